@@ -1,0 +1,122 @@
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+
+enum { ROOM_MIN = 256 };
+
+void buf_init(struct buf *b, size_t cap)
+{
+    *b = (struct buf){.cap = cap};
+}
+
+void buf_deinit(struct buf *b)
+{
+    alloc_free(b->ptr);
+    buf_init(b, b->cap);
+}
+
+void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->err = RESULT_OK;
+}
+
+char *buf_reserve_slow(struct buf *b, size_t more)
+{
+    if (b->err)
+        return NULL;
+    if (more > b->cap - b->len) {
+        b->err = RESULT_LIMIT;
+        return NULL;
+    }
+    size_t need = b->len + more;
+    size_t room = b->room ? b->room : ROOM_MIN;
+    while (room < need)
+        room = room > SIZE_MAX / 2 ? need : room * 2;
+    if (room > b->cap)
+        room = b->cap > need ? b->cap : need;
+    if (room != b->room || !b->ptr) {
+        char *p = alloc_resize(b->ptr, room);
+        if (!p) {
+            b->err = RESULT_NOMEM;
+            return NULL;
+        }
+        b->ptr = p;
+        b->room = room;
+    }
+    return b->ptr + b->len;
+}
+
+void buf_cstr(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
+
+void buf_u64(struct buf *b, uint64_t v)
+{
+    char digits[20], *p = digits + sizeof digits;
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    buf_append(b, p, (size_t)(digits + sizeof digits - p));
+}
+
+void buf_i64(struct buf *b, int64_t v)
+{
+    if (v < 0)
+        buf_byte(b, '-');
+    buf_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+void buf_micro(struct buf *b, int64_t v)
+{
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    if (v < 0)
+        buf_byte(b, '-');
+    buf_u64(b, u / 1000000);
+    unsigned fraction = (unsigned)(u % 1000000);
+    if (!fraction)
+        return;
+    char digits[7];
+    int places = 6;
+    while (fraction % 10 == 0) {
+        fraction /= 10;
+        places--;
+    }
+    for (int i = places; i > 0; i--) {
+        digits[i] = (char)('0' + fraction % 10);
+        fraction /= 10;
+    }
+    digits[0] = '.';
+    buf_append(b, digits, (size_t)places + 1);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    assert(n >= 0);
+    // vsnprintf writes a NUL behind the text, so it needs one byte more than stays.
+    char *to = buf_reserve(b, (size_t)n + 1);
+    if (to) {
+        vsnprintf(to, (size_t)n + 1, fmt, again);
+        b->len += (size_t)n;
+    }
+    va_end(again);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= b->len);
+    b->len -= n;
+    if (b->len)
+        memmove(b->ptr, b->ptr + n, b->len);
+}

@@ -1,0 +1,90 @@
+// A signal family: what a policy may write behind `signal NAME =`, and how the value is computed.
+//
+// A family is one constant in one file of src/signal/. The policy compiler reads the declarative half (arguments,
+// type, words, cost class) through a registry that its caller hands it, so that policy/ depends on no signal. The
+// functions are pure: no I/O, no clock, memory from the arena they are given.
+#ifndef MERIT_WORK_SIGNAL_H
+#define MERIT_WORK_SIGNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/result.h"
+#include "work/fact.h"
+#include "work/image.h"
+#include "work/work.h"
+
+// Order of magnitude, for planning before anything was measured.
+enum signal_cost {
+    SIGNAL_COST_FREE,     // read off the parsed work: tens of nanoseconds
+    SIGNAL_COST_PATTERN,  // shares one pattern scan: microseconds
+    SIGNAL_COST_TEXT,     // its own pass over the anchored text: microseconds
+    SIGNAL_COST_EMBED,    // static embedding: tens of microseconds
+    SIGNAL_COST_ENCODER,  // shares one encoder pass: milliseconds
+    SIGNAL_COST_JUDGE,    // an external call: seconds
+};
+
+// A guess in nanoseconds for a class until costs are measured. Grade: guessed, 2026-11.
+uint32_t signal_cost_guess_ns(enum signal_cost cost);
+
+enum signal_arg_kind {
+    SIGNAL_ARG_STRING,   // "text"
+    SIGNAL_ARG_NUMBER,   // 3, 0.5, 2 tok
+    SIGNAL_ARG_WORD,     // one of `words`
+};
+
+// One argument form. Positional arguments have an empty name; others are written `name value`.
+// A tagged string is written `tag "text"`, as in keywords(regex "a+b"): its spec has `tag` set.
+struct signal_arg_spec {
+    const char *name;          // NULL for positional
+    enum signal_arg_kind kind;
+    const char *const *words;  // NULL-terminated, for SIGNAL_ARG_WORD
+    const char *const *tags;   // NULL-terminated words that may stand before a positional string, or NULL
+    double min, max;           // for numbers, inclusive
+    bool required, repeated;
+    const char *help;          // one line for messages and documents
+};
+
+// Text in which patterns are looked for together (text/pattern.h); opaque here.
+struct pattern_builder;
+struct pattern_scan;
+
+// What a family may use while computing. Shared artifacts are computed on first use and then kept.
+struct signal_context {
+    const struct work *work;
+    struct arena *arena;
+    void *artifacts;  // owned by signal/: pattern hits, words of the anchored text
+};
+
+struct signal_family {
+    const char *name;      // "keywords"
+    const char *summary;   // one line
+    enum signal_cost cost;
+    const struct signal_arg_spec *args;
+    uint32_t arg_count;
+    // The type of a definition; it may depend on the arguments.
+    enum signal_type (*type)(const struct policy_image *image, const struct image_signal *def);
+    const char *const *words;  // NULL-terminated, the values of an enum type
+
+    // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
+    // `arg`. May be NULL.
+    void (*check)(const struct policy_image *image, const struct image_signal *def,
+                  void (*fail)(void *ctx, uint32_t arg, const char *message), void *ctx);
+    // Once per load: compiles the definition into `*state`, in `arena`; registers patterns with `patterns`.
+    enum result (*prepare)(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state);
+    // The value for one piece of work. Sets everything in `out` but state, error and cost_ns. Anything but
+    // RESULT_OK makes the fact FACT_FAILED with the definition's on_error.
+    enum result (*compute)(const void *state, struct signal_context *ctx, struct fact *out);
+};
+
+struct signal_registry {
+    const struct signal_family *const *families;
+    uint32_t count;
+};
+
+const struct signal_family *signal_family_find(const struct signal_registry *r, struct slice name);
+
+#endif
