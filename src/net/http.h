@@ -3,7 +3,8 @@
 // Parsing is llhttp in strict mode with our own checks above it (net/http_parse.h): one reading of every message or
 // none. Refused: both Content-Length and Transfer-Encoding, repeated Content-Length (even equal), signs, spaces or
 // lists in it, any transfer coding but a single final `chunked`, bare CR or LF, folded lines, white space before the
-// colon, empty or duplicate Host, NUL and control bytes in values, absolute-form targets of another scheme.
+// colon, missing, empty or duplicate Host, NUL and control bytes anywhere, empty lines before a message, CONNECT,
+// fragments, absolute-form targets of another scheme or another authority than Host's, versions but 1.0 and 1.1.
 #ifndef MERIT_NET_HTTP_H
 #define MERIT_NET_HTTP_H
 
@@ -19,6 +20,7 @@ enum {
     HTTP_HEAD_BYTES_MAX_DEFAULT = 32 * 1024,
     HTTP_BODY_BYTES_MAX_DEFAULT = 32 * 1024 * 1024,
     HTTP_TRAILERS_MAX = 16,
+    HTTP_TRAILER_BYTES_MAX = 8 * 1024,  // all trailers of a message; they are checked and dropped
     HTTP_CHUNK_EXTENSION_MAX = 256,   // bytes of extensions on one chunk; they are dropped
 };
 
@@ -32,7 +34,7 @@ struct http_header {
 struct http_head {
     enum http_method method;    // of a request
     struct slice method_text;
-    struct slice target;        // as sent, origin-form
+    struct slice target;        // origin-form ("*" for OPTIONS); of an absolute-form only the part after the authority
     struct slice path, query;   // target up to and after '?'
     int status;                 // of a response
     bool http10;
@@ -42,6 +44,7 @@ struct http_head {
     bool chunked;
     bool keep_alive;            // by version and Connection
     bool expect_continue;
+    bool connection_names;      // Connection names headers of this message
 };
 
 // The first header of that name, or an empty slice with ptr NULL.
