@@ -124,9 +124,10 @@ static enum result lex(struct http_head *h, const char *bytes, size_t len, llhtt
 
 // RFC 9110, 5.6.2.
 static const bool token_bytes[256] = {
-    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true, ['#'] = true,
-    ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true, ['-'] = true,
-    ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
 };
 
 static bool is_token_byte(char c)
@@ -137,7 +138,8 @@ static bool is_token_byte(char c)
 // Eight bytes at the end of the line: "HTTP/1.x".
 static enum result version_of(const char *p, bool *http10)
 {
-    if (memcmp(p, "HTTP/", 5) != 0 || p[5] < '0' || p[5] > '9' || p[6] != '.' || p[7] < '0' || p[7] > '9')
+    if (memcmp(p, "HTTP/", 5) != 0 || p[5] < '0' || p[5] > '9' || p[6] != '.' || p[7] < '0' ||
+        p[7] > '9')
         return RESULT_SYNTAX;
     if (p[5] != '1' || p[7] > '1')
         return RESULT_VERSION;
@@ -151,8 +153,8 @@ static enum http_method method_of(struct slice m)
         struct slice name;
         enum http_method method;
     } known[] = {
-        {{"POST", 4}, HTTP_POST}, {{"GET", 3}, HTTP_GET},         {{"HEAD", 4}, HTTP_HEAD},
-        {{"PUT", 3}, HTTP_PUT},   {{"DELETE", 6}, HTTP_DELETE},   {{"OPTIONS", 7}, HTTP_OPTIONS},
+        {{"POST", 4}, HTTP_POST},   {{"GET", 3}, HTTP_GET},       {{"HEAD", 4}, HTTP_HEAD},
+        {{"PUT", 3}, HTTP_PUT},     {{"DELETE", 6}, HTTP_DELETE}, {{"OPTIONS", 7}, HTTP_OPTIONS},
         {{"PATCH", 5}, HTTP_PATCH},
     };
     for (size_t i = 0; i < MERIT_COUNT(known); i++)
@@ -162,7 +164,8 @@ static enum http_method method_of(struct slice m)
 }
 
 // method SP target SP version, with single spaces. `*authority` is that of an absolute-form.
-static enum result read_request_line(struct http_head *h, struct slice line, struct slice *authority)
+static enum result read_request_line(struct http_head *h, struct slice line,
+                                     struct slice *authority)
 {
     const char *space = memchr(line.ptr, ' ', line.len);
     if (!space || line.len < 10 || line.ptr[line.len - 9] != ' ')
@@ -351,8 +354,8 @@ enum result http_parse_response(struct http_head *h, const char *bytes, size_t l
         goto out;
     res = RESULT_SYNTAX;
     const char *p = line.ptr + 8;
-    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' || p[2] < '0' || p[2] > '9' || p[3] < '0' || p[3] > '9' ||
-        (line.len > 12 && p[4] != ' '))
+    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' || p[2] < '0' || p[2] > '9' || p[3] < '0' ||
+        p[3] > '9' || (line.len > 12 && p[4] != ' '))
         goto out;
     h->status = (p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0');
     res = lex(h, bytes, len, HTTP_RESPONSE);
@@ -369,8 +372,18 @@ out:
 // --- chunked bodies
 
 enum {
-    CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF,
-    TRAILER_START, TRAILER_NAME, TRAILER_VALUE, TRAILER_LF, LAST_LF, CHUNKED_DONE,
+    CHUNK_SIZE,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_DATA_CR,
+    CHUNK_DATA_LF,
+    TRAILER_START,
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    LAST_LF,
+    CHUNKED_DONE,
 };
 
 static int hex_of(char c)

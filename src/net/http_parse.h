@@ -24,7 +24,7 @@ enum http_framing http_response_framing(const struct http_head *h, bool to_head)
 
 // A chunked body. Zero-initialise.
 struct http_chunked {
-    uint64_t left;            // of the chunk
+    uint64_t left; // of the chunk
     uint16_t extension, trailers, trailer_bytes;
     uint8_t state, digits;
 };

@@ -63,28 +63,29 @@ static void read_message(struct slice m, bool response, size_t cut, struct rng *
             in_body = true;
             fresh = head_len;
         }
-        enum http_framing framing = response ? http_response_framing(&h, false)
-                                    : h.chunked ? HTTP_BODY_CHUNKED
+        enum http_framing framing = response               ? http_response_framing(&h, false)
+                                    : h.chunked            ? HTTP_BODY_CHUNKED
                                     : h.content_length > 0 ? HTTP_BODY_LENGTH
                                                            : HTTP_BODY_NONE;
         struct slice in = slice_make(head_bytes + fresh, have - fresh);
         int64_t left = framing == HTTP_BODY_LENGTH ? h.content_length - (int64_t)body_len : 0;
-        describe_body(&d, framing == HTTP_BODY_CHUNKED, left, framing == HTTP_BODY_EOF && have == m.len,
-                      &in, body, &body_len, &res);
+        describe_body(&d, framing == HTTP_BODY_CHUNKED, left,
+                      framing == HTTP_BODY_EOF && have == m.len, &in, body, &body_len, &res);
         if (framing == HTTP_BODY_EOF && have < m.len) {
             memcpy(body + body_len, in.ptr, in.len);
             body_len += in.len;
             in = SLICE_EMPTY;
             res = RESULT_AGAIN;
         }
-        have -= in.len;  // what is not of this message
+        have -= in.len; // what is not of this message
     }
     if (res != RESULT_EOF) {
         snprintf(out, TEXT_MAX, "refused %s", result_name(res));
         return;
     }
     int n = response ? snprintf(out, TEXT_MAX, "%d", h.status)
-                     : snprintf(out, TEXT_MAX, "%.*s %.*s", SLICE_FMT(h.method_text), SLICE_FMT(h.target));
+                     : snprintf(out, TEXT_MAX, "%.*s %.*s", SLICE_FMT(h.method_text),
+                                SLICE_FMT(h.target));
     snprintf(out + n, TEXT_MAX - (size_t)n, "%s%s body '%.*s' rest %zu", h.http10 ? " 1.0" : "",
              h.keep_alive ? "" : " close", (int)body_len, body, m.len - have);
 }
@@ -98,14 +99,19 @@ struct vector {
 #define SYNTAX "refused syntax"
 #define H "Host: a\r\n"
 #define POST "POST / HTTP/1.1\r\n" H
-#define V(name, text, reading) {name, {text, sizeof(text) - 1}, reading}
+#define V(name, text, reading)                                                                     \
+    {                                                                                              \
+        name, {text, sizeof(text) - 1}, reading                                                    \
+    }
 
 static const struct vector requests[] = {
     // Lengths.
     V("plain", "GET /a?b HTTP/1.1\r\n" H "\r\n", "GET /a?b body '' rest 0"),
     V("length", POST "Content-Length: 5\r\n\r\nhelloX", "POST / body 'hello' rest 1"),
-    V("length and chunked", POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
-    V("chunked and length", POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", SYNTAX),
+    V("length and chunked", POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      SYNTAX),
+    V("chunked and length", POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+      SYNTAX),
     V("two lengths, equal", POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", SYNTAX),
     V("two lengths, different", POST "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", SYNTAX),
     V("two lengths, case", POST "content-length: 5\r\nCONTENT-LENGTH: 5\r\n\r\nhello", SYNTAX),
@@ -121,7 +127,8 @@ static const struct vector requests[] = {
     V("length beyond int64", POST "Content-Length: 9223372036854775808\r\n\r\n", SYNTAX),
     V("length empty", POST "Content-Length: \r\n\r\n", SYNTAX),
     V("length not a number", POST "Content-Length: five\r\n\r\n", SYNTAX),
-    V("length with leading zeros", POST "Content-Length: 005\r\n\r\nhello", "POST / body 'hello' rest 0"),
+    V("length with leading zeros", POST "Content-Length: 005\r\n\r\nhello",
+      "POST / body 'hello' rest 0"),
     V("length folded", POST "Content-Length:\r\n 5\r\n\r\nhello", SYNTAX),
     // Line ends and white space.
     V("bare CR hides a coding", POST "X-Abc:\rxTransfer-Encoding: chunked\r\n\r\n", SYNTAX),
@@ -147,8 +154,10 @@ static const struct vector requests[] = {
     V("name with a bracket", POST "X[]: a\r\n\r\n", SYNTAX),
     V("name above 127", POST "X\xe4: a\r\n\r\n", SYNTAX),
     // Codings.
-    V("chunked", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nX", "POST / body 'abc' rest 1"),
-    V("Chunked", POST "transfer-encoding: CHUNKED\r\n\r\n2\r\nab\r\n0\r\n\r\n", "POST / body 'ab' rest 0"),
+    V("chunked", POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nX",
+      "POST / body 'abc' rest 1"),
+    V("Chunked", POST "transfer-encoding: CHUNKED\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+      "POST / body 'ab' rest 0"),
     V("chunked, identity", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", SYNTAX),
     V("identity, chunked", POST "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", SYNTAX),
     V("gzip, chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", SYNTAX),
@@ -157,13 +166,18 @@ static const struct vector requests[] = {
     V("xchunked", POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", SYNTAX),
     V("chunkedx", POST "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n", SYNTAX),
     V("quoted chunked", POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", SYNTAX),
-    V("chunked with vertical tab", POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", SYNTAX),
+    V("chunked with vertical tab",
+      POST "Transfer-Encoding: \x0b"
+           "chunked\r\n\r\n0\r\n\r\n",
+      SYNTAX),
     V("empty coding", POST "Transfer-Encoding: \r\n\r\n", SYNTAX),
-    V("two codings, equal", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
-    V("two codings", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n", SYNTAX),
+    V("two codings, equal",
+      POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
+    V("two codings", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+      SYNTAX),
     V("chunked, chunked", POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", SYNTAX),
     V("coding in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
-    // Chunks.
+// Chunks.
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
     V("chunk size with plus", CHUNKED "+3\r\nabc\r\n0\r\n\r\n", SYNTAX),
     V("chunk size with minus", CHUNKED "-3\r\nabc\r\n0\r\n\r\n", SYNTAX),
@@ -172,7 +186,8 @@ static const struct vector requests[] = {
     V("chunk size with 0x", CHUNKED "0x3\r\nabc\r\n0\r\n\r\n", SYNTAX),
     V("chunk size overflows", CHUNKED "10000000000000003\r\nabc\r\n0\r\n\r\n", SYNTAX),
     V("chunk size of many zeros", CHUNKED "00000000000000000003\r\nabc\r\n0\r\n\r\n", SYNTAX),
-    V("chunk size, few zeros, hex", CHUNKED "00B\r\nhello world\r\n0\r\n\r\n", "POST / body 'hello world' rest 0"),
+    V("chunk size, few zeros, hex", CHUNKED "00B\r\nhello world\r\n0\r\n\r\n",
+      "POST / body 'hello world' rest 0"),
     V("chunk size empty", CHUNKED "\r\nabc\r\n0\r\n\r\n", SYNTAX),
     V("chunk size with underscore", CHUNKED "1_0\r\nabc", SYNTAX),
     V("chunk size and bare LF", CHUNKED "3\nabc\r\n0\r\n\r\n", SYNTAX),
@@ -183,7 +198,8 @@ static const struct vector requests[] = {
     V("chunk longer than its size", CHUNKED "3\r\nabcd\r\n0\r\n\r\n", SYNTAX),
     V("chunk ended by bare LF", CHUNKED "3\r\nabc\n0\r\n\r\n", SYNTAX),
     V("last chunk cut", CHUNKED "3\r\nabc\r\n0\r\n", "more"),
-    V("garbage after the last chunk", CHUNKED "3\r\nabc\r\n0\r\n\r\ngarbage", "POST / body 'abc' rest 7"),
+    V("garbage after the last chunk", CHUNKED "3\r\nabc\r\n0\r\n\r\ngarbage",
+      "POST / body 'abc' rest 7"),
     V("trailer", CHUNKED "0\r\nX: y\r\nContent-Length: 9\r\n\r\n", "POST / body '' rest 0"),
     V("trailer without colon", CHUNKED "0\r\nX\r\n\r\n", SYNTAX),
     V("trailer with an empty name", CHUNKED "0\r\n: x\r\n\r\n", SYNTAX),
@@ -216,7 +232,8 @@ static const struct vector requests[] = {
     V("target without slash", "GET a HTTP/1.1\r\n" H "\r\n", SYNTAX),
     V("CONNECT", "CONNECT a:443 HTTP/1.1\r\n" H "\r\n", SYNTAX),
     V("CONNECT in origin-form", "CONNECT / HTTP/1.1\r\n" H "\r\n", SYNTAX),
-    V("upgrade is not taken up", "GET / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrade: x\r\n\r\nX", "GET / body '' rest 1"),
+    V("upgrade is not taken up",
+      "GET / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrade: x\r\n\r\nX", "GET / body '' rest 1"),
     V("HTTP/1.2", "GET / HTTP/1.2\r\n" H "\r\n", "refused version"),
     V("HTTP/2.0", "GET / HTTP/2.0\r\n" H "\r\n", "refused version"),
     V("HTTP/0.9", "GET / HTTP/0.9\r\n" H "\r\n", "refused version"),
@@ -239,11 +256,15 @@ static const struct vector requests[] = {
     V("binary first", "\0\0\0", SYNTAX),
     // Connection and Expect.
     V("close", "GET / HTTP/1.1\r\n" H "Connection: x, Close\r\n\r\n", "GET / close body '' rest 0"),
-    V("close wins", "GET / HTTP/1.1\r\n" H "Connection: keep-alive\r\nConnection: close\r\n\r\n", "GET / close body '' rest 0"),
-    V("1.0 keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET / 1.0 body '' rest 0"),
-    V("expect", POST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\na", "POST / body 'a' rest 0"),
+    V("close wins", "GET / HTTP/1.1\r\n" H "Connection: keep-alive\r\nConnection: close\r\n\r\n",
+      "GET / close body '' rest 0"),
+    V("1.0 keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+      "GET / 1.0 body '' rest 0"),
+    V("expect", POST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\na",
+      "POST / body 'a' rest 0"),
     V("expect other", POST "Expect: 200-ok\r\n\r\n", "refused unsupported"),
-    V("expect twice, one other", POST "Expect: 100-continue\r\nExpect: x\r\n\r\n", "refused unsupported"),
+    V("expect twice, one other", POST "Expect: 100-continue\r\nExpect: x\r\n\r\n",
+      "refused unsupported"),
 };
 
 #define R "HTTP/1.1 200 OK\r\n"
@@ -251,7 +272,8 @@ static const struct vector responses[] = {
     V("length", R "Content-Length: 2\r\n\r\nhi", "200 body 'hi' rest 0"),
     V("extra bytes", R "Content-Length: 2\r\n\r\nhiHTTP/1.1 200", "200 body 'hi' rest 12"),
     V("until the end", R "\r\nhi there", "200 body 'hi there' rest 0"),
-    V("chunked", R "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "200 body 'hi' rest 0"),
+    V("chunked", R "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+      "200 body 'hi' rest 0"),
     V("both lengths", R "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
     V("two lengths, equal", R "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", SYNTAX),
     V("two lengths", R "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", SYNTAX),
@@ -262,7 +284,8 @@ static const struct vector responses[] = {
     V("identity", R "Transfer-Encoding: identity\r\n\r\nhi", SYNTAX),
     V("chunked, identity", R "Transfer-Encoding: chunked, identity\r\n\r\nhi", SYNTAX),
     V("gzip, chunked", R "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", SYNTAX),
-    V("two codings", R "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
+    V("two codings", R "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      SYNTAX),
     V("coding in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", SYNTAX),
     V("bare CR", R "X: a\rTransfer-Encoding: chunked\r\n\r\n", SYNTAX),
     V("bare LF", R "X: a\nContent-Length: 1\r\n\r\na", SYNTAX),
@@ -273,13 +296,17 @@ static const struct vector responses[] = {
     V("empty name", R ": a\r\n\r\n", SYNTAX),
     V("chunk size with plus", R "Transfer-Encoding: chunked\r\n\r\n+2\r\nhi\r\n0\r\n\r\n", SYNTAX),
     V("chunk size and bare LF", R "Transfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n", SYNTAX),
-    V("chunk size overflows", R "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhi\r\n0\r\n\r\n", SYNTAX),
-    V("204 has no body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", "204 body '' rest 5"),
-    V("304 has no body", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "304 body '' rest 0"),
+    V("chunk size overflows",
+      R "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhi\r\n0\r\n\r\n", SYNTAX),
+    V("204 has no body", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+      "204 body '' rest 5"),
+    V("304 has no body", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+      "304 body '' rest 0"),
     V("interim", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP", "103 body '' rest 4"),
     V("no reason", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "200 body '' rest 0"),
     V("empty reason", "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "200 body '' rest 0"),
-    V("1.0 closes", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", "200 1.0 close body 'a' rest 0"),
+    V("1.0 closes", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na",
+      "200 1.0 close body 'a' rest 0"),
     V("close", R "Connection: close\r\nContent-Length: 0\r\n\r\n", "200 close body '' rest 0"),
     V("four digits", "HTTP/1.1 2000 OK\r\n\r\n", SYNTAX),
     V("two digits", "HTTP/1.1 20 OK\r\n\r\n", SYNTAX),
@@ -372,8 +399,9 @@ static void limits_are_named(void **state)
 static void heads_are_taken_apart(void **state)
 {
     (void)state;
-    static const char m[] = "POST /v1/chat?x=1&y HTTP/1.1\r\nHost: a\r\nAccept:\r\nX-Long:  some value \t\r\n"
-                            "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nProxy-Authorization: x\r\n\r\n";
+    static const char m[] =
+        "POST /v1/chat?x=1&y HTTP/1.1\r\nHost: a\r\nAccept:\r\nX-Long:  some value \t\r\n"
+        "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nProxy-Authorization: x\r\n\r\n";
     struct http_head h;
     assert_int_equal(http_parse_request(&h, m, sizeof m - 1), RESULT_OK);
     assert_int_equal(h.method, HTTP_POST);
@@ -398,11 +426,14 @@ static void heads_are_taken_apart(void **state)
 // A message of random parts, and a cut of it at every place: the reading is that of the whole.
 static size_t random_message(struct rng *r, char *to, bool response)
 {
-    size_t n = response ? (size_t)sprintf(to, "HTTP/1.%d %d X\r\n", rng_below(r, 8) ? 1 : 0, 200 + (int)rng_below(r, 250))
-                        : (size_t)sprintf(to, "POST /p%d HTTP/1.1\r\nHost: h\r\n", (int)rng_below(r, 100));
+    size_t n =
+        response ? (size_t)sprintf(to, "HTTP/1.%d %d X\r\n", rng_below(r, 8) ? 1 : 0,
+                                   200 + (int)rng_below(r, 250))
+                 : (size_t)sprintf(to, "POST /p%d HTTP/1.1\r\nHost: h\r\n", (int)rng_below(r, 100));
     bool old = response && to[7] == '0';
     for (uint64_t i = rng_below(r, 6); i; i--)
-        n += (size_t)sprintf(to + n, "X-%d: %.*s\r\n", (int)i, (int)rng_below(r, 30), "aaaaaaaa\tbbbbbbb ccccccccccccc;=,");
+        n += (size_t)sprintf(to + n, "X-%d: %.*s\r\n", (int)i, (int)rng_below(r, 30),
+                             "aaaaaaaa\tbbbbbbb ccccccccccccc;=,");
     size_t len = rng_below(r, 60);
     if (old || rng_below(r, 2)) {
         n += (size_t)sprintf(to + n, "Content-Length: %zu\r\n\r\n", len);
@@ -456,10 +487,34 @@ static void urls(void **state)
         {"http://a_b-c.d:65535/", "a_b-c.d", "", 65535, false},
     };
     static const char *const bad[] = {
-        "", "http://", "http:///x", "ftp://a", "a", "//a", "http://u@a/", "http://u:p@a/", "http://a:0", "http://a:65536",
-        "http://a:", "http://a:+1", "http://a:1x", "http://a?x", "http://a/x?y", "http://a/x#y", "http://a#y", "http://a b/",
-        "http://a/b c", "http://[::1", "http://[::1]x", "http://[]", "http://a:1:2", "http://a\\b", "http://a/\\",
-        "http://a/\x7f", "http://a\n/", "http://[a.b-c]/",
+        "",
+        "http://",
+        "http:///x",
+        "ftp://a",
+        "a",
+        "//a",
+        "http://u@a/",
+        "http://u:p@a/",
+        "http://a:0",
+        "http://a:65536",
+        "http://a:",
+        "http://a:+1",
+        "http://a:1x",
+        "http://a?x",
+        "http://a/x?y",
+        "http://a/x#y",
+        "http://a#y",
+        "http://a b/",
+        "http://a/b c",
+        "http://[::1",
+        "http://[::1]x",
+        "http://[]",
+        "http://a:1:2",
+        "http://a\\b",
+        "http://a/\\",
+        "http://a/\x7f",
+        "http://a\n/",
+        "http://[a.b-c]/",
     };
     struct http_url u;
     for (size_t i = 0; i < MERIT_COUNT(good); i++) {
@@ -477,9 +532,12 @@ static void urls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_have_one_reading),  cmocka_unit_test(responses_have_one_reading),
-        cmocka_unit_test(limits_are_named),           cmocka_unit_test(heads_are_taken_apart),
-        cmocka_unit_test(any_cut_gives_the_same_reading), cmocka_unit_test(urls),
+        cmocka_unit_test(requests_have_one_reading),
+        cmocka_unit_test(responses_have_one_reading),
+        cmocka_unit_test(limits_are_named),
+        cmocka_unit_test(heads_are_taken_apart),
+        cmocka_unit_test(any_cut_gives_the_same_reading),
+        cmocka_unit_test(urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
