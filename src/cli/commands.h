@@ -1,0 +1,20 @@
+// The commands of the `merit` program. Each has its file, cmd_NAME.c, and takes over argv from its own name on
+// (argv[0] is "key" in `merit key list`).
+//
+// Exit codes, the same for all: 0 done, 1 found something (an error in a policy, a failed check, no such key),
+// 2 usage. Errors go to standard error with what to do about them; `--help` prints usage with examples; `--json` puts
+// one JSON document on standard output.
+#ifndef MERIT_CLI_COMMANDS_H
+#define MERIT_CLI_COMMANDS_H
+
+enum { EXIT_DONE = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
+
+int cmd_serve(int argc, char **argv);
+int cmd_route(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+int cmd_key(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
+
+#endif
