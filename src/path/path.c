@@ -73,9 +73,10 @@ static void answer_error(struct path *p, const struct api_error *e, enum path_en
         headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
     p->ops->on_head(p, e->status, NULL, headers, &n);
     stamp_first_byte(p);
-    http_respond(p->x, e->status, headers, n, buf_slice(&body));
-    buf_deinit(&body);
+    struct http_exchange *x = p->x;
     finish(p, end, e->status, e->code);
+    http_respond(x, e->status, headers, n, buf_slice(&body));
+    buf_deinit(&body);
 }
 
 struct failure {
