@@ -95,7 +95,7 @@ static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
     arena_init(&e->arena, 0, EPOCH_ARENA_MAX);
     enum result r = plan_scratch_open(serving->plan, &e->scratch);
     if (!r)
-        r = pool_loop_open(&e->pool, &serving->pool, g->client, g->shared->client_tls, &e->arena);
+        r = pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
     if (r) {
         gateway_epoch_unref(e);
         return r;
