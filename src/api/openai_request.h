@@ -16,7 +16,8 @@
 #include "text/json.h"
 #include "work/work.h"
 
-// Why a body is refused, in OpenAI's terms. Static strings, but for the message, which lies in the arena.
+// Why a body is refused, in OpenAI's terms. Static strings, but for the message and a param with an index, which lie
+// in the arena.
 struct openai_fault {
     int status; // 400, 413
     const char *
