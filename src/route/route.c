@@ -233,6 +233,18 @@ static bool take(struct route_run *run, const struct image_route *route, struct 
     return false;
 }
 
+// Which question refuted each route before `end`. Asked again at the end, when all is known that will be: so a replay,
+// which knows it from the start, names the same.
+static void refute(struct route_run *run, uint32_t end)
+{
+    const struct route_table *t = run->table;
+    for (uint32_t i = 0; i < end; i++) {
+        struct route_outcome *o = &run->decision->route_outcomes[i];
+        o->verdict = ROUTE_FALSE;
+        table_eval(t, t->guard_at[i], run->known, run->value, &o->atom);
+    }
+}
+
 // Estimates for all models: the choice needs them for some, and the record shows them for all.
 static void estimate(struct route_run *run)
 {
@@ -421,7 +433,6 @@ static void consider(void *ctx, uint32_t atom)
 enum route_status route_step(struct route_run *run, int32_t *signal)
 {
     const struct route_table *t = run->table;
-    struct decision *d = run->decision;
     while (!run->decided && run->next_route < t->image->routes.count) {
         uint32_t root = t->guard_at[run->next_route];
         int32_t why = IMAGE_NONE;
@@ -432,15 +443,18 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
             *signal = c.signal;
             return ROUTE_NEED;
         }
-        if (v == TRI_TRUE)
-            settle(run, (int32_t)run->next_route);
-        else
-            d->route_outcomes[run->next_route++] = (struct route_outcome){ROUTE_FALSE, why};
+        if (v == TRI_FALSE) {
+            run->next_route++;
+            continue;
+        }
+        refute(run, run->next_route);
+        settle(run, (int32_t)run->next_route);
     }
     if (!run->decided) {
         // A policy ends with `otherwise`, so this is an image that was not compiled by Merit: refuse to guess.
+        refute(run, run->next_route);
         estimate(run);
-        d->end = DECISION_INFEASIBLE;
+        run->decision->end = DECISION_INFEASIBLE;
         finish(run);
     }
     return ROUTE_DECIDED;
