@@ -78,7 +78,6 @@ struct route_run {
     uint32_t next_route;        // the first one not settled
     uint32_t output_tok;        // expectation, 0: by rule
     uint32_t groups_paid;       // bit per group
-    uint32_t bought_ns;
     bool decided;
 };
 
