@@ -35,17 +35,32 @@ struct name {
     const char *text;
     uint8_t len;
 };
-#define NAME(text)           \
-    {                        \
-        text, sizeof text - 1 \
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
     }
 
 static const struct name field_names[FIELD_COUNT_] = {
-    NAME("model"),      NAME("messages"),        NAME("tools"),      NAME("functions"),
-    NAME("tool_choice"), NAME("function_call"),  NAME("response_format"), NAME("max_tokens"),
-    NAME("max_completion_tokens"), NAME("n"),    NAME("stream"),     NAME("stream_options"),
-    NAME("logprobs"),   NAME("modalities"),      NAME("metadata"),   NAME("reasoning_effort"),
-    NAME("session_id"), NAME("conversation_id"), NAME("prompt_cache_key"), NAME("user"),
+    NAME("model"),
+    NAME("messages"),
+    NAME("tools"),
+    NAME("functions"),
+    NAME("tool_choice"),
+    NAME("function_call"),
+    NAME("response_format"),
+    NAME("max_tokens"),
+    NAME("max_completion_tokens"),
+    NAME("n"),
+    NAME("stream"),
+    NAME("stream_options"),
+    NAME("logprobs"),
+    NAME("modalities"),
+    NAME("metadata"),
+    NAME("reasoning_effort"),
+    NAME("session_id"),
+    NAME("conversation_id"),
+    NAME("prompt_cache_key"),
+    NAME("user"),
 };
 
 struct reader {
@@ -60,10 +75,11 @@ struct reader {
     uint32_t part_room;
 };
 
-static enum result refuse(struct reader *rd, enum result r, const char *code, const char *param, const char *fmt, ...)
-    MERIT_PRINTF(5, 6);
+static enum result refuse(struct reader *rd, enum result r, const char *code, const char *param,
+                          const char *fmt, ...) MERIT_PRINTF(5, 6);
 
-static enum result refuse(struct reader *rd, enum result r, const char *code, const char *param, const char *fmt, ...)
+static enum result refuse(struct reader *rd, enum result r, const char *code, const char *param,
+                          const char *fmt, ...)
 {
     char text[256];
     va_list args;
@@ -78,8 +94,8 @@ static enum result refuse(struct reader *rd, enum result r, const char *code, co
 }
 
 // Of a message or a part: "messages[3].role" as the param.
-static enum result refuse_at(struct reader *rd, enum result r, const char *code, uint32_t message, const char *field,
-                             const char *what)
+static enum result refuse_at(struct reader *rd, enum result r, const char *code, uint32_t message,
+                             const char *field, const char *what)
 {
     char path[64];
     snprintf(path, sizeof path, "messages[%u]%s", message, field);
@@ -130,8 +146,8 @@ static enum result read_fields(struct reader *rd)
 
 static enum result wrong_type(struct reader *rd, enum field f, const char *wanted)
 {
-    return refuse(rd, RESULT_TYPE, "invalid_type", field_names[f].text, "\"%s\" must be %s", field_names[f].text,
-                  wanted);
+    return refuse(rd, RESULT_TYPE, "invalid_type", field_names[f].text, "\"%s\" must be %s",
+                  field_names[f].text, wanted);
 }
 
 static enum result read_bool(struct reader *rd, enum field f, bool *out)
@@ -203,10 +219,11 @@ static enum result read_part(struct reader *rd, uint32_t message, uint32_t token
 {
     const struct json *j = rd->j;
     if (json_type(j, token) != JSON_OBJECT)
-        return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content", "must be a string or an array of objects");
+        return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content",
+                         "must be a string or an array of objects");
     if (rd->w->part_count >= WORK_PARTS_MAX)
-        return refuse(rd, RESULT_LIMIT, "limit", "messages", "more than %u content parts in the request",
-                      (unsigned)WORK_PARTS_MAX);
+        return refuse(rd, RESULT_LIMIT, "limit", "messages",
+                      "more than %u content parts in the request", (unsigned)WORK_PARTS_MAX);
     uint32_t type = JSON_NONE, text = JSON_NONE, refusal = JSON_NONE, at = 0, key, value;
     while (json_member(j, token, &at, &key, &value)) {
         uint32_t *slot = KEY_IS(j, key, "type")      ? &type
@@ -216,11 +233,13 @@ static enum result read_part(struct reader *rd, uint32_t message, uint32_t token
         if (!slot)
             continue;
         if (*slot != JSON_NONE)
-            return refuse_at(rd, RESULT_DUPLICATE, "duplicate_field", message, ".content", "has a key twice in one part");
+            return refuse_at(rd, RESULT_DUPLICATE, "duplicate_field", message, ".content",
+                             "has a key twice in one part");
         *slot = value;
     }
     if (type == JSON_NONE || json_type(j, type) != JSON_STRING)
-        return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content", "has a part without a \"type\" string");
+        return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content",
+                         "has a part without a \"type\" string");
     struct work_part *p = part_add(rd);
     if (!p)
         return RESULT_NOMEM;
@@ -228,7 +247,8 @@ static enum result read_part(struct reader *rd, uint32_t message, uint32_t token
     if (is_text || STRING_IS(j, type, "refusal")) {
         uint32_t t = is_text ? text : refusal;
         if (t == JSON_NONE || json_type(j, t) != JSON_STRING)
-            return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content", "has a text part without a text string");
+            return refuse_at(rd, RESULT_TYPE, "invalid_type", message, ".content",
+                             "has a text part without a text string");
         return part_text(rd, p, t);
     }
     if (STRING_IS(j, type, "image_url")) {
@@ -276,13 +296,14 @@ static enum result read_content(struct reader *rd, uint32_t index, uint32_t cont
         return RESULT_OK;
     if (json_type(j, content) == JSON_STRING) {
         if (rd->w->part_count >= WORK_PARTS_MAX)
-            return refuse(rd, RESULT_LIMIT, "limit", "messages", "more than %u content parts in the request",
-                          (unsigned)WORK_PARTS_MAX);
+            return refuse(rd, RESULT_LIMIT, "limit", "messages",
+                          "more than %u content parts in the request", (unsigned)WORK_PARTS_MAX);
         struct work_part *p = part_add(rd);
         return p ? part_text(rd, p, content) : RESULT_NOMEM;
     }
     if (json_type(j, content) != JSON_ARRAY)
-        return refuse_at(rd, RESULT_TYPE, "invalid_type", index, ".content", "must be a string or an array of objects");
+        return refuse_at(rd, RESULT_TYPE, "invalid_type", index, ".content",
+                         "must be a string or an array of objects");
     uint32_t at = 0, value;
     while (json_element(j, content, &at, &value)) {
         enum result r = read_part(rd, index, value);
@@ -297,7 +318,8 @@ static enum result read_message(struct reader *rd, uint32_t index, uint32_t toke
     const struct json *j = rd->j;
     if (json_type(j, token) != JSON_OBJECT)
         return refuse_at(rd, RESULT_TYPE, "invalid_type", index, "", "must be an object");
-    uint32_t role = JSON_NONE, content = JSON_NONE, calls = JSON_NONE, call = JSON_NONE, at = 0, key, value;
+    uint32_t role = JSON_NONE, content = JSON_NONE, calls = JSON_NONE, call = JSON_NONE, at = 0,
+             key, value;
     while (json_member(j, token, &at, &key, &value)) {
         uint32_t *slot = KEY_IS(j, key, "role")            ? &role
                          : KEY_IS(j, key, "content")       ? &content
@@ -322,7 +344,8 @@ static enum result read_message(struct reader *rd, uint32_t index, uint32_t toke
     m->part_count = rd->w->part_count - m->part_first;
     if (!is_null(j, calls)) {
         if (json_type(j, calls) != JSON_ARRAY)
-            return refuse_at(rd, RESULT_TYPE, "invalid_type", index, ".tool_calls", "must be an array");
+            return refuse_at(rd, RESULT_TYPE, "invalid_type", index, ".tool_calls",
+                             "must be an array");
         m->tool_calls = array_count(j, calls);
     }
     if (!is_null(j, call))
@@ -342,8 +365,8 @@ static enum result read_messages(struct reader *rd)
     if (!n)
         return refuse(rd, RESULT_RANGE, "invalid_value", "messages", "\"messages\" is empty");
     if (n > WORK_MESSAGES_MAX)
-        return refuse(rd, RESULT_LIMIT, "limit", "messages", "%u messages are more than the limit of %u", n,
-                      (unsigned)WORK_MESSAGES_MAX);
+        return refuse(rd, RESULT_LIMIT, "limit", "messages",
+                      "%u messages are more than the limit of %u", n, (unsigned)WORK_MESSAGES_MAX);
     rd->messages = arena_alloc(rd->arena, n * sizeof *rd->messages);
     rd->part_room = n + 8;
     rd->parts = arena_alloc(rd->arena, rd->part_room * sizeof *rd->parts);
@@ -392,8 +415,8 @@ static enum result read_tools(struct reader *rd)
     if (!n)
         return RESULT_OK;
     if (n > WORK_TOOLS_MAX)
-        return refuse(rd, RESULT_LIMIT, "limit", "tools", "%u tools are more than the limit of %u", n,
-                      (unsigned)WORK_TOOLS_MAX);
+        return refuse(rd, RESULT_LIMIT, "limit", "tools", "%u tools are more than the limit of %u",
+                      n, (unsigned)WORK_TOOLS_MAX);
     struct slice *names = arena_alloc(rd->arena, n * sizeof *names);
     if (!names)
         return RESULT_NOMEM;
@@ -430,8 +453,8 @@ static enum result read_tool_choice(struct reader *rd)
             uint32_t allowed = json_get(j, choice, SLICE("allowed_tools"), NULL);
             if (mode == JSON_NONE && allowed != JSON_NONE && json_type(j, allowed) == JSON_OBJECT)
                 mode = json_get(j, allowed, SLICE("mode"), NULL);
-            rd->w->tool_required =
-                mode == JSON_NONE || json_type(j, mode) != JSON_STRING || STRING_IS(j, mode, "required");
+            rd->w->tool_required = mode == JSON_NONE || json_type(j, mode) != JSON_STRING ||
+                                   STRING_IS(j, mode, "required");
         } else {
             return wrong_type(rd, FIELD_TOOL_CHOICE, "a string or an object");
         }
@@ -507,10 +530,11 @@ static enum result read_metadata(struct reader *rd)
             return RESULT_NOMEM;
         if (w->metadata_count == WORK_METADATA_MAX || pair.name.len > WORK_METADATA_KEY_MAX ||
             pair.value.len > WORK_METADATA_VALUE_MAX)
-            return refuse(rd, RESULT_LIMIT, "limit", "metadata",
-                          "\"metadata\" may have %u entries with names of %u and values of %u bytes",
-                          (unsigned)WORK_METADATA_MAX, (unsigned)WORK_METADATA_KEY_MAX,
-                          (unsigned)WORK_METADATA_VALUE_MAX);
+            return refuse(
+                rd, RESULT_LIMIT, "limit", "metadata",
+                "\"metadata\" may have %u entries with names of %u and values of %u bytes",
+                (unsigned)WORK_METADATA_MAX, (unsigned)WORK_METADATA_KEY_MAX,
+                (unsigned)WORK_METADATA_VALUE_MAX);
         for (uint32_t i = 0; i < w->metadata_count; i++)
             if (slice_eq(w->metadata[i].name, pair.name))
                 return refuse(rd, RESULT_DUPLICATE, "duplicate_field", "metadata",
@@ -543,7 +567,8 @@ static bool session_fits(struct slice s)
 static struct slice header_session(const struct work *w)
 {
     static const struct name names[] = {NAME("x-session-id"), NAME("x-inferoa-session-id"),
-                                        NAME("x-claude-code-session-id"), NAME("session_id"), NAME("session-id")};
+                                        NAME("x-claude-code-session-id"), NAME("session_id"),
+                                        NAME("session-id")};
     struct slice best = SLICE_EMPTY;
     unsigned rank = MERIT_COUNT(names);
     for (uint32_t i = 0; i < w->header_count; i++) {
@@ -561,7 +586,8 @@ static struct slice header_session(const struct work *w)
 
 static enum result read_session(struct reader *rd)
 {
-    static const enum field before[] = {FIELD_SESSION_ID, FIELD_CONVERSATION_ID, FIELD_PROMPT_CACHE_KEY};
+    static const enum field before[] = {FIELD_SESSION_ID, FIELD_CONVERSATION_ID,
+                                        FIELD_PROMPT_CACHE_KEY};
     struct work *w = rd->w;
     w->session = header_session(w);
     struct slice s;
@@ -602,9 +628,10 @@ static enum result read_body(struct reader *rd)
     struct work *w = rd->w;
     bool logprobs = false;
     enum result r;
-    if ((r = read_fields(rd)) || (r = read_string(rd, FIELD_MODEL, &w->model_asked)) || (r = read_messages(rd)) ||
-        (r = read_tools(rd)) || (r = read_tool_choice(rd)) || (r = read_format(rd)) || (r = read_numbers(rd)) ||
-        (r = read_stream(rd)) || (r = read_bool(rd, FIELD_LOGPROBS, &logprobs)) || (r = read_metadata(rd)) ||
+    if ((r = read_fields(rd)) || (r = read_string(rd, FIELD_MODEL, &w->model_asked)) ||
+        (r = read_messages(rd)) || (r = read_tools(rd)) || (r = read_tool_choice(rd)) ||
+        (r = read_format(rd)) || (r = read_numbers(rd)) || (r = read_stream(rd)) ||
+        (r = read_bool(rd, FIELD_LOGPROBS, &logprobs)) || (r = read_metadata(rd)) ||
         (r = read_modalities(rd)) || (r = read_session(rd)))
         return r;
     if (logprobs)
@@ -646,26 +673,33 @@ static enum result not_json(struct reader *rd, enum result r)
     case RESULT_NOMEM:
         return r;
     case RESULT_LIMIT:
-        return refuse(rd, r, "limit", NULL, "the body has more than %u JSON values", json_limits_default.token_max);
+        return refuse(rd, r, "limit", NULL, "the body has more than %u JSON values",
+                      json_limits_default.token_max);
     case RESULT_DEPTH:
-        return refuse(rd, r, "limit", NULL, "the body is nested deeper than %u levels", json_limits_default.depth_max);
+        return refuse(rd, r, "limit", NULL, "the body is nested deeper than %u levels",
+                      json_limits_default.depth_max);
     case RESULT_UTF8:
-        return refuse(rd, r, "invalid_json", NULL, "the body is not UTF-8 at byte %u", rd->j->error_at);
+        return refuse(rd, r, "invalid_json", NULL, "the body is not UTF-8 at byte %u",
+                      rd->j->error_at);
     default:
-        return refuse(rd, RESULT_SYNTAX, "invalid_json", NULL, "the body is not JSON: see byte %u", rd->j->error_at);
+        return refuse(rd, RESULT_SYNTAX, "invalid_json", NULL, "the body is not JSON: see byte %u",
+                      rd->j->error_at);
     }
 }
 
-enum result openai_request_parse(struct slice body, struct arena *arena, struct work *w, struct openai_request *r,
-                                 struct openai_fault *fault)
+enum result openai_request_parse(struct slice body, struct arena *arena, struct work *w,
+                                 struct openai_request *r, struct openai_fault *fault)
 {
     struct reader rd = {.r = r, .j = &r->json, .w = w, .arena = arena, .fault = fault};
     work_clear(w, body);
-    r->model = r->model_key = r->stream_options = r->stream_options_key = r->include_usage = JSON_NONE;
-    r->max_tokens = r->max_completion_tokens = r->reasoning_effort = r->reasoning_effort_key = JSON_NONE;
+    r->model = r->model_key = r->stream_options = r->stream_options_key = r->include_usage =
+        JSON_NONE;
+    r->max_tokens = r->max_completion_tokens = r->reasoning_effort = r->reasoning_effort_key =
+        JSON_NONE;
     r->multiple_choices = false;
     if (body.len > OPENAI_BODY_MAX) {
-        refuse(&rd, RESULT_LIMIT, "limit", NULL, "the body is larger than %u bytes", (unsigned)OPENAI_BODY_MAX);
+        refuse(&rd, RESULT_LIMIT, "limit", NULL, "the body is larger than %u bytes",
+               (unsigned)OPENAI_BODY_MAX);
         fault->status = 413;
         return RESULT_LIMIT;
     }
@@ -677,6 +711,7 @@ enum result openai_request_parse(struct slice body, struct arena *arena, struct 
     else
         e = read_body(&rd);
     if (e == RESULT_NOMEM)
-        *fault = (struct openai_fault){500, "no_memory", NULL, SLICE("the request needs more memory than it may have")};
+        *fault = (struct openai_fault){500, "no_memory", NULL,
+                                       SLICE("the request needs more memory than it may have")};
     return e;
 }

@@ -16,14 +16,13 @@
 #include "text/json.h"
 #include "work/work.h"
 
-// Why a body is refused, in OpenAI's terms. Static strings, but for the message and a param with an index, which lie
-// in the arena.
+// Why a body is refused, in OpenAI's terms. Static strings, but for the message and a param with an
+// index, which lie in the arena. Codes: invalid_json, missing_field, invalid_type, invalid_value,
+// duplicate_field, limit, no_memory.
 struct openai_fault {
-    int status; // 400, 413
-    const char *
-        code; // "invalid_json", "missing_field", "invalid_type", "invalid_value", "duplicate_field",
-              // "limit"
-    const char *param;    // "messages", "messages[].role"; NULL when none is at fault
+    int status; // 400, 413, 500
+    const char *code;
+    const char *param;    // "messages", "messages[3].role"; NULL when none is at fault
     struct slice message; // one sentence
 };
 

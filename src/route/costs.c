@@ -1,8 +1,8 @@
 #include "route/route.h"
 #include "signal/plan.h"
 
-enum result route_costs_guess(const struct policy_image *image, const struct plan *signals, struct arena *arena,
-                              struct route_costs *out)
+enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
+                              struct arena *arena, struct route_costs *out)
 {
     enum { GROUP_NONE, GROUP_SCAN, GROUP_EMBED, GROUP_ENCODER };
     // What one more signal of a group costs once the artifact is there: a few look-ups. Grade: guessed, 2026-11.

@@ -55,7 +55,8 @@ static struct image_list random_steps(struct image_builder *b)
     struct image_binding bindings[8];
     uint32_t n = 1 + below(MERIT_COUNT(bindings));
     for (uint32_t i = 0; i < n; i++)
-        bindings[i] = (struct image_binding){(int32_t)below(b->model_count), (enum image_effort)below(4)};
+        bindings[i] =
+            (struct image_binding){(int32_t)below(b->model_count), (enum image_effort)below(4)};
     return ib_answer(b, bindings, n);
 }
 
@@ -81,7 +82,8 @@ static const struct policy_image *random_policy(struct image_builder *b)
 {
     static struct image_node nodes[4096];
     char name[16];
-    uint32_t models = 1 + below(MODELS_MAX), signals = 1 + below(SIGNALS_MAX), atoms = below(150), routes = below(7);
+    uint32_t models = 1 + below(MODELS_MAX), signals = 1 + below(SIGNALS_MAX), atoms = below(150),
+             routes = below(7);
     for (uint32_t i = 0; i < models; i++) {
         snprintf(name, sizeof name, "m%u", i);
         struct image_model *m = ib_model(b, name);
@@ -123,7 +125,8 @@ static void random_facts(const struct policy_image *p, struct fact *facts)
 {
     for (uint32_t i = 0; i < p->signals.count; i++) {
         enum signal_type type = image_signal(p, (int32_t)i)->type;
-        facts[i] = (struct fact){.state = FACT_KNOWN, .probability = 1, .number = below(type == SIGNAL_BOOL ? 2 : 5)};
+        facts[i] = (struct fact){
+            .state = FACT_KNOWN, .probability = 1, .number = below(type == SIGNAL_BOOL ? 2 : 5)};
         facts[i].text = below(4) ? slice_cstr(vocabulary[below(WORDS)]) : SLICE_EMPTY;
         facts[i].text_count = below(WORDS);
         for (uint32_t k = 0; k < facts[i].text_count; k++)
@@ -164,17 +167,23 @@ static bool naive_atom(const struct policy_image *p, uint32_t index, const struc
         uint32_t hits = 0;
         for (uint32_t i = 0; i < f->text_count; i++)
             hits += has_word(p, a, f->texts[i]);
-        return a->op == IMAGE_OP_TRUE ? f->text_count != 0 : a->op == IMAGE_OP_NE ? hits == 0 : hits != 0;
+        return a->op == IMAGE_OP_TRUE ? f->text_count != 0
+               : a->op == IMAGE_OP_NE ? hits == 0
+                                      : hits != 0;
     }
     if (type == SIGNAL_TEXT)
-        return a->op == IMAGE_OP_TRUE ? f->text.len != 0 : has_word(p, a, f->text) == (a->op != IMAGE_OP_NE);
+        return a->op == IMAGE_OP_TRUE ? f->text.len != 0
+                                      : has_word(p, a, f->text) == (a->op != IMAGE_OP_NE);
     double v = f->number, n = a->number;
-    return (a->op == IMAGE_OP_TRUE && v != 0) || (a->op == IMAGE_OP_EQ && v == n) || (a->op == IMAGE_OP_NE && v != n) ||
-           (a->op == IMAGE_OP_LT && v < n) || (a->op == IMAGE_OP_LE && v <= n) || (a->op == IMAGE_OP_GT && v > n) ||
-           (a->op == IMAGE_OP_GE && v >= n) || (a->op == IMAGE_OP_IN && (a->words >> (int)v) % 2 == 1);
+    return (a->op == IMAGE_OP_TRUE && v != 0) || (a->op == IMAGE_OP_EQ && v == n) ||
+           (a->op == IMAGE_OP_NE && v != n) || (a->op == IMAGE_OP_LT && v < n) ||
+           (a->op == IMAGE_OP_LE && v <= n) || (a->op == IMAGE_OP_GT && v > n) ||
+           (a->op == IMAGE_OP_GE && v >= n) ||
+           (a->op == IMAGE_OP_IN && (a->words >> (int)v) % 2 == 1);
 }
 
-static bool naive_guard(const struct policy_image *p, const struct image_node *n, const struct fact *facts)
+static bool naive_guard(const struct policy_image *p, const struct image_node *n,
+                        const struct fact *facts)
 {
     if (n->kind == IMAGE_NODE_TRUE)
         return true;
@@ -197,8 +206,9 @@ struct naive {
     enum model_verdict verdicts[MODELS_MAX];
 };
 
-static enum model_verdict naive_fit(const struct policy_image *p, const struct work *w, const uint8_t *states,
-                                    const struct image_route *r, int32_t index)
+static enum model_verdict naive_fit(const struct policy_image *p, const struct work *w,
+                                    const uint8_t *states, const struct image_route *r,
+                                    int32_t index)
 {
     const struct image_model *m = image_model(p, index);
     uint32_t out = ESTIMATE_OUTPUT_TOK;
@@ -207,7 +217,9 @@ static enum model_verdict naive_fit(const struct policy_image *p, const struct w
     if (m->output_tok && m->output_tok < out)
         out = m->output_tok;
     uint32_t reserve = w->max_output_tok ? w->max_output_tok : out;
-    int64_t cost = ((int64_t)w->input_tok * m->price_in_nusd + (int64_t)out * w->choices * m->price_out_nusd) / 1000000;
+    int64_t cost =
+        ((int64_t)w->input_tok * m->price_in_nusd + (int64_t)out * w->choices * m->price_out_nusd) /
+        1000000;
     if (states[index] == POOL_MODEL_NO_KEY)
         return MODEL_NO_KEY;
     if (states[index] == POOL_MODEL_DOWN)
@@ -229,18 +241,21 @@ static enum model_verdict naive_fit(const struct policy_image *p, const struct w
     return MODEL_CHOSEN;
 }
 
-static double naive_score(const struct policy_image *p, const struct work *w, const struct image_route *r, int32_t m)
+static double naive_score(const struct policy_image *p, const struct work *w,
+                          const struct image_route *r, int32_t m)
 {
     const struct image_model *model = image_model(p, m);
     if (r && r->objective == IMAGE_OBJECTIVE_QUALITY)
         return (double)model->quality;
     if (r && r->objective == IMAGE_OBJECTIVE_COST)
-        return -(double)estimate_cost_nusd(model, w->input_tok, 0, estimate_output_tok(w, model, 0));
+        return -(double)estimate_cost_nusd(model, w->input_tok, 0,
+                                           estimate_output_tok(w, model, 0));
     return 0;
 }
 
 static bool naive_answer(const struct policy_image *p, const struct work *w, const uint8_t *states,
-                         const struct image_route *r, const struct image_binding *b, uint32_t n, struct naive *out)
+                         const struct image_route *r, const struct image_binding *b, uint32_t n,
+                         struct naive *out)
 {
     int best = -1;
     for (uint32_t i = 0; i < n; i++) {
@@ -256,7 +271,7 @@ static bool naive_answer(const struct policy_image *p, const struct work *w, con
         if (out->verdicts[b[i].model] != MODEL_CHOSEN || b[i].model == b[best].model)
             continue;
         bool tie = naive_score(p, w, r, b[i].model) == naive_score(p, w, r, b[best].model);
-        out->verdicts[b[i].model] = tie                                        ? MODEL_LATER
+        out->verdicts[b[i].model] = tie                                       ? MODEL_LATER
                                     : r->objective == IMAGE_OBJECTIVE_QUALITY ? MODEL_LOWER_QUALITY
                                                                               : MODEL_DEARER;
     }
@@ -276,7 +291,8 @@ static bool naive_steps(const struct policy_image *p, const struct work *w, cons
         out->end = DECISION_REFUSE;
         return true;
     }
-    return naive_answer(p, w, states, r, IMAGE_AT(p, s->bindings, struct image_binding), s->bindings.count, out);
+    return naive_answer(p, w, states, r, IMAGE_AT(p, s->bindings, struct image_binding),
+                        s->bindings.count, out);
 }
 
 static void naive_decide(const struct policy_image *p, const struct work *w, const uint8_t *states,
@@ -321,7 +337,8 @@ static bool guard_mentions(const struct policy_image *p, uint32_t route, int32_t
     const struct image_route *r = image_route(p, (int32_t)route);
     for (uint32_t i = 0; i < r->guard.count; i++) {
         const struct image_node *n = IMAGE_AT(p, r->guard, struct image_node) + i;
-        if (n->kind == IMAGE_NODE_ATOM && IMAGE_AT(p, p->atoms, struct image_atom)[n->arg].signal == signal)
+        if (n->kind == IMAGE_NODE_ATOM &&
+            IMAGE_AT(p, p->atoms, struct image_atom)[n->arg].signal == signal)
             return true;
     }
     return false;
@@ -365,18 +382,21 @@ static void same(const struct policy_image *p, const struct decision *d, const s
 }
 
 // The outcomes of routes agree with what the naive interpreter makes of each guard.
-static void routes_told(const struct policy_image *p, const struct decision *d, const struct fact *facts)
+static void routes_told(const struct policy_image *p, const struct decision *d,
+                        const struct fact *facts)
 {
     for (uint32_t i = 0; i < p->routes.count; i++) {
         const struct route_outcome *o = &d->route_outcomes[i];
         const struct image_route *r = image_route(p, (int32_t)i);
-        bool holds = !r->guard.count || naive_guard(p, IMAGE_AT(p, r->guard, struct image_node), facts);
+        bool holds =
+            !r->guard.count || naive_guard(p, IMAGE_AT(p, r->guard, struct image_node), facts);
         if (o->verdict == ROUTE_FALSE) {
             assert_true((int32_t)i < d->route);
             assert_false(holds);
             if (o->atom != IMAGE_NONE)
                 assert_int_not_equal(
-                    d->facts[IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].signal].state, FACT_UNKNOWN);
+                    d->facts[IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].signal].state,
+                    FACT_UNKNOWN);
         } else if (o->verdict == ROUTE_NOT_REACHED) {
             assert_true((int32_t)i > d->route);
         }
@@ -435,8 +455,8 @@ static void lazy_equals_eager(void **state)
             assert_int_equal(route_step(&again, &asked), ROUTE_DECIDED);
             same(p, again.decision, &expected);
             for (uint32_t r = 0; r < p->routes.count; r++)
-                assert_memory_equal(&again.decision->route_outcomes[r], &run.decision->route_outcomes[r],
-                                    sizeof(struct route_outcome));
+                assert_memory_equal(&again.decision->route_outcomes[r],
+                                    &run.decision->route_outcomes[r], sizeof(struct route_outcome));
         }
         arena_reset(&arena);
         ib_deinit(&b);

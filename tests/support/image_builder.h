@@ -79,17 +79,18 @@ static inline int32_t ib_signal(struct image_builder *b, const char *name, enum 
     return (int32_t)b->signal_count++;
 }
 
-static inline uint32_t ib_atom(struct image_builder *b, int32_t signal, enum image_op op, double number,
-                               const char *shown)
+static inline uint32_t ib_atom(struct image_builder *b, int32_t signal, enum image_op op,
+                               double number, const char *shown)
 {
     assert(b->atom_count < IB_MAX);
-    b->atoms[b->atom_count] =
-        (struct image_atom){.signal = signal, .op = op, .number = number, .shown = ib_str(b, shown)};
+    b->atoms[b->atom_count] = (struct image_atom){
+        .signal = signal, .op = op, .number = number, .shown = ib_str(b, shown)};
     return b->atom_count++;
 }
 
 // One step `answer` over the bindings.
-static inline struct image_list ib_answer(struct image_builder *b, const struct image_binding *bindings, uint32_t n)
+static inline struct image_list ib_answer(struct image_builder *b,
+                                          const struct image_binding *bindings, uint32_t n)
 {
     struct image_step step = {.kind = IMAGE_STEP_ANSWER, .bindings = IB_LIST(b, bindings, n)};
     return IB_LIST(b, &step, 1);
@@ -102,8 +103,9 @@ static inline struct image_list ib_refuse(struct image_builder *b, const char *m
 }
 
 // A route without objective and limits. `node_count` 0: `otherwise`.
-static inline struct image_route *ib_route(struct image_builder *b, const char *name, const struct image_node *nodes,
-                                           uint32_t node_count, struct image_list steps)
+static inline struct image_route *ib_route(struct image_builder *b, const char *name,
+                                           const struct image_node *nodes, uint32_t node_count,
+                                           struct image_list steps)
 {
     assert(b->route_count < IB_MAX);
     struct image_route *r = &b->routes[b->route_count++];
@@ -117,10 +119,12 @@ static inline struct image_route *ib_route(struct image_builder *b, const char *
     return r;
 }
 
-static inline void ib_alias(struct image_builder *b, const char *name, enum image_target target, int32_t index)
+static inline void ib_alias(struct image_builder *b, const char *name, enum image_target target,
+                            int32_t index)
 {
     assert(b->alias_count < IB_MAX);
-    b->aliases[b->alias_count++] = (struct image_alias){.name = ib_str(b, name), .target = target, .index = index};
+    b->aliases[b->alias_count++] =
+        (struct image_alias){.name = ib_str(b, name), .target = target, .index = index};
 }
 
 // Lists are written out; the builder may not be changed afterwards.
