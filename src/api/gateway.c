@@ -95,7 +95,7 @@ static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
     arena_init(&e->arena, 0, EPOCH_ARENA_MAX);
     enum result r = plan_scratch_open(serving->plan, &e->scratch);
     if (!r)
-        r = pool_loop_open(&e->pool, &serving->pool, g->client, g->shared->client_tls, &e->arena);
+        r = pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
     if (r) {
         gateway_epoch_unref(e);
         return r;
@@ -349,8 +349,9 @@ static bool starts_with_ieq(struct slice name, struct slice prefix)
     return name.len >= prefix.len && slice_ieq(slice_head(name, prefix.len), prefix);
 }
 
-// Credentials, what the connection owns, what a proxy adds, and everything that could steer a router.
-static bool is_dropped(struct slice name)
+// Credentials, what the connection owns, what a proxy adds, and what could steer a router further on; the last only
+// passes for callers whose key has the scope.
+static bool is_dropped(struct slice name, bool routing_allowed)
 {
     static const struct slice names[] = {
         {"authorization", 13},
@@ -369,11 +370,12 @@ static bool is_dropped(struct slice name)
         {"trailer", 7},
         {"transfer-encoding", 17},
         {"upgrade", 7},
-        {"x-selected-model", 16},
-        {"x-gateway-destination-endpoint", 30},
     };
-    static const struct slice prefixes[] = {
-        {"x-merit-", 8}, {"proxy-", 6}, {"x-forwarded-", 12}, {"x-vsr-", 6}};
+    static const struct slice prefixes[] = {{"proxy-", 6}, {"x-forwarded-", 12}};
+    static const struct slice routing[] = {{"x-merit-", 8},
+                                           {"x-vsr-", 6},
+                                           {"x-selected-model", 16},
+                                           {"x-gateway-destination-endpoint", 30}};
     // Names and prefixes above begin with one of these letters; most headers do not.
     if (!strchr("aAxXcChHeEfFkKtTuUpP", name.ptr[0]))
         return false;
@@ -385,6 +387,10 @@ static bool is_dropped(struct slice name)
         if (starts_with_ieq(name, prefixes[i]))
             return true;
     }
+    for (size_t i = 0; i < MERIT_COUNT(routing) && !routing_allowed; i++) {
+        if (starts_with_ieq(name, routing[i]))
+            return true;
+    }
     return false;
 }
 
@@ -394,11 +400,13 @@ void request_forward_headers(struct request *r)
     struct slice connection = http_header_get(head, "connection");
     bool names_others = connection.len && !slice_ieq(connection, SLICE("keep-alive")) &&
                         !slice_ieq(connection, SLICE("close"));
+    bool routing_allowed = r->key && (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS);
     size_t n = 0;
     r->headers[n++] = (struct http_header){SLICE("accept-encoding"), SLICE("identity")};
     for (uint32_t i = 0; i < head->header_count && n < PATH_UPSTREAM_HEADERS_MAX - 1; i++) {
         const struct http_header *h = &head->headers[i];
-        if (is_dropped(h->name) || (names_others && http_is_hop_by_hop(head, h->name)))
+        if (is_dropped(h->name, routing_allowed) ||
+            (names_others && http_is_hop_by_hop(head, h->name)))
             continue;
         r->headers[n++] = *h;
     }

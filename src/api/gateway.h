@@ -29,7 +29,6 @@ struct gateway_shared {
     struct http_limits http;
     struct http_client_limits client;
     struct dns *dns;
-    struct tls_context *client_tls;             // for https endpoints
     struct log_sink *access_log, *decision_log; // NULL: off
     struct metrics_names *names;
     uint32_t decisions_kept; // in each loop's ring

@@ -248,6 +248,26 @@ static enum result compile(struct serving *s, struct slice text, const struct se
     return r;
 }
 
+static enum result open_client_tls(struct serving *s, const struct serving_options *o,
+                                   struct buf *why)
+{
+    char diag[TLS_DIAG_BYTES] = "";
+    bool wanted = false;
+    for (uint32_t i = 0; i < s->pool.endpoint_count; i++)
+        wanted |= s->pool.endpoints[i].tls;
+    if (!wanted || !o->client_tls)
+        return RESULT_OK;
+    if (!*o->client_tls) {
+        enum result r = tls_client_open(o->client_tls, o->roots, false, diag);
+        if (r) {
+            buf_cstr(why, diag);
+            return r;
+        }
+    }
+    s->client_tls = tls_context_ref(*o->client_tls);
+    return RESULT_OK;
+}
+
 static enum result make_ready(struct serving *s, const struct serving_options *o,
                               struct slice patterns, struct diag_list *diags, struct buf *why)
 {
@@ -265,6 +285,8 @@ static enum result make_ready(struct serving *s, const struct serving_options *o
         if (r && diag[0])
             buf_cstr(why, diag);
     }
+    if (!r)
+        r = open_client_tls(s, o, why);
     if (!r)
         r = take_slots(s, o->names);
     if (!r)
@@ -322,6 +344,8 @@ void serving_unref(struct serving *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     plan_close(s->plan);
+    if (s->client_tls)
+        tls_context_unref(s->client_tls);
     if (s->mapping)
         munmap(s->mapping, s->mapping_bytes);
     arena_deinit(&s->arena);

@@ -12,6 +12,7 @@
 #include "api/metrics.h"
 #include "base/arena.h"
 #include "base/diag.h"
+#include "net/tls.h"
 #include "pool/pool.h"
 #include "route/route.h"
 #include "signal/plan.h"
@@ -26,6 +27,7 @@ struct serving {
     struct plan *plan;
     const struct route_table *table;
     struct pool pool;
+    struct tls_context *client_tls;     // for https endpoints; NULL when there is none
     uint8_t digest[IMAGE_DIGEST_BYTES]; // of the policy's text
     struct slice digest_hex;
     struct slice models_json;                                 // the answer of GET /v1/models
@@ -40,6 +42,10 @@ struct serving_options {
     const char *cache_dir; // NULL: no cache
     struct slice observe;  // a model's name; empty: off
     struct metrics_names *names;
+    // The client side of TLS, opened by the first policy that has an https endpoint and then kept by the caller, so
+    // that sessions are reused over reloads and nobody without TLS pays for it. `roots` NULL: the system's.
+    struct tls_context **client_tls;
+    const char *roots;
 };
 
 // Parses, checks, compiles (or maps the compiled form from the cache, written there when it was not) and makes ready.
