@@ -18,8 +18,10 @@ static const char *const plain[] = {
     "time",   "because", "every",  "second", "token",   "counts", "when",   "queues",
 };
 static const char *const rich[] = {
-    "caf\xc3\xa9", "na\xc3\xafve", "\\n", "\\\"quoted\\\"", "\xe2\x80\x93", "\\t", "\\\\path\\\\to",
-    "if (x)\\n    y();\\n", "\xe4\xbd\xa0\xe5\xa5\xbd", "\\u00e9t\\u00e9",
+    "caf\xc3\xa9",     "na\xc3\xafve",         "\\n",
+    "\\\"quoted\\\"",  "\xe2\x80\x93",         "\\t",
+    "\\\\path\\\\to",  "if (x)\\n    y();\\n", "\xe4\xbd\xa0\xe5\xa5\xbd",
+    "\\u00e9t\\u00e9",
 };
 
 // Words up to `bytes`; `richness` in a hundred are escapes and other alphabets.
@@ -62,7 +64,7 @@ struct job {
     struct slice body, decoded;
     struct arena arena;
     struct buf out;
-    size_t bytes;  // kept, so that nothing is optimised away
+    size_t bytes; // kept, so that nothing is optimised away
 };
 
 static void do_parse(struct job *job)
@@ -149,7 +151,8 @@ int main(void)
         size_t size;
         unsigned turns, richness;
         double target_us;
-    } bodies[] = {{"1500", 1500, 3, 2, 0.35}, {"60k", 60000, 20, 20, 28.3}, {"220k", 220000, 60, 5, 105}};
+    } bodies[] = {
+        {"1500", 1500, 3, 2, 0.35}, {"60k", 60000, 20, 20, 28.3}, {"220k", 220000, 60, 5, 105}};
     static const struct {
         const char *name;
         enum json_tier tier;
@@ -186,7 +189,8 @@ int main(void)
             double write = measure(&job, do_write);
             printf("%-6s %-7s %12.0f %12.0f %12.0f %9.2f\n", bodies[i].name, tiers[t].name, parse,
                    splice, write, (double)job.body.len / parse);
-            buf_printf(&figures, "\"parse_%s_%s_ns\": %.0f, ", bodies[i].name, tiers[t].name, parse);
+            buf_printf(&figures, "\"parse_%s_%s_ns\": %.0f, ", bodies[i].name, tiers[t].name,
+                       parse);
             if (tiers[t].tier == JSON_TIER_BEST)
                 pass &= parse <= bodies[i].target_us * 1000;
         }

@@ -10,8 +10,8 @@
 
 // What stands behind the backslash: the decoded byte, 1 for 'u', 0 when not legal.
 static const unsigned char escapes[256] = {
-    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
-    ['n'] = '\n', ['r'] = '\r', ['t'] = '\t', ['u'] = 1,
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b', ['f'] = '\f',
+    ['n'] = '\n', ['r'] = '\r',  ['t'] = '\t', ['u'] = 1,
 };
 
 static inline int hex_digit(unsigned char c)
@@ -140,7 +140,7 @@ static inline uint64_t word_special(uint64_t w)
 #define SCAN_LOAD(p) word_load(p)
 #define SCAN_OR(a, b) ((a) | (b))
 #define SCAN_SPECIAL(block) word_special(block)
-#define SCAN_HIGH(block) ((block) & HIGH_BITS)
+#define SCAN_HIGH(block) ((block)&HIGH_BITS)
 #include "text/json_scan_body.h"
 
 #if defined(__x86_64__)

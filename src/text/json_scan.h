@@ -22,10 +22,11 @@ static inline uint64_t json_neon_mask(uint8x16_t v)
 #endif
 
 struct json_found {
-    const unsigned char *stop;  // the closing quote, or the byte that is wrong (`end` when it is missing)
+    const unsigned char
+        *stop; // the closing quote, or the byte that is wrong (`end` when it is missing)
     bool closed;
     bool escaped;
-    bool high;  // some byte was above 0x7f; may also be set by bytes behind the string
+    bool high; // some byte was above 0x7f; may also be set by bytes behind the string
 };
 
 // From behind the opening quote. Checks escapes, surrogate pairs and control characters, not UTF-8.
@@ -38,7 +39,7 @@ typedef size_t json_copy_fn(char *out, const unsigned char *p, size_t n, bool st
 struct json_kernels {
     json_scan_fn *scan;
     json_copy_fn *copy;
-    bool probe;  // whether json_scan_probe may be tried first
+    bool probe; // whether json_scan_probe may be tried first
 };
 
 // Those in force: of the forced tier, else of the best of this CPU.
@@ -59,8 +60,8 @@ static inline int json_scan_probe(const unsigned char *p, const unsigned char *e
     return quote && !(other & (quote ^ (quote - 1))) ? __builtin_ctz(quote) : -1;
 #elif defined(__aarch64__)
     uint8x16_t v = vld1q_u8(p);
-    uint8x16_t others = vorrq_u8(vceqq_u8(v, vdupq_n_u8('\\')),
-                                 vcltq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(' ')));
+    uint8x16_t others =
+        vorrq_u8(vceqq_u8(v, vdupq_n_u8('\\')), vcltq_s8(vreinterpretq_s8_u8(v), vdupq_n_s8(' ')));
     uint64_t quote = json_neon_mask(vceqq_u8(v, vdupq_n_u8('"'))), other = json_neon_mask(others);
     return quote && !(other & (quote ^ (quote - 1))) ? __builtin_ctzll(quote) >> 2 : -1;
 #else

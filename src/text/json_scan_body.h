@@ -8,8 +8,7 @@
 //   SCAN_SPECIAL(block)      mask of the quotes, backslashes and control characters
 //   SCAN_HIGH(block)         not zero when there is a byte above 0x7f
 
-SCAN_TARGET static struct json_found SCAN_NAME(const unsigned char *p, const unsigned char *end)
-{
+SCAN_TARGET static struct json_found SCAN_NAME(const unsigned char *p, const unsigned char *end) {
     struct json_found found = {0};
     SCAN_BLOCK seen = SCAN_NONE;
     while (end - p >= SCAN_WIDTH) {
@@ -44,7 +43,8 @@ SCAN_TARGET static struct json_found SCAN_NAME(const unsigned char *p, const uns
     return scan_tail(p, end, found);
 }
 
-SCAN_TARGET static size_t COPY_NAME(char *out, const unsigned char *p, size_t n, bool stop_high)
+SCAN_TARGET static size_t
+COPY_NAME(char *out, const unsigned char *p, size_t n, bool stop_high)
 {
     size_t at = 0;
     while (n - at >= SCAN_WIDTH) {
