@@ -5,6 +5,7 @@
 #ifndef MERIT_BASE_ARENA_H
 #define MERIT_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,16 @@ static inline void *arena_alloc_aligned(struct arena *a, size_t size, size_t ali
 static inline void *arena_alloc(struct arena *a, size_t size)
 {
     return arena_alloc_aligned(a, size, 16);
+}
+
+// Makes the newest allocation, `old` bytes at `p`, `size` bytes long where it stands. False, and nothing changes, when
+// something was allocated behind it or the chunk has no room.
+static inline bool arena_resize_last(struct arena *a, void *p, size_t old, size_t size)
+{
+    if ((char *)p + old != a->at || size > (size_t)(a->end - (char *)p))
+        return false;
+    a->at = (char *)p + size;
+    return true;
 }
 
 // Zeroed room for `count` objects of `size`; NULL also when the product overflows.

@@ -28,16 +28,16 @@ enum {
     CONF_LISTEN_MAX = 16,
     CONF_CERTIFICATES_MAX = 32,
     CONF_HOSTS_MAX = 32,
-    CONF_VALUES_MAX = 4,    // values on one line
+    CONF_VALUES_MAX = 4, // values on one line
     CONF_DIAGS_MAX = 100,
     CONF_THREADS_MAX = 64,
 };
 
 struct conf_listen {
-    const char *host;  // an IP address (an IPv6 one without brackets) or "localhost"
-    uint16_t port;     // 0: any free one
+    const char *host; // an IP address (an IPv6 one without brackets) or "localhost"
+    uint16_t port;    // 0: any free one
     bool tls;
-    bool loopback;     // nobody outside this machine can reach it
+    bool loopback; // nobody outside this machine can reach it
 };
 
 struct conf {
@@ -54,11 +54,11 @@ struct conf {
     struct tls_certificate certificates[CONF_CERTIFICATES_MAX];
     uint32_t certificate_count;
 
-    const char *policy;         // path; "demo": the built-in policy over the demo pool
-    const char *observe;        // observe-only: everything goes to this model; NULL when off
-    double demo_pace;           // factor on the demo pool's delays; 0 for none
+    const char *policy;  // path; "demo": the built-in policy over the demo pool
+    const char *observe; // observe-only: everything goes to this model; NULL when off
+    double demo_pace;    // factor on the demo pool's delays; 0 for none
 
-    uint32_t threads;           // event loops; 0: one per CPU that the process may use
+    uint32_t threads; // event loops; 0: one per CPU that the process may use
     uint32_t busy_poll_us;
 
     struct http_limits http;    // of the traffic side; limits.* and timeouts.*
@@ -66,20 +66,21 @@ struct conf {
     uint32_t drain_timeout_ms;  // after SIGTERM; streams that still run are then broken
     uint32_t decisions_kept;    // in the ring of recent ones
 
-    struct http_client_limits client;  // upstream.*
-    uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms, total_timeout_ms;  // 0: none
+    struct http_client_limits client; // upstream.*
+    uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms,
+        total_timeout_ms;       // 0: none
     uint32_t attempts;          // endpoints tried for one request before the first byte
     const char *upstream_roots; // PEM file of trusted roots; NULL: the system's
 
-    const char *log_access;     // path, "-" for standard output, NULL for off
-    const char *log_decisions;  // likewise
-    bool log_prompts;           // texts of prompts in the decision log
+    const char *log_access;    // path, "-" for standard output, NULL for off
+    const char *log_decisions; // likewise
+    bool log_prompts;          // texts of prompts in the decision log
 
-    const char *keys;           // path of the key file; it need not exist
-    const char *cache;          // directory of compiled policies; NULL when off
+    const char *keys;  // path of the key file; it need not exist
+    const char *cache; // directory of compiled policies; NULL when off
 
-    struct arena arena;         // private from here on
-    uint8_t set[64];            // how often each setting was set at the current level
+    struct arena arena; // private from here on
+    uint8_t set[64];    // how often each setting was set at the current level
     bool from_flag[64];
 };
 
@@ -90,16 +91,19 @@ void conf_deinit(struct conf *c);
 // Reads settings from `text`, over what is there; `directory` (may be NULL) is put before relative paths. Every
 // mistake is a diagnostic; lines without one take effect. RESULT_SYNTAX when there was an error, RESULT_NOMEM,
 // RESULT_LIMIT above CONF_BYTES_MAX.
-enum result conf_parse(struct conf *c, struct slice text, const char *directory, struct diag_list *diags) MERIT_NODISCARD;
+enum result conf_parse(struct conf *c, struct slice text, const char *directory,
+                       struct diag_list *diags) MERIT_NODISCARD;
 // The same from a file; diagnostics are rendered into `why`. `path` NULL: "merit.conf" in the working directory if it
 // exists, else only defaults. RESULT_NOT_FOUND, RESULT_IO and as above.
-enum result conf_load(struct conf *c, const char *path, bool colour, struct buf *why) MERIT_NODISCARD;
+enum result conf_load(struct conf *c, const char *path, bool colour,
+                      struct buf *why) MERIT_NODISCARD;
 
 // One flag of a command line: every setting is one, with dashes for the dot and underscores: `--limits-head 64KiB`,
 // `--listen=0.0.0.0:8780`. A setting of several values takes them in one argument, separated by spaces. The first
 // flag of a setting that may stand several times replaces what the file said. `*at` moves over what was read.
 // RESULT_NOT_FOUND: argv[*at] is none of them, nothing was read. RESULT_SYNTAX with a sentence in `why`; RESULT_NOMEM.
-enum result conf_flag(struct conf *c, int argc, char **argv, int *at, struct buf *why) MERIT_NODISCARD;
+enum result conf_flag(struct conf *c, int argc, char **argv, int *at,
+                      struct buf *why) MERIT_NODISCARD;
 
 // What only shows when all is read: a TLS listener without certificate, limits that contradict each other. Call it
 // after the last flag. RESULT_SYNTAX with sentences in `why`.

@@ -45,6 +45,7 @@ struct signal_arg_spec {
     double min, max;           // for numbers, inclusive
     bool required, repeated;
     const char *help;          // one line for messages and documents
+    const char *unit;          // for numbers: the unit a policy must write behind it ("tok", "ms"), or NULL for none
 };
 
 // Text in which patterns are looked for together (text/pattern.h); opaque here.
@@ -67,6 +68,8 @@ struct signal_family {
     // The type of a definition; it may depend on the arguments.
     enum signal_type (*type)(const struct policy_image *image, const struct image_signal *def);
     const char *const *words;  // NULL-terminated, the values of an enum type
+    const char *unit;          // of a number type: what a policy must write behind a number it is compared with, as
+                               // "tok" in `context above 8k tok`; NULL for a plain number
 
     // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
     // `arg`. May be NULL.

@@ -1,0 +1,26 @@
+// Whole small files: read with a cap, replaced at once or not at all.
+#ifndef MERIT_BASE_FILE_H
+#define MERIT_BASE_FILE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "base/slice.h"
+
+// Appends the file to `out`, at most out->cap bytes in all. RESULT_NOT_FOUND, RESULT_IO (errno; a directory is
+// EISDIR), RESULT_LIMIT, RESULT_NOMEM. `path` "-" is standard input.
+enum result file_read(const char *path, struct buf *out) MERIT_NODISCARD;
+
+// Writes a temporary file beside `path`, syncs it and renames it over `path`, so that a reader sees the old or the new
+// text and a power cut leaves one of them. RESULT_IO (errno; the old file is untouched and the temporary one gone).
+enum result file_replace(const char *path, struct slice text, unsigned mode) MERIT_NODISCARD;
+// Creates a new file; RESULT_EXISTS when there is one.
+enum result file_create(const char *path, struct slice text, unsigned mode) MERIT_NODISCARD;
+
+// Tests only, process-wide: the n-th open, read, write, sync or rename of this file's functions from now on fails with
+// EIO (1 is the next one); 0 disarms.
+void file_fail_at(uint64_t n);
+
+#endif

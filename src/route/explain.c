@@ -1,0 +1,512 @@
+#include "route/explain.h"
+
+#include <stdio.h>
+
+#include "route/record.h"
+#include "route/route.h"
+#include "text/utf8.h"
+
+enum { NAME_COLUMNS_MAX = 28, VALUE_COLUMNS_MAX = 24, INDENT = 2 };
+
+struct page {
+    const struct decision *d;
+    const struct explain_options *o;
+    struct buf *out;
+    uint32_t width;
+    size_t line_at;  // where the current line begins in `out`
+};
+
+enum ink { INK_PLAIN, INK_BOLD, INK_DIM, INK_GOOD, INK_BAD };
+
+static void ink(struct page *p, enum ink i)
+{
+    static const char *const codes[] = {"\033[0m", "\033[1m", "\033[2m", "\033[32m", "\033[31m"};
+    if (p->o->colour)
+        buf_cstr(p->out, codes[i]);
+}
+
+static void newline(struct page *p)
+{
+    buf_byte(p->out, '\n');
+    p->line_at = p->out->len;
+}
+
+// Code points, which is near enough to columns for names.
+static uint32_t columns(struct slice s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return n;
+}
+
+// Columns that the current line has so far; escapes take none.
+static uint32_t column(const struct page *p)
+{
+    struct slice line = slice_make(p->out->ptr + p->line_at, p->out->len - p->line_at);
+    uint32_t n = 0;
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == '\033') {
+            while (i < line.len && line.ptr[i] != 'm')
+                i++;
+            continue;
+        }
+        n += ((unsigned char)line.ptr[i] & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+static void pad_to(struct page *p, uint32_t to)
+{
+    for (uint32_t at = column(p); at < to; at++)
+        buf_byte(p->out, ' ');
+}
+
+// On one line, control characters as spaces, at most `most` columns.
+static void one_line(struct page *p, struct slice s, uint32_t most)
+{
+    bool cut = columns(s) > most;
+    uint32_t left = cut && most > 3 ? most - 3 : most;
+    for (size_t i = 0; i < s.len && left;) {
+        size_t begin = i;
+        uint32_t c = utf8_next(s, &i);
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+            buf_byte(p->out, ' ');
+        else if (c == 0xfffd)
+            buf_byte(p->out, '?');
+        else
+            buf_append(p->out, s.ptr + begin, i - begin);
+        left--;
+    }
+    if (cut && most > 3)
+        BUF_LIT(p->out, "...");
+}
+
+void explain_usd(int64_t nusd, struct buf *out)
+{
+    if (nusd < 0) {
+        BUF_LIT(out, "unknown");
+        return;
+    }
+    buf_u64(out, (uint64_t)nusd / 1000000000);
+    uint32_t rest = (uint32_t)((uint64_t)nusd % 1000000000);
+    if (!rest)
+        return;
+    char text[16];
+    int n = snprintf(text, sizeof text, ".%09u", rest);
+    while (text[n - 1] == '0')
+        n--;
+    buf_append(out, text, (size_t)n);
+}
+
+static void duration(uint32_t ns, struct buf *out)
+{
+    if (ns < 1000)
+        buf_printf(out, "%u ns", ns);
+    else if (ns < 1000000)
+        buf_printf(out, "%.1f us", ns / 1e3);
+    else
+        buf_printf(out, "%.1f ms", ns / 1e6);
+}
+
+static struct slice model_name(const struct decision *d, int32_t i)
+{
+    return image_text(d->image, image_model(d->image, i)->name);
+}
+
+static struct slice route_name(const struct decision *d, int32_t i)
+{
+    return image_text(d->image, image_route(d->image, i)->name);
+}
+
+static void say_missing(uint32_t missing, struct buf *out)
+{
+    const char *between = "";
+    for (unsigned bit = 0; bit < WORK_NEED_COUNT_; bit++) {
+        if (!(missing >> bit & 1))
+            continue;
+        buf_printf(out, "%s%s", between, work_need_name(bit));
+        between = ", ";
+    }
+}
+
+static void say_quality(const struct decision *d, int32_t index, struct buf *out)
+{
+    const struct image_model *m = image_model(d->image, index);
+    const struct image_route *r = d->route >= 0 ? image_route(d->image, d->route) : NULL;
+    if (m->quality < 0)
+        BUF_LIT(out, "states no quality");
+    else
+        buf_printf(out, "quality %.3g", (double)m->quality);
+    if (r)
+        buf_printf(out, ", the route wants at least %.3g", (double)r->quality_min);
+}
+
+static void say_no_key(const struct image_model *m, const struct policy_image *p, struct buf *out)
+{
+    struct slice name = image_text(p, m->key_name);
+    buf_printf(out, "its key is missing (%s %.*s)", m->key_source == IMAGE_KEY_FILE ? "file" : "env", SLICE_FMT(name));
+}
+
+static void say_model(const struct decision *d, int32_t index, struct buf *out)
+{
+    const struct model_outcome *o = &d->model_outcomes[index];
+    const struct image_model *m = image_model(d->image, index);
+    switch (o->verdict) {
+    case MODEL_CHOSEN:
+        BUF_LIT(out, "chosen");
+        return;
+    case MODEL_NOT_CANDIDATE:
+        buf_cstr(out, d->by == DECISION_BY_ROUTES || d->route >= 0 ? "the path does not name it" : "not asked for");
+        return;
+    case MODEL_DEARER:
+        BUF_LIT(out, "could serve, but is dearer");
+        return;
+    case MODEL_LATER:
+        BUF_LIT(out, "could serve, but stands later in the policy's order");
+        return;
+    case MODEL_LOWER_QUALITY:
+        if (m->quality < 0)
+            BUF_LIT(out, "could serve, but states no quality");
+        else
+            buf_printf(out, "could serve, but its quality is lower (%.3g)", (double)m->quality);
+        return;
+    case MODEL_LACKS:
+        BUF_LIT(out, "cannot do what is needed: ");
+        say_missing(o->missing, out);
+        return;
+    case MODEL_WINDOW:
+        buf_printf(out, "needs %u tokens, its window has %u", o->need_tok, m->context_tok);
+        return;
+    case MODEL_OUTPUT:
+        buf_printf(out, "%u tokens of output asked for, it gives %u", o->need_tok, m->output_tok);
+        return;
+    case MODEL_QUALITY:
+        say_quality(d, index, out);
+        return;
+    case MODEL_COST:
+        BUF_LIT(out, "above the route's limit of ");
+        explain_usd(d->route >= 0 ? image_route(d->image, d->route)->cost_max_nusd : -1, out);
+        BUF_LIT(out, " usd");
+        return;
+    case MODEL_UNPRICED:
+        BUF_LIT(out, "states no price, and the route needs one");
+        return;
+    case MODEL_DOWN:
+        BUF_LIT(out, "no endpoint of it is up");
+        return;
+    case MODEL_NO_KEY:
+        say_no_key(m, d->image, out);
+        return;
+    }
+}
+
+static bool in_the_way(enum model_verdict v)
+{
+    return v != MODEL_CHOSEN && v != MODEL_NOT_CANDIDATE && v != MODEL_DEARER && v != MODEL_LATER &&
+           v != MODEL_LOWER_QUALITY;
+}
+
+void explain_infeasible(const struct decision *d, struct buf *out)
+{
+    if (d->end == DECISION_NO_MODEL) {
+        struct slice asked = slice_head(d->model_asked, 100);
+        buf_printf(out, "the policy has no model or alias called \"%.*s\"", SLICE_FMT(asked));
+        return;
+    }
+    if (d->route >= 0)
+        buf_printf(out, "no model of route \"%.*s\" can serve this request", SLICE_FMT(route_name(d, d->route)));
+    else
+        BUF_LIT(out, "the model asked for cannot serve this request");
+    const char *between = ": ";
+    for (uint32_t i = 0; i < d->image->models.count; i++) {
+        if (!in_the_way(d->model_outcomes[i].verdict))
+            continue;
+        buf_printf(out, "%s%.*s: ", between, SLICE_FMT(model_name(d, (int32_t)i)));
+        say_model(d, (int32_t)i, out);
+        between = "; ";
+    }
+}
+
+static void head(struct page *p, const char *name)
+{
+    ink(p, INK_DIM);
+    buf_cstr(p->out, name);
+    ink(p, INK_PLAIN);
+    pad_to(p, 10);
+}
+
+static void say_end(struct page *p)
+{
+    const struct decision *d = p->d;
+    switch (d->end) {
+    case DECISION_ANSWER:
+        head(p, "model");
+        ink(p, INK_BOLD);
+        buf_add(p->out, model_name(d, d->model));
+        ink(p, INK_PLAIN);
+        if (d->effort != IMAGE_EFFORT_DEFAULT)
+            buf_printf(p->out, ", effort %s", image_effort_name(d->effort));
+        newline(p);
+        head(p, "expected");
+        explain_usd(d->cost_nusd, p->out);
+        if (d->cost_nusd >= 0)
+            BUF_LIT(p->out, " usd");
+        buf_printf(p->out, " (about %u tokens in, %u out)", d->input_tok, d->output_tok);
+        newline(p);
+        return;
+    case DECISION_REFUSE:
+        head(p, "refused");
+        ink(p, INK_BAD);
+        one_line(p, d->message, p->width - 12);
+        ink(p, INK_PLAIN);
+        newline(p);
+        return;
+    case DECISION_INFEASIBLE:
+    case DECISION_NO_MODEL:
+        head(p, "no model");
+        ink(p, INK_BAD);
+        if (d->end == DECISION_NO_MODEL)
+            explain_infeasible(d, p->out);
+        else
+            BUF_LIT(p->out, "nothing can serve this request; the reasons stand below");
+        ink(p, INK_PLAIN);
+        newline(p);
+        return;
+    }
+}
+
+static void say_answer(struct page *p)
+{
+    const struct decision *d = p->d;
+    if (d->route >= 0) {
+        const struct image_route *r = image_route(d->image, d->route);
+        head(p, "route");
+        ink(p, INK_BOLD);
+        buf_add(p->out, route_name(d, d->route));
+        ink(p, INK_PLAIN);
+        buf_printf(p->out, " (line %u)", r->line);
+        newline(p);
+        head(p, "path");
+        buf_add(p->out, image_text(d->image, r->path_name));
+        if (d->took_else)
+            BUF_LIT(p->out, ", its else");
+        newline(p);
+    }
+    say_end(p);
+    head(p, "decided");
+    buf_cstr(p->out, d->by == DECISION_BY_ROUTES  ? "by the routes"
+                     : d->by == DECISION_BY_ALIAS ? "by an alias"
+                                                  : "by the model's name");
+    if (d->model_asked.len) {
+        BUF_LIT(p->out, ", asked for \"");
+        one_line(p, d->model_asked, 40);
+        BUF_LIT(p->out, "\"");
+    }
+    if (d->decide_ns) {
+        BUF_LIT(p->out, ", in ");
+        duration(d->decide_ns, p->out);
+    }
+    if (d->observed)
+        BUF_LIT(p->out, ", observed only");
+    newline(p);
+}
+
+static void say_evidence(struct page *p, const struct fact *f)
+{
+    const struct work *w = p->o->work;
+    for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
+        const struct evidence *e = &f->evidence[i];
+        uint32_t at = column(p), left = p->width > at ? p->width - at : 0;
+        if (left < 16)
+            return;
+        if (i)
+            BUF_LIT(p->out, ", ");
+        if (w && e->message < w->message_count && e->part < w->messages[e->message].part_count && e->length) {
+            struct slice text = w->parts[w->messages[e->message].part_first + e->part].text;
+            struct slice seen = slice_head(slice_from(text, e->offset), e->length);
+            if (columns(seen) + 4 > left && i)
+                return;
+            buf_byte(p->out, '"');
+            one_line(p, seen, left - 4);
+            buf_byte(p->out, '"');
+        } else {
+            buf_printf(p->out, "message %u", e->message);
+        }
+    }
+    if (f->evidence_total > f->evidence_count && column(p) + 12 < p->width)
+        buf_printf(p->out, " and %u more", f->evidence_total - f->evidence_count);
+}
+
+static uint32_t name_columns(const struct page *p)
+{
+    const struct policy_image *i = p->d->image;
+    uint32_t most = 6, n;
+    for (uint32_t k = 0; k < i->signals.count; k++)
+        most = (n = columns(image_text(i, image_signal(i, (int32_t)k)->name))) > most ? n : most;
+    for (uint32_t k = 0; k < i->routes.count; k++)
+        most = (n = columns(route_name(p->d, (int32_t)k))) > most ? n : most;
+    for (uint32_t k = 0; k < i->models.count; k++)
+        most = (n = columns(model_name(p->d, (int32_t)k))) > most ? n : most;
+    return (most < NAME_COLUMNS_MAX ? most : NAME_COLUMNS_MAX) + INDENT + 2;
+}
+
+static void title(struct page *p, const char *text)
+{
+    newline(p);
+    ink(p, INK_BOLD);
+    buf_cstr(p->out, text);
+    ink(p, INK_PLAIN);
+    newline(p);
+}
+
+static void name_cell(struct page *p, struct slice name, uint32_t to)
+{
+    BUF_LIT(p->out, "  ");
+    one_line(p, name, NAME_COLUMNS_MAX);
+    pad_to(p, to);
+}
+
+static void say_signal(struct page *p, uint32_t index, uint32_t names, struct buf *scratch)
+{
+    const struct policy_image *i = p->d->image;
+    const struct fact *f = &p->d->facts[index];
+    name_cell(p, image_text(i, image_signal(i, (int32_t)index)->name), names);
+    uint32_t at = column(p);
+    buf_reset(scratch);
+    record_value(i, (int32_t)index, f, scratch);
+    one_line(p, buf_slice(scratch), VALUE_COLUMNS_MAX);
+    pad_to(p, at + 10);
+    BUF_LIT(p->out, "  ");
+    at = column(p);
+    if (f->state == FACT_GIVEN)
+        BUF_LIT(p->out, "given");
+    else if (f->state == FACT_FAILED)
+        buf_printf(p->out, "on_error");
+    else
+        buf_printf(p->out, "p %.2f", (double)f->probability);
+    pad_to(p, at + 9);
+    at = column(p);
+    if (f->cost_ns)
+        duration(f->cost_ns, p->out);
+    pad_to(p, at + 9);
+    if (f->state == FACT_FAILED)
+        buf_printf(p->out, "could not be computed: %s", record_fact_error_name(f->error));
+    else
+        say_evidence(p, f);
+    newline(p);
+}
+
+static void say_signals(struct page *p, uint32_t names, struct buf *scratch)
+{
+    const struct policy_image *i = p->d->image;
+    uint32_t asked = 0;
+    for (uint32_t k = 0; k < i->signals.count; k++) {
+        if (p->d->facts[k].state == FACT_UNKNOWN)
+            continue;
+        if (!asked++)
+            title(p, "Signals");
+        say_signal(p, k, names, scratch);
+    }
+    if (asked == i->signals.count)
+        return;
+    title(p, "Not computed");
+    BUF_LIT(p->out, "  ");
+    ink(p, INK_DIM);
+    const char *between = "";
+    for (uint32_t k = 0; k < i->signals.count; k++) {
+        if (p->d->facts[k].state != FACT_UNKNOWN)
+            continue;
+        struct slice name = image_text(i, image_signal(i, (int32_t)k)->name);
+        buf_cstr(p->out, between);
+        if (column(p) + columns(name) + 2 > p->width) {
+            newline(p);
+            BUF_LIT(p->out, "  ");
+        }
+        buf_add(p->out, name);
+        between = ", ";
+    }
+    ink(p, INK_PLAIN);
+    newline(p);
+    BUF_LIT(p->out, "  they cannot change the outcome; saved about ");
+    duration(p->d->avoided_ns, p->out);
+    newline(p);
+}
+
+static void say_route(struct page *p, int32_t index, uint32_t names)
+{
+    const struct decision *d = p->d;
+    const struct route_outcome *o = &d->route_outcomes[index];
+    name_cell(p, route_name(d, index), names);
+    switch (o->verdict) {
+    case ROUTE_FALSE:
+        if (o->atom != IMAGE_NONE) {
+            const struct image_atom *a = IMAGE_AT(d->image, d->image->atoms, struct image_atom) + o->atom;
+            one_line(p, image_text(d->image, a->shown), p->width > names + 12 ? p->width - names - 12 : 8);
+            buf_cstr(p->out, route_atom_holds(d->image, a, &d->facts[a->signal]) ? " holds" : " does not hold");
+        } else {
+            BUF_LIT(p->out, "its guard never holds");
+        }
+        break;
+    case ROUTE_BYPASSED:
+        BUF_LIT(p->out, "bypassed: the request names its target");
+        break;
+    case ROUTE_INFEASIBLE:
+        BUF_LIT(p->out, "matched, but no model can serve it");
+        break;
+    case ROUTE_MATCHED:
+        BUF_LIT(p->out, "matched");
+        break;
+    case ROUTE_NOT_REACHED:
+        BUF_LIT(p->out, "not reached");
+        break;
+    }
+    newline(p);
+}
+
+static void say_others(struct page *p, uint32_t names)
+{
+    const struct decision *d = p->d;
+    bool begun = false;
+    for (uint32_t i = 0; i < d->image->routes.count; i++) {
+        enum route_verdict v = d->route_outcomes[i].verdict;
+        if (v != ROUTE_FALSE && v != ROUTE_INFEASIBLE)
+            continue;
+        if (!begun)
+            title(p, "Why no earlier route");
+        begun = true;
+        say_route(p, (int32_t)i, names);
+    }
+    begun = false;
+    for (uint32_t i = 0; i < d->image->models.count; i++) {
+        const struct model_outcome *o = &d->model_outcomes[i];
+        if ((int32_t)i == d->model)
+            continue;
+        if (!begun)
+            title(p, d->model >= 0 ? "Why no other model" : "Models");
+        begun = true;
+        name_cell(p, model_name(d, (int32_t)i), names);
+        uint32_t at = column(p);
+        explain_usd(o->cost_nusd, p->out);
+        if (o->cost_nusd >= 0)
+            BUF_LIT(p->out, " usd");
+        pad_to(p, at + 17);
+        say_model(d, (int32_t)i, p->out);
+        newline(p);
+    }
+}
+
+void explain_text(const struct decision *d, const struct explain_options *options, struct buf *out)
+{
+    struct page p = {.d = d, .o = options, .out = out, .width = options->width ? options->width : 100};
+    if (p.width < 60)
+        p.width = 60;
+    struct buf scratch;
+    buf_init(&scratch, 1 << 16);
+    p.line_at = out->len;
+    uint32_t names = name_columns(&p);
+    say_answer(&p);
+    say_signals(&p, names, &scratch);
+    say_others(&p, names);
+    buf_deinit(&scratch);
+}

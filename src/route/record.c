@@ -1,0 +1,598 @@
+#include "route/record.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "text/json.h"
+
+const char *record_route_verdict_name(enum route_verdict v)
+{
+    static const char *const names[] = {"not_reached", "false", "matched", "infeasible", "bypassed"};
+    return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
+}
+
+const char *record_model_verdict_name(enum model_verdict v)
+{
+    static const char *const names[] = {
+        "chosen", "not_candidate", "dearer",   "later", "lower_quality", "lacks", "window",
+        "output", "quality",       "too_dear", "unpriced", "down",       "no_key",
+    };
+    return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
+}
+
+const char *record_by_name(enum decision_by by)
+{
+    static const char *const names[] = {"routes", "alias", "name"};
+    return (unsigned)by < MERIT_COUNT(names) ? names[by] : "unknown";
+}
+
+const char *record_end_name(enum decision_end end)
+{
+    static const char *const names[] = {"answer", "refuse", "infeasible", "no_model"};
+    return (unsigned)end < MERIT_COUNT(names) ? names[end] : "unknown";
+}
+
+const char *record_fact_state_name(enum fact_state s)
+{
+    static const char *const names[] = {"avoided", "known", "given", "failed"};
+    return (unsigned)s < MERIT_COUNT(names) ? names[s] : "unknown";
+}
+
+const char *record_fact_error_name(enum fact_error e)
+{
+    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline"};
+    return (unsigned)e < MERIT_COUNT(names) ? names[e] : "unknown";
+}
+
+static const char *type_name(enum signal_type t)
+{
+    static const char *const names[] = {"bool", "number", "enum", "text", "set"};
+    return (unsigned)t < MERIT_COUNT(names) ? names[t] : "unknown";
+}
+
+void record_id(uint64_t wall_us, uint64_t random, char out[DECISION_ID_LEN + 1])
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint64_t ms = wall_us / 1000;
+    for (int i = 9; i >= 0; i--, ms >>= 5, random >>= 5) {
+        out[i] = digits[ms & 31];
+        out[i + 10] = digits[random & 31];
+    }
+    out[DECISION_ID_LEN] = '\0';
+}
+
+static char *put_u64(char *at, uint64_t v)
+{
+    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
+                                "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
+                                "858687888990919293949596979899";
+    char tmp[20];
+    unsigned n = sizeof tmp;
+    while (v >= 100) {
+        n -= 2;
+        memcpy(tmp + n, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        n -= 2;
+        memcpy(tmp + n, pairs + v * 2, 2);
+    } else {
+        tmp[--n] = (char)('0' + v);
+    }
+    memcpy(at, tmp + n, sizeof tmp - n);
+    return at + sizeof tmp - n;
+}
+
+static char *put_i64(char *at, int64_t v)
+{
+    if (v < 0)
+        *at++ = '-';
+    return put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+static void add_u64(struct buf *out, uint64_t v)
+{
+    char *at = buf_reserve(out, 20);
+    if (at)
+        out->len += (size_t)(put_u64(at, v) - at);
+}
+
+// `v` in units of 10^-digits, trailing zeros cut: exact, and short.
+static void add_decimal(struct buf *out, uint64_t v, unsigned digits)
+{
+    uint64_t unit = 1;
+    for (unsigned i = 0; i < digits; i++)
+        unit *= 10;
+    add_u64(out, v / unit);
+    uint64_t rest = v % unit;
+    if (!rest)
+        return;
+    while (rest % 10 == 0) {
+        rest /= 10;
+        digits--;
+    }
+    char text[20];
+    for (unsigned i = digits; i-- > 0; rest /= 10)
+        text[i] = (char)('0' + rest % 10);
+    buf_byte(out, '.');
+    buf_append(out, text, digits);
+}
+
+static void add_usd(struct buf *out, int64_t nusd)
+{
+    if (nusd < 0)
+        BUF_LIT(out, "null");
+    else
+        add_decimal(out, (uint64_t)nusd, 9);
+}
+
+// A number that reads back the same. Most are small integers or have few decimals; those need no search for the
+// shortest form: k / 10^6 correctly rounded is what a reader makes of the decimal too.
+static void add_number(struct buf *out, double v)
+{
+    if (fabs(v) < 1e9) {
+        double scaled = fabs(v) * 1e6;
+        uint64_t k = (uint64_t)(scaled + 0.5);
+        if ((double)k / 1e6 == fabs(v)) {
+            if (v < 0)
+                buf_byte(out, '-');
+            add_decimal(out, k, 6);
+            return;
+        }
+    }
+    json_write_double(out, v);
+}
+
+static bool plain(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
+static void add_string(struct buf *out, struct slice s)
+{
+    if (s.len > 64 || !plain(s)) {
+        json_write_string(out, s);
+        return;
+    }
+    char *at = buf_reserve(out, s.len + 2);
+    if (!at)
+        return;
+    at[0] = '"';
+    if (s.len)
+        memcpy(at + 1, s.ptr, s.len);
+    at[s.len + 1] = '"';
+    out->len += s.len + 2;
+}
+
+void record_value(const struct policy_image *image, int32_t signal, const struct fact *f, struct buf *out)
+{
+    const struct image_signal *s = image_signal(image, signal);
+    if (f->state == FACT_UNKNOWN) {
+        BUF_LIT(out, "null");
+        return;
+    }
+    switch (s->type) {
+    case SIGNAL_BOOL:
+        buf_cstr(out, f->number != 0 ? "true" : "false");
+        return;
+    case SIGNAL_ENUM:
+        if (f->number >= 0 && f->number < s->words.count) {
+            add_string(out, image_text(image, IMAGE_AT(image, s->words, struct image_str)[(uint32_t)f->number]));
+            return;
+        }
+        MERIT_FALLTHROUGH;
+    case SIGNAL_NUMBER:
+        add_number(out, f->number);
+        return;
+    case SIGNAL_TEXT:
+        add_string(out, f->text);
+        return;
+    case SIGNAL_SET:
+        buf_byte(out, '[');
+        for (uint32_t i = 0; i < f->text_count; i++) {
+            if (i)
+                buf_byte(out, ',');
+            add_string(out, f->texts[i]);
+        }
+        buf_byte(out, ']');
+        return;
+    }
+}
+
+static void add_hex(struct buf *out, const uint8_t *bytes, unsigned count)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = buf_reserve(out, (size_t)count * 2 + 2);
+    if (!at)
+        return;
+    *at++ = '"';
+    for (unsigned i = 0; i < count; i++) {
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
+    }
+    *at = '"';
+    out->len += (size_t)count * 2 + 2;
+}
+
+static void key(struct buf *out, const char *name)
+{
+    size_t n = strlen(name);
+    char *at = buf_reserve(out, n + 4);
+    if (!at)
+        return;
+    at[0] = ',';
+    at[1] = '"';
+    memcpy(at + 2, name, n);
+    at[n + 2] = '"';
+    at[n + 3] = ':';
+    out->len += n + 4;
+}
+
+static void key_u64(struct buf *out, const char *name, uint64_t v)
+{
+    key(out, name);
+    add_u64(out, v);
+}
+
+static void key_bool(struct buf *out, const char *name, bool v)
+{
+    key(out, name);
+    buf_cstr(out, v ? "true" : "false");
+}
+
+static void key_cstr(struct buf *out, const char *name, const char *v)
+{
+    key(out, name);
+    add_string(out, slice_cstr(v));
+}
+
+static void key_string(struct buf *out, const char *name, bool present, struct slice v)
+{
+    key(out, name);
+    if (present)
+        add_string(out, v);
+    else
+        BUF_LIT(out, "null");
+}
+
+// The place's text, cut at a character.
+static struct slice evidence_text(const struct work *w, const struct evidence *e)
+{
+    if (e->message >= w->message_count || e->part >= w->messages[e->message].part_count)
+        return SLICE_EMPTY;
+    struct slice text = w->parts[w->messages[e->message].part_first + e->part].text;
+    struct slice s = slice_head(slice_from(text, e->offset), e->length);
+    if (s.len > RECORD_TEXT_MAX) {
+        s.len = RECORD_TEXT_MAX;
+        while (s.len && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80)
+            s.len--;
+    }
+    return s;
+}
+
+static void full_evidence(const struct fact *f, const struct record_options *options, struct buf *out)
+{
+    key(out, "evidence");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
+        const struct evidence *e = &f->evidence[i];
+        buf_cstr(out, i ? ",{\"message\":" : "{\"message\":");
+        add_u64(out, e->message);
+        key_u64(out, "part", e->part);
+        key_u64(out, "offset", e->offset);
+        key_u64(out, "length", e->length);
+        key_u64(out, "argument", e->argument);
+        if (options && options->with_text && options->work)
+            key_string(out, "text", true, evidence_text(options->work, e));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+    key_u64(out, "evidence_total", f->evidence_total);
+}
+
+static void full_signals(const struct decision *d, const struct record_options *options, struct buf *out)
+{
+    key(out, "signals");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < d->image->signals.count; i++) {
+        const struct image_signal *s = image_signal(d->image, (int32_t)i);
+        const struct fact *f = &d->facts[i];
+        buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
+        add_string(out, image_text(d->image, s->name));
+        key_string(out, "family", true, image_text(d->image, s->family));
+        key_cstr(out, "type", type_name(s->type));
+        key_cstr(out, "state", record_fact_state_name(f->state));
+        if (f->state != FACT_UNKNOWN) {
+            key(out, "value");
+            record_value(d->image, (int32_t)i, f, out);
+            key(out, "probability");
+            add_number(out, round((double)f->probability * 1e6) / 1e6);
+            key(out, "cost_us");
+            add_decimal(out, f->cost_ns, 3);
+            if (f->state == FACT_FAILED)
+                key_cstr(out, "error", record_fact_error_name(f->error));
+            full_evidence(f, options, out);
+        }
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+static void full_routes(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    key(out, "routes");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->routes.count; i++) {
+        const struct route_outcome *o = &d->route_outcomes[i];
+        buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
+        add_string(out, image_text(p, image_route(p, (int32_t)i)->name));
+        key_cstr(out, "verdict", record_route_verdict_name(o->verdict));
+        if (o->atom != IMAGE_NONE)
+            key_string(out, "atom", true, image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].shown));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+static void full_models(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    key(out, "models");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->models.count; i++) {
+        const struct model_outcome *o = &d->model_outcomes[i];
+        buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
+        add_string(out, image_text(p, image_model(p, (int32_t)i)->name));
+        key_cstr(out, "verdict", record_model_verdict_name(o->verdict));
+        key(out, "cost_usd");
+        add_usd(out, o->cost_nusd);
+        if (o->verdict == MODEL_LACKS) {
+            key(out, "missing");
+            buf_byte(out, '[');
+            bool first = true;
+            for (unsigned bit = 0; bit < WORK_NEED_COUNT_; bit++) {
+                if (!(o->missing >> bit & 1))
+                    continue;
+                if (!first)
+                    buf_byte(out, ',');
+                first = false;
+                add_string(out, slice_cstr(work_need_name(bit)));
+            }
+            buf_byte(out, ']');
+        }
+        if (o->verdict == MODEL_WINDOW || o->verdict == MODEL_OUTPUT)
+            key_u64(out, "need_tok", o->need_tok);
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+void record_json(const struct decision *d, const struct record_options *options, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    const struct image_route *route = d->route >= 0 ? image_route(p, d->route) : NULL;
+    const struct image_model *model = d->model >= 0 ? image_model(p, d->model) : NULL;
+    char time[CLOCK_ISO_LEN];
+    clock_iso(d->wall_us, time);
+    BUF_LIT(out, "{\"schema\":");
+    add_u64(out, DECISION_SCHEMA);
+    key_cstr(out, "id", d->id);
+    key_string(out, "time", true, slice_make(time, CLOCK_ISO_LEN));
+    key(out, "policy");
+    BUF_LIT(out, "{\"name\":");
+    add_string(out, image_text(p, p->name));
+    key_u64(out, "version", p->policy_version);
+    key(out, "digest");
+    add_hex(out, p->digest, IMAGE_DIGEST_BYTES);
+    buf_byte(out, '}');
+    key_u64(out, "pool_epoch", d->pool_epoch);
+    key_string(out, "asked", d->model_asked.len > 0, d->model_asked);
+    key_cstr(out, "by", record_by_name(d->by));
+    key_cstr(out, "end", record_end_name(d->end));
+    key_string(out, "route", route != NULL, route ? image_text(p, route->name) : SLICE_EMPTY);
+    key_string(out, "path", route != NULL, route ? image_text(p, route->path_name) : SLICE_EMPTY);
+    key_string(out, "model", model != NULL, model ? image_text(p, model->name) : SLICE_EMPTY);
+    key_string(out, "upstream_model", model != NULL, model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
+    key_string(out, "effort", model != NULL, slice_cstr(image_effort_name(d->effort)));
+    key_bool(out, "took_else", d->took_else);
+    key_bool(out, "observed", d->observed);
+    key_string(out, "message", d->end == DECISION_REFUSE, d->message);
+    key(out, "cost_usd");
+    add_usd(out, d->cost_nusd);
+    key_u64(out, "input_tok", d->input_tok);
+    key_u64(out, "output_tok", d->output_tok);
+    key(out, "decide_us");
+    add_decimal(out, d->decide_ns, 3);
+    key(out, "avoided_us");
+    add_decimal(out, d->avoided_ns, 3);
+    key(out, "anchor");
+    if (d->anchor == WORK_NO_ANCHOR)
+        BUF_LIT(out, "null");
+    else
+        add_u64(out, d->anchor);
+    key_u64(out, "messages", d->message_count);
+    full_signals(d, options, out);
+    full_routes(d, out);
+    full_models(d, out);
+    buf_byte(out, '}');
+}
+
+// Copies a literal and moves on; the caller has reserved the room.
+#define PUT(at, literal) (memcpy((at), (literal), sizeof(literal) - 1), (at) += sizeof(literal) - 1)
+
+static void compact_head(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    enum { ROOM = 768 };
+    char *begin = buf_reserve(out, ROOM), *at = begin;
+    if (!at)
+        return;
+    PUT(at, "{\"v\":");
+    at = put_u64(at, DECISION_SCHEMA);
+    PUT(at, ",\"id\":\"");
+    size_t id = strnlen(d->id, DECISION_ID_LEN);
+    memcpy(at, d->id, id);
+    at += id;
+    PUT(at, "\",\"t\":");
+    at = put_u64(at, d->wall_us);
+    PUT(at, ",\"epoch\":");
+    at = put_u64(at, d->pool_epoch);
+    PUT(at, ",\"by\":");
+    at = put_u64(at, d->by);
+    PUT(at, ",\"end\":");
+    at = put_u64(at, d->end);
+    PUT(at, ",\"r\":");
+    at = put_i64(at, d->route);
+    PUT(at, ",\"m\":");
+    at = put_i64(at, d->model);
+    PUT(at, ",\"effort\":");
+    at = put_u64(at, d->effort);
+    PUT(at, ",\"else\":");
+    at = put_u64(at, d->took_else);
+    PUT(at, ",\"observed\":");
+    at = put_u64(at, d->observed);
+    PUT(at, ",\"in\":");
+    at = put_u64(at, d->input_tok);
+    PUT(at, ",\"out\":");
+    at = put_u64(at, d->output_tok);
+    PUT(at, ",\"cost\":");
+    at = put_i64(at, d->cost_nusd);
+    PUT(at, ",\"ns\":");
+    at = put_u64(at, d->decide_ns);
+    PUT(at, ",\"avoided\":");
+    at = put_u64(at, d->avoided_ns);
+    PUT(at, ",\"anchor\":");
+    at = put_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
+    PUT(at, ",\"messages\":");
+    at = put_u64(at, d->message_count);
+    PUT(at, ",\"policy\":");
+    out->len += (size_t)(at - begin);
+    add_hex(out, p->digest, 8);
+    BUF_LIT(out, ",\"asked\":");
+    add_string(out, d->model_asked);
+    BUF_LIT(out, ",\"route\":");
+    add_string(out, d->route >= 0 ? image_text(p, image_route(p, d->route)->name) : SLICE_EMPTY);
+    BUF_LIT(out, ",\"model\":");
+    add_string(out, d->model >= 0 ? image_text(p, image_model(p, d->model)->name) : SLICE_EMPTY);
+}
+
+static void compact_value(const struct image_signal *s, const struct fact *f, struct buf *out)
+{
+    switch (s->type) {
+    case SIGNAL_BOOL:
+    case SIGNAL_ENUM:
+    case SIGNAL_NUMBER:
+        add_number(out, f->number);
+        return;
+    case SIGNAL_TEXT:
+        add_string(out, f->text);
+        return;
+    case SIGNAL_SET:
+        buf_byte(out, '[');
+        for (uint32_t i = 0; i < f->text_count; i++) {
+            if (i)
+                buf_byte(out, ',');
+            add_string(out, f->texts[i]);
+        }
+        buf_byte(out, ']');
+        return;
+    }
+}
+
+static void compact_signal(const struct decision *d, uint32_t index, bool first, struct buf *out)
+{
+    const struct fact *f = &d->facts[index];
+    enum { ROOM = 64 + FACT_EVIDENCE_MAX * 64 };
+    char *begin = buf_reserve(out, ROOM), *at = begin;
+    if (!at)
+        return;
+    if (!first)
+        *at++ = ',';
+    *at++ = '[';
+    at = put_u64(at, index);
+    *at++ = ',';
+    at = put_u64(at, f->state);
+    *at++ = ',';
+    out->len += (size_t)(at - begin);
+    compact_value(image_signal(d->image, (int32_t)index), f, out);
+    buf_byte(out, ',');
+    add_decimal(out, f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0, 4);
+    begin = at = buf_reserve(out, ROOM);
+    if (!at)
+        return;
+    *at++ = ',';
+    at = put_u64(at, f->cost_ns);
+    *at++ = ',';
+    at = put_u64(at, f->error);
+    *at++ = ',';
+    at = put_u64(at, f->evidence_total);
+    for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
+        const struct evidence *e = &f->evidence[i];
+        const uint32_t fields[] = {e->message, e->part, e->offset, e->length, e->argument};
+        *at++ = ',';
+        for (unsigned k = 0; k < MERIT_COUNT(fields); k++) {
+            *at++ = k ? ',' : '[';
+            at = put_u64(at, fields[k]);
+        }
+        *at++ = ']';
+    }
+    *at++ = ']';
+    out->len += (size_t)(at - begin);
+}
+
+static void compact_outcomes(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    uint32_t routes = p->routes.count;
+    while (routes && d->route_outcomes[routes - 1].verdict == ROUTE_NOT_REACHED)
+        routes--;
+    char *begin = buf_reserve(out, 32 + (size_t)routes * 32 + (size_t)p->models.count * 56), *at = begin;
+    if (!at)
+        return;
+    PUT(at, "],\"routes\":[");
+    for (uint32_t i = 0; i < routes; i++) {
+        const struct route_outcome *o = &d->route_outcomes[i];
+        if (i)
+            *at++ = ',';
+        *at++ = '[';
+        at = put_u64(at, o->verdict);
+        *at++ = ',';
+        at = put_i64(at, o->atom);
+        *at++ = ']';
+    }
+    PUT(at, "],\"models\":[");
+    for (uint32_t i = 0; i < p->models.count; i++) {
+        const struct model_outcome *o = &d->model_outcomes[i];
+        if (i)
+            *at++ = ',';
+        *at++ = '[';
+        at = put_u64(at, o->verdict);
+        *at++ = ',';
+        at = put_i64(at, o->cost_nusd);
+        *at++ = ',';
+        at = put_u64(at, o->verdict == MODEL_LACKS ? o->missing : o->need_tok);
+        *at++ = ']';
+    }
+    PUT(at, "]}");
+    out->len += (size_t)(at - begin);
+}
+
+void record_compact(const struct decision *d, struct buf *out)
+{
+    compact_head(d, out);
+    BUF_LIT(out, ",\"signals\":[");
+    bool first = true;
+    for (uint32_t i = 0; i < d->image->signals.count; i++) {
+        if (d->facts[i].state == FACT_UNKNOWN)
+            continue;
+        compact_signal(d, i, first, out);
+        first = false;
+    }
+    compact_outcomes(d, out);
+}

@@ -1,0 +1,48 @@
+// A decision as JSON.
+//
+// Two forms of the same struct. The full form has names and units and is made to be read (docs/decision.schema.json;
+// `merit route --json`, GET /merit/v1/decisions/{id}). The compact form is one line for the decision log: the same
+// facts with verdicts as small numbers and signals, routes and models by their place in the policy, whose digest it
+// carries; docs/decisions.md tells how to read it. From both a decision can be replayed: the recorded signal values, fed
+// as given, give the same decision.
+//
+// Evidence is a place (message, part, offset, length in decoded text). Its text appears only when asked for, which only
+// `merit route` does: a log may not hold what a prompt says.
+#ifndef MERIT_ROUTE_RECORD_H
+#define MERIT_ROUTE_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "work/decision.h"
+#include "work/work.h"
+
+struct record_options {
+    const struct work *work;  // for evidence texts; may be NULL otherwise
+    bool with_text;           // evidence texts, cut at RECORD_TEXT_MAX bytes
+};
+
+enum { RECORD_TEXT_MAX = 120 };
+
+// One JSON object without a newline. `options` may be NULL. Errors stick to the buffer.
+void record_json(const struct decision *d, const struct record_options *options, struct buf *out);
+// One line for the log, without the newline.
+void record_compact(const struct decision *d, struct buf *out);
+
+// Stable words, as in the full form.
+const char *record_route_verdict_name(enum route_verdict v);
+const char *record_model_verdict_name(enum model_verdict v);
+const char *record_by_name(enum decision_by by);
+const char *record_end_name(enum decision_end end);
+const char *record_fact_state_name(enum fact_state s);
+const char *record_fact_error_name(enum fact_error e);
+
+// The value of a fact as JSON: true, 0.25, "word", ["a","b"]; null when unknown.
+void record_value(const struct policy_image *image, int32_t signal, const struct fact *f, struct buf *out);
+
+// A decision's name: ten characters of time (milliseconds) and ten of `random`, Crockford's base 32 in lower case, so
+// that names sort by time. NUL-terminated.
+void record_id(uint64_t wall_us, uint64_t random, char out[DECISION_ID_LEN + 1]);
+
+#endif

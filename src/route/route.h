@@ -1,0 +1,102 @@
+// Deciding: from one piece of work under one policy to a route, a model and the reasons.
+//
+// A resumable pure function. Knowledge of the policy's questions (atoms) is three-valued; a run asks for the signal
+// that can still change the first undecided route and costs least, is fed its fact, and stops when nothing can change
+// the outcome any more:
+//
+//   route_table_open(image, costs, arena, &table)                  once per policy
+//   route_begin(&run, table, work, pool, options, arena)           once per piece of work
+//   while (route_step(&run, &signal) == ROUTE_NEED) {
+//       plan_compute(signals, signal, route_fact(&run, signal));   or a failure, or a deadline
+//       route_feed(&run, signal, route_fact(&run, signal));
+//   }
+//   run.decision                                                   whole, and never changed by route/ again
+//
+// Whatever the order in which signals are bought, route, model and the verdicts on models are the same as if all of
+// them had been computed first, as long as the same signals have the same values.
+//
+// Pure: no I/O, no clock, no globals; memory only from the arena, all of it in route_begin, so that a step cannot fail.
+// A table is immutable and may be shared by threads; a run belongs to one.
+#ifndef MERIT_ROUTE_ROUTE_H
+#define MERIT_ROUTE_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "base/slice.h"
+#include "work/decision.h"
+#include "work/fact.h"
+#include "work/image.h"
+#include "work/pool.h"
+#include "work/work.h"
+
+struct plan;  // signal/plan.h
+
+// What signals cost, for the order in which they are bought. Signals of one group share an artifact (a pattern scan,
+// an encoder pass) that the first of them pays for. Group 0 shares nothing.
+enum { ROUTE_GROUPS = 8, ROUTE_GUARD_DEPTH_MAX = 256 };
+struct route_costs {
+    const uint32_t *own_ns;  // one per signal of the image
+    const uint8_t *group;    // one per signal, below ROUTE_GROUPS
+    uint32_t group_ns[ROUTE_GROUPS];
+};
+
+// Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
+enum result route_costs_guess(const struct policy_image *image, const struct plan *signals, struct arena *arena,
+                              struct route_costs *out) MERIT_NODISCARD;
+
+// The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
+// RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_NOMEM.
+struct route_table;
+enum result route_table_open(const struct policy_image *image, const struct route_costs *costs, struct arena *arena,
+                             const struct route_table **out) MERIT_NODISCARD;
+const struct policy_image *route_table_image(const struct route_table *t);
+
+struct route_options {
+    // One per signal of the image, or NULL. Those that are not FACT_UNKNOWN are taken as they are and not computed:
+    // `--given`, tests, replay of a record.
+    const struct fact *given;
+    struct slice model;               // asked for instead of work->model_asked; empty: that one
+    bool observe;                     // marks the decision; it is made all the same
+    const struct route_costs *costs;  // an epoch of measured costs instead of the table's, or NULL
+    uint32_t output_tok;              // tokens of output to expect instead of the rule (route/estimate.h), or 0
+};
+
+enum route_status { ROUTE_NEED, ROUTE_DECIDED };
+
+struct route_run {
+    struct decision *decision;  // in the arena; id, wall_us and decide_ns are the caller's to set
+    // Private from here on.
+    const struct route_table *table;
+    const struct work *work;
+    const struct pool_view *pool;
+    const struct route_costs *costs;
+    uint64_t *known, *value;    // bitsets over atoms; value is a subset of known
+    uint32_t next_route;        // the first one not settled
+    uint32_t output_tok;        // expectation, 0: by rule
+    uint32_t groups_paid;       // bit per group
+    bool decided;
+};
+
+// `work`, `pool` (NULL: everything is up) and what `options` (NULL: none) points to must live until the run is
+// decided; the image and `work` as long as the decision is read. RESULT_NOMEM.
+enum result route_begin(struct route_run *run, const struct route_table *table, const struct work *work,
+                        const struct pool_view *pool, const struct route_options *options,
+                        struct arena *arena) MERIT_NODISCARD;
+// ROUTE_NEED: `*signal` is to be fed; asking again gives the same one. ROUTE_DECIDED: the decision is whole.
+enum route_status route_step(struct route_run *run, int32_t *signal);
+// The place of a signal's fact in the decision, to be computed in place.
+struct fact *route_fact(struct route_run *run, int32_t signal);
+// Takes in a fact of any state but FACT_UNKNOWN, of this or any other signal that is not known yet; copied unless it
+// stands in its place already. Not after ROUTE_DECIDED.
+void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
+// Feeds the definition's on_error with the reason.
+void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
+
+// Whether an atom holds for a fact.
+bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom, const struct fact *fact);
+
+#endif
