@@ -44,24 +44,24 @@ typedef struct merit_decision merit_decision;
 typedef enum merit_status {
     MERIT_OK = 0,
     MERIT_NO_MEMORY = 1,
-    MERIT_BAD_POLICY = 2,   /* the policy has errors; the error buffer says which */
-    MERIT_BAD_REQUEST = 3,  /* the request is not a chat completion; merit_decision_error says why */
-    MERIT_NOT_FOUND = 4,    /* no such file, or it cannot be read */
-    MERIT_LIMIT = 5,        /* a limit of the library was reached */
-    MERIT_BAD_VERSION = 6   /* a struct of a size that this library does not know */
+    MERIT_BAD_POLICY = 2,  /* the policy has errors; the error buffer says which */
+    MERIT_BAD_REQUEST = 3, /* the request is not a chat completion; merit_decision_error says why */
+    MERIT_NOT_FOUND = 4,   /* no such file, or it cannot be read */
+    MERIT_LIMIT = 5,       /* a limit of the library was reached */
+    MERIT_BAD_VERSION = 6  /* a struct of a size that this library does not know */
 } merit_status;
 
 /* What became of a decision. */
 typedef enum merit_end {
-    MERIT_END_ANSWER = 0,      /* merit_decision_model() is the one */
-    MERIT_END_REFUSE = 1,      /* the policy refuses; merit_decision_message() */
-    MERIT_END_INFEASIBLE = 2,  /* no model of the route can serve it; the record says why */
-    MERIT_END_NO_MODEL = 3     /* the request names a model that the policy does not have */
+    MERIT_END_ANSWER = 0,     /* merit_decision_model() is the one */
+    MERIT_END_REFUSE = 1,     /* the policy refuses; merit_decision_message() */
+    MERIT_END_INFEASIBLE = 2, /* no model of the route can serve it; the record says why */
+    MERIT_END_NO_MODEL = 3    /* the request names a model that the policy does not have */
 } merit_end;
 
 typedef struct merit_policy_options {
-    size_t size;       /* sizeof(merit_policy_options) */
-    const char *name;  /* of the file, for error messages; NULL: "policy" */
+    size_t size;      /* sizeof(merit_policy_options) */
+    const char *name; /* of the file, for error messages; NULL: "policy" */
 } merit_policy_options;
 
 typedef struct merit_header {
@@ -69,13 +69,14 @@ typedef struct merit_header {
 } merit_header;
 
 typedef struct merit_decide_options {
-    size_t size;        /* sizeof(merit_decide_options) */
-    const char *model;  /* decide as if the request asked for this model or alias; NULL: as it asks */
+    size_t size; /* sizeof(merit_decide_options) */
+    const char
+        *model; /* decide as if the request asked for this model or alias; NULL: as it asks */
     const merit_header *headers;
-    size_t header_count;           /* at most 64 */
-    const char *const *groups;     /* groups of the caller */
-    size_t group_count;            /* at most 32 */
-    const char *caller;            /* id of the caller, or NULL */
+    size_t header_count;       /* at most 64 */
+    const char *const *groups; /* groups of the caller */
+    size_t group_count;        /* at most 32 */
+    const char *caller;        /* id of the caller, or NULL */
     /* One per model of the policy in its order: 0 up, 1 down, 2 without a key. NULL: all are up. */
     const uint8_t *model_states;
     size_t model_state_count;
@@ -85,10 +86,12 @@ typedef struct merit_decide_options {
 MERIT_API const char *merit_version(void);
 
 /* Opens a policy from its text. `error` (may be NULL) gets the diagnostics, cut to error_size bytes with a NUL. */
-MERIT_API merit_status merit_policy_open(const char *text, size_t length, const merit_policy_options *options,
-                                         merit_policy **policy, char *error, size_t error_size);
+MERIT_API merit_status merit_policy_open(const char *text, size_t length,
+                                         const merit_policy_options *options, merit_policy **policy,
+                                         char *error, size_t error_size);
 MERIT_API merit_status merit_policy_open_file(const char *path, const merit_policy_options *options,
-                                              merit_policy **policy, char *error, size_t error_size);
+                                              merit_policy **policy, char *error,
+                                              size_t error_size);
 /* NULL is allowed. No decision of it may be used afterwards. */
 MERIT_API void merit_policy_free(merit_policy *policy);
 /* SHA-256 of its text, 64 hex digits. */

@@ -66,7 +66,7 @@ struct key_set;
 // kernel gives no random bytes.
 enum result key_set_parse(struct key_set **out, struct slice text, const struct key_set *old,
                           struct buf *why);
-// The same from a file; a missing one is an empty set. A file that others may read or write is refused
+// The same from a file; a missing one is an empty set. A file that its group may write or others may touch is refused
 // (RESULT_DENIED): it tells who the callers are, and whoever writes it lets himself in.
 enum result key_set_load(struct key_set **out, const char *path, const struct key_set *old,
                          struct buf *why);
@@ -83,6 +83,14 @@ struct key_watch {
     uint64_t inode, size, mtime_ns, ctime_ns;
 };
 bool key_watch_changed(struct key_watch *w, const char *path);
+// "2026-11-21T10:30:00Z" (a NUL-terminated text) and back; only this form, years 1970 to 9999.
+enum { KEY_TIME_LEN = 20 };
+void key_time_print(uint64_t seconds, char out[KEY_TIME_LEN + 1]);
+bool key_time_parse(struct slice text, uint64_t *seconds);
+// Whether a text may be a caller, team, tenant or group.
+bool key_name_ok(struct slice name);
+// The line of the file, with a newline.
+void key_print(const struct key *k, struct buf *out);
 
 // What a thread remembers of secrets that it has seen, so that the hot path runs no SHA-256. An entry holds no secret
 // but a 128-bit tag: two SipHash-1-3 of the secret under two random 128-bit keys that never leave the process. To be
@@ -92,7 +100,7 @@ bool key_watch_changed(struct key_watch *w, const char *path);
 // each time. One thread.
 struct key_cache {
     struct hash_key keys[2];
-    const struct key_set *set; // of the entries; another one empties the cache
+    uint64_t serial; // of the set that the entries are of; another one empties the cache
     struct key_cache_entry {
         uint64_t tag[2];
         uint32_t index_plus_1;

@@ -16,24 +16,25 @@
 #include "text/json.h"
 #include "work/work.h"
 
-// Why a body is refused, in OpenAI's terms. Static strings, but for the message, which lies in the arena.
+// Why a body is refused, in OpenAI's terms. Static strings, but for the message and a param with an
+// index, which lie in the arena. Codes: invalid_json, missing_field, invalid_type, invalid_value,
+// duplicate_field, limit, no_memory.
 struct openai_fault {
-    int status;            // 400, 413
-    const char *code;      // "invalid_json", "missing_field", "invalid_type", "invalid_value", "duplicate_field",
-                           // "limit"
-    const char *param;     // "messages", "messages[].role"; NULL when none is at fault
-    struct slice message;  // one sentence
+    int status; // 400, 413, 500
+    const char *code;
+    const char *param;    // "messages", "messages[3].role"; NULL when none is at fault
+    struct slice message; // one sentence
 };
 
 // Where the things stand that are edited before the body goes on: tokens of `json`, JSON_NONE when absent.
 struct openai_request {
     struct json json;
-    uint32_t model, model_key;                // value and key
+    uint32_t model, model_key; // value and key
     uint32_t stream_options, stream_options_key;
     uint32_t include_usage;
-    uint32_t max_tokens, max_completion_tokens;  // values
+    uint32_t max_tokens, max_completion_tokens; // values
     uint32_t reasoning_effort, reasoning_effort_key;
-    bool multiple_choices;                    // n > 1
+    bool multiple_choices; // n > 1
 };
 
 enum { OPENAI_BODY_MAX = 64 * 1024 * 1024, OPENAI_CHOICES_MAX = 128, OPENAI_SESSION_MAX = 256 };
@@ -43,7 +44,8 @@ enum { OPENAI_BODY_MAX = 64 * 1024 * 1024, OPENAI_CHOICES_MAX = 128, OPENAI_SESS
 // body (session_id, conversation_id, prompt_cache_key, metadata.user_id, user). `body` must outlive the work.
 // RESULT_OK; RESULT_NOMEM; anything else with `*fault` filled: RESULT_SYNTAX, RESULT_UTF8, RESULT_DEPTH, RESULT_LIMIT,
 // RESULT_DUPLICATE, RESULT_TYPE, RESULT_RANGE, RESULT_NOT_FOUND (a field is missing).
-enum result openai_request_parse(struct slice body, struct arena *arena, struct work *w, struct openai_request *r,
+enum result openai_request_parse(struct slice body, struct arena *arena, struct work *w,
+                                 struct openai_request *r,
                                  struct openai_fault *fault) MERIT_NODISCARD;
 
 #endif

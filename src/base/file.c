@@ -156,3 +156,8 @@ enum result file_create(const char *path, struct slice text, unsigned mode)
         sync_directory(path);
     return r;
 }
+
+const char *file_error(int err, char room[FILE_ERROR_BYTES])
+{
+    return strerror_r(err, room, FILE_ERROR_BYTES);
+}

@@ -19,6 +19,10 @@ enum result file_replace(const char *path, struct slice text, unsigned mode) MER
 // Creates a new file; RESULT_EXISTS when there is one.
 enum result file_create(const char *path, struct slice text, unsigned mode) MERIT_NODISCARD;
 
+// The system's words for an errno, in `room`: "No such file or directory".
+enum { FILE_ERROR_BYTES = 128 };
+const char *file_error(int err, char room[FILE_ERROR_BYTES]);
+
 // Tests only, process-wide: the n-th open, read, write, sync or rename of this file's functions from now on fails with
 // EIO (1 is the next one); 0 disarms.
 void file_fail_at(uint64_t n);

@@ -2,8 +2,11 @@
 //
 // A `log_sink` owns a file and one writer thread. Each producer thread has a `log_stream` of its own: a
 // single-producer single-consumer ring. `log_line` copies a whole line into it or, when it is full, counts the line
-// as dropped; it makes no system call. The writer wakes when a ring is half full and every LOG_FLUSH_MS otherwise
-// while there is something to write. `log_sink_reopen` is for log rotation.
+// as dropped. It makes no system call while lines come in steadily: only the line that finds the writer idle wakes it,
+// and the one that fills a ring past its half. The writer writes LOG_FLUSH_MS after the first line or at that half,
+// and sleeps without a timer while nothing is written. Lines of one stream keep their order; those of several
+// streams mix whole. Lines that the system refuses to take (disk full, pipe closed) are counted as dropped.
+// `log_sink_reopen` is for log rotation.
 #ifndef MERIT_BASE_LOG_H
 #define MERIT_BASE_LOG_H
 
@@ -23,16 +26,17 @@ struct log_stream;
 enum result log_sink_open(struct log_sink **out, const char *path);
 // Writes what is left, joins the writer, frees the sink and its streams. Producers must have stopped.
 void log_sink_close(struct log_sink *s);
-// Opens the path anew before the next write. Any thread.
+// Opens the path anew before the next write, and soon; the old file stays when that fails. Any thread.
 void log_sink_reopen(struct log_sink *s);
 // Waits (bounded by a second) until all lines so far are written; for tests and shutdown.
 void log_sink_flush(struct log_sink *s);
 
-// A ring for the calling thread, owned by the sink. RESULT_LIMIT past LOG_STREAMS_MAX.
+// A ring for the calling thread, owned by the sink. RESULT_LIMIT past LOG_STREAMS_MAX, RESULT_NOMEM. Any thread.
 enum result log_stream_open(struct log_sink *s, struct log_stream **out);
-// Appends `line` and a newline. False when it was dropped. Wait-free.
+// Appends `line`, which should hold no newline, and a newline. False when it was dropped (a line of LOG_RING_BYTES
+// always is). Wait-free. Only the stream's own thread.
 bool log_line(struct log_stream *s, struct slice line);
-// Lines dropped so far, all streams.
+// Lines dropped so far, all streams. Any thread.
 uint64_t log_sink_dropped(const struct log_sink *s);
 
 #endif

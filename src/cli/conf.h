@@ -34,7 +34,7 @@ enum {
 };
 
 struct conf_listen {
-    const char *host; // an IP address (an IPv6 one without brackets) or "localhost"
+    const char *host; // an IP address, an IPv6 one without brackets
     uint16_t port;    // 0: any free one
     bool tls;
     bool loopback; // nobody outside this machine can reach it
@@ -80,8 +80,7 @@ struct conf {
     const char *cache; // directory of compiled policies; NULL when off
 
     struct arena arena; // private from here on
-    uint8_t set[64];    // how often each setting was set at the current level
-    bool from_flag[64];
+    uint8_t level[64];  // where each setting comes from: 0 default, 1 file, 2 flag
 };
 
 // All defaults. RESULT_NOMEM.

@@ -10,8 +10,11 @@
 
 #include "net/queue.h"
 #include "net/sys.h"
+#include "net/tls.h"
 
 _Static_assert(sizeof(struct conn) < 256, "an idle connection should cost little");
+_Static_assert((int)LOOP_PAGE_BYTES >= (int)TLS_RECORD_BYTES,
+               "a page holds one record's plaintext");
 
 static enum result result_of(int error)
 {
@@ -70,8 +73,33 @@ static void write_failed(struct conn *c, enum result why)
     loop_later(c->loop, &c->read_task);
 }
 
+// Small pieces share a record; what begins with a large one is taken from where it is.
+static enum result send_record(struct conn *c, size_t *sent)
+{
+    struct iovec v[QUEUE_IOV_MAX];
+    int n = queue_iov(c->queue, v, QUEUE_IOV_MAX);
+    if (n == 1 || v[0].iov_len >= TLS_RECORD_BYTES) {
+        size_t len = v[0].iov_len < TLS_RECORD_BYTES ? v[0].iov_len : TLS_RECORD_BYTES;
+        return tls_session_write(c->tls, v[0].iov_base, len, sent);
+    }
+    char *page = loop_page_take(c->loop);
+    if (!page)
+        return RESULT_NOMEM;
+    size_t len = 0;
+    for (int i = 0; i < n && len < TLS_RECORD_BYTES; i++) {
+        size_t part = TLS_RECORD_BYTES - len < v[i].iov_len ? TLS_RECORD_BYTES - len : v[i].iov_len;
+        memcpy(page + len, v[i].iov_base, part);
+        len += part;
+    }
+    enum result r = tls_session_write(c->tls, page, len, sent);
+    loop_page_give(c->loop, page);
+    return r;
+}
+
 static enum result send_some(struct conn *c, size_t *sent)
 {
+    if (c->tls)
+        return send_record(c, sent);
     struct iovec v[QUEUE_IOV_MAX];
     int n = queue_iov(c->queue, v, QUEUE_IOV_MAX);
     ssize_t r;
@@ -89,6 +117,9 @@ static enum result finish_shutdown(struct conn *c)
 {
     if (!c->shut_due || c->shut_done)
         return RESULT_OK;
+    enum result r = c->tls ? tls_session_end(c->tls) : RESULT_OK;
+    if (r)
+        return r;
     c->shut_done = true;
     return shutdown(c->io.fd, SHUT_WR) == 0 ? RESULT_OK : result_of(errno);
 }
@@ -102,14 +133,13 @@ static void push_out(struct conn *c)
         r = send_some(c, &sent);
         queue_consume(c->loop, c->queue, sent);
     }
-    if (r == RESULT_AGAIN) {
-        c->blocked = true;
-        return;
-    }
-    drop_queue(c);
-    if (!r)
+    if (!r) {
+        drop_queue(c);
         r = finish_shutdown(c);
-    if (r)
+    }
+    if (r == RESULT_AGAIN)
+        c->blocked = true;
+    else if (r)
         write_failed(c, r);
 }
 
@@ -153,6 +183,8 @@ static void end_of_input(struct conn *c)
 
 static enum result receive(struct conn *c, char *to, size_t room, size_t *got)
 {
+    if (c->tls)
+        return tls_session_read(c->tls, to, room, got);
     ssize_t r;
     size_t asked = room;
     do
@@ -245,6 +277,15 @@ static bool advance(struct conn *c, uint32_t events)
             return false;
         c->connected = true;
     }
+    if (c->tls) {
+        enum result r = tls_session_handshake(c->tls);
+        if (r && r != RESULT_AGAIN)
+            tell_error(c, r);
+        if (r)
+            return false;
+        // The first bytes may have come with the end of the handshake.
+        c->readable = true;
+    }
     c->opened = c->open_told = true;
     c->ops->on_open(c);
     if (dead(c))
@@ -263,9 +304,14 @@ static void on_event(struct loop_io *io, uint32_t events)
         c->hangup = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         c->readable = true;
+    if (c->tls) {
+        // Under TLS a read may wait to write, and a write to read: each event lets both try.
+        c->readable = true;
+        tls_session_ready(c->tls, events);
+    }
     if (!c->open_told && !advance(c, events))
         return;
-    if (c->blocked && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+    if (c->blocked && (c->tls || (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))) {
         c->blocked = false;
         flush_and_tell(c);
         if (dead(c))
@@ -292,12 +338,17 @@ enum result conn_init(struct conn *c, struct loop *loop, int fd, const struct co
     c->client = client;
     c->connected = !client;
     c->opened = !client && !tls;
-    (void)server_name;
+    enum result r = tls ? tls_session_open(&c->tls, tls, fd, client, server_name) : RESULT_OK;
+    if (r)
+        goto out;
     // Fails on a socket that is not TCP, which is no harm.
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    enum result r = loop_add(loop, &c->io);
+    r = loop_add(loop, &c->io);
+out:
     if (r) {
+        tls_session_close(c->tls, false);
+        c->tls = NULL;
         c->closed = true;
         close(fd);
     }
@@ -328,6 +379,9 @@ void conn_close(struct conn *c, bool reset)
     if (!reset && can_write(c) && c->queue)
         push_out(c);
     c->closed = true;
+    // A close_notify behind a stream that was cut short would make it look whole.
+    tls_session_close(c->tls, !reset && !c->queue && !c->error && !c->write_error);
+    c->tls = NULL;
     drop_queue(c);
     if (reset) {
         struct linger none = {.l_onoff = 1, .l_linger = 0};
@@ -410,6 +464,6 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
     c->paused = false;
-    if (!dead(c) && c->readable)
+    if (!dead(c) && c->readable && !c->eof_seen)
         loop_later(c->loop, &c->read_task);
 }

@@ -19,19 +19,19 @@ struct http_origin;
 struct http_call;
 
 struct http_client_limits {
-    uint32_t idle_per_origin;      // connections kept; more are closed after use
-    uint32_t idle_timeout_ms;      // a kept connection is closed after so long
-    uint32_t connections_per_origin;  // 0: no cap; over it a call fails with RESULT_LIMIT
+    uint32_t idle_per_origin;        // connections kept; more are closed after use
+    uint32_t idle_timeout_ms;        // a kept connection is closed after so long
+    uint32_t connections_per_origin; // 0: no cap; over it a call fails with RESULT_LIMIT
     uint32_t head_bytes;
 };
 extern const struct http_client_limits http_client_limits_default;
 
 // How far a call had come when it failed; tells whether it is safe to send again.
 enum http_phase {
-    HTTP_PHASE_CONNECT,  // no byte of the request left
-    HTTP_PHASE_SENT,     // some did; no byte of an answer came
-    HTTP_PHASE_HEAD,     // part of the answer's head came
-    HTTP_PHASE_BODY,     // the head was handed over
+    HTTP_PHASE_CONNECT, // no byte of the request left
+    HTTP_PHASE_SENT,    // some did; no byte of an answer came
+    HTTP_PHASE_HEAD,    // part of the answer's head came
+    HTTP_PHASE_BODY,    // the head was handed over
 };
 
 struct http_call_ops {
@@ -42,19 +42,21 @@ struct http_call_ops {
     void (*on_end)(struct http_call *call, void *user);
     // `reused`: it went over a kept connection, so RESULT_RESET with HTTP_PHASE_SENT may only mean that the peer had
     // closed it.
-    void (*on_error)(struct http_call *call, void *user, enum result why, enum http_phase phase, bool reused);
+    void (*on_error)(struct http_call *call, void *user, enum result why, enum http_phase phase,
+                     bool reused);
 };
 
 enum { HTTP_CALL_PIECES_MAX = 64 };
 
 struct http_request {
     enum http_method method;
-    struct slice target;                // "/v1/chat/completions"
-    const struct http_header *headers;  // without Host, Content-Length, Connection
+    struct slice target;               // "/v1/chat/completions"
+    const struct http_header *headers; // without Host, Content-Length, Connection
     size_t header_count;
-    const struct slice *pieces;         // of the body, pinned
+    const struct slice *pieces; // of the body, pinned
     size_t piece_count;
-    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms;  // 0: none
+    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms,
+        total_timeout_ms; // 0: none
 };
 
 enum result http_client_open(struct http_client **out, struct loop *loop, struct dns *dns,
@@ -63,8 +65,8 @@ enum result http_client_open(struct http_client **out, struct loop *loop, struct
 void http_client_close(struct http_client *c);
 
 // The origin of a URL; found again when it exists. Lives as long as the client. `tls` is used for https.
-enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port, struct tls_context *tls,
-                               struct http_origin **out);
+enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
+                               struct tls_context *tls, struct http_origin **out);
 
 // Starts a call. Errors that are known at once are still reported through on_error, later in the turn.
 enum result http_call_start(struct http_origin *origin, const struct http_request *request,

@@ -6,7 +6,8 @@
 // the same loop. Out of the handlers' sight: Expect, keep-alive, chunked both ways, limits, timeouts, HEAD.
 //
 // A request that breaks a limit or the grammar is answered by `on_bad` (so that the protocol above can choose the
-// body's shape) and the connection is closed.
+// body's shape) and the connection is closed. When on_head had seen the exchange, on_abort follows on_bad.
+// Callbacks come only from the loop, never from inside a call of a function below, http_server_close excepted.
 //
 //   limit                      answer
 //   head over its cap          431 headers_too_large
@@ -17,6 +18,9 @@
 //   HTTP version               505 http_version
 //   Expect other               417 expectation_failed
 //   connections over the cap   503 too_many_connections, then closed
+//   no memory                  503 out_of_memory, then closed
+//
+// A client that shuts its side or is gone while its request is worked on counts as gone (on_abort), as in nginx.
 #ifndef MERIT_NET_HTTP_SERVER_H
 #define MERIT_NET_HTTP_SERVER_H
 
@@ -27,23 +31,23 @@
 
 struct tls_context;
 struct http_server;
-struct http_exchange;  // fields below are for reading
+struct http_exchange; // fields below are for reading
 
 struct http_limits {
     uint32_t head_bytes, body_bytes;
-    uint32_t header_timeout_ms;   // from the first byte of a request, and from accept for the first
-    uint32_t body_timeout_ms;     // between body bytes
-    uint32_t idle_timeout_ms;     // keep-alive without a request
-    uint32_t write_timeout_ms;    // a client that takes no byte for so long is dropped
-    uint32_t connections;         // per server
-    uint32_t high_water_bytes;    // http_backlog above which the answer's source should pause
+    uint32_t header_timeout_ms; // from the first byte of a request, and from accept for the first
+    uint32_t body_timeout_ms;   // between body bytes
+    uint32_t idle_timeout_ms;   // keep-alive without a request
+    uint32_t write_timeout_ms;  // a client that takes no byte for so long is dropped
+    uint32_t connections;       // per server
+    uint32_t high_water_bytes;  // http_backlog above which the answer's source should pause
 };
 extern const struct http_limits http_limits_default;
 
 struct http_bad {
     int status;
-    const char *code;     // "headers_too_large"
-    const char *message;  // one sentence with the limit in it
+    const char *code;    // "headers_too_large"
+    const char *message; // one sentence with the limit in it
 };
 
 struct http_server_ops {
@@ -57,25 +61,28 @@ struct http_server_ops {
     // The answer was handed to the kernel whole; the exchange is over after this returns.
     void (*on_done)(struct http_exchange *x);
     // Shapes the answer to a bad request: a body (static, or in the exchange's arena) and its content type. May be NULL.
-    struct slice (*on_bad)(struct http_exchange *x, const struct http_bad *bad, struct slice *content_type);
+    struct slice (*on_bad)(struct http_exchange *x, const struct http_bad *bad,
+                           struct slice *content_type);
 };
 
 struct http_exchange {
-    struct arena *arena;      // of this exchange
+    struct arena *arena; // of this exchange
     struct http_head *head;
     struct slice body;
     struct http_server *server;
-    void *user;               // the handler's own
-    char peer[46];            // the peer's address, NUL-terminated
-    uint64_t begin_us;        // loop time of its first byte
-    uint64_t bytes_out;       // body bytes queued so far
-    int status;               // of the answer, 0 before
+    void *user;         // the handler's own
+    char peer[46];      // the peer's address, NUL-terminated
+    uint64_t begin_us;  // loop time of its first byte
+    uint64_t bytes_out; // body bytes queued so far
+    int status;         // of the answer, 0 before
 };
 
-enum result http_server_open(struct http_server **out, struct loop *loop, const struct http_server_ops *ops,
-                             const struct http_limits *limits, void *user);
+enum result http_server_open(struct http_server **out, struct loop *loop,
+                             const struct http_server_ops *ops, const struct http_limits *limits,
+                             void *user);
 // Binds one more address with SO_REUSEPORT. `tls` may be NULL. Port 0 picks one; http_server_port tells it.
-enum result http_server_listen(struct http_server *s, const char *host, uint16_t port, struct tls_context *tls);
+enum result http_server_listen(struct http_server *s, const char *host, uint16_t port,
+                               struct tls_context *tls);
 uint16_t http_server_port(const struct http_server *s);
 void *http_server_user(const struct http_server *s);
 struct loop *http_server_loop(const struct http_server *s);
@@ -86,15 +93,18 @@ uint32_t http_server_connections(const struct http_server *s);
 void http_server_close(struct http_server *s);
 
 // A whole answer; copies. Content-Length and Date are added, Connection as needed.
-void http_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t count,
-                  struct slice body);
+void http_respond(struct http_exchange *x, int status, const struct http_header *headers,
+                  size_t count, struct slice body);
 // A streamed answer. `content_length` -1 means chunked (closed at the end for HTTP/1.0). Hop-by-hop headers, Date and
-// lengths are the server's: do not give them.
-void http_respond_head(struct http_exchange *x, int status, const struct http_header *headers, size_t count,
-                       int64_t content_length);
-void http_respond_body(struct http_exchange *x, struct slice piece);   // copied; one chunk per call when chunked
+// lengths are the server's: do not give them. Control bytes in names and values are sent as spaces.
+void http_respond_head(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t count, int64_t content_length);
+void http_respond_body(struct http_exchange *x,
+                       struct slice piece); // copied; one chunk per call when chunked
+// With fewer bytes than the stated length the connection is broken, after on_done.
 void http_respond_end(struct http_exchange *x);
-// Breaks the connection without a clean end, so that the client cannot take the answer for whole. No callback follows.
+// Breaks the connection without a clean end, so that the client cannot take the answer for whole; what was queued is
+// still sent where the kernel takes it at once. No callback follows; the exchange is gone.
 void http_respond_abort(struct http_exchange *x);
 // Bytes queued for the client.
 size_t http_backlog(const struct http_exchange *x);

@@ -1,6 +1,7 @@
 #include "route/estimate.h"
 
-static uint64_t per_choice(const struct work *work, const struct image_model *model, uint32_t expected)
+static uint64_t per_choice(const struct work *work, const struct image_model *model,
+                           uint32_t expected)
 {
     uint64_t tok = expected ? expected : ESTIMATE_OUTPUT_TOK;
     if (work->max_output_tok && work->max_output_tok < tok)
@@ -10,15 +11,18 @@ static uint64_t per_choice(const struct work *work, const struct image_model *mo
     return tok;
 }
 
-uint32_t estimate_output_tok(const struct work *work, const struct image_model *model, uint32_t expected)
+uint32_t estimate_output_tok(const struct work *work, const struct image_model *model,
+                             uint32_t expected)
 {
     uint64_t tok = per_choice(work, model, expected) * (work->choices ? work->choices : 1);
     return tok > UINT32_MAX ? UINT32_MAX : (uint32_t)tok;
 }
 
-uint32_t estimate_reserve_tok(const struct work *work, const struct image_model *model, uint32_t expected)
+uint32_t estimate_reserve_tok(const struct work *work, const struct image_model *model,
+                              uint32_t expected)
 {
-    return work->max_output_tok ? work->max_output_tok : (uint32_t)per_choice(work, model, expected);
+    return work->max_output_tok ? work->max_output_tok
+                                : (uint32_t)per_choice(work, model, expected);
 }
 
 int64_t estimate_cost_nusd(const struct image_model *model, uint64_t input_tok, uint64_t cached_tok,

@@ -11,11 +11,13 @@
 // what the model gives; times the number of choices. Grade: guessed, 2026-11 (ordinary chat answers have a few hundred).
 enum { ESTIMATE_OUTPUT_TOK = 256 };
 // `expected` 0: that rule; otherwise the expectation per choice, under the same bounds. Saturates.
-uint32_t estimate_output_tok(const struct work *work, const struct image_model *model, uint32_t expected);
+uint32_t estimate_output_tok(const struct work *work, const struct image_model *model,
+                             uint32_t expected);
 
 // Most output tokens of one choice that must fit the window besides the input: what the client asked for, else what is
 // expected.
-uint32_t estimate_reserve_tok(const struct work *work, const struct image_model *model, uint32_t expected);
+uint32_t estimate_reserve_tok(const struct work *work, const struct image_model *model,
+                              uint32_t expected);
 
 // Nano-USD of so many tokens; `cached_tok` of the input cost the cached price. Rounded down; saturates at INT64_MAX.
 // -1 when the model states no price: unknown is not zero.

@@ -13,7 +13,7 @@ struct page {
     const struct explain_options *o;
     struct buf *out;
     uint32_t width;
-    size_t line_at;  // where the current line begins in `out`
+    size_t line_at; // where the current line begins in `out`
 };
 
 enum ink { INK_PLAIN, INK_BOLD, INK_DIM, INK_GOOD, INK_BAD };
@@ -145,7 +145,8 @@ static void say_quality(const struct decision *d, int32_t index, struct buf *out
 static void say_no_key(const struct image_model *m, const struct policy_image *p, struct buf *out)
 {
     struct slice name = image_text(p, m->key_name);
-    buf_printf(out, "its key is missing (%s %.*s)", m->key_source == IMAGE_KEY_FILE ? "file" : "env", SLICE_FMT(name));
+    buf_printf(out, "its key is missing (%s %.*s)",
+               m->key_source == IMAGE_KEY_FILE ? "file" : "env", SLICE_FMT(name));
 }
 
 static void say_model(const struct decision *d, int32_t index, struct buf *out)
@@ -157,7 +158,8 @@ static void say_model(const struct decision *d, int32_t index, struct buf *out)
         BUF_LIT(out, "chosen");
         return;
     case MODEL_NOT_CANDIDATE:
-        buf_cstr(out, d->by == DECISION_BY_ROUTES || d->route >= 0 ? "the path does not name it" : "not asked for");
+        buf_cstr(out, d->by == DECISION_BY_ROUTES || d->route >= 0 ? "the path does not name it"
+                                                                   : "not asked for");
         return;
     case MODEL_DEARER:
         BUF_LIT(out, "could serve, but is dearer");
@@ -215,7 +217,8 @@ void explain_infeasible(const struct decision *d, struct buf *out)
         return;
     }
     if (d->route >= 0)
-        buf_printf(out, "no model of route \"%.*s\" can serve this request", SLICE_FMT(route_name(d, d->route)));
+        buf_printf(out, "no model of route \"%.*s\" can serve this request",
+                   SLICE_FMT(route_name(d, d->route)));
     else
         BUF_LIT(out, "the model asked for cannot serve this request");
     const char *between = ": ";
@@ -322,7 +325,8 @@ static void say_evidence(struct page *p, const struct fact *f)
             return;
         if (i)
             BUF_LIT(p->out, ", ");
-        if (w && e->message < w->message_count && e->part < w->messages[e->message].part_count && e->length) {
+        if (w && e->message < w->message_count && e->part < w->messages[e->message].part_count &&
+            e->length) {
             struct slice text = w->parts[w->messages[e->message].part_first + e->part].text;
             struct slice seen = slice_head(slice_from(text, e->offset), e->length);
             if (columns(seen) + 4 > left && i)
@@ -441,9 +445,13 @@ static void say_route(struct page *p, int32_t index, uint32_t names)
     switch (o->verdict) {
     case ROUTE_FALSE:
         if (o->atom != IMAGE_NONE) {
-            const struct image_atom *a = IMAGE_AT(d->image, d->image->atoms, struct image_atom) + o->atom;
-            one_line(p, image_text(d->image, a->shown), p->width > names + 12 ? p->width - names - 12 : 8);
-            buf_cstr(p->out, route_atom_holds(d->image, a, &d->facts[a->signal]) ? " holds" : " does not hold");
+            const struct image_atom *a =
+                IMAGE_AT(d->image, d->image->atoms, struct image_atom) + o->atom;
+            one_line(p, image_text(d->image, a->shown),
+                     p->width > names + 12 ? p->width - names - 12 : 8);
+            buf_cstr(p->out, route_atom_holds(d->image, a, &d->facts[a->signal])
+                                 ? " holds"
+                                 : " does not hold");
         } else {
             BUF_LIT(p->out, "its guard never holds");
         }
@@ -498,7 +506,8 @@ static void say_others(struct page *p, uint32_t names)
 
 void explain_text(const struct decision *d, const struct explain_options *options, struct buf *out)
 {
-    struct page p = {.d = d, .o = options, .out = out, .width = options->width ? options->width : 100};
+    struct page p = {
+        .d = d, .o = options, .out = out, .width = options->width ? options->width : 100};
     if (p.width < 60)
         p.width = 60;
     struct buf scratch;

@@ -10,9 +10,9 @@
 #include "work/work.h"
 
 struct explain_options {
-    const struct work *work;   // for excerpts of the evidence; NULL: places only
-    bool colour;               // ANSI colours
-    uint32_t width;            // columns; 0 means 100
+    const struct work *work; // for excerpts of the evidence; NULL: places only
+    bool colour;             // ANSI colours
+    uint32_t width;          // columns; 0 means 100
 };
 
 // Plain ASCII but for names and excerpts, several lines, newline at the end. Control characters in excerpts are shown

@@ -7,15 +7,16 @@
 
 const char *record_route_verdict_name(enum route_verdict v)
 {
-    static const char *const names[] = {"not_reached", "false", "matched", "infeasible", "bypassed"};
+    static const char *const names[] = {"not_reached", "false", "matched", "infeasible",
+                                        "bypassed"};
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
 }
 
 const char *record_model_verdict_name(enum model_verdict v)
 {
     static const char *const names[] = {
-        "chosen", "not_candidate", "dearer",   "later", "lower_quality", "lacks", "window",
-        "output", "quality",       "too_dear", "unpriced", "down",       "no_key",
+        "chosen", "not_candidate", "dearer",   "later",    "lower_quality", "lacks",  "window",
+        "output", "quality",       "too_dear", "unpriced", "down",          "no_key",
     };
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
 }
@@ -63,9 +64,10 @@ void record_id(uint64_t wall_us, uint64_t random, char out[DECISION_ID_LEN + 1])
 
 static char *put_u64(char *at, uint64_t v)
 {
-    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
-                                "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
-                                "858687888990919293949596979899";
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
+        "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
+        "858687888990919293949596979899";
     char tmp[20];
     unsigned n = sizeof tmp;
     while (v >= 100) {
@@ -169,7 +171,8 @@ static void add_string(struct buf *out, struct slice s)
     out->len += s.len + 2;
 }
 
-void record_value(const struct policy_image *image, int32_t signal, const struct fact *f, struct buf *out)
+void record_value(const struct policy_image *image, int32_t signal, const struct fact *f,
+                  struct buf *out)
 {
     const struct image_signal *s = image_signal(image, signal);
     if (f->state == FACT_UNKNOWN) {
@@ -182,7 +185,8 @@ void record_value(const struct policy_image *image, int32_t signal, const struct
         return;
     case SIGNAL_ENUM:
         if (f->number >= 0 && f->number < s->words.count) {
-            add_string(out, image_text(image, IMAGE_AT(image, s->words, struct image_str)[(uint32_t)f->number]));
+            add_string(out, image_text(image, IMAGE_AT(image, s->words,
+                                                       struct image_str)[(uint32_t)f->number]));
             return;
         }
         MERIT_FALLTHROUGH;
@@ -275,7 +279,8 @@ static struct slice evidence_text(const struct work *w, const struct evidence *e
     return s;
 }
 
-static void full_evidence(const struct fact *f, const struct record_options *options, struct buf *out)
+static void full_evidence(const struct fact *f, const struct record_options *options,
+                          struct buf *out)
 {
     key(out, "evidence");
     buf_byte(out, '[');
@@ -295,7 +300,8 @@ static void full_evidence(const struct fact *f, const struct record_options *opt
     key_u64(out, "evidence_total", f->evidence_total);
 }
 
-static void full_signals(const struct decision *d, const struct record_options *options, struct buf *out)
+static void full_signals(const struct decision *d, const struct record_options *options,
+                         struct buf *out)
 {
     key(out, "signals");
     buf_byte(out, '[');
@@ -334,7 +340,8 @@ static void full_routes(const struct decision *d, struct buf *out)
         add_string(out, image_text(p, image_route(p, (int32_t)i)->name));
         key_cstr(out, "verdict", record_route_verdict_name(o->verdict));
         if (o->atom != IMAGE_NONE)
-            key_string(out, "atom", true, image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].shown));
+            key_string(out, "atom", true,
+                       image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].shown));
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
@@ -398,7 +405,8 @@ void record_json(const struct decision *d, const struct record_options *options,
     key_string(out, "route", route != NULL, route ? image_text(p, route->name) : SLICE_EMPTY);
     key_string(out, "path", route != NULL, route ? image_text(p, route->path_name) : SLICE_EMPTY);
     key_string(out, "model", model != NULL, model ? image_text(p, model->name) : SLICE_EMPTY);
-    key_string(out, "upstream_model", model != NULL, model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
+    key_string(out, "upstream_model", model != NULL,
+               model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
     key_string(out, "effort", model != NULL, slice_cstr(image_effort_name(d->effort)));
     key_bool(out, "took_else", d->took_else);
     key_bool(out, "observed", d->observed);
@@ -552,7 +560,8 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
     uint32_t routes = p->routes.count;
     while (routes && d->route_outcomes[routes - 1].verdict == ROUTE_NOT_REACHED)
         routes--;
-    char *begin = buf_reserve(out, 32 + (size_t)routes * 32 + (size_t)p->models.count * 56), *at = begin;
+    char *begin = buf_reserve(out, 32 + (size_t)routes * 32 + (size_t)p->models.count * 56),
+         *at = begin;
     if (!at)
         return;
     PUT(at, "],\"routes\":[");

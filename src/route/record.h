@@ -19,8 +19,8 @@
 #include "work/work.h"
 
 struct record_options {
-    const struct work *work;  // for evidence texts; may be NULL otherwise
-    bool with_text;           // evidence texts, cut at RECORD_TEXT_MAX bytes
+    const struct work *work; // for evidence texts; may be NULL otherwise
+    bool with_text;          // evidence texts, cut at RECORD_TEXT_MAX bytes
 };
 
 enum { RECORD_TEXT_MAX = 120 };
@@ -39,7 +39,8 @@ const char *record_fact_state_name(enum fact_state s);
 const char *record_fact_error_name(enum fact_error e);
 
 // The value of a fact as JSON: true, 0.25, "word", ["a","b"]; null when unknown.
-void record_value(const struct policy_image *image, int32_t signal, const struct fact *f, struct buf *out);
+void record_value(const struct policy_image *image, int32_t signal, const struct fact *f,
+                  struct buf *out);
 
 // A decision's name: ten characters of time (milliseconds) and ten of `random`, Crockford's base 32 in lower case, so
 // that names sort by time. NUL-terminated.

@@ -6,7 +6,8 @@
 #include "route/estimate.h"
 #include "route/table.h"
 
-static bool text_among(const struct policy_image *p, const struct image_atom *atom, struct slice text)
+static bool text_among(const struct policy_image *p, const struct image_atom *atom,
+                       struct slice text)
 {
     const struct image_str *texts = IMAGE_AT(p, atom->texts, struct image_str);
     for (uint32_t i = 0; i < atom->texts.count; i++)
@@ -38,7 +39,8 @@ static bool number_holds(const struct image_atom *atom, double v)
     return false;
 }
 
-bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom, const struct fact *fact)
+bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom,
+                      const struct fact *fact)
 {
     bool among = false;
     switch (image_signal(image, atom->signal)->type) {
@@ -122,7 +124,8 @@ void route_fail(struct route_run *run, int32_t signal, enum fact_error why)
 }
 
 // Whether the model can serve the work at all, whatever the route wants of it.
-static enum model_verdict model_able(const struct route_run *run, int32_t index, struct model_outcome *o)
+static enum model_verdict model_able(const struct route_run *run, int32_t index,
+                                     struct model_outcome *o)
 {
     const struct work *w = run->work;
     const struct image_model *m = image_model(run->table->image, index);
@@ -148,7 +151,8 @@ static enum model_verdict model_able(const struct route_run *run, int32_t index,
     return MODEL_CHOSEN;
 }
 
-static enum model_verdict model_allowed(const struct route_run *run, const struct image_route *route,
+static enum model_verdict model_allowed(const struct route_run *run,
+                                        const struct image_route *route,
                                         const struct image_binding *b, struct model_outcome *o)
 {
     enum model_verdict v = model_able(run, b->model, o);
@@ -165,8 +169,8 @@ static enum model_verdict model_allowed(const struct route_run *run, const struc
 }
 
 // True when `b` is strictly better than `a` under the route's objective; `*loser` is the verdict on the other one.
-static bool better(const struct route_run *run, const struct image_route *route, int32_t a, int32_t b,
-                   enum model_verdict *loser)
+static bool better(const struct route_run *run, const struct image_route *route, int32_t a,
+                   int32_t b, enum model_verdict *loser)
 {
     const struct model_outcome *o = run->decision->model_outcomes;
     *loser = MODEL_LATER;
@@ -175,7 +179,8 @@ static bool better(const struct route_run *run, const struct image_route *route,
         return o[b].cost_nusd < o[a].cost_nusd;
     }
     if (route && route->objective == IMAGE_OBJECTIVE_QUALITY) {
-        float qa = image_model(run->table->image, a)->quality, qb = image_model(run->table->image, b)->quality;
+        float qa = image_model(run->table->image, a)->quality,
+              qb = image_model(run->table->image, b)->quality;
         if (qa != qb)
             *loser = MODEL_LOWER_QUALITY;
         return qb > qa;
@@ -184,8 +189,8 @@ static bool better(const struct route_run *run, const struct image_route *route,
 }
 
 // Chooses among the candidates of one answer step; false when none of them can serve.
-static bool choose(struct route_run *run, const struct image_route *route, const struct image_binding *all,
-                   uint32_t count)
+static bool choose(struct route_run *run, const struct image_route *route,
+                   const struct image_binding *all, uint32_t count)
 {
     struct decision *d = run->decision;
     const struct image_binding *best = NULL;
@@ -205,7 +210,8 @@ static bool choose(struct route_run *run, const struct image_route *route, const
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct model_outcome *o = &d->model_outcomes[all[i].model], scratch = *o;
-        if (all[i].model == best->model || model_allowed(run, route, &all[i], &scratch) != MODEL_CHOSEN)
+        if (all[i].model == best->model ||
+            model_allowed(run, route, &all[i], &scratch) != MODEL_CHOSEN)
             continue;
         better(run, route, best->model, all[i].model, &loser);
         o->verdict = loser;
@@ -228,9 +234,22 @@ static bool take(struct route_run *run, const struct image_route *route, struct 
             run->decision->message = image_text(p, steps[i].text);
             return true;
         }
-        return choose(run, route, IMAGE_AT(p, steps[i].bindings, struct image_binding), steps[i].bindings.count);
+        return choose(run, route, IMAGE_AT(p, steps[i].bindings, struct image_binding),
+                      steps[i].bindings.count);
     }
     return false;
+}
+
+// Which question refuted each route before `end`. Asked again at the end, when all is known that will be: so a replay,
+// which knows it from the start, names the same.
+static void refute(struct route_run *run, uint32_t end)
+{
+    const struct route_table *t = run->table;
+    for (uint32_t i = 0; i < end; i++) {
+        struct route_outcome *o = &run->decision->route_outcomes[i];
+        o->verdict = ROUTE_FALSE;
+        table_eval(t, t->guard_at[i], run->known, run->value, &o->atom);
+    }
 }
 
 // Estimates for all models: the choice needs them for some, and the record shows them for all.
@@ -254,7 +273,8 @@ static void finish(struct route_run *run)
     const struct route_costs *c = run->costs;
     struct decision *d = run->decision;
     const struct image_model *m = d->model >= 0 ? image_model(p, d->model) : NULL;
-    d->output_tok = d->end == DECISION_REFUSE ? 0 : estimate_output_tok(run->work, m, run->output_tok);
+    d->output_tok =
+        d->end == DECISION_REFUSE ? 0 : estimate_output_tok(run->work, m, run->output_tok);
     d->cost_nusd = m ? d->model_outcomes[d->model].cost_nusd : d->end == DECISION_REFUSE ? 0 : -1;
     uint64_t avoided = 0;
     uint32_t groups = run->groups_paid;
@@ -370,8 +390,9 @@ static struct decision *decision_alloc(struct route_run *run, struct arena *aren
 
 static const struct route_options no_options = {.given = NULL};
 
-enum result route_begin(struct route_run *run, const struct route_table *table, const struct work *work,
-                        const struct pool_view *pool, const struct route_options *options, struct arena *arena)
+enum result route_begin(struct route_run *run, const struct route_table *table,
+                        const struct work *work, const struct pool_view *pool,
+                        const struct route_options *options, struct arena *arena)
 {
     if (!options)
         options = &no_options;
@@ -421,7 +442,6 @@ static void consider(void *ctx, uint32_t atom)
 enum route_status route_step(struct route_run *run, int32_t *signal)
 {
     const struct route_table *t = run->table;
-    struct decision *d = run->decision;
     while (!run->decided && run->next_route < t->image->routes.count) {
         uint32_t root = t->guard_at[run->next_route];
         int32_t why = IMAGE_NONE;
@@ -432,15 +452,18 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
             *signal = c.signal;
             return ROUTE_NEED;
         }
-        if (v == TRI_TRUE)
-            settle(run, (int32_t)run->next_route);
-        else
-            d->route_outcomes[run->next_route++] = (struct route_outcome){ROUTE_FALSE, why};
+        if (v == TRI_FALSE) {
+            run->next_route++;
+            continue;
+        }
+        refute(run, run->next_route);
+        settle(run, (int32_t)run->next_route);
     }
     if (!run->decided) {
         // A policy ends with `otherwise`, so this is an image that was not compiled by Merit: refuse to guess.
+        refute(run, run->next_route);
         estimate(run);
-        d->end = DECISION_INFEASIBLE;
+        run->decision->end = DECISION_INFEASIBLE;
         finish(run);
     }
     return ROUTE_DECIDED;

@@ -33,59 +33,59 @@
 #include "work/pool.h"
 #include "work/work.h"
 
-struct plan;  // signal/plan.h
+struct plan; // signal/plan.h
 
 // What signals cost, for the order in which they are bought. Signals of one group share an artifact (a pattern scan,
 // an encoder pass) that the first of them pays for. Group 0 shares nothing.
 enum { ROUTE_GROUPS = 8, ROUTE_GUARD_DEPTH_MAX = 256 };
 struct route_costs {
-    const uint32_t *own_ns;  // one per signal of the image
-    const uint8_t *group;    // one per signal, below ROUTE_GROUPS
+    const uint32_t *own_ns; // one per signal of the image
+    const uint8_t *group;   // one per signal, below ROUTE_GROUPS
     uint32_t group_ns[ROUTE_GROUPS];
 };
 
 // Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
-enum result route_costs_guess(const struct policy_image *image, const struct plan *signals, struct arena *arena,
-                              struct route_costs *out) MERIT_NODISCARD;
+enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
+                              struct arena *arena, struct route_costs *out) MERIT_NODISCARD;
 
 // The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
 // RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_NOMEM.
 struct route_table;
-enum result route_table_open(const struct policy_image *image, const struct route_costs *costs, struct arena *arena,
-                             const struct route_table **out) MERIT_NODISCARD;
+enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
+                             struct arena *arena, const struct route_table **out) MERIT_NODISCARD;
 const struct policy_image *route_table_image(const struct route_table *t);
 
 struct route_options {
     // One per signal of the image, or NULL. Those that are not FACT_UNKNOWN are taken as they are and not computed:
     // `--given`, tests, replay of a record.
     const struct fact *given;
-    struct slice model;               // asked for instead of work->model_asked; empty: that one
-    bool observe;                     // marks the decision; it is made all the same
-    const struct route_costs *costs;  // an epoch of measured costs instead of the table's, or NULL
-    uint32_t output_tok;              // tokens of output to expect instead of the rule (route/estimate.h), or 0
+    struct slice model;              // asked for instead of work->model_asked; empty: that one
+    bool observe;                    // marks the decision; it is made all the same
+    const struct route_costs *costs; // an epoch of measured costs instead of the table's, or NULL
+    uint32_t output_tok; // tokens of output to expect instead of the rule (route/estimate.h), or 0
 };
 
 enum route_status { ROUTE_NEED, ROUTE_DECIDED };
 
 struct route_run {
-    struct decision *decision;  // in the arena; id, wall_us and decide_ns are the caller's to set
+    struct decision *decision; // in the arena; id, wall_us and decide_ns are the caller's to set
     // Private from here on.
     const struct route_table *table;
     const struct work *work;
     const struct pool_view *pool;
     const struct route_costs *costs;
-    uint64_t *known, *value;    // bitsets over atoms; value is a subset of known
-    uint32_t next_route;        // the first one not settled
-    uint32_t output_tok;        // expectation, 0: by rule
-    uint32_t groups_paid;       // bit per group
+    uint64_t *known, *value; // bitsets over atoms; value is a subset of known
+    uint32_t next_route;     // the first one not settled
+    uint32_t output_tok;     // expectation, 0: by rule
+    uint32_t groups_paid;    // bit per group
     bool decided;
 };
 
 // `work`, `pool` (NULL: everything is up) and what `options` (NULL: none) points to must live until the run is
 // decided; the image and `work` as long as the decision is read. RESULT_NOMEM.
-enum result route_begin(struct route_run *run, const struct route_table *table, const struct work *work,
-                        const struct pool_view *pool, const struct route_options *options,
-                        struct arena *arena) MERIT_NODISCARD;
+enum result route_begin(struct route_run *run, const struct route_table *table,
+                        const struct work *work, const struct pool_view *pool,
+                        const struct route_options *options, struct arena *arena) MERIT_NODISCARD;
 // ROUTE_NEED: `*signal` is to be fed; asking again gives the same one. ROUTE_DECIDED: the decision is whole.
 enum route_status route_step(struct route_run *run, int32_t *signal);
 // The place of a signal's fact in the decision, to be computed in place.
@@ -97,6 +97,7 @@ void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
 
 // Whether an atom holds for a fact.
-bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom, const struct fact *fact);
+bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom,
+                      const struct fact *fact);
 
 #endif

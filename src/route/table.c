@@ -1,20 +1,16 @@
 #include "route/table.h"
 
-#include <string.h>
-
-#include "signal/plan.h"
-
 struct builder {
     const struct policy_image *image;
-    const struct image_node *tree;  // of the guard being built
+    const struct image_node *tree; // of the guard being built
     struct table_node *nodes;
     struct table_literals *literals;
     uint32_t node_count, literal_count;
 };
 
 // Checks shape and indexes of the subtree at `at`, so that building needs no checks. `limit` is the end of the guard.
-static enum result guard_check(const struct policy_image *p, const struct image_node *tree, uint32_t at,
-                               uint32_t limit, unsigned depth)
+static enum result guard_check(const struct policy_image *p, const struct image_node *tree,
+                               uint32_t at, uint32_t limit, unsigned depth)
 {
     if (depth > ROUTE_GUARD_DEPTH_MAX)
         return RESULT_DEPTH;
@@ -199,8 +195,8 @@ static bool index_atoms(struct route_table *t, struct arena *arena)
     return true;
 }
 
-enum result route_table_open(const struct policy_image *image, const struct route_costs *costs, struct arena *arena,
-                             const struct route_table **out)
+enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
+                             struct arena *arena, const struct route_table **out)
 {
     *out = NULL;
     enum result r = image_check(image);
@@ -239,37 +235,13 @@ const struct policy_image *route_table_image(const struct route_table *t)
     return t->image;
 }
 
-enum result route_costs_guess(const struct policy_image *image, const struct plan *signals, struct arena *arena,
-                              struct route_costs *out)
-{
-    enum { GROUP_NONE, GROUP_SCAN, GROUP_EMBED, GROUP_ENCODER };
-    // What one more signal of a group costs once the artifact is there: a few look-ups. Grade: guessed, 2026-11.
-    enum { OWN_NS = 50 };
-    uint32_t *own = ARENA_ARRAY(arena, uint32_t, image->signals.count + 1);
-    uint8_t *group = ARENA_ARRAY(arena, uint8_t, image->signals.count + 1);
-    if (!own || !group)
-        return RESULT_NOMEM;
-    *out = (struct route_costs){.own_ns = own, .group = group};
-    for (uint32_t i = 0; i < image->signals.count; i++) {
-        enum signal_cost cost = plan_family(signals, (int32_t)i)->cost;
-        group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN
-                   : cost == SIGNAL_COST_EMBED   ? GROUP_EMBED
-                   : cost == SIGNAL_COST_ENCODER ? GROUP_ENCODER
-                                                 : GROUP_NONE;
-        own[i] = group[i] ? OWN_NS : signal_cost_guess_ns(cost);
-        if (group[i])
-            out->group_ns[group[i]] = signal_cost_guess_ns(cost);
-    }
-    return RESULT_OK;
-}
-
 static int32_t first_atom(const struct table_literals *l, uint64_t of)
 {
     return (int32_t)(l->word * 64 + (uint32_t)__builtin_ctzll(of));
 }
 
-enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *known, const uint64_t *value,
-                    int32_t *why)
+enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *known,
+                    const uint64_t *value, int32_t *why)
 {
     const struct table_node *n = &t->nodes[at];
     bool open = false;
@@ -289,7 +261,8 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
             reason = first_atom(l, all);
     }
     for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
-        enum tri v = table_eval(t, child, known, value, n->all || reason == IMAGE_NONE ? &reason : &ignored);
+        enum tri v =
+            table_eval(t, child, known, value, n->all || reason == IMAGE_NONE ? &reason : &ignored);
         if (v == TRI_UNKNOWN)
             open = true;
         else if (n->all && v == TRI_FALSE) {
@@ -304,8 +277,8 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
     return n->all ? TRI_TRUE : TRI_FALSE;
 }
 
-void table_open_atoms(const struct route_table *t, uint32_t at, const uint64_t *known, const uint64_t *value,
-                      void (*on_atom)(void *ctx, uint32_t atom), void *ctx)
+void table_open_atoms(const struct route_table *t, uint32_t at, const uint64_t *known,
+                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx)
 {
     const struct table_node *n = &t->nodes[at];
     for (uint32_t i = 0; i < n->literal_count; i++) {

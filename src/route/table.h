@@ -12,14 +12,14 @@
 #include "route/route.h"
 
 struct table_literals {
-    uint64_t pos, neg;  // atoms that must hold, must not hold
+    uint64_t pos, neg; // atoms that must hold, must not hold
     uint32_t word;
 };
 
 struct table_node {
-    bool all;  // AND; otherwise OR. Without literals and children: true, false
+    bool all; // AND; otherwise OR. Without literals and children: true, false
     uint32_t literal_at, literal_count;
-    uint32_t size;  // nodes of the subtree, itself included
+    uint32_t size; // nodes of the subtree, itself included
 };
 
 struct route_table {
@@ -27,21 +27,22 @@ struct route_table {
     const struct route_costs *costs;
     const struct table_node *nodes;
     const struct table_literals *literals;
-    const uint32_t *guard_at;      // per route: its root in nodes
-    const uint32_t *signal_at;     // per signal: first of its atoms in signal_atoms; one more at the end
+    const uint32_t *guard_at; // per route: its root in nodes
+    const uint32_t
+        *signal_at; // per signal: first of its atoms in signal_atoms; one more at the end
     const uint32_t *signal_atoms;
     const int32_t *atom_signal;
-    uint32_t words;                // of an atom bitset
+    uint32_t words; // of an atom bitset
 };
 
 enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
 
 // The verdict of one node under what is known; for TRI_FALSE `*why` is an atom that refutes it, or IMAGE_NONE.
-enum tri table_eval(const struct route_table *t, uint32_t node, const uint64_t *known, const uint64_t *value,
-                    int32_t *why);
+enum tri table_eval(const struct route_table *t, uint32_t node, const uint64_t *known,
+                    const uint64_t *value, int32_t *why);
 
 // Calls for every atom that is not known and whose value can still change the node (TRI_UNKNOWN); duplicates happen.
-void table_open_atoms(const struct route_table *t, uint32_t node, const uint64_t *known, const uint64_t *value,
-                      void (*on_atom)(void *ctx, uint32_t atom), void *ctx);
+void table_open_atoms(const struct route_table *t, uint32_t node, const uint64_t *known,
+                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx);
 
 #endif

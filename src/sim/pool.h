@@ -21,7 +21,10 @@
 //   no-done           ends cleanly without [DONE]           no-usage          never gives usage
 //   headers=N         adds N bytes of headers               tokens=N          answers exactly N tokens
 //   times=N           only for the first N requests with this directive text
-//   model=NAME        only when this model is asked
+//   model=NAME        only when this model is asked       port=N            only on this port
+//
+// `after=N` belongs to the word before it; `hang after=N` stops in the middle of a stream. Durations are 20ms or 2s.
+// A word that is not known is answered with 400, so that a test cannot miss its aim.
 //
 // One thread of its own; open and close may be called from any one thread.
 #ifndef MERIT_SIM_POOL_H

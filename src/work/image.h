@@ -1,15 +1,18 @@
 // The compiled policy: one block of memory without pointers, so that it can be written to a file and mapped.
 //
 // policy/compile.c builds it, everyone else reads it. Strings and lists are offsets from the start of the block.
-// It is immutable; several threads may read it. `image_open` checks magic, version, digest and every offset, so a
-// damaged file is refused, never followed. Money is nano-USD per million tokens.
+// It is immutable; several threads may read it. `image_open` checks magic, version, checksum and every offset, index,
+// size and enum, so that neither a damaged nor a hostile file can make a reader leave the block. Money is nano-USD per
+// million tokens. The same policy text gives the same bytes.
 #ifndef MERIT_WORK_IMAGE_H
 #define MERIT_WORK_IMAGE_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/result.h"
 #include "base/slice.h"
 #include "work/fact.h"
@@ -19,7 +22,13 @@ enum {
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
+    IMAGE_GUARD_DEPTH_MAX = 136,  // nodes of a guard inside each other
+    IMAGE_WORDS_MAX = 64,         // values of an enum
+    IMAGE_TOK_MAX = 1000000000,   // of a window or an output
 };
+// Of a price, nano-USD per million tokens (100,000 USD). A price times IMAGE_TOK_MAX exceeds 64 bits: divide first or
+// multiply in 128.
+#define IMAGE_PRICE_MAX INT64_C(100000000000000)
 
 struct image_str {
     uint32_t at, len;
@@ -46,7 +55,7 @@ struct image_model {
     struct image_list endpoints;     // struct image_endpoint
     int32_t zone;                    // index, or IMAGE_NONE
     uint32_t line;
-    uint32_t context_tok, output_tok;
+    uint32_t context_tok, output_tok;  // output_tok is context_tok when the policy states none
     uint32_t can;                    // enum work_need bits
     uint32_t efforts;                // bit per enum image_effort
     enum image_key_source key_source;
@@ -107,8 +116,8 @@ struct image_signal {
 
 enum image_op {
     IMAGE_OP_TRUE,  // the signal is true (bool), non-empty (text, set)
-    IMAGE_OP_EQ,
-    IMAGE_OP_NE,
+    IMAGE_OP_EQ,    // the one of `texts` (text), the word `number` (enum), `number`
+    IMAGE_OP_NE,    // the compiler writes NOT EQ instead, so that both are one atom
     IMAGE_OP_LT,
     IMAGE_OP_LE,
     IMAGE_OP_GT,
@@ -129,7 +138,8 @@ struct image_atom {
 enum image_node_kind { IMAGE_NODE_TRUE, IMAGE_NODE_ATOM, IMAGE_NODE_NOT, IMAGE_NODE_AND, IMAGE_NODE_OR };
 
 // A guard in prefix order: AND and OR are followed by `count` subtrees; `size` is the number of nodes of the whole
-// subtree, itself included, so that one can be stepped over.
+// subtree, itself included, so that one can be stepped over. AND and OR have at least
+// two children; depth is at most IMAGE_GUARD_DEPTH_MAX.
 struct image_node {
     enum image_node_kind kind;
     uint32_t arg;  // atom index, or child count
@@ -170,16 +180,32 @@ struct policy_image {
     char magic[8];  // "MERITPOL"
     uint32_t version;
     uint32_t size;  // of the whole block
+    uint64_t checksum;  // over the block with this field zero, see image_seal
     uint8_t digest[IMAGE_DIGEST_BYTES];  // SHA-256 of the policy's text
     struct image_str name;
     uint32_t policy_version;
     uint32_t pattern_at, pattern_size;   // serialised pattern set for this kind of CPU, or size 0
     struct image_list zones, models, endpoints, aliases, passes, signals, args, atoms, nodes, bindings, steps, routes;
+    struct image_list strs;   // struct image_str: what lists of texts and words point into
+    struct image_list chars;  // the bytes of all strings
 };
 
-// A view of the block. `size` is what is readable; `block` is aligned to 8.
+// A view of the block. `size` is what is readable; `block` is aligned to 8. Reads all of it once.
 // RESULT_VERSION, RESULT_SYNTAX (damaged).
-enum result image_open(const void *block, size_t size, const struct policy_image **out);
+enum result image_open(const void *block, size_t size, const struct policy_image **out) MERIT_NODISCARD;
+
+// Writes a copy of the block with `patterns` (a serialised pattern set, may be empty) in place of those it has into the
+// empty `out`, for the cache file. RESULT_LIMIT, RESULT_NOMEM.
+enum result image_with_patterns(const struct policy_image *p, struct slice patterns,
+                                struct buf *out) MERIT_NODISCARD;
+
+// Sets the checksum of a block whose `size` is right; for whoever writes one.
+void image_seal(struct policy_image *p);
+
+static inline struct slice image_patterns(const struct policy_image *p)
+{
+    return slice_make((const char *)p + p->pattern_at, p->pattern_size);
+}
 
 static inline struct slice image_text(const struct policy_image *p, struct image_str s)
 {
@@ -212,6 +238,11 @@ int32_t image_find_model(const struct policy_image *p, struct slice name);
 int32_t image_find_route(const struct policy_image *p, struct slice name);
 int32_t image_find_signal(const struct policy_image *p, struct slice name);
 const struct image_alias *image_find_alias(const struct policy_image *p, struct slice name);
+// "default", "off", "low", ...
 const char *image_effort_name(enum image_effort e);
+// "==", "in", ...; empty for IMAGE_OP_TRUE.
+const char *image_op_name(enum image_op op);
+// "bool", "number", "enum", "text", "set".
+const char *image_type_name(enum signal_type type);
 
 #endif

@@ -23,7 +23,7 @@ static void run_streams(uint64_t seed, bool tight, size_t shorten)
     struct rng rng;
     rng_seed(&rng, seed);
     int fds[2];
-    stream_tcp_pair(fds, tight);
+    stream_pair(fds, tight);
     static struct stream_side a, b;
     uint64_t most = shorten && shorten < 100 ? 20000 : 2000000;
     stream_side_init(&a, 0, l, &rng, rng_below(&rng, most));

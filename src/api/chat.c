@@ -1,0 +1,602 @@
+// One chat request: parse, decide, send on, account. See gateway.h for the road.
+
+#include <stdio.h>
+#include <time.h>
+
+#include "api/openai_answer.h"
+#include "api/request.h"
+#include "route/estimate.h"
+#include "route/explain.h"
+#include "route/record.h"
+
+enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096 };
+
+static uint64_t cpu_clock_ns(void *ctx)
+{
+    struct timespec t;
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+// --- accounting
+
+static const enum metrics_end END_OF_PATH[] = {
+    [PATH_ANSWERED] = METRICS_ANSWERED, [PATH_PASSED] = METRICS_PASSED,
+    [PATH_FAILED] = METRICS_FAILED,     [PATH_BROKEN] = METRICS_BROKEN,
+    [PATH_GONE] = METRICS_GONE,
+};
+static const char *const END_NAMES[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
+                                                    "gone",     "refused", "infeasible"};
+
+static const struct image_model *model_of(const struct request *r)
+{
+    return r->model == IMAGE_NONE ? NULL : image_model(r->epoch->serving->image, r->model);
+}
+
+static int64_t settle_cost(const struct request *r, const struct usage *u)
+{
+    const struct image_model *m = model_of(r);
+    if (!m || !(u->input_tok | u->output_tok))
+        return m && m->priced ? 0 : -1;
+    return estimate_cost_nusd(m, u->input_tok, u->cached_tok, u->output_tok);
+}
+
+static void count(struct request *r, enum metrics_end end, const struct path_result *result,
+                  int64_t cost_nusd)
+{
+    struct metrics_shard *s = r->g->metrics;
+    const struct serving *serving = r->epoch->serving;
+    uint64_t now = loop_now_us(r->g->loop);
+    if (r->decision && r->decision->route != IMAGE_NONE)
+        metric_add(&s->route_ends[serving->route_slots[r->decision->route]][end], 1);
+    else
+        metric_add(&s->route_ends[0][end], 1);
+    metrics_observe_ns(&s->request, &METRICS_REQUEST, (now - r->x->begin_us) * 1000);
+    if (result && result->first_byte_us)
+        metrics_observe_ns(&s->first_byte, &METRICS_REQUEST,
+                           (result->first_byte_us - r->x->begin_us) * 1000);
+    if (r->model == IMAGE_NONE)
+        return;
+    struct metrics_model *m = &s->models[serving->model_slots[r->model]];
+    metric_add(&m->ends[end], 1);
+    if (!result)
+        return;
+    metric_add(&m->attempts, result->attempts);
+    metric_add(&m->input_tok, result->usage.input_tok);
+    metric_add(&m->output_tok, result->usage.output_tok);
+    metric_add(&m->cached_tok, result->usage.cached_tok);
+    if (end == METRICS_ANSWERED || end == METRICS_BROKEN) {
+        metric_add(&m->estimated, !result->usage.known);
+        if (cost_nusd < 0)
+            metric_add(&m->unpriced, 1);
+        else
+            metric_add(&m->cost_nusd, (uint64_t)cost_nusd);
+    }
+}
+
+static void add_string(struct buf *out, const char *key, struct slice value)
+{
+    buf_byte(out, ',');
+    buf_byte(out, '"');
+    buf_cstr(out, key);
+    BUF_LIT(out, "\":");
+    json_write_string(out, value);
+}
+
+static void add_number(struct buf *out, const char *key, uint64_t value)
+{
+    buf_byte(out, ',');
+    buf_byte(out, '"');
+    buf_cstr(out, key);
+    BUF_LIT(out, "\":");
+    buf_u64(out, value);
+}
+
+// What came of it: the tail of the access log's line, and the ring's outcome. Begins without a brace.
+static void write_outcome(const struct request *r, enum metrics_end end,
+                          const struct path_result *result, int status, int64_t cost_nusd,
+                          struct buf *out)
+{
+    uint64_t now = loop_now_us(r->g->loop);
+    BUF_LIT(out, "\"end\":\"");
+    buf_cstr(out, END_NAMES[end]);
+    BUF_LIT(out, "\",\"status\":");
+    buf_u64(out, (uint64_t)status);
+    add_number(out, "us", now - r->x->begin_us);
+    if (!result)
+        return;
+    if (result->first_byte_us)
+        add_number(out, "first_byte_us", result->first_byte_us - r->x->begin_us);
+    add_number(out, "attempts", result->attempts);
+    add_number(out, "input_tok", result->usage.input_tok);
+    add_number(out, "output_tok", result->usage.output_tok);
+    if (result->usage.cached_tok)
+        add_number(out, "cached_tok", result->usage.cached_tok);
+    if (!result->usage.known)
+        BUF_LIT(out, ",\"usage_estimated\":true");
+    if (cost_nusd >= 0)
+        add_number(out, "cost_nusd", (uint64_t)cost_nusd);
+    if (result->endpoint != IMAGE_NONE)
+        add_string(out, "endpoint", r->epoch->serving->pool.endpoints[result->endpoint].url);
+    if (result->reason[0])
+        add_string(out, "reason", slice_cstr(result->reason));
+}
+
+static void write_access(struct request *r, struct slice outcome)
+{
+    struct buf *out = &r->g->line;
+    char when[CLOCK_ISO_LEN];
+    clock_iso(loop_wall_us(r->g->loop), when);
+    buf_reset(out);
+    BUF_LIT(out, "{\"time\":\"");
+    buf_append(out, when, sizeof when);
+    BUF_LIT(out, "\",\"peer\":\"");
+    buf_cstr(out, r->x->peer);
+    buf_byte(out, '"');
+    if (r->decision)
+        add_string(out, "id", slice_cstr(r->decision->id));
+    if (r->key)
+        add_string(out, "key", r->key->id);
+    add_string(out, "path", r->x->head->path);
+    if (r->decision && r->decision->route != IMAGE_NONE)
+        add_string(out, "route",
+                   image_text(r->epoch->serving->image,
+                              image_route(r->epoch->serving->image, r->decision->route)->name));
+    if (r->model != IMAGE_NONE)
+        add_string(out, "model", r->epoch->serving->pool.models[r->model].name);
+    if (r->kind == REQUEST_CHAT && r->work.stream)
+        BUF_LIT(out, ",\"stream\":true");
+    buf_byte(out, ',');
+    buf_add(out, outcome);
+    buf_byte(out, '}');
+    if (!buf_result(out))
+        log_line(r->g->access_log, buf_slice(out));
+}
+
+static void end_request(struct request *r, enum metrics_end end, const struct path_result *result,
+                        int status)
+{
+    struct gateway *g = r->g;
+    int64_t cost = result ? settle_cost(r, &result->usage) : -1;
+    metric_add(&g->metrics->in_flight, (uint64_t)-1);
+    count(r, end, result, cost);
+    bool kept = r->slot && r->decision &&
+                memcmp(r->slot->decision.id, r->decision->id, DECISION_ID_LEN) == 0;
+    if (!g->access_log && !kept)
+        return;
+    char room[RING_OUTCOME_MAX];
+    struct buf outcome = {.ptr = room, .room = sizeof room, .cap = sizeof room};
+    write_outcome(r, end, result, status, cost, &outcome);
+    if (buf_result(&outcome))
+        return;
+    if (kept) {
+        buf_byte(&r->slot->outcome, '{');
+        buf_add(&r->slot->outcome, buf_slice(&outcome));
+        buf_byte(&r->slot->outcome, '}');
+    }
+    if (g->access_log)
+        write_access(r, buf_slice(&outcome));
+}
+
+// --- answers
+
+// "0.000123", with ";est" when it is not settled; "unknown" without a price.
+static struct slice cost_text(struct request *r, int64_t nusd, bool estimated)
+{
+    struct buf b = {.ptr = r->cost, .room = sizeof r->cost, .cap = sizeof r->cost};
+    explain_usd(nusd, &b);
+    if (estimated && nusd >= 0)
+        BUF_LIT(&b, ";est");
+    return buf_slice(&b);
+}
+
+static void merit_headers(struct request *r, const struct usage *usage, struct http_header *headers,
+                          size_t *n)
+{
+    const struct policy_image *p = r->epoch->serving->image;
+    const struct decision *d = r->decision;
+    if (d) {
+        headers[(*n)++] =
+            (struct http_header){SLICE("x-merit-decision"), slice_make(d->id, DECISION_ID_LEN)};
+        if (d->route != IMAGE_NONE)
+            headers[(*n)++] = (struct http_header){SLICE("x-merit-route"),
+                                                   image_text(p, image_route(p, d->route)->name)};
+    }
+    if (r->model == IMAGE_NONE)
+        return;
+    struct slice model = image_text(p, model_of(r)->name);
+    headers[(*n)++] = (struct http_header){SLICE("x-merit-model"), model};
+    headers[(*n)++] = (struct http_header){SLICE("x-selected-model"), model};
+    if (usage)
+        headers[(*n)++] = (struct http_header){SLICE("x-merit-cost-usd"),
+                                               cost_text(r, settle_cost(r, usage), false)};
+    else if (d)
+        headers[(*n)++] =
+            (struct http_header){SLICE("x-merit-cost-usd"), cost_text(r, d->cost_nusd, true)};
+}
+
+static void on_path_head(struct path *p, int status, const struct usage *usage,
+                         struct http_header *headers, size_t *n)
+{
+    struct request *r = p->user;
+    (void)status;
+    merit_headers(r, usage, headers, n);
+}
+
+static void on_path_end(struct path *p, const struct path_result *result)
+{
+    struct request *r = p->user;
+    r->running = false;
+    end_request(r, END_OF_PATH[result->end], result, result->status);
+}
+
+static const struct path_ops PATH_OPS = {on_path_head, on_path_end};
+
+static void answer_error(struct request *r, const struct api_error *e, enum metrics_end end)
+{
+    struct http_header headers[PATH_HEADERS_MAX];
+    struct buf body, digits;
+    char seconds[16];
+    size_t n = 0;
+    buf_init(&body, PATH_ERROR_BYTES_MAX);
+    openai_chat.error_body(e, &body);
+    headers[n++] = (struct http_header){SLICE("content-type"), SLICE("application/json")};
+    if (e->retry_after_s) {
+        digits = (struct buf){.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
+        buf_u64(&digits, e->retry_after_s);
+        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
+    }
+    if (e->final)
+        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
+    merit_headers(r, NULL, headers, &n);
+    end_request(r, end, NULL, e->status);
+    http_respond(r->x, e->status, headers, n, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+// No model could serve it. What an agent does next hangs on the status: a window that is too small makes it compact,
+// an overload makes it wait, anything else makes it stop.
+static void answer_infeasible(struct request *r)
+{
+    const struct decision *d = r->decision;
+    bool down = false, window = false, output = false, missing_key = false;
+    int32_t waiting = IMAGE_NONE;
+    for (uint32_t i = 0; i < d->image->models.count; i++) {
+        enum model_verdict v = d->model_outcomes[i].verdict;
+        if (v == MODEL_DOWN) {
+            down = true;
+            waiting = (int32_t)i;
+        }
+        window |= v == MODEL_WINDOW;
+        output |= v == MODEL_OUTPUT;
+        missing_key |= v == MODEL_NO_KEY;
+    }
+    struct buf why;
+    buf_init(&why, MESSAGE_MAX);
+    explain_infeasible(d, &why);
+    struct api_error e = {.status = 400,
+                          .type = "invalid_request_error",
+                          .code = "no_feasible_model",
+                          .message = buf_slice(&why),
+                          .final = true};
+    if (down) {
+        e.status = 503;
+        e.type = "server_error";
+        e.code = "model_unavailable";
+        e.final = false;
+        e.retry_after_s = pool_retry_after_s(&r->epoch->pool, waiting, loop_now_us(r->g->loop));
+    } else if (window) {
+        e.code = "context_length_exceeded";
+        e.param = "messages";
+    } else if (output) {
+        e.param = "max_tokens";
+    } else if (missing_key) {
+        e.status = 503;
+        e.type = "server_error";
+        e.code = "model_key_missing";
+    }
+    answer_error(r, &e, METRICS_INFEASIBLE);
+    buf_deinit(&why);
+}
+
+static void answer_no_model(struct request *r)
+{
+    char text[512];
+    int len =
+        snprintf(text, sizeof text,
+                 "The model \"%.*s\" does not exist here; GET /v1/models lists what does, and "
+                 "\"auto\" routes.",
+                 (int)(r->decision->model_asked.len > 200 ? 200 : r->decision->model_asked.len),
+                 r->decision->model_asked.ptr);
+    metric_add(&r->g->metrics->rejects[METRICS_REJECT_MODEL], 1);
+    answer_error(r,
+                 &(struct api_error){.status = 404,
+                                     .type = "invalid_request_error",
+                                     .code = "model_not_found",
+                                     .param = "model",
+                                     .message = slice_make(text, (size_t)len),
+                                     .final = true},
+                 METRICS_INFEASIBLE);
+}
+
+// --- the body that goes on
+
+static struct slice json_literal(struct arena *a, struct slice key, struct slice text)
+{
+    struct buf b;
+    buf_init(&b, MESSAGE_MAX);
+    if (key.len) {
+        json_write_string(&b, key);
+        buf_byte(&b, ':');
+    }
+    json_write_string(&b, text);
+    struct slice copy = buf_result(&b) ? SLICE_EMPTY : arena_copy(a, buf_slice(&b));
+    buf_deinit(&b);
+    return copy;
+}
+
+static enum result edit_model(struct request *r, struct json_edits *e)
+{
+    const struct openai_request *o = &r->openai;
+    struct slice name = r->epoch->serving->pool.models[r->model].upstream_name;
+    if (o->model != JSON_NONE && json_string_is(&o->json, o->model, name))
+        return RESULT_OK;
+    struct slice text =
+        json_literal(r->x->arena, o->model == JSON_NONE ? SLICE("model") : SLICE_EMPTY, name);
+    if (!text.ptr)
+        return RESULT_NOMEM;
+    return o->model == JSON_NONE ? json_edit_member(e, &o->json, 0, text)
+                                 : json_edit_value(e, &o->json, o->model, text);
+}
+
+// Merit needs usage to account for a stream, so it asks for it; path/ hides it again.
+static enum result edit_usage(struct request *r, struct json_edits *e)
+{
+    const struct openai_request *o = &r->openai;
+    if (!r->work.stream || r->work.usage_asked)
+        return RESULT_OK;
+    if (o->include_usage != JSON_NONE)
+        return json_edit_value(e, &o->json, o->include_usage, SLICE("true"));
+    if (o->stream_options == JSON_NONE)
+        return json_edit_member(e, &o->json, 0,
+                                SLICE("\"stream_options\":{\"include_usage\":true}"));
+    if (json_type(&o->json, o->stream_options) == JSON_OBJECT)
+        return json_edit_member(e, &o->json, o->stream_options, SLICE("\"include_usage\":true"));
+    return json_edit_value(e, &o->json, o->stream_options, SLICE("{\"include_usage\":true}"));
+}
+
+static enum result edit_effort(struct request *r, struct json_edits *e)
+{
+    static const struct slice values[IMAGE_EFFORT_COUNT_] = {
+        [IMAGE_EFFORT_OFF] = {"\"none\"", 6},
+        [IMAGE_EFFORT_LOW] = {"\"low\"", 5},
+        [IMAGE_EFFORT_MEDIUM] = {"\"medium\"", 8},
+        [IMAGE_EFFORT_HIGH] = {"\"high\"", 6},
+    };
+    const struct openai_request *o = &r->openai;
+    struct slice value = values[r->decision->effort];
+    if (!value.len)
+        return RESULT_OK;
+    if (o->reasoning_effort != JSON_NONE)
+        return json_edit_value(e, &o->json, o->reasoning_effort, value);
+    struct slice member = arena_printf(r->x->arena, "\"reasoning_effort\":%.*s", SLICE_FMT(value));
+    return member.ptr ? json_edit_member(e, &o->json, 0, member) : RESULT_NOMEM;
+}
+
+static enum result make_pieces(struct request *r, size_t *count)
+{
+    struct json_edits edits = {.count = 0};
+    uint64_t total;
+    enum result res = edit_model(r, &edits);
+    if (!res)
+        res = edit_usage(r, &edits);
+    if (!res)
+        res = edit_effort(r, &edits);
+    if (!res)
+        *count = json_edit_pieces(&edits, r->work.body, r->pieces, &total);
+    return res;
+}
+
+// --- deciding
+
+static void read_headers(struct request *r)
+{
+    const struct http_head *head = r->x->head;
+    uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
+    struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
+    if (!pairs)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        struct slice name = head->headers[i].name;
+        // The head is the exchange's own copy, so its names can be lowered where they stand; they stay the same to HTTP.
+        char *c = (char *)name.ptr;
+        for (size_t k = 0; k < name.len; k++)
+            c[k] = c[k] >= 'A' && c[k] <= 'Z' ? (char)(c[k] | 0x20) : c[k];
+        pairs[i] = (struct work_pair){name, head->headers[i].value};
+    }
+    r->work.headers = pairs;
+    r->work.header_count = n;
+}
+
+static void count_signals(struct request *r)
+{
+    const struct decision *d = r->decision;
+    struct metrics_shard *s = r->g->metrics;
+    const uint16_t *slots = r->epoch->serving->signal_slots;
+    for (uint32_t i = 0; i < d->image->signals.count; i++) {
+        metric_add(
+            d->facts[i].state == FACT_UNKNOWN ? &s->avoided[slots[i]] : &s->signals[slots[i]], 1);
+        if (d->facts[i].state == FACT_FAILED)
+            metric_add(&s->signal_errors[slots[i]], 1);
+    }
+    metric_add(&s->decisions, 1);
+    metrics_observe_ns(&s->decision, &METRICS_DECISION, r->decide_ns);
+}
+
+static enum result decide(struct request *r)
+{
+    static const struct plan_clock clock = {cpu_clock_ns, NULL};
+    struct gateway *g = r->g;
+    const struct serving *s = r->epoch->serving;
+    struct route_run run;
+    int32_t signal;
+    uint64_t begin = cpu_clock_ns(NULL);
+    struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
+    struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
+    enum result res = route_begin(&run, s->table, &r->work, &pool, &options, r->x->arena);
+    if (res)
+        return res;
+    struct plan_run *signals = plan_begin(s->plan, r->epoch->scratch, &r->work, r->x->arena,
+                                          g->sample++ % SAMPLE_EVERY ? NULL : &clock);
+    while (route_step(&run, &signal) == ROUTE_NEED) {
+        if (!signals) {
+            route_fail(&run, signal, FACT_ERROR_NOMEM);
+            continue;
+        }
+        struct fact *fact = route_fact(&run, signal);
+        plan_compute(signals, signal, fact);
+        route_feed(&run, signal, fact);
+    }
+    struct decision *d = run.decision;
+    r->decide_ns = cpu_clock_ns(NULL) - begin;
+    d->wall_us = loop_wall_us(g->loop);
+    d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
+    record_id(d->wall_us, rng_next(&g->rng), d->id);
+    r->decision = d;
+    count_signals(r);
+    r->epoch->refs++;
+    r->slot = ring_put(&g->ring, d, r->epoch);
+    if (!r->slot)
+        r->epoch->refs--;
+    if (g->decision_log) {
+        buf_reset(&g->line);
+        record_compact(d, &g->line);
+        if (!buf_result(&g->line))
+            log_line(g->decision_log, buf_slice(&g->line));
+    }
+    return RESULT_OK;
+}
+
+static void send_on(struct request *r, const struct slice *pieces, size_t count)
+{
+    struct path_plan plan = {
+        .settings = &r->g->shared->path,
+        .dialect = &openai_chat,
+        .model = r->model,
+        .method = HTTP_POST,
+        .target = SLICE("/chat/completions"),
+        .headers = r->headers,
+        .pieces = pieces,
+        .piece_count = count,
+        .stream = r->work.stream,
+        .usage_asked = r->work.usage_asked,
+        .input_tok = r->work.input_tok,
+    };
+    request_forward_headers(r);
+    plan.header_count = r->header_count;
+    r->running = true;
+    path_start(&r->path, &plan, r->x, &r->epoch->pool, r->g->loop, &r->g->scratch, &PATH_OPS, r);
+}
+
+void chat_begin(struct request *r)
+{
+    struct openai_fault fault;
+    const struct serving *s = r->epoch->serving;
+    memset(&r->work, 0, sizeof r->work);
+    read_headers(r);
+    if (r->key)
+        r->work.caller = r->key->caller;
+    enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
+    if (res == RESULT_NOMEM) {
+        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, r->g);
+        return;
+    }
+    if (res) {
+        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+        request_reject(r->x, r->g,
+                       &(struct api_error){.status = fault.status,
+                                           .type = "invalid_request_error",
+                                           .code = fault.code,
+                                           .param = fault.param,
+                                           .message = fault.message,
+                                           .final = true},
+                       METRICS_REJECT_BAD_REQUEST);
+        return;
+    }
+    r->model = IMAGE_NONE;
+    if (decide(r)) {
+        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, r->g);
+        return;
+    }
+    const struct decision *d = r->decision;
+    if (s->observe_model != IMAGE_NONE) {
+        // Decided and recorded, not obeyed: the request goes where it went before, byte for byte.
+        metric_add(&r->g->metrics->observed, 1);
+        r->model = s->observe_model;
+        r->pieces[0] = r->work.body;
+        send_on(r, r->pieces, 1);
+        return;
+    }
+    size_t count = 0;
+    switch (d->end) {
+    case DECISION_ANSWER:
+        r->model = d->model;
+        if (make_pieces(r, &count) == RESULT_OK)
+            send_on(r, r->pieces, count);
+        else
+            answer_error(
+                r,
+                &(struct api_error){.status = 503,
+                                    .type = "server_error",
+                                    .code = "no_memory",
+                                    .retry_after_s = 1,
+                                    .message = SLICE("Merit has no memory for this request.")},
+                METRICS_FAILED);
+        return;
+    case DECISION_REFUSE:
+        answer_error(r,
+                     &(struct api_error){.status = 403,
+                                         .type = "policy_refusal",
+                                         .code = "refused",
+                                         .message = d->message,
+                                         .final = true},
+                     METRICS_REFUSED);
+        return;
+    case DECISION_NO_MODEL:
+        answer_no_model(r);
+        return;
+    case DECISION_INFEASIBLE:
+        answer_infeasible(r);
+        return;
+    }
+}
+
+void pass_begin(struct request *r, int32_t model)
+{
+    memset(&r->work, 0, sizeof r->work);
+    r->model = model;
+    r->pieces[0] = r->x->body;
+    metric_add(&r->g->metrics->passed_through, 1);
+    struct slice target = r->x->head->target;
+    // An endpoint's prefix ends in the API's version, and so does the path of the request begin.
+    if (slice_starts_with(target, SLICE("/v1/")))
+        target = slice_from(target, 3);
+    struct path_plan plan = {
+        .settings = &r->g->shared->path,
+        .dialect = &openai_chat,
+        .model = model,
+        .method = r->x->head->method,
+        .target = target,
+        .headers = r->headers,
+        .pieces = r->pieces,
+        .piece_count = r->x->body.len ? 1 : 0,
+        .relay = true,
+    };
+    request_forward_headers(r);
+    plan.header_count = r->header_count;
+    r->running = true;
+    path_start(&r->path, &plan, r->x, &r->epoch->pool, r->g->loop, &r->g->scratch, &PATH_OPS, r);
+}

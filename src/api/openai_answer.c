@@ -1,0 +1,205 @@
+#include "api/openai_answer.h"
+
+#include "text/json.h"
+
+static const struct json_limits ANSWER_LIMITS = {.depth_max = 64, .token_max = 1000000};
+
+static void error_body(const struct api_error *e, struct buf *out)
+{
+    BUF_LIT(out, "{\"error\":{\"message\":");
+    json_write_string(out, e->message);
+    BUF_LIT(out, ",\"type\":");
+    json_write_string(out, slice_cstr(e->type));
+    BUF_LIT(out, ",\"param\":");
+    if (e->param)
+        json_write_string(out, slice_cstr(e->param));
+    else
+        BUF_LIT(out, "null");
+    BUF_LIT(out, ",\"code\":");
+    json_write_string(out, slice_cstr(e->code));
+    BUF_LIT(out, "}}");
+}
+
+static void error_event(const struct api_error *e, struct buf *out)
+{
+    BUF_LIT(out, "data: ");
+    error_body(e, out);
+    BUF_LIT(out, "\n\n");
+}
+
+static uint32_t number_of(const struct json *j, uint32_t object, struct slice key)
+{
+    uint64_t v;
+    uint32_t token = json_get(j, object, key, NULL);
+    if (token == JSON_NONE || json_u64(j, token, &v))
+        return 0;
+    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+// True when `root` has a usage object with numbers that can be believed.
+static bool read_usage(const struct json *j, uint32_t root, struct usage *u)
+{
+    uint32_t usage = json_get(j, root, SLICE("usage"), NULL);
+    if (usage == JSON_NONE || json_type(j, usage) != JSON_OBJECT)
+        return false;
+    uint64_t v;
+    uint32_t out = json_get(j, usage, SLICE("completion_tokens"), NULL);
+    if (out == JSON_NONE || json_u64(j, out, &v))
+        return false;
+    *u = (struct usage){.known = true,
+                        .input_tok = number_of(j, usage, SLICE("prompt_tokens")),
+                        .output_tok = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v};
+    uint32_t details = json_get(j, usage, SLICE("prompt_tokens_details"), NULL);
+    if (details != JSON_NONE && json_type(j, details) == JSON_OBJECT)
+        u->cached_tok = number_of(j, details, SLICE("cached_tokens"));
+    return true;
+}
+
+static void keep(const struct json *j, uint32_t root, struct slice key, char *to, size_t room,
+                 uint8_t *len)
+{
+    uint32_t token = json_get(j, root, key, NULL);
+    if (token == JSON_NONE || json_type(j, token) != JSON_STRING)
+        return;
+    struct slice raw = json_raw(j, token);
+    if (raw.len > room)
+        return;
+    memcpy(to, raw.ptr, raw.len);
+    *len = (uint8_t)raw.len;
+}
+
+// The value behind `"key":`, white space skipped; empty when the key does not occur. A look for text, not a parse: it
+// may hit inside a string's text, which only an estimate depends on.
+static struct slice peek(struct slice data, struct slice key)
+{
+    ptrdiff_t at = slice_find(data, key);
+    if (at < 0)
+        return SLICE_EMPTY;
+    struct slice rest = slice_from(data, (size_t)at + key.len);
+    while (rest.len && *rest.ptr == ' ')
+        rest = slice_from(rest, 1);
+    return rest;
+}
+
+static size_t string_bytes(struct slice at)
+{
+    if (!at.len || *at.ptr != '"')
+        return 0;
+    for (size_t i = 1; i < at.len; i++) {
+        if (at.ptr[i] == '\\')
+            i++;
+        else if (at.ptr[i] == '"')
+            return i - 1;
+    }
+    return at.len - 1;
+}
+
+// The rare events: the first one, one with usage, one with an error. Parsed whole.
+static enum stream_verdict read_event(struct answer_meter *m, struct slice data, bool hide_usage,
+                                      struct arena *scratch)
+{
+    struct json j;
+    enum stream_verdict verdict = STREAM_FORWARD;
+    if (json_parse(&j, data, &ANSWER_LIMITS, scratch) || json_type(&j, 0) != JSON_OBJECT)
+        return STREAM_BAD;
+    uint32_t error = json_get(&j, 0, SLICE("error"), NULL);
+    if (error != JSON_NONE && json_type(&j, error) != JSON_NULL) {
+        m->failed = true;
+        return STREAM_ERROR;
+    }
+    if (!m->begun) {
+        m->begun = true;
+        keep(&j, 0, SLICE("id"), m->id, sizeof m->id, &m->id_len);
+        keep(&j, 0, SLICE("model"), m->model, sizeof m->model, &m->model_len);
+        uint64_t created;
+        uint32_t token = json_get(&j, 0, SLICE("created"), NULL);
+        if (token != JSON_NONE && !json_u64(&j, token, &created))
+            m->created = created;
+    }
+    if (read_usage(&j, 0, &m->usage)) {
+        uint32_t choices = json_get(&j, 0, SLICE("choices"), NULL);
+        bool empty = choices == JSON_NONE || j.tokens[choices].next == choices + 1;
+        if (empty && hide_usage)
+            verdict = STREAM_HIDE;
+    }
+    return verdict;
+}
+
+static enum stream_verdict stream_event(struct answer_meter *m, struct slice data, bool hide_usage,
+                                        struct arena *scratch)
+{
+    if (slice_eq(data, SLICE("[DONE]"))) {
+        m->done = true;
+        return STREAM_DONE;
+    }
+    if (m->done)
+        return STREAM_BAD;
+    struct slice usage = peek(data, SLICE("\"usage\":"));
+    bool rare = !m->begun || (usage.len && *usage.ptr == '{') ||
+                slice_starts_with(data, SLICE("{\"error\""));
+    if (rare) {
+        enum stream_verdict v = read_event(m, data, hide_usage, scratch);
+        if (v != STREAM_FORWARD)
+            return v;
+    } else if (!data.len || data.ptr[0] != '{') {
+        return STREAM_BAD;
+    }
+    struct slice finish = peek(data, SLICE("\"finish_reason\":"));
+    if (finish.len && *finish.ptr == '"')
+        m->finished = true;
+    size_t bytes = string_bytes(peek(data, SLICE("\"content\":")));
+    if (!bytes)
+        bytes = string_bytes(peek(data, SLICE("\"arguments\":")));
+    if (!bytes)
+        bytes = string_bytes(peek(data, SLICE("\"reasoning_content\":")));
+    m->content_bytes += bytes;
+    m->events++;
+    return STREAM_FORWARD;
+}
+
+static void stream_usage(const struct answer_meter *m, struct buf *out)
+{
+    uint64_t total = (uint64_t)m->usage.input_tok + m->usage.output_tok;
+    BUF_LIT(out, "data: {\"id\":\"");
+    buf_append(out, m->id, m->id_len);
+    BUF_LIT(out, "\",\"object\":\"chat.completion.chunk\",\"created\":");
+    buf_u64(out, m->created);
+    BUF_LIT(out, ",\"model\":\"");
+    buf_append(out, m->model, m->model_len);
+    BUF_LIT(out, "\",\"choices\":[],\"usage\":{\"prompt_tokens\":");
+    buf_u64(out, m->usage.input_tok);
+    BUF_LIT(out, ",\"completion_tokens\":");
+    buf_u64(out, m->usage.output_tok);
+    BUF_LIT(out, ",\"total_tokens\":");
+    buf_u64(out, total);
+    BUF_LIT(out, "}}\n\n");
+}
+
+static enum result answer(struct slice body, struct arena *scratch, struct usage *usage)
+{
+    struct json j;
+    enum result r = json_parse(&j, body, &ANSWER_LIMITS, scratch);
+    if (r)
+        return r;
+    if (json_type(&j, 0) != JSON_OBJECT)
+        return RESULT_TYPE;
+    uint32_t choices = json_get(&j, 0, SLICE("choices"), NULL);
+    uint32_t error = json_get(&j, 0, SLICE("error"), NULL);
+    if (error != JSON_NONE && json_type(&j, error) != JSON_NULL && choices == JSON_NONE)
+        return RESULT_DENIED;
+    if (choices == JSON_NONE || json_type(&j, choices) != JSON_ARRAY)
+        return RESULT_TYPE;
+    if (!read_usage(&j, 0, usage))
+        *usage = (struct usage){.known = false};
+    return RESULT_OK;
+}
+
+const struct dialect openai_chat = {
+    .name = "openai",
+    .error_body = error_body,
+    .error_event = error_event,
+    .stream_event = stream_event,
+    .stream_usage = stream_usage,
+    .stream_end = {"data: [DONE]\n\n", 14},
+    .answer = answer,
+};

@@ -1,0 +1,83 @@
+// One request of the traffic side while it is worked on; shared by gateway.c (doors, epochs) and chat.c (the work).
+// Private to api/.
+#ifndef MERIT_API_REQUEST_H
+#define MERIT_API_REQUEST_H
+
+#include "api/gateway.h"
+#include "api/openai_request.h"
+#include "base/rng.h"
+#include "text/json.h"
+
+// A policy as one loop serves it: the shared half, and this loop's own. Counted by requests and ring slots of this
+// loop, so without atomics.
+struct gateway_epoch {
+    struct gateway *gateway;
+    struct serving *serving;
+    struct plan_scratch *scratch;
+    struct pool_loop pool;
+    struct arena arena;
+    uint32_t refs;
+};
+
+struct gateway {
+    const struct gateway_shared *shared;
+    struct loop *loop;
+    uint32_t index;
+    struct http_server *server;
+    struct http_client *client;
+    struct gateway_epoch *epoch; // the current one
+    struct key_set *keys;        // may be NULL
+    struct key_cache key_cache;
+    bool key_required;
+    struct log_stream *access_log, *decision_log;
+    struct metrics_shard *metrics;
+    struct ring ring;
+    struct rng rng;
+    struct arena scratch; // of answers that are read; reset between uses
+    struct buf line;      // of the logs
+    uint32_t sample;      // counts requests, to measure signals of every 32nd
+    bool draining;
+    struct loop_timer drain_timer;
+    void (*on_idle)(void *ctx);
+    void *idle_ctx;
+};
+
+enum request_kind { REQUEST_CHAT, REQUEST_PASS };
+
+struct request {
+    struct gateway *g;
+    struct gateway_epoch *epoch;
+    struct http_exchange *x;
+    const struct key *key; // NULL: unknown caller
+    struct key_set *keys;  // reference that keeps `key` alive
+    enum request_kind kind;
+    bool running;                    // the path is under way
+    bool ended;                      // outcome written
+    int32_t model;                   // that it goes to
+    const struct decision *decision; // NULL when none was taken
+    struct ring_slot *slot;
+    uint64_t decide_ns;
+    struct path path;
+    struct http_header headers[PATH_UPSTREAM_HEADERS_MAX];
+    size_t header_count;
+    struct slice pieces[2 * JSON_EDITS_MAX + 1];
+    char cost[32]; // text of x-merit-cost-usd
+    struct work work;
+    struct openai_request openai;
+};
+
+// gateway.c
+void gateway_epoch_unref(struct gateway_epoch *e);
+// An error before there is an answer, in the protocol's shape; counts it.
+void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,
+                    enum metrics_reject reason);
+void request_no_memory(struct http_exchange *x, struct gateway *g);
+// Headers of the client that go on to the upstream, into r->headers.
+void request_forward_headers(struct request *r);
+
+// chat.c
+void chat_begin(struct request *r);
+// `POST /v1/...` as it is, to `model`.
+void pass_begin(struct request *r, int32_t model);
+
+#endif

@@ -1,0 +1,708 @@
+// `merit serve`: opens the doors, runs a loop per core, reloads, drains.
+//
+// The main thread is the control thread: its loop has the admin side, signals and file watches. It makes the shared
+// state, and the traffic loops get what changes by messages.
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "api/admin.h"
+#include "api/gateway.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/conf.h"
+#include "cli/policy_file.h"
+#include "policy/policy.h"
+#include "signal/registry.h"
+#include "sim/pool.h"
+
+enum { RELOAD_SETTLE_MS = 50, TEXT_MAX = POLICY_BYTES_MAX + 1, WHY_MAX = 256 * 1024 };
+
+struct serve {
+    struct conf conf;
+    const char *policy_arg;
+    const char *policy_name, *policy_file;
+    struct loop *loop;
+    struct sim *sim;
+    struct dns *dns;
+    struct tls_context *server_tls, *client_tls;
+    struct log_sink *access_log, *decision_log;
+    struct metrics_names *names;
+    struct gateway_shared shared;
+    struct gateway **gateways;
+    struct loop **loops;
+    pthread_t *threads;
+    uint32_t count, running;
+    struct admin *admin;
+    struct serving *serving;
+    struct key_set *keys;
+    struct loop_io signals, watch;
+    struct loop_timer reload_timer, drain_timer;
+    uint64_t start_wall_us, reloads_ok, reloads_failed;
+    _Atomic uint32_t idle;
+    bool draining;
+};
+
+// --- policy
+
+// Messages go to standard error: the server goes on with what it has.
+static enum result open_policy(struct serve *s, struct serving **out)
+{
+    struct buf text, why, message;
+    struct arena arena;
+    struct diag_list diags;
+    buf_init(&text, TEXT_MAX);
+    buf_init(&why, WHY_MAX);
+    buf_init(&message, 16 * 1024 * 1024);
+    arena_init(&arena, 0, 64 * 1024 * 1024);
+    diag_init(&diags, &arena, POLICY_DIAGS_MAX);
+    enum result r = policy_file_read(s->policy_arg, &text, &s->policy_name, &s->policy_file);
+    if (r) {
+        fprintf(stderr, "merit: cannot read the policy %s: %s\n", s->policy_name,
+                r == RESULT_LIMIT ? "it is over 4 MiB"
+                : r == RESULT_IO  ? strerror(errno)
+                                  : result_name(r));
+        goto out;
+    }
+    for (int again = 0; again < 2; again++) {
+        struct serving_options options = {
+            .registry = &signal_registry,
+            .demo_port = s->sim ? sim_port(s->sim) : 0,
+            .cache_dir = s->conf.cache,
+            .observe = slice_cstr(s->conf.observe),
+            .names = s->names,
+            .client_tls = &s->client_tls,
+            .roots = s->conf.upstream_roots,
+        };
+        buf_reset(&why);
+        r = serving_open(out, buf_slice(&text), &options, &diags, &why);
+        if (r != RESULT_UNSUPPORTED || s->sim)
+            break;
+        struct sim_options sim = {.pace = s->conf.demo_pace, .seed = 1};
+        if (sim_open(&s->sim, &sim))
+            break;
+    }
+    diag_render(&diags, buf_slice(&text), slice_cstr(s->policy_name), isatty(STDERR_FILENO),
+                &message);
+    fwrite(message.ptr, 1, message.len, stderr);
+    if (r && !diags.errors)
+        fprintf(stderr, "merit: the policy %s does not load: %.*s\n", s->policy_name,
+                SLICE_FMT(why.len ? buf_slice(&why) : slice_cstr(result_name(r))));
+out:
+    buf_deinit(&text);
+    buf_deinit(&why);
+    buf_deinit(&message);
+    arena_deinit(&arena);
+    return r;
+}
+
+static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
+{
+    struct buf why;
+    *out = NULL;
+    if (!s->conf.keys)
+        return RESULT_OK;
+    buf_init(&why, WHY_MAX);
+    enum result r = key_set_load(out, s->conf.keys, old, &why);
+    if (r)
+        fprintf(stderr, "merit: the key file %s does not load: %.*s\n", s->conf.keys,
+                SLICE_FMT(why.len ? buf_slice(&why) : slice_cstr(result_name(r))));
+    buf_deinit(&why);
+    return r;
+}
+
+static void reload(struct serve *s)
+{
+    struct serving *next;
+    struct key_set *keys;
+    if (open_policy(s, &next) == RESULT_OK) {
+        bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
+        for (uint32_t i = 0; i < s->count; i++) {
+            if (gateway_post_serving(s->gateways[i], next))
+                fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);
+        }
+        admin_set_serving(s->admin, next);
+        serving_unref(s->serving);
+        s->serving = next;
+        s->reloads_ok++;
+        if (!same)
+            fprintf(stderr, "merit: policy reloaded from %s, digest %.12s\n", s->policy_name,
+                    next->digest_hex.ptr);
+    } else {
+        s->reloads_failed++;
+        fprintf(stderr,
+                "merit: the policy in %s has errors; the old one, digest %.12s, stays in force\n",
+                s->policy_name, s->serving->digest_hex.ptr);
+    }
+    if (open_keys(s, s->keys, &keys) == RESULT_OK && keys) {
+        for (uint32_t i = 0; i < s->count; i++) {
+            if (gateway_post_keys(s->gateways[i], keys))
+                fprintf(stderr, "merit: no memory to hand the keys to loop %u\n", i);
+        }
+        admin_set_keys(s->admin, keys);
+        key_set_unref(s->keys);
+        s->keys = keys;
+    }
+    if (s->server_tls) {
+        char diag[TLS_DIAG_BYTES];
+        if (tls_server_reload(s->server_tls, diag))
+            fprintf(stderr, "merit: the certificates stay as they were: %s\n", diag);
+    }
+}
+
+static void on_reload_due(struct loop_timer *t)
+{
+    reload(MERIT_CONTAINER(t, struct serve, reload_timer));
+}
+
+// --- watching files
+
+// A file is watched through its directory, because editors replace it rather than write into it.
+static void watch_file(int fd, const char *path)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 1;
+    if (n >= sizeof directory)
+        return;
+    memcpy(directory, slash ? path : ".", n);
+    directory[n ? n : 1] = '\0';
+    if (!n)
+        directory[0] = '/';
+    inotify_add_watch(fd, directory, IN_CLOSE_WRITE | IN_MOVED_TO);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path;
+}
+
+static void on_watch(struct loop_io *io, uint32_t events)
+{
+    struct serve *s = MERIT_CONTAINER(io, struct serve, watch);
+    _Alignas(struct inotify_event) char buf[8192];
+    ssize_t n;
+    (void)events;
+    while ((n = read(io->fd, buf, sizeof buf)) > 0) {
+        for (char *at = buf; at < buf + n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
+            const char *policy = base_name(s->policy_file), *keys = base_name(s->conf.keys);
+            if (e->len &&
+                ((policy && strcmp(e->name, policy) == 0) || (keys && strcmp(e->name, keys) == 0)))
+                loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
+            at += sizeof *e + e->len;
+        }
+    }
+}
+
+// --- the end
+
+static void stop_all(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->running; i++)
+        loop_stop(s->loops[i]);
+    loop_stop(s->loop);
+}
+
+static void on_drain_late(struct loop_timer *t)
+{
+    struct serve *s = MERIT_CONTAINER(t, struct serve, drain_timer);
+    if (atomic_load(&s->idle) < s->count)
+        fprintf(stderr, "merit: the drain limit is reached; what still runs is broken off\n");
+    stop_all(s);
+}
+
+// On a traffic loop: the last of its exchanges is over.
+static void on_gateway_idle(void *ctx)
+{
+    struct serve *s = ctx;
+    if (atomic_fetch_add(&s->idle, 1) + 1 == s->count)
+        stop_all(s);
+}
+
+static void drain(struct serve *s)
+{
+    if (s->draining) {
+        stop_all(s);
+        return;
+    }
+    s->draining = true;
+    fprintf(stderr, "merit: draining; requests under way may take up to %u s\n",
+            s->conf.drain_timeout_ms / 1000);
+    loop_timer_set(s->loop, &s->drain_timer,
+                   s->conf.drain_timeout_ms ? s->conf.drain_timeout_ms : 1);
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (gateway_post_drain(s->gateways[i], on_gateway_idle, s))
+            stop_all(s);
+    }
+}
+
+static void on_signal(struct loop_io *io, uint32_t events)
+{
+    struct serve *s = MERIT_CONTAINER(io, struct serve, signals);
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1) {
+            if (s->access_log)
+                log_sink_reopen(s->access_log);
+            if (s->decision_log)
+                log_sink_reopen(s->decision_log);
+        }
+        if (info.ssi_signo == SIGHUP)
+            reload(s);
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            drain(s);
+    }
+}
+
+// --- the beginning
+
+static void fill_process(void *ctx, struct metrics_process *out)
+{
+    const struct serve *s = ctx;
+    const struct policy_image *p = s->serving->image;
+    *out = (struct metrics_process){
+        .policy_name = image_text(p, p->name),
+        .policy_digest = s->serving->digest_hex,
+        .policy_version = p->policy_version,
+        .reloads_ok = s->reloads_ok,
+        .reloads_failed = s->reloads_failed,
+        .log_dropped =
+            (s->access_log ? log_sink_dropped(s->access_log) : 0) +
+            (s->decision_log && s->decision_log != s->access_log ? log_sink_dropped(s->decision_log)
+                                                                 : 0),
+        .start_wall_us = s->start_wall_us,
+        .ready = !s->draining,
+    };
+}
+
+static uint32_t cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set))
+        return 1;
+    int n = CPU_COUNT(&set);
+    return n < 1 ? 1 : n > CONF_THREADS_MAX ? CONF_THREADS_MAX : (uint32_t)n;
+}
+
+static bool is_open_to_others(const struct conf_listen *l, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (!l[i].loopback)
+            return true;
+    }
+    return false;
+}
+
+// Off loopback neither side starts without keys (DESIGN 3).
+static bool doors_are_safe(const struct serve *s, uint64_t now_s)
+{
+    struct {
+        const char *side, *scope;
+        bool open;
+        uint32_t bit;
+    } doors[] = {
+        {"traffic", "traffic", is_open_to_others(s->conf.listen, s->conf.listen_count),
+         KEY_SCOPE_TRAFFIC},
+        {"admin", "admin", is_open_to_others(s->conf.admin, s->conf.admin_count), KEY_SCOPE_ADMIN},
+    };
+    for (int i = 0; i < 2; i++) {
+        if (doors[i].open && !(s->keys && key_set_usable(s->keys, doors[i].bit, now_s))) {
+            fprintf(
+                stderr,
+                "merit: the %s side would be open to other machines, so it needs a key. Make one:\n"
+                "  merit key create --caller me --scopes %s\n",
+                doors[i].side, doors[i].scope);
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum result open_log(const char *path, struct log_sink **out)
+{
+    enum result r = path ? log_sink_open(out, path) : RESULT_OK;
+    if (r)
+        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, strerror(errno));
+    return r;
+}
+
+static enum result open_shared(struct serve *s)
+{
+    char diag[TLS_DIAG_BYTES] = "";
+    const struct conf *c = &s->conf;
+    enum result r = open_log(c->log_access, &s->access_log);
+    if (!r && c->log_decisions && c->log_access && strcmp(c->log_decisions, c->log_access) == 0)
+        s->decision_log = s->access_log;
+    else if (!r)
+        r = open_log(c->log_decisions, &s->decision_log);
+    if (!r)
+        r = dns_open(&s->dns);
+    if (!r && c->certificate_count) {
+        r = tls_server_open(&s->server_tls, c->certificates, c->certificate_count, diag);
+        if (r)
+            fprintf(stderr, "merit: %s\n", diag);
+    }
+    s->shared = (struct gateway_shared){
+        .clock = &clock_system,
+        .path = path_settings_default,
+        .http = c->http,
+        .client = c->client,
+        .dns = s->dns,
+        .access_log = s->access_log,
+        .decision_log = s->decision_log,
+        .names = s->names,
+        .decisions_kept = c->decisions_kept,
+        .key_required = is_open_to_others(c->listen, c->listen_count),
+    };
+    s->shared.path.connect_timeout_ms = c->connect_timeout_ms;
+    s->shared.path.first_byte_timeout_ms = c->first_byte_timeout_ms;
+    s->shared.path.idle_timeout_ms = c->upstream_idle_timeout_ms;
+    s->shared.path.total_timeout_ms = c->total_timeout_ms;
+    s->shared.path.attempts_max = c->attempts ? c->attempts : 1;
+    s->shared.path.high_water_bytes = c->http.high_water_bytes;
+    return r;
+}
+
+static enum result listen_failed(const struct conf_listen *l, enum result r)
+{
+    fprintf(stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port,
+            r == RESULT_IO || r == RESULT_EXISTS ? strerror(errno) : result_name(r),
+            errno == EADDRINUSE
+                ? "; another program has the port (--listen HOST:PORT takes another one)"
+                : "");
+    return r;
+}
+
+static enum result open_loops(struct serve *s)
+{
+    s->loops = alloc_zeroed(s->count, sizeof *s->loops);
+    s->threads = alloc_zeroed(s->count, sizeof *s->threads);
+    s->gateways = alloc_zeroed(s->count, sizeof *s->gateways);
+    if (!s->loops || !s->threads || !s->gateways)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < s->count; i++) {
+        enum result r = loop_open(&s->loops[i], s->conf.busy_poll_us);
+        if (!r)
+            r = gateway_open(&s->gateways[i], &s->shared, s->loops[i], i, s->serving, s->keys);
+        if (r)
+            return r;
+        for (uint32_t k = 0; k < s->conf.listen_count; k++) {
+            struct conf_listen *l = &s->conf.listen[k];
+            errno = 0;
+            r = gateway_listen(s->gateways[i], l->host, l->port, l->tls ? s->server_tls : NULL);
+            if (r)
+                return listen_failed(l, r);
+            // The first loop picks a free port; the others share it.
+            if (!l->port)
+                l->port = gateway_port(s->gateways[i]);
+        }
+    }
+    return RESULT_OK;
+}
+
+static enum result open_admin(struct serve *s)
+{
+    struct admin_options options = {
+        .gateways = s->gateways,
+        .gateway_count = s->count,
+        .names = s->names,
+        .process = fill_process,
+        .ctx = s,
+        .hosts = s->conf.admin_hosts,
+        .host_count = s->conf.admin_host_count,
+        .key_required = is_open_to_others(s->conf.admin, s->conf.admin_count),
+    };
+    enum result r = admin_open(&s->admin, s->loop, &options);
+    if (r)
+        return r;
+    admin_set_serving(s->admin, s->serving);
+    admin_set_keys(s->admin, s->keys);
+    for (uint32_t k = 0; k < s->conf.admin_count; k++) {
+        struct conf_listen *l = &s->conf.admin[k];
+        errno = 0;
+        r = admin_listen(s->admin, l->host, l->port, l->tls ? s->server_tls : NULL);
+        if (r)
+            return listen_failed(l, r);
+        if (!l->port)
+            l->port = admin_port(s->admin);
+    }
+    return RESULT_OK;
+}
+
+static enum result open_control(struct serve *s, const sigset_t *signals)
+{
+    s->signals.fd = signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->signals.on_event = on_signal;
+    s->watch.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    s->watch.on_event = on_watch;
+    s->reload_timer.on_due = on_reload_due;
+    s->drain_timer.on_due = on_drain_late;
+    if (s->signals.fd < 0)
+        return RESULT_IO;
+    enum result r = loop_add_level(s->loop, &s->signals);
+    if (!r && s->watch.fd >= 0) {
+        if (s->policy_file)
+            watch_file(s->watch.fd, s->policy_file);
+        if (s->conf.keys)
+            watch_file(s->watch.fd, s->conf.keys);
+        r = loop_add_level(s->loop, &s->watch);
+    }
+    return r;
+}
+
+static void *run_loop(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+static enum result start_threads(struct serve *s)
+{
+    for (; s->running < s->count; s->running++) {
+        if (pthread_create(&s->threads[s->running], NULL, run_loop, s->loops[s->running]))
+            return RESULT_NOMEM;
+    }
+    return RESULT_OK;
+}
+
+static void print_address(FILE *to, const struct conf_listen *l)
+{
+    bool six = strchr(l->host, ':') != NULL;
+    fprintf(to, "http%s://%s%s%s:%u", l->tls ? "s" : "", six ? "[" : "", l->host, six ? "]" : "",
+            l->port);
+}
+
+static void print_ready(const struct serve *s)
+{
+    const struct policy_image *p = s->serving->image;
+    const struct conf_listen *l = &s->conf.listen[0];
+    fprintf(stderr,
+            "merit %s ready: policy \"%.*s\" version %u (%s), %u models, %u routes, %u loop%s%s\n",
+            MERIT_VERSION, SLICE_FMT(image_text(p, p->name)), p->policy_version, s->policy_name,
+            p->models.count, p->routes.count, s->count, s->count == 1 ? "" : "s",
+            s->serving->from_cache ? ", from the cache" : "");
+    for (uint32_t i = 0; i < s->conf.listen_count; i++) {
+        fprintf(stderr, "  traffic  ");
+        print_address(stderr, &s->conf.listen[i]);
+        fprintf(stderr, "/v1\n");
+    }
+    for (uint32_t i = 0; i < s->conf.admin_count; i++) {
+        fprintf(stderr, "  admin    ");
+        print_address(stderr, &s->conf.admin[i]);
+        fprintf(stderr, "\n");
+    }
+    if (s->sim)
+        fprintf(stderr, "  the demo pool answers: its models are simulated, and say so\n");
+    if (s->conf.observe)
+        fprintf(stderr, "  observe-only: decisions are recorded, everything goes to %s\n",
+                s->conf.observe);
+    fprintf(stderr, "\n  curl ");
+    print_address(stderr, l);
+    fprintf(stderr,
+            "/v1/chat/completions -d "
+            "'{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n");
+    fprintf(stderr, "  python3 -c 'import openai; print(openai.OpenAI(base_url=\"");
+    print_address(stderr, l);
+    fprintf(stderr,
+            "/v1\", api_key=\"none\").chat.completions.create(model=\"auto\", "
+            "messages=[{\"role\":\"user\",\"content\":\"Hello\"}]).choices[0].message.content)'\n");
+    fflush(stderr);
+}
+
+static void close_all(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->running; i++) {
+        loop_stop(s->loops[i]);
+        pthread_join(s->threads[i], NULL);
+    }
+    // Looks into rings that are still out come home before what they point to goes.
+    for (uint32_t i = 0; i < s->running; i++)
+        loop_turn(s->loops[i], 0);
+    if (s->loop)
+        loop_turn(s->loop, 0);
+    for (uint32_t i = 0; i < s->count && s->gateways; i++)
+        gateway_close(s->gateways[i]);
+    for (uint32_t i = 0; i < s->count && s->loops; i++) {
+        if (s->loops[i])
+            loop_close(s->loops[i]);
+    }
+    admin_close(s->admin);
+    if (s->loop) {
+        if (s->signals.on_event && s->signals.fd >= 0)
+            loop_del(s->loop, &s->signals);
+        if (s->watch.on_event && s->watch.fd >= 0)
+            loop_del(s->loop, &s->watch);
+        loop_timer_cancel(s->loop, &s->reload_timer);
+        loop_timer_cancel(s->loop, &s->drain_timer);
+        loop_close(s->loop);
+    }
+    if (s->signals.on_event && s->signals.fd >= 0)
+        close(s->signals.fd);
+    if (s->watch.on_event && s->watch.fd >= 0)
+        close(s->watch.fd);
+    if (s->sim)
+        sim_close(s->sim);
+    serving_unref(s->serving);
+    key_set_unref(s->keys);
+    if (s->dns)
+        dns_close(s->dns);
+    if (s->decision_log && s->decision_log != s->access_log)
+        log_sink_close(s->decision_log);
+    if (s->access_log)
+        log_sink_close(s->access_log);
+    if (s->server_tls)
+        tls_context_unref(s->server_tls);
+    if (s->client_tls)
+        tls_context_unref(s->client_tls);
+    alloc_free(s->gateways);
+    alloc_free(s->loops);
+    alloc_free(s->threads);
+    alloc_free(s->names);
+    conf_deinit(&s->conf);
+}
+
+static int run(struct serve *s)
+{
+    sigset_t signals;
+    struct rlimit files;
+    s->start_wall_us = clock_wall_us(&clock_system);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    // Blocked before any thread starts, so that only the descriptor sees them.
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->names = alloc_bytes(sizeof *s->names);
+    if (!s->names)
+        return EXIT_FOUND;
+    metrics_names_init(s->names);
+    s->count = s->conf.threads ? s->conf.threads : cpu_count();
+    if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
+        open_policy(s, &s->serving) || open_shared(s) || loop_open(&s->loop, 0) || open_loops(s) ||
+        open_admin(s) || open_control(s, &signals) || start_threads(s))
+        return EXIT_FOUND;
+    print_ready(s);
+    loop_run(s->loop);
+    return EXIT_DONE;
+}
+
+static void usage(FILE *to)
+{
+    struct buf settings;
+    fputs("merit serve [POLICY] [--conf FILE] [--SETTING VALUE ...]\n\n"
+          "Serves an OpenAI-compatible endpoint and routes under a policy. Without POLICY: "
+          "$MERIT_POLICY, ./merit.merit, or\n"
+          "the built-in demo policy over simulated models.\n\n"
+          "  merit serve                                    the demo\n"
+          "  merit serve home.merit --listen 0.0.0.0:8780   needs a key: merit key create\n"
+          "  merit serve --observe small home.merit         decides and records; all goes to the "
+          "model \"small\"\n"
+          "  merit serve --print-conf > merit.conf          all settings with their values\n\n"
+          "SIGHUP reloads policy, keys and certificates (files are watched too); SIGTERM drains; "
+          "SIGUSR1 reopens logs.\n\n",
+          to);
+    buf_init(&settings, WHY_MAX);
+    conf_help(&settings);
+    fwrite(settings.ptr, 1, settings.len, to);
+    buf_deinit(&settings);
+}
+
+static int print_conf(const struct conf *c, bool json)
+{
+    struct buf out;
+    buf_init(&out, WHY_MAX);
+    if (json)
+        conf_print_json(c, &out);
+    else
+        conf_print(c, &out);
+    fwrite(out.ptr, 1, out.len, stdout);
+    if (json)
+        putchar('\n');
+    buf_deinit(&out);
+    return EXIT_DONE;
+}
+
+static int fail(struct buf *why)
+{
+    fprintf(stderr, "merit serve: %.*s%s", SLICE_FMT(buf_slice(why)),
+            why->len && why->ptr[why->len - 1] == '\n' ? "" : "\n");
+    buf_deinit(why);
+    return EXIT_USAGE;
+}
+
+// The file first, then the flags over it, whatever their order on the line.
+static int read_settings(struct serve *s, int argc, char **argv, bool *print, bool *json)
+{
+    struct buf why;
+    const char *file = NULL;
+    buf_init(&why, WHY_MAX);
+    for (int i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "--conf") == 0)
+            file = argv[i + 1];
+    }
+    if (conf_load(&s->conf, file, isatty(STDERR_FILENO), &why))
+        return fail(&why);
+    for (int i = 1; i < argc;) {
+        if (strcmp(argv[i], "--conf") == 0 && i + 1 < argc) {
+            i += 2;
+        } else if (strcmp(argv[i], "--print-conf") == 0) {
+            *print = true;
+            i++;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            *json = true;
+            i++;
+        } else if (argv[i][0] != '-' && !s->policy_arg) {
+            s->policy_arg = argv[i++];
+        } else {
+            enum result r = conf_flag(&s->conf, argc, argv, &i, &why);
+            if (r == RESULT_NOT_FOUND)
+                buf_printf(&why, "unknown argument \"%s\"; see merit serve --help", argv[i]);
+            if (r)
+                return fail(&why);
+        }
+    }
+    if (conf_check(&s->conf, &why))
+        return fail(&why);
+    if (!s->policy_arg)
+        s->policy_arg = s->conf.policy;
+    buf_deinit(&why);
+    return EXIT_DONE;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct serve s = {.signals.fd = -1, .watch.fd = -1};
+    bool print = false, json = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            return EXIT_DONE;
+        }
+    }
+    if (conf_init(&s.conf))
+        return EXIT_FOUND;
+    int code = read_settings(&s, argc, argv, &print, &json);
+    if (!code)
+        code = print ? print_conf(&s.conf, json) : run(&s);
+    close_all(&s);
+    return code;
+}

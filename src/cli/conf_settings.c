@@ -1,0 +1,93 @@
+#include "cli/conf_settings.h"
+
+#define AT(field) (uint32_t) offsetof(struct conf, field)
+#define ONE(name, kind, field, fallback, absent, min, max, form, help)                             \
+    {                                                                                              \
+        name, kind, AT(field), 0, fallback, absent, min, max, form, help                           \
+    }
+#define MANY(name, kind, field, count, fallback, absent, form, help)                               \
+    {                                                                                              \
+        name, kind, AT(field), AT(count), fallback, absent, 0, 0, form, help                       \
+    }
+#define SIZE(name, field, fallback, absent, min, max, help)                                        \
+    ONE(name, CONF_SIZE, field, fallback, absent, min, max, "SIZE", help)
+#define MS(name, field, fallback, absent, min, max, help)                                          \
+    ONE(name, CONF_MS, field, fallback, absent, min, max, "TIME", help)
+#define COUNT(name, field, fallback, absent, min, max, help)                                       \
+    ONE(name, CONF_COUNT, field, fallback, absent, min, max, "N", help)
+
+enum { KIB = 1024, MIB = 1024 * 1024, SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+
+// Limits: grade guessed, 2026-11, but for those with a reason beside them.
+const struct conf_setting conf_settings[] = {
+    MANY("listen", CONF_LISTEN, listen, listen_count, "127.0.0.1:8780", NULL, "[HOST:]PORT [tls]",
+         "where clients come in; several"),
+    MANY("admin.listen", CONF_LISTEN, admin, admin_count, "127.0.0.1:8781", "off",
+         "[HOST:]PORT [tls]", "metrics, decisions, health; several"),
+    MANY("admin.host", CONF_HOST, admin_hosts, admin_host_count, NULL, "off", "NAME",
+         "a Host that the admin side answers to beside loopback names; several"),
+    MANY("tls.certificate", CONF_CERTIFICATE, certificates, certificate_count, NULL, "off",
+         "CHAIN KEY [SERVER_NAME]", "PEM files for listeners with tls, chosen by SNI; several"),
+    ONE("policy", CONF_PATH, policy, "demo", NULL, 0, 0, "PATH|demo",
+        "the policy file; demo routes over simulated models"),
+    ONE("observe", CONF_TEXT, observe, "off", "off", 0, 0, "MODEL",
+        "decide and record, but send everything to this model"),
+    ONE("demo.pace", CONF_RATIO, demo_pace, "1", NULL, 0, 100, "FACTOR",
+        "factor on the delays of simulated models; 0 for none"),
+    COUNT("threads", threads, "auto", "auto", 1, CONF_THREADS_MAX,
+          "event loops; auto is one per CPU"),
+    ONE("busy_poll", CONF_US, busy_poll_us, "off", "off", 1, 10000, "TIME",
+        "spin so long before a loop sleeps: less latency for more CPU"),
+    SIZE("limits.head", http.head_bytes, "32KiB", NULL, 1 * KIB, 1 * MIB,
+         "request line and headers of a client"),
+    SIZE("limits.body", http.body_bytes, "32MiB", NULL, 1 * KIB, 1024.0 * MIB, "body of a request"),
+    COUNT("limits.connections", http.connections, "10000", NULL, 1, 1000000,
+          "client connections of each event loop"),
+    SIZE("limits.backlog", http.high_water_bytes, "256KiB", NULL, 4 * KIB, 64 * MIB,
+         "unsent bytes for a slow client above which its upstream is paused"),
+    COUNT("limits.decisions", decisions_kept, "1000", NULL, 1, 1000000,
+          "recent decisions that the admin side can show"),
+    MS("timeouts.header", http.header_timeout_ms, "10s", NULL, 100, HOUR,
+       "from a request's first byte to the end of its head"),
+    MS("timeouts.body", http.body_timeout_ms, "30s", NULL, 100, HOUR,
+       "between bytes of a request's body"),
+    MS("timeouts.idle", http.idle_timeout_ms, "75s", NULL, 100, 24 * HOUR,
+       "a kept connection without a request"),
+    MS("timeouts.write", http.write_timeout_ms, "1m", NULL, 100, HOUR,
+       "a client that takes no byte for so long is dropped"),
+    MS("timeouts.decide", decide_timeout_ms, "100ms", NULL, 1, MINUTE,
+       "for the signals of one request; then their on_error holds"),
+    MS("timeouts.drain", drain_timeout_ms, "30s", NULL, 0, HOUR,
+       "after SIGTERM; streams that still run then are broken"),
+    MS("upstream.connect", connect_timeout_ms, "5s", "off", 10, HOUR, "connect and TLS handshake"),
+    MS("upstream.first_byte", first_byte_timeout_ms, "5m", "off", 10, 24 * HOUR,
+       "from the request to the answer's first byte"),
+    MS("upstream.idle", upstream_idle_timeout_ms, "2m", "off", 10, 24 * HOUR,
+       "between bytes of an answer"),
+    // The official SDKs give up after 10 minutes by default; a long stream may take more.
+    MS("upstream.total", total_timeout_ms, "30m", "off", 10, 24 * HOUR, "a whole call"),
+    COUNT("upstream.attempts", attempts, "2", NULL, 1, 8,
+          "endpoints tried for one request while nothing was sent to the client"),
+    COUNT("upstream.connections", client.connections_per_origin, "off", "off", 1, 1000000,
+          "connections to one origin from each event loop"),
+    COUNT("upstream.kept", client.idle_per_origin, "128", NULL, 0, 100000,
+          "idle connections kept to one origin by each event loop"),
+    // uvicorn, under vLLM and many others, closes kept connections after 5 s.
+    MS("upstream.keep", client.idle_timeout_ms, "4s", NULL, 10, HOUR,
+       "an idle connection is kept for so long"),
+    SIZE("upstream.head", client.head_bytes, "64KiB", NULL, 1 * KIB, 1 * MIB,
+         "headers of an answer"),
+    ONE("upstream.roots", CONF_PATH, upstream_roots, "system", "system", 0, 0, "PATH",
+        "PEM file of trusted roots"),
+    ONE("log.access", CONF_PATH, log_access, "-", "off", 0, 0, "PATH",
+        "one JSON line per request; - is standard output"),
+    ONE("log.decisions", CONF_PATH, log_decisions, "off", "off", 0, 0, "PATH",
+        "one JSON line per decision; - is standard output"),
+    ONE("log.prompts", CONF_BOOL, log_prompts, "off", NULL, 0, 0, "on|off",
+        "texts of prompts in the decision log"),
+    ONE("keys", CONF_PATH, keys, "merit.keys", NULL, 0, 0, "PATH",
+        "callers' keys, written by merit key; it need not exist on loopback"),
+    ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",
+        "compiled policies; auto is merit in the user's cache directory"),
+};
+const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

@@ -1,0 +1,731 @@
+#include "path/path.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
+
+const struct path_settings path_settings_default = {
+    .connect_timeout_ms = 5000,
+    .first_byte_timeout_ms = 300000,
+    .idle_timeout_ms = 120000,
+    .total_timeout_ms = 1800000,
+    .attempts_max = 3,
+    .answer_bytes_max = 64 * 1024 * 1024,
+    .event_bytes_max = 4 * 1024 * 1024,
+    .high_water_bytes = 256 * 1024,
+};
+
+static void attempt(struct path *p);
+
+static void finish(struct path *p, enum path_end end, int status, const char *reason)
+{
+    assert(!p->over);
+    p->over = true;
+    p->result.end = end;
+    p->result.status = status;
+    p->result.reason = reason;
+    p->result.endpoint = p->endpoint;
+    if (!p->result.usage.known && p->mode == MODE_STREAM) {
+        p->result.usage = p->meter.usage;
+        if (!p->meter.usage.known && p->meter.events) {
+            p->result.usage.input_tok = p->plan.input_tok;
+            p->result.usage.output_tok = usage_guess_tok(p->meter.content_bytes);
+        }
+    }
+    buf_deinit(&p->gathered);
+    if (p->mode == MODE_STREAM)
+        sse_deinit(&p->sse);
+    p->ops->on_end(p, &p->result);
+}
+
+// The call is over or given up: settles it with the pool.
+static void leave(struct path *p, enum pool_outcome outcome)
+{
+    p->call = NULL;
+    pool_end(p->pool, p->endpoint, outcome, loop_now_us(p->loop));
+}
+
+static void stamp_first_byte(struct path *p)
+{
+    p->head_sent = true;
+    p->result.first_byte_us = loop_now_us(p->loop);
+}
+
+// Sends our own error. Nothing has gone to the client yet.
+static void answer_error(struct path *p, const struct api_error *e, enum path_end end)
+{
+    struct buf body;
+    struct http_header headers[PATH_HEADERS_MAX];
+    size_t n = 0;
+    char seconds[16];
+    struct buf digits = {.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
+    buf_init(&body, PATH_ERROR_BYTES_MAX);
+    p->plan.dialect->error_body(e, &body);
+    headers[n++] = (struct http_header){SLICE("content-type"), SLICE("application/json")};
+    if (e->retry_after_s) {
+        buf_u64(&digits, e->retry_after_s);
+        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
+    }
+    if (e->final)
+        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
+    p->ops->on_head(p, e->status, NULL, headers, &n);
+    stamp_first_byte(p);
+    struct http_exchange *x = p->x;
+    finish(p, end, e->status, e->code);
+    http_respond(x, e->status, headers, n, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+struct failure {
+    int status;
+    const char *code, *message;
+    bool repeat; // another endpoint may do better
+    bool final;
+    enum pool_outcome outcome;
+};
+
+static struct failure failure_of_error(enum result why, enum http_phase phase)
+{
+    struct failure f = {
+        502,        "upstream_unreachable", "The model's endpoint cannot be reached.", true, false,
+        POOL_FAILED};
+    if (phase == HTTP_PHASE_CONNECT) {
+        if (why == RESULT_TIMEOUT)
+            f = (struct failure){504,
+                                 "upstream_timeout",
+                                 "The model's endpoint did not accept a connection in time.",
+                                 true,
+                                 false,
+                                 POOL_FAILED};
+        else if (why == RESULT_TLS)
+            f.code = "upstream_tls",
+            f.message = "The TLS handshake with the model's endpoint failed.";
+        else if (why == RESULT_LIMIT)
+            f = (struct failure){503,
+                                 "upstream_connections",
+                                 "All connections to the model's endpoint are in use.",
+                                 true,
+                                 false,
+                                 POOL_LIMITED};
+        return f;
+    }
+    switch (why) {
+    case RESULT_TIMEOUT:
+        return (struct failure){
+            504,   "upstream_timeout", "The model's endpoint did not answer in time.", false,
+            false, POOL_FAILED};
+    case RESULT_LIMIT:
+        return (struct failure){502,
+                                "upstream_headers_too_large",
+                                "The head of the answer of the model's endpoint is over the limit.",
+                                true,
+                                false,
+                                POOL_FAILED};
+    case RESULT_PROTOCOL:
+        return (struct failure){502,
+                                "upstream_invalid_response",
+                                "The model's endpoint did not answer in valid HTTP.",
+                                true,
+                                false,
+                                POOL_FAILED};
+    default:
+        return (struct failure){
+            502,  "upstream_cut", "The model's endpoint broke off before its answer was whole.",
+            true, false,          POOL_FAILED};
+    }
+}
+
+static struct failure failure_of_status(int status)
+{
+    switch (status) {
+    case 429:
+        return (struct failure){429,
+                                "upstream_rate_limited",
+                                "The model's endpoint is limiting its rate.",
+                                true,
+                                false,
+                                POOL_LIMITED};
+    case 503:
+    case 529:
+        return (struct failure){
+            503,        "upstream_overloaded", "The model's endpoint is overloaded.", true, false,
+            POOL_FAILED};
+    case 504:
+        return (struct failure){504,   "upstream_timeout", "The model's endpoint timed out.", true,
+                                false, POOL_FAILED};
+    case 401:
+    case 403:
+    case 407:
+        return (struct failure){
+            502,
+            "upstream_auth",
+            "The model's endpoint refused Merit's key for it; see `merit doctor`.",
+            false,
+            true,
+            POOL_OK};
+    case 402:
+        return (struct failure){502,
+                                "upstream_payment",
+                                "The account at the model's endpoint has no credit.",
+                                false,
+                                true,
+                                POOL_OK};
+    case 404:
+        return (struct failure){
+            502,
+            "upstream_not_found",
+            "The model's endpoint does not know the path or the model; see `merit doctor`.",
+            false,
+            true,
+            POOL_OK};
+    default:
+        return (struct failure){
+            502,   "upstream_error", "The model's endpoint failed.", status >= 500,
+            false, POOL_FAILED};
+    }
+}
+
+// An attempt came to nothing and the client has seen no byte: again elsewhere, or an error.
+static void fail(struct path *p, const struct failure *f, bool left)
+{
+    if (!left) {
+        struct http_call *call = p->call;
+        leave(p, f->outcome);
+        http_call_cancel(call);
+    }
+    if (p->mode == MODE_STREAM)
+        sse_deinit(&p->sse);
+    p->mode = MODE_WAIT;
+    buf_reset(&p->gathered);
+    p->meter = (struct answer_meter){0};
+    uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
+    p->tried |= 1u << ((uint32_t)p->endpoint - first);
+    uint64_t now = loop_now_us(p->loop);
+    if (f->repeat && p->result.attempts < p->plan.settings->attempts_max &&
+        pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE) {
+        attempt(p);
+        return;
+    }
+    struct api_error e = {.status = f->status,
+                          .type = f->status == 429 ? "rate_limit_error" : "upstream_error",
+                          .code = f->code,
+                          .message = slice_cstr(f->message),
+                          .final = f->final};
+    if (f->status == 429 || f->status == 503)
+        e.retry_after_s = p->upstream_retry_after_s
+                              ? p->upstream_retry_after_s
+                              : pool_retry_after_s(p->pool, p->plan.model, now);
+    answer_error(p, &e, PATH_FAILED);
+}
+
+// The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
+static void break_off(struct path *p, const char *code, const char *message, bool tell)
+{
+    if (tell) {
+        struct buf event;
+        struct api_error e = {
+            .status = 502, .type = "upstream_error", .code = code, .message = slice_cstr(message)};
+        buf_init(&event, PATH_ERROR_BYTES_MAX);
+        p->plan.dialect->error_event(&e, &event);
+        http_respond_body(p->x, buf_slice(&event));
+        buf_deinit(&event);
+    }
+    struct http_exchange *x = p->x;
+    finish(p, PATH_BROKEN, p->result.status, code);
+    http_respond_abort(x);
+}
+
+static void give_up_stream(struct path *p, const char *code, const char *message, bool tell)
+{
+    struct http_call *call = p->call;
+    leave(p, POOL_FAILED);
+    http_call_cancel(call);
+    break_off(p, code, message, tell);
+}
+
+static void send_head(struct path *p, int status, const struct usage *usage, int64_t length)
+{
+    struct http_header headers[PATH_HEADERS_MAX];
+    size_t n = p->kept_count;
+    memcpy(headers, p->kept, n * sizeof *headers);
+    p->result.status = status;
+    p->ops->on_head(p, status, usage, headers, &n);
+    stamp_first_byte(p);
+    http_respond_head(p->x, status, headers, n, length);
+}
+
+// --- the answer's head
+
+static bool passes(struct slice name)
+{
+    // What a client may see of an upstream; anything else could tell of the inside.
+    static const struct slice names[] = {
+        {"content-type", 12},         {"cache-control", 13},       {"content-language", 16},
+        {"retry-after", 11},          {"retry-after-ms", 14},      {"x-should-retry", 14},
+        {"openai-processing-ms", 20}, {"content-disposition", 19},
+    };
+    for (size_t i = 0; i < MERIT_COUNT(names); i++) {
+        if (slice_ieq(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool keep_headers(struct path *p, const struct http_head *head)
+{
+    p->kept_count = 0;
+    for (uint32_t i = 0; i < head->header_count && p->kept_count < MERIT_COUNT(p->kept); i++) {
+        const struct http_header *h = &head->headers[i];
+        if (!passes(h->name))
+            continue;
+        struct http_header *to = &p->kept[p->kept_count++];
+        to->name = arena_copy(p->x->arena, h->name);
+        to->value = arena_copy(p->x->arena, h->value);
+        if (!to->name.ptr || !to->value.ptr)
+            return false;
+        if (slice_ieq(h->name, SLICE("content-type")))
+            p->upstream_type = to->value;
+        uint64_t seconds;
+        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds) &&
+            seconds < 86400)
+            p->upstream_retry_after_s = (uint32_t)seconds;
+    }
+    return true;
+}
+
+static bool is_type(struct slice value, struct slice type)
+{
+    return slice_ieq(slice_head(value, type.len), type) &&
+           (value.len == type.len || value.ptr[type.len] == ';' || value.ptr[type.len] == ' ');
+}
+
+static bool is_requests_fault(int status)
+{
+    return status == 400 || status == 405 || status == 409 || status == 413 || status == 415 ||
+           status == 422;
+}
+
+static void on_head(struct http_call *call, void *user, const struct http_head *head)
+{
+    (void)call;
+    struct path *p = user;
+    p->upstream_status = head->status;
+    p->upstream_type = SLICE_EMPTY;
+    p->upstream_retry_after_s = 0;
+    if (!keep_headers(p, head)) {
+        fail(p,
+             &(struct failure){503, "no_memory", "Merit has no memory for this answer.", false,
+                               false, POOL_DROPPED},
+             false);
+        return;
+    }
+    if (p->plan.relay && (head->status < 400 || is_requests_fault(head->status))) {
+        p->mode = MODE_RELAY;
+        send_head(p, head->status, NULL, head->content_length);
+        return;
+    }
+    if (is_requests_fault(head->status)) {
+        p->mode = MODE_PASS_ERROR;
+        return;
+    }
+    if (head->status != 200) {
+        struct failure f = failure_of_status(head->status);
+        fail(p, &f, false);
+        return;
+    }
+    bool events = is_type(p->upstream_type, SLICE("text/event-stream"));
+    bool json = is_type(p->upstream_type, SLICE("application/json"));
+    if (p->plan.stream ? !events : !json) {
+        fail(p,
+             &(struct failure){502, "upstream_content_type",
+                               p->plan.stream
+                                   ? "The model's endpoint did not answer with an event stream."
+                                   : "The model's endpoint did not answer with JSON.",
+                               true, false, POOL_FAILED},
+             false);
+        return;
+    }
+    if (p->plan.stream) {
+        p->mode = MODE_STREAM;
+        sse_init(&p->sse, p->plan.settings->event_bytes_max);
+        return;
+    }
+    p->mode = MODE_GATHER;
+    if (head->content_length > (int64_t)p->plan.settings->answer_bytes_max)
+        fail(p,
+             &(struct failure){502, "upstream_answer_too_large",
+                               "The answer of the model's endpoint is over the limit.", false,
+                               false, POOL_OK},
+             false);
+}
+
+// --- the answer's body
+
+static void forward(struct path *p, struct slice bytes)
+{
+    if (!bytes.len)
+        return;
+    http_respond_body(p->x, bytes);
+    if (!p->paused && p->call && http_backlog(p->x) > p->plan.settings->high_water_bytes) {
+        p->paused = true;
+        http_call_pause(p->call);
+    }
+}
+
+// The terminal event, with the usage in front of it that the client asked for and the upstream left out.
+static void forward_end(struct path *p, struct slice end)
+{
+    if (p->plan.usage_asked && !p->meter.usage.known) {
+        struct buf usage;
+        p->meter.usage.input_tok = p->plan.input_tok;
+        p->meter.usage.output_tok = usage_guess_tok(p->meter.content_bytes);
+        buf_init(&usage, PATH_ERROR_BYTES_MAX);
+        p->plan.dialect->stream_usage(&p->meter, &usage);
+        forward(p, buf_slice(&usage));
+        buf_deinit(&usage);
+    }
+    forward(p, end);
+}
+
+// One event. `run` collects neighbours that go out together. False: the path has ended.
+static bool take_event(struct path *p, const struct sse_event *event, struct slice *run)
+{
+    enum stream_verdict v = STREAM_FORWARD;
+    if (event->data_lines) {
+        arena_reset(p->scratch);
+        v = p->plan.dialect->stream_event(&p->meter, event->data, !p->plan.usage_asked, p->scratch);
+    }
+    bool joins = run->len && run->ptr + run->len == event->bytes.ptr;
+    if (run->len && (!joins || v != STREAM_FORWARD)) {
+        forward(p, *run);
+        *run = SLICE_EMPTY;
+    }
+    if (!p->head_sent && (v == STREAM_ERROR || v == STREAM_BAD)) {
+        struct failure bad = {502,
+                              "upstream_invalid_response",
+                              "The model's endpoint sent no valid event stream.",
+                              true,
+                              false,
+                              POOL_FAILED};
+        struct failure told = {502,
+                               "upstream_error_event",
+                               "The model's endpoint reported an error.",
+                               true,
+                               false,
+                               POOL_FAILED};
+        fail(p, v == STREAM_ERROR ? &told : &bad, false);
+        return false;
+    }
+    // Comments before the first event wait for it, so that an attempt can still be repeated.
+    if (!p->head_sent && event->data_lines)
+        send_head(p, 200, NULL, -1);
+    switch (v) {
+    case STREAM_FORWARD:
+        if (p->head_sent)
+            *run = run->len ? slice_make(run->ptr, run->len + event->bytes.len) : event->bytes;
+        return true;
+    case STREAM_HIDE:
+        return true;
+    case STREAM_DONE:
+        forward_end(p, event->bytes);
+        return true;
+    case STREAM_ERROR:
+        forward(p, event->bytes);
+        give_up_stream(p, "upstream_error_event", "The model's endpoint reported an error.", false);
+        return false;
+    case STREAM_BAD:
+        break;
+    }
+    give_up_stream(p, "upstream_invalid_response",
+                   "The model's endpoint sent no valid event stream.", true);
+    return false;
+}
+
+static void stream_body(struct path *p, struct slice piece)
+{
+    struct sse_event event;
+    struct slice run = SLICE_EMPTY;
+    enum result r;
+    while ((r = sse_next(&p->sse, &piece, &event)) == RESULT_OK) {
+        // The scanner's own buffer is reused by its next call, so an event from there cannot wait in `run`.
+        bool own = p->sse.partial.ptr && event.bytes.ptr >= p->sse.partial.ptr &&
+                   event.bytes.ptr < p->sse.partial.ptr + p->sse.partial.room;
+        if (!take_event(p, &event, &run))
+            return;
+        if (own && run.len) {
+            forward(p, run);
+            run = SLICE_EMPTY;
+        }
+    }
+    forward(p, run);
+    if (r == RESULT_AGAIN)
+        return;
+    if (p->head_sent)
+        give_up_stream(p, "upstream_event_too_large",
+                       "An event of the model's endpoint is over the limit.", true);
+    else
+        fail(p,
+             &(struct failure){502, "upstream_event_too_large",
+                               "An event of the model's endpoint is over the limit.", false, false,
+                               POOL_FAILED},
+             false);
+}
+
+static void on_body(struct http_call *call, void *user, struct slice piece)
+{
+    (void)call;
+    struct path *p = user;
+    switch (p->mode) {
+    case MODE_STREAM:
+        stream_body(p, piece);
+        break;
+    case MODE_RELAY:
+        forward(p, piece);
+        break;
+    case MODE_PASS_ERROR:
+        // What is over the cap is not worth passing on; the client gets our own words then.
+        if (p->gathered.len + piece.len <= PATH_ERROR_BYTES_MAX)
+            buf_add(&p->gathered, piece);
+        else
+            p->gathered.err = RESULT_LIMIT;
+        break;
+    default:
+        buf_add(&p->gathered, piece);
+        if (buf_result(&p->gathered))
+            fail(p,
+                 &(struct failure){502, "upstream_answer_too_large",
+                                   "The answer of the model's endpoint is over the limit.", false,
+                                   false, POOL_OK},
+                 false);
+    }
+}
+
+static void end_stream(struct path *p)
+{
+    if (!p->head_sent) {
+        fail(p,
+             &(struct failure){502, "upstream_empty_stream",
+                               "The model's endpoint ended its stream without an event.", true,
+                               false, POOL_FAILED},
+             true);
+        return;
+    }
+    if (p->meter.done || (p->meter.finished && sse_at_boundary(&p->sse))) {
+        if (!p->meter.done)
+            forward_end(p, p->plan.dialect->stream_end);
+        struct http_exchange *x = p->x;
+        finish(p, PATH_ANSWERED, 200, "");
+        http_respond_end(x);
+        return;
+    }
+    break_off(p, "upstream_cut",
+              "The model's endpoint ended its stream before the answer was whole.", true);
+}
+
+static void end_gathered(struct path *p)
+{
+    arena_reset(p->scratch);
+    enum result r = p->plan.dialect->answer(buf_slice(&p->gathered), p->scratch, &p->result.usage);
+    if (r) {
+        struct failure bad = {502,
+                              "upstream_invalid_response",
+                              "The model's endpoint sent no valid answer.",
+                              true,
+                              false,
+                              POOL_FAILED};
+        struct failure told = {
+            502,   "upstream_error", "The model's endpoint reported an error.", true,
+            false, POOL_FAILED};
+        leave(p, POOL_FAILED);
+        fail(p, r == RESULT_DENIED ? &told : &bad, true);
+        return;
+    }
+    leave(p, POOL_OK);
+    if (!p->result.usage.known) {
+        p->result.usage.input_tok = p->plan.input_tok;
+        p->result.usage.output_tok = usage_guess_tok(p->gathered.len);
+    }
+    struct http_exchange *x = p->x;
+    send_head(p, 200, &p->result.usage, (int64_t)p->gathered.len);
+    http_respond_body(x, buf_slice(&p->gathered));
+    finish(p, PATH_ANSWERED, 200, "");
+    http_respond_end(x);
+}
+
+// An error that the request itself brought about: the upstream's own words are the best explanation.
+static void end_error(struct path *p)
+{
+    if (buf_result(&p->gathered) || !p->gathered.len ||
+        !is_type(p->upstream_type, SLICE("application/json"))) {
+        struct api_error e = {.status = p->upstream_status,
+                              .type = "invalid_request_error",
+                              .code = "upstream_rejected",
+                              .message = SLICE("The model's endpoint rejected the request."),
+                              .final = true};
+        answer_error(p, &e, PATH_PASSED);
+        return;
+    }
+    struct http_exchange *x = p->x;
+    send_head(p, p->upstream_status, NULL, (int64_t)p->gathered.len);
+    http_respond_body(x, buf_slice(&p->gathered));
+    finish(p, PATH_PASSED, p->upstream_status, "upstream_rejected");
+    http_respond_end(x);
+}
+
+static void on_end(struct http_call *call, void *user)
+{
+    (void)call;
+    struct path *p = user;
+    if (p->mode == MODE_GATHER) {
+        end_gathered(p);
+        return;
+    }
+    bool whole = p->mode != MODE_STREAM || p->meter.done || p->meter.finished;
+    leave(p, whole ? POOL_OK : POOL_FAILED);
+    if (p->mode == MODE_STREAM) {
+        end_stream(p);
+    } else if (p->mode == MODE_PASS_ERROR) {
+        end_error(p);
+    } else {
+        struct http_exchange *x = p->x;
+        finish(p, PATH_ANSWERED, p->result.status, "");
+        http_respond_end(x);
+    }
+}
+
+static void on_error(struct http_call *call, void *user, enum result why, enum http_phase phase,
+                     bool reused)
+{
+    (void)call;
+    struct path *p = user;
+    bool stale = reused && phase == HTTP_PHASE_SENT && (why == RESULT_RESET || why == RESULT_EOF);
+    if (stale && !p->retried_stale) {
+        // The peer closed a kept connection as we took it: that says nothing of its health.
+        p->retried_stale = true;
+        leave(p, POOL_DROPPED);
+        attempt(p);
+        return;
+    }
+    if (p->head_sent && p->mode == MODE_STREAM && p->meter.done) {
+        leave(p, POOL_OK);
+        end_stream(p);
+        return;
+    }
+    leave(p, POOL_FAILED);
+    if (!p->head_sent) {
+        struct failure f = failure_of_error(why, phase);
+        if (why == RESULT_TIMEOUT && phase == HTTP_PHASE_BODY)
+            f.repeat = false;
+        fail(p, &f, true);
+    } else if (p->mode == MODE_STREAM) {
+        break_off(p, why == RESULT_TIMEOUT ? "upstream_timeout" : "upstream_cut",
+                  why == RESULT_TIMEOUT
+                      ? "The model's endpoint fell silent in the middle of its answer."
+                      : "The model's endpoint broke off in the middle of its answer.",
+                  true);
+    } else {
+        break_off(p, "upstream_cut", "", false);
+    }
+}
+
+static const struct http_call_ops CALL_OPS = {on_head, on_body, on_end, on_error};
+
+// --- attempts
+
+static void attempt(struct path *p)
+{
+    const struct path_plan *plan = &p->plan;
+    const struct path_settings *s = plan->settings;
+    uint64_t now = loop_now_us(p->loop);
+    const struct pool_model *m = &p->pool->pool->models[plan->model];
+    int32_t at = pool_pick(p->pool, plan->model, p->tried, true, now);
+    struct http_header headers[PATH_UPSTREAM_HEADERS_MAX];
+    size_t n = 0;
+    assert(at != IMAGE_NONE);
+    p->endpoint = at;
+    p->result.attempts++;
+    if (m->authorization.len)
+        headers[n++] = (struct http_header){SLICE("authorization"), m->authorization};
+    assert(plan->header_count < PATH_UPSTREAM_HEADERS_MAX);
+    for (size_t i = 0; i < plan->header_count; i++)
+        headers[n++] = plan->headers[i];
+    const struct pool_endpoint *e = &p->pool->pool->endpoints[at];
+    size_t length = e->path.len + plan->target.len;
+    char *target = arena_alloc_aligned(p->x->arena, length, 1);
+    pool_begin(p->pool, at);
+    if (!target) {
+        leave(p, POOL_DROPPED);
+        struct api_error none = {.status = 503,
+                                 .type = "server_error",
+                                 .code = "no_memory",
+                                 .retry_after_s = 1,
+                                 .message = SLICE("Merit has no memory for this request.")};
+        answer_error(p, &none, PATH_FAILED);
+        return;
+    }
+    memcpy(target, e->path.ptr, e->path.len);
+    memcpy(target + e->path.len, plan->target.ptr, plan->target.len);
+    struct http_request request = {
+        .method = plan->method,
+        .target = slice_make(target, length),
+        .headers = headers,
+        .header_count = n,
+        .pieces = plan->pieces,
+        .piece_count = plan->piece_count,
+        .connect_timeout_ms = s->connect_timeout_ms,
+        .first_byte_timeout_ms = s->first_byte_timeout_ms,
+        .idle_timeout_ms = s->idle_timeout_ms,
+        .total_timeout_ms = s->total_timeout_ms,
+    };
+    enum result r = http_call_start(p->pool->seats[at].origin, &request, &CALL_OPS, p, &p->call);
+    if (r) {
+        leave(p, POOL_DROPPED);
+        struct api_error none = {.status = 503,
+                                 .type = "server_error",
+                                 .code = "no_memory",
+                                 .retry_after_s = 1,
+                                 .message = SLICE("Merit has no room for another call.")};
+        answer_error(p, &none, PATH_FAILED);
+    }
+}
+
+void path_start(struct path *p, const struct path_plan *plan, struct http_exchange *x,
+                struct pool_loop *pool, struct loop *loop, struct arena *scratch,
+                const struct path_ops *ops, void *user)
+{
+    assert(plan->model >= 0 && (uint32_t)plan->model < pool->pool->model_count);
+    *p = (struct path){.plan = *plan,
+                       .ops = ops,
+                       .user = user,
+                       .x = x,
+                       .pool = pool,
+                       .loop = loop,
+                       .endpoint = IMAGE_NONE,
+                       .scratch = scratch,
+                       .result = {.endpoint = IMAGE_NONE}};
+    buf_init(&p->gathered, plan->settings->answer_bytes_max);
+    attempt(p);
+}
+
+void path_writable(struct path *p)
+{
+    if (p->paused && p->call) {
+        p->paused = false;
+        http_call_resume(p->call);
+    }
+}
+
+void path_client_gone(struct path *p)
+{
+    if (p->over)
+        return;
+    if (p->call) {
+        struct http_call *call = p->call;
+        leave(p, POOL_DROPPED);
+        http_call_cancel(call);
+    }
+    finish(p, PATH_GONE, p->result.status, "client_gone");
+}

@@ -1,0 +1,355 @@
+// Signals: the family, its arguments, the type, threshold and on_error.
+#include <float.h>
+#include <stdio.h>
+
+#include "policy/check.h"
+#include "policy/policy.h"
+
+struct args {
+    const struct signal_family *family;
+    bool given[64];       // per spec of the family
+    struct slice tag;     // of the last tagged string; it holds for the strings behind it
+    const struct node *tag_node;
+    bool ok;
+};
+
+static bool spec_has_tag(const struct signal_arg_spec *spec, struct slice tag)
+{
+    for (size_t i = 0; spec->tags && spec->tags[i]; i++)
+        if (slice_eq_cstr(tag, spec->tags[i]))
+            return true;
+    return false;
+}
+
+static bool spec_has_word(const struct signal_arg_spec *spec, struct slice word)
+{
+    for (size_t i = 0; spec->words && spec->words[i]; i++)
+        if (slice_eq_cstr(word, spec->words[i]))
+            return true;
+    return false;
+}
+
+static enum signal_arg_kind kind_of(const struct node *value)
+{
+    return value->kind == NODE_STRING ? SIGNAL_ARG_STRING : value->kind == NODE_WORD ? SIGNAL_ARG_WORD : SIGNAL_ARG_NUMBER;
+}
+
+// All that could be written in the place of a word that is not known.
+static void suggest(struct checker *c, struct diag *d, struct slice text, const struct signal_family *f, bool labels)
+{
+    const char *words[128];
+    size_t n = 0;
+    for (uint32_t i = 0; i < f->arg_count; i++) {
+        const struct signal_arg_spec *spec = &f->args[i];
+        if (labels && spec->name && n < MERIT_COUNT(words) - 1)
+            words[n++] = spec->name;
+        const char *const *from = labels ? spec->tags : spec->name ? NULL : spec->words;
+        for (; from && *from && n < MERIT_COUNT(words) - 1; from++)
+            words[n++] = *from;
+    }
+    words[n] = NULL;
+    if (n)
+        check_nearest_word(c, d, text, words, NULL);
+    else if (f->arg_count && f->args[0].help)
+        diag_help(c->diags, d, "%s", f->args[0].help);
+}
+
+// Which argument of the family this is; NULL with a finding.
+static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a, const struct node *label,
+                                               const struct node *value)
+{
+    const struct signal_family *f = a->family;
+    struct slice tag = label ? tree_text(c->tree, label) : SLICE_EMPTY;
+    const struct signal_arg_spec *kind_fits = NULL;
+    enum signal_arg_kind kind = kind_of(value);
+    for (uint32_t i = 0; i < f->arg_count; i++) {
+        const struct signal_arg_spec *spec = &f->args[i];
+        if (label && ((spec->name && slice_eq_cstr(tag, spec->name)) || (!spec->name && spec_has_tag(spec, tag))))
+            return spec;
+        if (label || spec->name || spec->kind != kind)
+            continue;
+        if (!kind_fits || (a->given[kind_fits - f->args] && !kind_fits->repeated))
+            kind_fits = spec;
+        if (kind == SIGNAL_ARG_WORD && spec_has_word(spec, tree_text(c->tree, value)))
+            return spec;
+    }
+    if (kind_fits && kind != SIGNAL_ARG_WORD)
+        return kind_fits;
+    struct slice text = tree_text(c->tree, label ? label : value);
+    struct diag *d;
+    if (label || kind == SIGNAL_ARG_WORD)
+        d = check_error(c, label ? label : value, "argument", "`%s` takes no `%.*s`", f->name, SLICE_FMT(text));
+    else
+        d = check_error(c, value, "argument", "`%s` takes no %s here", f->name,
+                        kind == SIGNAL_ARG_STRING ? "string" : "number");
+    suggest(c, d, text, f, label != NULL);
+    return NULL;
+}
+
+static bool fill(struct checker *c, struct args *a, const struct signal_arg_spec *spec, const struct node *label,
+                 const struct node *value, struct image_arg *arg)
+{
+    char what[96];
+    snprintf(what, sizeof what, "`%s` of `%s`", spec->name ? spec->name : "the argument", a->family->name);
+    struct slice text = tree_text(c->tree, value);
+    if (spec->name)
+        arg->name = builder_str(&c->build, slice_cstr(spec->name));
+    if (spec->kind != kind_of(value)) {
+        struct diag *d = check_error(c, value, "type", "%s is a %s", what,
+                                     spec->kind == SIGNAL_ARG_STRING   ? "string"
+                                     : spec->kind == SIGNAL_ARG_NUMBER ? "number"
+                                                                       : "word");
+        if (spec->kind == SIGNAL_ARG_STRING && value->kind == NODE_WORD)
+            diag_help(c->diags, d, "put it in quotes: `\"%.*s\"`", SLICE_FMT(text));
+        else if (spec->help)
+            diag_help(c->diags, d, "%s", spec->help);
+        return false;
+    }
+    switch (spec->kind) {
+    case SIGNAL_ARG_STRING:
+        arg->kind = IMAGE_ARG_STRING;
+        arg->text = builder_str(&c->build, check_string(c, value));
+        if (label && !spec->name)
+            a->tag = tree_text(c->tree, label);
+        if (!spec->name && a->tag.len && spec_has_tag(spec, a->tag))
+            arg->tag = builder_str(&c->build, a->tag);
+        return true;
+    case SIGNAL_ARG_NUMBER:
+        arg->kind = IMAGE_ARG_NUMBER;
+        return check_number(c, value, spec->unit, what, spec->min, spec->max, &arg->number);
+    case SIGNAL_ARG_WORD:
+        arg->kind = IMAGE_ARG_WORD;
+        arg->text = builder_str(&c->build, text);
+        if (!spec->words || spec_has_word(spec, text))
+            return true;
+        check_nearest_word(c, check_error(c, value, "argument", "%s cannot be `%.*s`", what, SLICE_FMT(text)), text,
+                           spec->words, NULL);
+        return false;
+    }
+    return false;
+}
+
+static void argument(struct checker *c, struct args *a, const struct node *n)
+{
+    const struct node *alternative = n->first;
+    const struct node *label = alternative->count == 2 ? alternative->first : NULL, *value = alternative->last;
+    bool call = value->kind == NODE_CALL;
+    if (n->count > 1 || call) {
+        check_unsupported(c, n, call ? "a signal inside a signal is" : "`|` between arguments of a signal is");
+        a->ok = false;
+        return;
+    }
+    const struct signal_arg_spec *spec = find_spec(c, a, label, value);
+    if (!spec) {
+        a->ok = false;
+        return;
+    }
+    size_t i = (size_t)(spec - a->family->args);
+    if (a->given[i] && !spec->repeated) {
+        struct diag *d = check_error(c, n, "duplicate", "`%s` takes %s%s%s once", a->family->name,
+                                     spec->name ? "`" : "this argument", spec->name ? spec->name : "", spec->name ? "`" : "");
+        if (spec->help)
+            diag_help(c->diags, d, "%s", spec->help);
+        a->ok = false;
+        return;
+    }
+    a->given[i] = true;
+    struct image_arg arg;
+    memset(&arg, 0, sizeof arg);
+    struct span span = tree_span(c->tree, n);
+    arg.begin = span.begin;
+    arg.end = span.end;
+    a->ok &= fill(c, a, spec, label, value, &arg);
+    *BUILDER_ADD(&c->build, IMAGE_ARGS, struct image_arg) = arg;
+}
+
+static void words_of(struct checker *c, struct image_signal *s, const struct signal_family *f)
+{
+    s->words.at = builder_count(&c->build, IMAGE_STRS);
+    for (; f->words && f->words[s->words.count] && s->words.count < IMAGE_WORDS_MAX; s->words.count++) {
+        struct image_str str = builder_str(&c->build, slice_cstr(f->words[s->words.count]));
+        *BUILDER_ADD(&c->build, IMAGE_STRS, struct image_str) = str;
+    }
+}
+
+static const struct signal_family *family_of(struct checker *c, const struct node *call)
+{
+    struct slice name = tree_text(c->tree, call->first);
+    const char *names[128];
+    size_t n = 0;
+    for (uint32_t i = 0; i < c->registry->count; i++) {
+        if (slice_eq_cstr(name, c->registry->families[i]->name))
+            return c->registry->families[i];
+        if (n < MERIT_COUNT(names) - 1)
+            names[n++] = c->registry->families[i]->name;
+    }
+    names[n] = NULL;
+    struct diag *d = check_error(c, call->first, "unknown-name", "no signal family is called `%.*s`", SLICE_FMT(name));
+    check_nearest_word(c, d, name, names, NULL);
+    return NULL;
+}
+
+// First half: what the family's own functions need to see.
+static void define(struct checker *c, uint32_t i)
+{
+    const struct node *n = c->signals.nodes[i], *call = n->first->next, *label = tree_clause(c->tree, n, "label");
+    struct image_signal s;
+    memset(&s, 0, sizeof s);
+    s.name = builder_str(&c->build, c->signals.at[i]);
+    s.line = tree_line(c->tree, n);
+    s.args.at = builder_count(&c->build, IMAGE_ARGS);
+    check_clauses_once(c, n);
+    if (label) {
+        check_unsupported(c, label, "a label on a lattice is");
+        call = call->next;
+    }
+    struct args a = {.family = label ? NULL : family_of(c, call), .ok = true};
+    assert(!a.family || a.family->arg_count <= MERIT_COUNT(a.given));
+    if (a.family) {
+        s.family = builder_str(&c->build, slice_cstr(a.family->name));
+        for (const struct node *arg = call->first->next; arg; arg = arg->next)
+            argument(c, &a, arg);
+        for (uint32_t k = 0; k < a.family->arg_count; k++) {
+            const struct signal_arg_spec *spec = &a.family->args[k];
+            if (!spec->required || a.given[k] || !a.ok)
+                continue;
+            struct diag *d = check_error(c, call, "argument", "`%s` needs %s%s%s", a.family->name, spec->name ? "`" : "an argument",
+                                         spec->name ? spec->name : "", spec->name ? "`" : "");
+            if (spec->help)
+                diag_help(c->diags, d, "%s", spec->help);
+            a.ok = false;
+        }
+        words_of(c, &s, a.family);
+    }
+    s.args.count = builder_count(&c->build, IMAGE_ARGS) - s.args.at;
+    c->families[i] = a.ok ? a.family : NULL;
+    *BUILDER_ADD(&c->build, IMAGE_SIGNALS, struct image_signal) = s;
+}
+
+struct failing {
+    struct checker *c;
+    const struct image_signal *def;
+    bool failed;
+};
+
+static void family_fails(void *ctx, uint32_t arg, const char *message)
+{
+    struct failing *f = ctx;
+    const struct image_arg *at = IMAGE_AT(f->c->signal_image, f->def->args, struct image_arg);
+    struct span span = {0, 0};
+    if (arg < f->def->args.count)
+        span = (struct span){at[arg].begin, at[arg].end};
+    diag_add(f->c->diags, DIAG_ERROR, "argument", span, "%s", message);
+    f->failed = true;
+}
+
+static void threshold(struct checker *c, const struct node *n, struct image_signal *s, const struct signal_family *f)
+{
+    const struct node *above = tree_clause(c->tree, n, "above"), *below = tree_clause(c->tree, n, "below");
+    const struct node *clause = above ? above : below;
+    if (!clause)
+        return;
+    if (above && below) {
+        check_error(c, below, "duplicate", "a signal has one threshold: `above` or `below`");
+        return;
+    }
+    if (s->type != SIGNAL_NUMBER) {
+        struct diag *d = check_error(c, clause, "type", "`%s` gives a %s here, so there is nothing above or below", f->name,
+                                     image_type_name(s->type));
+        if (s->type == SIGNAL_BOOL)
+            diag_help(c->diags, d, "leave the threshold out");
+        return;
+    }
+    char what[96];
+    snprintf(what, sizeof what, "a threshold on `%s`", f->name);
+    s->has_threshold = true;
+    s->threshold_above = above != NULL;
+    check_number(c, clause->first, f->unit, what, 0, DBL_MAX, &s->threshold);
+    s->type = SIGNAL_BOOL;
+}
+
+static void on_error(struct checker *c, const struct node *n, struct image_signal *s, const struct signal_family *f)
+{
+    const struct node *clause = tree_clause(c->tree, n, "on_error"), *v = clause ? clause->first : NULL;
+    if (!v)
+        return;
+    struct slice text = tree_text(c->tree, v);
+    const char *expected = NULL;
+    switch (s->type) {
+    case SIGNAL_BOOL:
+        s->error_number = slice_eq_cstr(text, "true");
+        if (v->kind != NODE_WORD || (s->error_number == 0 && !slice_eq_cstr(text, "false")))
+            expected = "`true` or `false`";
+        break;
+    case SIGNAL_NUMBER:
+        if (v->kind == NODE_QUANTITY)
+            check_number(c, v, f->unit, "this signal", 0, DBL_MAX, &s->error_number);
+        else
+            expected = "a number";
+        break;
+    case SIGNAL_ENUM:
+        expected = "one of its words, without quotes";
+        for (uint32_t i = 0; f->words && f->words[i] && v->kind == NODE_WORD; i++) {
+            if (slice_eq_cstr(text, f->words[i])) {
+                s->error_number = i;
+                s->error_text = builder_str(&c->build, text);
+                expected = NULL;
+            }
+        }
+        break;
+    case SIGNAL_TEXT:
+    case SIGNAL_SET:
+        if (v->kind == NODE_STRING)
+            s->error_text = builder_str(&c->build, check_string(c, v));
+        else
+            expected = "a string in quotes";
+        break;
+    }
+    if (expected) {
+        struct diag *d = check_error(c, v, "type", "this signal is of type %s, its `on_error` is %s",
+                                     image_type_name(s->type), expected);
+        if (s->type == SIGNAL_ENUM && f->words)
+            check_nearest_word(c, d, text, f->words, NULL);
+    }
+}
+
+// Second half: the type, and what depends on it.
+static void finish(struct checker *c, uint32_t i)
+{
+    const struct node *n = c->signals.nodes[i];
+    const struct signal_family *f = c->families[i];
+    if (!f)
+        return;
+    const struct image_signal *def = image_signal(c->signal_image, (int32_t)i);
+    struct failing failing = {.c = c, .def = def};
+    if (f->check)
+        f->check(c->signal_image, def, family_fails, &failing);
+    if (failing.failed) {
+        c->families[i] = NULL;
+        return;
+    }
+    struct image_signal s = *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i);
+    s.type = f->type(c->signal_image, def);
+    threshold(c, n, &s, f);
+    on_error(c, n, &s, f);
+    *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i) = s;
+}
+
+void check_signals(struct checker *c)
+{
+    struct policy_image *image = NULL;
+    c->families = ARENA_ARRAY(c->arena, const struct signal_family *, c->signals.count + 1);
+    if (!c->families) {
+        c->nomem = true;
+        return;
+    }
+    for (uint32_t i = 0; i < c->signals.count; i++)
+        define(c, i);
+    if (builder_finish(&c->build, c->arena, &image) != RESULT_OK) {
+        c->nomem = true;
+        return;
+    }
+    c->signal_image = image;
+    for (uint32_t i = 0; i < c->signals.count; i++)
+        finish(c, i);
+}

@@ -1,0 +1,134 @@
+// Numbers, units and strings.
+#include "policy/check.h"
+#include "policy/policy.h"
+
+static const struct node *number_of(const struct node *n)
+{
+    return n->kind == NODE_QUANTITY ? n->first : n;
+}
+
+static const struct node *unit_of(const struct node *n)
+{
+    return n->kind == NODE_QUANTITY && n->first->next ? n->first->next : NULL;
+}
+
+bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what, struct decimal *out)
+{
+    if (n->kind != NODE_QUANTITY && n->kind != NODE_NUMBER) {
+        struct diag *d = check_error(c, n, "type", "%s is a number", what);
+        if (unit)
+            diag_help(c->diags, d, "write a number and its unit, as in `1 %s`", unit);
+        return false;
+    }
+    const struct node *number = number_of(n), *given = unit_of(n);
+    struct slice text = tree_text(c->tree, number);
+    size_t suffix = 0;
+    enum units_problem problem = units_number(text, out, &suffix);
+    if (problem == UNITS_DIGITS) {
+        check_error(c, number, "number", "a number has at most 15 digits");
+        return false;
+    }
+    if (problem == UNITS_SUFFIX) {
+        struct slice tail = slice_from(text, suffix), digits = slice_head(text, suffix);
+        struct diag *d = check_error(c, number, "number", "`%.*s` is no number", SLICE_FMT(text));
+        if (unit && slice_eq_cstr(tail, unit))
+            diag_help(c->diags, d, "write a space before the unit: `%.*s %s`", SLICE_FMT(digits), unit);
+        else if (slice_eq_cstr(tail, "K") || slice_eq_cstr(tail, "m"))
+            diag_help(c->diags, d, "thousands are `k`, millions are `M`");
+        else
+            diag_help(c->diags, d, "digits, a point, and `k` for thousands or `M` for millions");
+        return false;
+    }
+    struct slice written = given ? tree_source(c->tree, given) : SLICE_EMPTY;
+    if (unit && !given) {
+        struct diag *d = check_error(c, n, "unit", "%s needs its unit", what);
+        diag_help(c->diags, d, "write `%.*s %s`", SLICE_FMT(text), unit);
+        return false;
+    }
+    if (given && (!unit || !slice_eq_cstr(written, unit))) {
+        struct diag *d = check_error(c, given, "unit", "%s has %s%s%s", what, unit ? "the unit `" : "no unit",
+                                     unit ? unit : "", unit ? "`" : "");
+        diag_help(c->diags, d, "write `%.*s%s%s`", SLICE_FMT(text), unit ? " " : "", unit ? unit : "");
+        return false;
+    }
+    return true;
+}
+
+static bool in_range(struct checker *c, const struct node *n, const char *what, double v, double min, double max)
+{
+    if (v >= min && v <= max)
+        return true;
+    check_error(c, n, "range", "%s is between %.15g and %.15g", what, min, max);
+    return false;
+}
+
+bool check_number(struct checker *c, const struct node *n, const char *unit, const char *what, double min, double max,
+                  double *out)
+{
+    struct decimal d;
+    if (!check_quantity(c, n, unit, what, &d))
+        return false;
+    *out = units_double(d);
+    return in_range(c, n, what, *out, min, max);
+}
+
+bool check_money(struct checker *c, const struct node *n, const char *unit, const char *what, int64_t max_nusd,
+                 int64_t *out)
+{
+    struct decimal d;
+    if (!check_quantity(c, n, unit, what, &d))
+        return false;
+    if (!units_scaled(d, 9, out)) {
+        if (units_double(d) < 1)
+            check_error(c, n, "range", "%s has at most nine places behind the point", what);
+        else
+            in_range(c, n, what, units_double(d), 0, (double)max_nusd / 1e9);
+        return false;
+    }
+    return in_range(c, n, what, (double)*out / 1e9, 0, (double)max_nusd / 1e9);
+}
+
+bool check_whole(struct checker *c, const struct node *n, const char *unit, const char *what, int64_t min, int64_t max,
+                 uint32_t *out)
+{
+    struct decimal d;
+    int64_t v;
+    if (!check_quantity(c, n, unit, what, &d))
+        return false;
+    if (!units_scaled(d, 0, &v)) {
+        check_error(c, n, "range", "%s is a whole number up to %lld", what, (long long)max);
+        return false;
+    }
+    *out = (uint32_t)v;
+    return in_range(c, n, what, (double)v, (double)min, (double)max);
+}
+
+struct slice check_string(struct checker *c, const struct node *n)
+{
+    struct slice s = tree_string(c->tree, n, c->arena);
+    if (!s.ptr) {
+        c->nomem = true;
+        return SLICE("");
+    }
+    if (s.len > POLICY_STRING_MAX) {
+        check_error(c, n, "limit", "this string is %zu bytes long, the limit is %d", s.len, POLICY_STRING_MAX);
+        return SLICE("");
+    }
+    return s;
+}
+
+void check_clauses_once(struct checker *c, const struct node *n)
+{
+    for (const struct node *at = n->first; at; at = at->next) {
+        if (at->kind != NODE_CLAUSE)
+            continue;
+        const struct node *first = n->first;
+        while (first->kind != NODE_CLAUSE || !slice_eq(tree_text(c->tree, first), tree_text(c->tree, at)))
+            first = first->next;
+        if (first == at)
+            continue;
+        struct slice word = tree_text(c->tree, at);
+        struct diag *d = check_error(c, at, "duplicate", "`%.*s` stands twice in one statement", SLICE_FMT(word));
+        diag_also(c->diags, d, tree_span(c->tree, first), "first here");
+    }
+}

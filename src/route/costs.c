@@ -1,0 +1,26 @@
+#include "route/route.h"
+#include "signal/plan.h"
+
+enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
+                              struct arena *arena, struct route_costs *out)
+{
+    enum { GROUP_NONE, GROUP_SCAN, GROUP_EMBED, GROUP_ENCODER };
+    // What one more signal of a group costs once the artifact is there: a few look-ups. Grade: guessed, 2026-11.
+    enum { OWN_NS = 50 };
+    uint32_t *own = ARENA_ARRAY(arena, uint32_t, image->signals.count + 1);
+    uint8_t *group = ARENA_ARRAY(arena, uint8_t, image->signals.count + 1);
+    if (!own || !group)
+        return RESULT_NOMEM;
+    *out = (struct route_costs){.own_ns = own, .group = group};
+    for (uint32_t i = 0; i < image->signals.count; i++) {
+        enum signal_cost cost = plan_family(signals, (int32_t)i)->cost;
+        group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN
+                   : cost == SIGNAL_COST_EMBED   ? GROUP_EMBED
+                   : cost == SIGNAL_COST_ENCODER ? GROUP_ENCODER
+                                                 : GROUP_NONE;
+        own[i] = group[i] ? OWN_NS : signal_cost_guess_ns(cost);
+        if (group[i])
+            out->group_ns[group[i]] = signal_cost_guess_ns(cost);
+    }
+    return RESULT_OK;
+}

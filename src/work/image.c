@@ -1,0 +1,370 @@
+#include "work/image.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "work/image_layout.h"
+
+#define FIELD(of, member, field_kind, field_arg)                                                   \
+    {.kind = (field_kind), .arg = (field_arg), .offset = offsetof(struct of, member)}
+#define STR(of, member) FIELD(of, member, IMAGE_FIELD_STR, 0)
+#define LIST(of, member, section) FIELD(of, member, IMAGE_FIELD_LIST, section)
+#define INDEX(of, member, section) FIELD(of, member, IMAGE_FIELD_INDEX, section)
+#define ENUM(of, member, count) FIELD(of, member, IMAGE_FIELD_ENUM, count)
+#define BOOL(of, member) FIELD(of, member, IMAGE_FIELD_BOOL, 0)
+#define FIELDS(...) ((const struct image_field[]){__VA_ARGS__, {.kind = IMAGE_FIELD_END}})
+
+static const struct image_field no_fields[] = {{.kind = IMAGE_FIELD_END}};
+
+const struct image_layout image_layouts[IMAGE_SECTIONS] = {
+    [IMAGE_ZONES] = {sizeof(struct image_zone), FIELDS(STR(image_zone, name))},
+    [IMAGE_MODELS] = {sizeof(struct image_model),
+                      FIELDS(STR(image_model, name), STR(image_model, upstream_name),
+                             LIST(image_model, endpoints, IMAGE_ENDPOINTS),
+                             FIELD(image_model, zone, IMAGE_FIELD_OPT_INDEX, IMAGE_ZONES),
+                             ENUM(image_model, key_source, IMAGE_KEY_FILE + 1),
+                             STR(image_model, key_name), BOOL(image_model, priced),
+                             STR(image_model, provider))},
+    [IMAGE_ENDPOINTS] = {sizeof(struct image_endpoint),
+                         FIELDS(STR(image_endpoint, url),
+                                INDEX(image_endpoint, model, IMAGE_MODELS))},
+    [IMAGE_ALIASES] = {sizeof(struct image_alias),
+                       FIELDS(STR(image_alias, name),
+                              ENUM(image_alias, target, IMAGE_TARGET_MODEL + 1))},
+    [IMAGE_PASSES] = {sizeof(struct image_pass), FIELDS(STR(image_pass, path),
+                                                        INDEX(image_pass, model, IMAGE_MODELS))},
+    [IMAGE_SIGNALS] = {sizeof(struct image_signal),
+                       FIELDS(STR(image_signal, name), STR(image_signal, family),
+                              LIST(image_signal, args, IMAGE_ARGS),
+                              ENUM(image_signal, type, SIGNAL_SET + 1),
+                              LIST(image_signal, words, IMAGE_STRS),
+                              BOOL(image_signal, has_threshold),
+                              BOOL(image_signal, threshold_above), STR(image_signal, error_text))},
+    [IMAGE_ARGS] = {sizeof(struct image_arg),
+                    FIELDS(ENUM(image_arg, kind, IMAGE_ARG_WORD + 1), STR(image_arg, name),
+                           STR(image_arg, tag), STR(image_arg, text))},
+    [IMAGE_ATOMS] = {sizeof(struct image_atom),
+                     FIELDS(INDEX(image_atom, signal, IMAGE_SIGNALS),
+                            ENUM(image_atom, op, IMAGE_OP_IN + 1),
+                            LIST(image_atom, texts, IMAGE_STRS), STR(image_atom, shown))},
+    [IMAGE_NODES] = {sizeof(struct image_node), FIELDS(ENUM(image_node, kind, IMAGE_NODE_OR + 1))},
+    [IMAGE_BINDINGS] = {sizeof(struct image_binding),
+                        FIELDS(INDEX(image_binding, model, IMAGE_MODELS),
+                               ENUM(image_binding, effort, IMAGE_EFFORT_COUNT_))},
+    [IMAGE_STEPS] = {sizeof(struct image_step),
+                     FIELDS(ENUM(image_step, kind, IMAGE_STEP_REFUSE + 1),
+                            LIST(image_step, bindings, IMAGE_BINDINGS), BOOL(image_step, any),
+                            STR(image_step, text))},
+    [IMAGE_ROUTES] = {sizeof(struct image_route),
+                      FIELDS(STR(image_route, name), LIST(image_route, guard, IMAGE_NODES),
+                             LIST(image_route, steps, IMAGE_STEPS), STR(image_route, path_name),
+                             ENUM(image_route, objective, IMAGE_OBJECTIVE_QUALITY + 1),
+                             LIST(image_route, otherwise, IMAGE_STEPS),
+                             BOOL(image_route, is_otherwise))},
+    [IMAGE_STRS] = {sizeof(struct image_str), FIELDS({.kind = IMAGE_FIELD_STR})},
+    [IMAGE_CHARS] = {1, no_fields},
+};
+
+static bool list_fits(const struct policy_image *p, struct image_list l, enum image_section s)
+{
+    const struct image_list *all = image_section_list((struct policy_image *)(uintptr_t)p, s);
+    uint64_t size = image_layouts[s].size;
+    return l.at >= all->at && (l.at - all->at) % size == 0 &&
+           l.at + l.count * size <= all->at + all->count * size;
+}
+
+static bool str_fits(const struct policy_image *p, struct image_str s)
+{
+    return list_fits(p, (struct image_list){s.at, s.len}, IMAGE_CHARS);
+}
+
+static bool field_ok(const struct policy_image *p, const char *element, const struct image_field *f)
+{
+    const char *at = element + f->offset;
+    struct image_str str;
+    struct image_list list;
+    int32_t index;
+    uint32_t word;
+    switch (f->kind) {
+    case IMAGE_FIELD_STR:
+        memcpy(&str, at, sizeof str);
+        return str_fits(p, str);
+    case IMAGE_FIELD_LIST:
+        memcpy(&list, at, sizeof list);
+        return list_fits(p, list, f->arg);
+    case IMAGE_FIELD_INDEX:
+    case IMAGE_FIELD_OPT_INDEX:
+        memcpy(&index, at, sizeof index);
+        if (index == IMAGE_NONE)
+            return f->kind == IMAGE_FIELD_OPT_INDEX;
+        return index >= 0 && (uint32_t)index < (&p->zones)[f->arg].count;
+    case IMAGE_FIELD_ENUM:
+        memcpy(&word, at, sizeof word);
+        return word < f->arg;
+    case IMAGE_FIELD_BOOL:
+        return (unsigned char)*at <= 1;
+    }
+    return false;
+}
+
+static bool section_ok(const struct policy_image *p, enum image_section s)
+{
+    const struct image_layout *layout = &image_layouts[s];
+    const struct image_list *list = &p->zones + s;
+    const char *element = (const char *)p + list->at;
+    if (layout->fields->kind == IMAGE_FIELD_END)
+        return true;
+    for (uint32_t i = 0; i < list->count; i++, element += layout->size)
+        for (const struct image_field *f = layout->fields; f->kind != IMAGE_FIELD_END; f++)
+            if (!field_ok(p, element, f))
+                return false;
+    return true;
+}
+
+// The sizes of a guard in prefix order: every subtree ends inside its parent and the whole is used up.
+static bool guard_ok(const struct policy_image *p, struct image_list guard)
+{
+    const struct image_node *nodes = IMAGE_AT(p, guard, struct image_node);
+    struct {
+        uint32_t end, children;
+    } open[IMAGE_GUARD_DEPTH_MAX];
+    uint32_t depth = 0;
+    if (guard.count == 0 || nodes[0].size != guard.count)
+        return false;
+    for (uint32_t i = 0; i < guard.count; i++) {
+        const struct image_node *n = &nodes[i];
+        uint32_t children = n->kind == IMAGE_NODE_NOT                                ? 1
+                            : n->kind == IMAGE_NODE_AND || n->kind == IMAGE_NODE_OR ? n->arg
+                                                                                     : 0;
+        bool inner = children > 0;
+        if (n->size == 0 || n->size > guard.count - i || (inner ? n->size < 2 : n->size != 1))
+            return false;
+        if ((n->kind == IMAGE_NODE_AND || n->kind == IMAGE_NODE_OR) && children < 2)
+            return false;
+        if (n->kind == IMAGE_NODE_ATOM && n->arg >= p->atoms.count)
+            return false;
+        if (i > 0) {
+            if (depth == 0 || i + n->size > open[depth - 1].end || open[depth - 1].children == 0)
+                return false;
+            open[depth - 1].children--;
+        }
+        if (inner) {
+            if (depth == IMAGE_GUARD_DEPTH_MAX)
+                return false;
+            open[depth].end = i + n->size;
+            open[depth++].children = children;
+        }
+        while (depth > 0 && open[depth - 1].end == i + 1)
+            if (open[--depth].children != 0)
+                return false;
+    }
+    return depth == 0;
+}
+
+static bool steps_ok(const struct policy_image *p, struct image_list steps)
+{
+    const struct image_step *step = IMAGE_AT(p, steps, struct image_step);
+    return steps.count == 1 && (step->kind != IMAGE_STEP_ANSWER || step->bindings.count > 0);
+}
+
+static bool routes_ok(const struct policy_image *p)
+{
+    const struct image_route *r = IMAGE_AT(p, p->routes, struct image_route);
+    uint32_t next = p->nodes.at;
+    for (uint32_t i = 0; i < p->routes.count; i++, r++) {
+        // Guards stand one behind the other: each node is looked at once, however many routes a file claims.
+        if (r->guard.at != next || !guard_ok(p, r->guard) || !steps_ok(p, r->steps) ||
+            (r->otherwise.count && !steps_ok(p, r->otherwise)) ||
+            r->is_otherwise != (i + 1 == p->routes.count))
+            return false;
+        next += r->guard.count * (uint32_t)sizeof(struct image_node);
+    }
+    return p->routes.count > 0 && r[-1].guard.count == 1 &&
+           IMAGE_AT(p, r[-1].guard, struct image_node)->kind == IMAGE_NODE_TRUE;
+}
+
+static bool models_ok(const struct policy_image *p)
+{
+    const struct image_model *m = IMAGE_AT(p, p->models, struct image_model);
+    for (uint32_t i = 0; i < p->models.count; i++, m++) {
+        if (m->endpoints.count == 0 || m->context_tok > IMAGE_TOK_MAX ||
+            m->output_tok > IMAGE_TOK_MAX || m->price_in_nusd < 0 || m->price_out_nusd < 0 ||
+            m->price_cached_nusd < 0 || m->price_in_nusd > IMAGE_PRICE_MAX ||
+            m->price_out_nusd > IMAGE_PRICE_MAX || m->price_cached_nusd > IMAGE_PRICE_MAX ||
+            m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
+            return false;
+    }
+    const struct image_alias *a = IMAGE_AT(p, p->aliases, struct image_alias);
+    for (uint32_t i = 0; i < p->aliases.count; i++, a++) {
+        uint32_t count = a->target == IMAGE_TARGET_ROUTE   ? p->routes.count
+                         : a->target == IMAGE_TARGET_MODEL ? p->models.count
+                                                           : 0;
+        if (a->target != IMAGE_TARGET_ROUTES && (a->index < 0 || (uint32_t)a->index >= count))
+            return false;
+    }
+    return true;
+}
+
+static bool atom_ok(const struct policy_image *p, const struct image_atom *a)
+{
+    const struct image_signal *s = image_signal(p, a->signal);
+    bool orders = a->op >= IMAGE_OP_LT && a->op <= IMAGE_OP_GE;
+    switch (s->type) {
+    case SIGNAL_BOOL:
+        return a->op == IMAGE_OP_TRUE;
+    case SIGNAL_NUMBER:
+        return orders || a->op == IMAGE_OP_EQ || a->op == IMAGE_OP_NE;
+    case SIGNAL_ENUM:
+        if (a->op == IMAGE_OP_IN)
+            return s->words.count == 64 || a->words >> s->words.count == 0;
+        return (a->op == IMAGE_OP_EQ || a->op == IMAGE_OP_NE) && a->number >= 0 &&
+               a->number < s->words.count;
+    case SIGNAL_TEXT:
+    case SIGNAL_SET:
+        return a->op == IMAGE_OP_TRUE || (!orders && a->texts.count > 0);
+    }
+    return false;
+}
+
+static bool signals_ok(const struct policy_image *p)
+{
+    const struct image_signal *s = IMAGE_AT(p, p->signals, struct image_signal);
+    for (uint32_t i = 0; i < p->signals.count; i++, s++) {
+        if (s->words.count > IMAGE_WORDS_MAX || (s->type == SIGNAL_ENUM && s->words.count == 0))
+            return false;
+    }
+    const struct image_atom *a = IMAGE_AT(p, p->atoms, struct image_atom);
+    for (uint32_t i = 0; i < p->atoms.count; i++)
+        if (!atom_ok(p, &a[i]))
+            return false;
+    return true;
+}
+
+static bool layout_ok(const struct policy_image *p)
+{
+    for (int s = 0; s < IMAGE_SECTIONS; s++) {
+        const struct image_list *list = &p->zones + s;
+        uint64_t end = list->at + (uint64_t)list->count * image_layouts[s].size;
+        if (list->at % 8 || list->at < sizeof *p || end > p->size)
+            return false;
+    }
+    return p->pattern_at % 8 == 0 && (uint64_t)p->pattern_at + p->pattern_size <= p->size;
+}
+
+// FNV-1a over 64-bit words rather than bytes: a cache file holds a pattern set of some hundred kilobytes, and a start
+// has 50 ms.
+static uint64_t checksum(const struct policy_image *p)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    const char *at = (const char *)p;
+    for (size_t i = 0; i < p->size; i += 8) {
+        uint64_t word = 0;
+        if (i != offsetof(struct policy_image, checksum))
+            memcpy(&word, at + i, p->size - i < 8 ? p->size - i : 8);
+        h = (h ^ word) * 0x100000001b3u;
+        h ^= h >> 29;
+    }
+    return h;
+}
+
+void image_seal(struct policy_image *p)
+{
+    p->checksum = checksum(p);
+}
+
+enum result image_open(const void *block, size_t size, const struct policy_image **out)
+{
+    const struct policy_image *p = block;
+    *out = NULL;
+    assert((uintptr_t)block % 8 == 0);
+    if (size < sizeof *p || memcmp(p->magic, "MERITPOL", 8) != 0)
+        return RESULT_SYNTAX;
+    if (p->version != IMAGE_VERSION)
+        return RESULT_VERSION;
+    if (p->size < sizeof *p || p->size > size || p->size > IMAGE_BYTES_MAX ||
+        p->checksum != checksum(p) || !layout_ok(p) || !str_fits(p, p->name))
+        return RESULT_SYNTAX;
+    for (int s = 0; s < IMAGE_SECTIONS; s++)
+        if (!section_ok(p, (enum image_section)s))
+            return RESULT_SYNTAX;
+    if (!models_ok(p) || !signals_ok(p) || !routes_ok(p))
+        return RESULT_SYNTAX;
+    *out = p;
+    return RESULT_OK;
+}
+
+enum result image_with_patterns(const struct policy_image *p, struct slice patterns,
+                                struct buf *out)
+{
+    assert(out->len == 0);
+    // The set is the last thing in a block that has one.
+    size_t body = p->pattern_size ? p->pattern_at : p->size;
+    size_t at = (body + 7) & ~(size_t)7;
+    if (patterns.len > IMAGE_BYTES_MAX - at)
+        return RESULT_LIMIT;
+    buf_append(out, p, body);
+    buf_append(out, "\0\0\0\0\0\0\0", at - body);
+    buf_add(out, patterns);
+    if (buf_result(out))
+        return buf_result(out);
+    struct policy_image *copy = (struct policy_image *)(void *)out->ptr;
+    copy->size = (uint32_t)out->len;
+    copy->pattern_at = patterns.len ? (uint32_t)at : 0;
+    copy->pattern_size = (uint32_t)patterns.len;
+    image_seal(copy);
+    return RESULT_OK;
+}
+
+// Policies have tens of names, and names are looked up once per request at most: a scan needs no index in the image.
+#define FIND(list, type)                                                                           \
+    do {                                                                                           \
+        const type *at = IMAGE_AT(p, list, type);                                                  \
+        for (uint32_t i = 0; i < (list).count; i++)                                                \
+            if (slice_eq(image_text(p, at[i].name), name))                                         \
+                return (int32_t)i;                                                                 \
+        return IMAGE_NONE;                                                                         \
+    } while (0)
+
+int32_t image_find_model(const struct policy_image *p, struct slice name)
+{
+    FIND(p->models, struct image_model);
+}
+
+int32_t image_find_route(const struct policy_image *p, struct slice name)
+{
+    FIND(p->routes, struct image_route);
+}
+
+int32_t image_find_signal(const struct policy_image *p, struct slice name)
+{
+    FIND(p->signals, struct image_signal);
+}
+
+const struct image_alias *image_find_alias(const struct policy_image *p, struct slice name)
+{
+    const struct image_alias *at = IMAGE_AT(p, p->aliases, struct image_alias);
+    for (uint32_t i = 0; i < p->aliases.count; i++)
+        if (slice_eq(image_text(p, at[i].name), name))
+            return &at[i];
+    return NULL;
+}
+
+const char *image_effort_name(enum image_effort e)
+{
+    static const char *const names[IMAGE_EFFORT_COUNT_] = {"default", "off",  "low",
+                                                           "medium",  "high", "on"};
+    return (unsigned)e < IMAGE_EFFORT_COUNT_ ? names[e] : "default";
+}
+
+const char *image_op_name(enum image_op op)
+{
+    static const char *const names[] = {"", "==", "!=", "<", "<=", ">", ">=", "in"};
+    return (unsigned)op < MERIT_COUNT(names) ? names[op] : "";
+}
+
+const char *image_type_name(enum signal_type type)
+{
+    static const char *const names[] = {"bool", "number", "enum", "text", "set"};
+    return (unsigned)type < MERIT_COUNT(names) ? names[type] : "bool";
+}

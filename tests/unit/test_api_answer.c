@@ -1,0 +1,152 @@
+// api/openai_answer.c: what is read off answers and streams, and what is said to clients.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "api/openai_answer.h"
+#include "text/json.h"
+
+static struct arena scratch;
+
+static enum stream_verdict feed(struct answer_meter *m, const char *data, bool hide)
+{
+    arena_reset(&scratch);
+    return openai_chat.stream_event(m, slice_cstr(data), hide, &scratch);
+}
+
+static void a_stream_is_metered(void **state)
+{
+    (void)state;
+    struct answer_meter m = {0};
+    assert_int_equal(
+        feed(&m,
+             "{\"id\":\"c1\",\"created\":7,\"model\":\"m\\\"x\",\"choices\":[{\"delta\":{\"role\":"
+             "\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}",
+             true),
+        STREAM_FORWARD);
+    assert_int_equal(feed(&m,
+                          "{\"id\":\"c1\",\"choices\":[{\"delta\":{\"content\":\"ab\\\"c\"},"
+                          "\"finish_reason\":null}]}",
+                          true),
+                     STREAM_FORWARD);
+    assert_false(m.finished);
+    assert_int_equal(m.content_bytes, 5);
+    assert_int_equal(
+        feed(&m, "{\"id\":\"c1\",\"choices\":[{\"delta\":{},\"finish_reason\": \"stop\"}]}", true),
+        STREAM_FORWARD);
+    assert_true(m.finished);
+    assert_int_equal(feed(&m,
+                          "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4,"
+                          "\"prompt_tokens_details\":{\"cached_tokens\":3}}}",
+                          true),
+                     STREAM_HIDE);
+    assert_true(m.usage.known);
+    assert_int_equal(m.usage.input_tok, 9);
+    assert_int_equal(m.usage.output_tok, 4);
+    assert_int_equal(m.usage.cached_tok, 3);
+    assert_int_equal(feed(&m, "[DONE]", true), STREAM_DONE);
+    assert_int_equal(feed(&m, "{\"choices\":[]}", true), STREAM_BAD);
+    assert_int_equal(m.created, 7);
+
+    struct buf out;
+    buf_init(&out, 4096);
+    openai_chat.stream_usage(&m, &out);
+    struct json j;
+    arena_reset(&scratch);
+    struct slice event = buf_slice(&out);
+    assert_true(slice_starts_with(event, SLICE("data: ")) && slice_ends_with(event, SLICE("\n\n")));
+    assert_int_equal(
+        json_parse(&j, slice_make(event.ptr + 6, event.len - 8), &json_limits_default, &scratch),
+        RESULT_OK);
+    uint32_t model = json_get(&j, 0, SLICE("model"), NULL);
+    assert_true(json_string_is(&j, model, SLICE("m\"x")));
+    buf_deinit(&out);
+}
+
+static void usage_is_kept_for_who_asked(void **state)
+{
+    (void)state;
+    struct answer_meter m = {0};
+    const char *usage =
+        "{\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}";
+    assert_int_equal(feed(&m, usage, false), STREAM_FORWARD);
+    m = (struct answer_meter){0};
+    // A chunk that has both is never hidden: the client would lose text.
+    assert_int_equal(
+        feed(&m,
+             "{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"completion_tokens\":2}}",
+             true),
+        STREAM_FORWARD);
+    assert_true(m.usage.known);
+    // null usage on every chunk is what some upstreams send.
+    m = (struct answer_meter){.begun = true};
+    assert_int_equal(feed(&m, "{\"choices\":[{\"delta\":{}}],\"usage\":null}", true),
+                     STREAM_FORWARD);
+    assert_false(m.usage.known);
+}
+
+static void bad_events_are_told_apart(void **state)
+{
+    (void)state;
+    struct answer_meter m = {0};
+    assert_int_equal(feed(&m, "<html>", true), STREAM_BAD);
+    assert_int_equal(feed(&m, "{\"error\":{\"message\":\"x\"}}", true), STREAM_ERROR);
+    m = (struct answer_meter){.begun = true};
+    assert_int_equal(feed(&m, "{\"error\":{\"message\":\"x\"}}", true), STREAM_ERROR);
+    assert_true(m.failed);
+    m = (struct answer_meter){.begun = true};
+    assert_int_equal(feed(&m, "", true), STREAM_BAD);
+}
+
+static void lies_in_usage_are_bounded(void **state)
+{
+    (void)state;
+    struct usage u;
+    arena_reset(&scratch);
+    struct slice huge = SLICE(
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":99999999999}}");
+    assert_int_equal(openai_chat.answer(huge, &scratch, &u), RESULT_OK);
+    assert_int_equal(u.input_tok, 0);
+    assert_int_equal(u.output_tok, UINT32_MAX);
+    struct slice none = SLICE("{\"choices\":[{\"message\":{\"content\":\"hi\"}}]}");
+    assert_int_equal(openai_chat.answer(none, &scratch, &u), RESULT_OK);
+    assert_false(u.known);
+    assert_int_equal(openai_chat.answer(SLICE("{\"choices\":3}"), &scratch, &u), RESULT_TYPE);
+    assert_int_equal(openai_chat.answer(SLICE("[1]"), &scratch, &u), RESULT_TYPE);
+    assert_int_equal(openai_chat.answer(SLICE("<html>"), &scratch, &u), RESULT_SYNTAX);
+    assert_int_equal(openai_chat.answer(SLICE("{\"error\":{\"message\":\"no\"}}"), &scratch, &u),
+                     RESULT_DENIED);
+}
+
+static void errors_have_openais_shape(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 4096);
+    openai_chat.error_event(&(struct api_error){.status = 502,
+                                                .type = "upstream_error",
+                                                .code = "upstream_cut",
+                                                .message = SLICE("a \"quote\"")},
+                            &out);
+    assert_true(slice_eq(
+        buf_slice(&out),
+        SLICE("data: {\"error\":{\"message\":\"a \\\"quote\\\"\",\"type\":\"upstream_error\","
+              "\"param\":null,\"code\":\"upstream_cut\"}}\n\n")));
+    buf_deinit(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_is_metered),       cmocka_unit_test(usage_is_kept_for_who_asked),
+        cmocka_unit_test(bad_events_are_told_apart), cmocka_unit_test(lies_in_usage_are_bounded),
+        cmocka_unit_test(errors_have_openais_shape),
+    };
+    arena_init(&scratch, 0, 1 << 20);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    arena_deinit(&scratch);
+    return failed;
+}
