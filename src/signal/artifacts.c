@@ -98,7 +98,7 @@ struct hit_scan {
     struct pattern_hit *at;
     uint32_t count, room;
     uint32_t view;
-    uint32_t open;  // regular expressions among the hits, whose places are wanted
+    uint32_t open; // regular expressions among the hits, whose places are wanted
     bool nomem;
 };
 
@@ -134,7 +134,7 @@ struct place {
 };
 struct place_scan {
     struct hit_scan *hits;
-    struct place *last;  // per hit
+    struct place *last; // per hit
 };
 
 static bool on_place(void *ctx, const struct pattern_match *m)

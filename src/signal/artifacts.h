@@ -17,10 +17,10 @@
 #include "work/signal.h"
 
 enum {
-    SIGNAL_TEXT_MAX = 1024 * 1024,  // bytes of anchored text that are looked at
-    SIGNAL_VIEWS_MAX = 256,         // text parts of the anchor that are looked at
-    SIGNAL_WORDS_MAX = 16384,       // words of it, for the signals that compare words
-    SIGNAL_WORD_CHARS_MAX = 64,     // longer words are no words to those signals
+    SIGNAL_TEXT_MAX = 1024 * 1024, // bytes of anchored text that are looked at
+    SIGNAL_VIEWS_MAX = 256,        // text parts of the anchor that are looked at
+    SIGNAL_WORDS_MAX = 16384,      // words of it, for the signals that compare words
+    SIGNAL_WORD_CHARS_MAX = 64,    // longer words are no words to those signals
 };
 
 // One text part of the anchor message, without volatile suffixes.
@@ -32,7 +32,7 @@ struct text_view {
 struct text_views {
     struct text_view *at;
     uint32_t count;
-    bool cut;  // there is more text than is looked at
+    bool cut; // there is more text than is looked at
 };
 
 // Counts of the anchored text; signal/structure.c says what each counts.
@@ -42,31 +42,31 @@ struct text_stats {
 
 // A word: a run of letters and digits, or one CJK character; folded by simple case folding.
 struct text_word {
-    uint32_t view, begin, end;  // bytes of the view's text
-    uint32_t folded;            // offset in `folded` of text_words
+    uint32_t view, begin, end; // bytes of the view's text
+    uint32_t folded;           // offset in `folded` of text_words
     uint16_t folded_len, chars;
-    uint32_t letters;           // which letters occur, one bit for each code modulo 32
+    uint32_t letters; // which letters occur, one bit for each code modulo 32
 };
 
 struct text_words {
     const struct text_word *at;
     uint32_t count;
     const char *folded;
-    bool cut;  // by SIGNAL_WORDS_MAX or with the text
+    bool cut; // by SIGNAL_WORDS_MAX or with the text
 };
 
 // A pattern that occurs.
 struct pattern_hit {
     uint32_t id, view;
-    uint32_t begin, end;  // its first match
-    uint32_t count;       // matches: of a regular expression without overlap, of a literal the first only
+    uint32_t begin, end; // its first match
+    uint32_t count; // matches: of a regular expression without overlap, of a literal the first only
 };
 
 struct pattern_hits {
     const struct pattern_hit *at;
     uint32_t count;
-    bool cut;        // with the text
-    bool uncounted;  // too many matches to count them all
+    bool cut;       // with the text
+    bool uncounted; // too many matches to count them all
 };
 
 // Per thread and plan: where a pattern's hit stands while a scan runs.
@@ -75,7 +75,7 @@ struct hit_slot {
 };
 struct artifacts_scratch {
     struct pattern_scratch *patterns;
-    struct hit_slot *slots;  // one per pattern
+    struct hit_slot *slots; // one per pattern
     uint32_t epoch;
 };
 

@@ -25,14 +25,17 @@ static enum kind kind_of(const struct policy_image *image, const struct image_si
 static enum signal_type type(const struct policy_image *image, const struct image_signal *def)
 {
     switch (kind_of(image, def)) {
-    case GROUP: return SIGNAL_SET;
-    case KNOWN: return SIGNAL_BOOL;
-    default: return SIGNAL_TEXT;
+    case GROUP:
+        return SIGNAL_SET;
+    case KNOWN:
+        return SIGNAL_BOOL;
+    default:
+        return SIGNAL_TEXT;
     }
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)patterns;
     enum kind *kind = ARENA_NEW(arena, enum kind);
@@ -52,10 +55,18 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
         out->text_count = c->known ? c->group_count : 0;
         signal_fact_number(out, out->text_count > 0);
         break;
-    case ID: signal_fact_text(out, c->known ? c->id : SLICE_EMPTY); break;
-    case TEAM: signal_fact_text(out, c->known ? c->team : SLICE_EMPTY); break;
-    case TENANT: signal_fact_text(out, c->known ? c->tenant : SLICE_EMPTY); break;
-    case KNOWN: signal_fact_number(out, c->known); break;
+    case ID:
+        signal_fact_text(out, c->known ? c->id : SLICE_EMPTY);
+        break;
+    case TEAM:
+        signal_fact_text(out, c->known ? c->team : SLICE_EMPTY);
+        break;
+    case TENANT:
+        signal_fact_text(out, c->known ? c->tenant : SLICE_EMPTY);
+        break;
+    case KNOWN:
+        signal_fact_number(out, c->known);
+        break;
     }
     return RESULT_OK;
 }

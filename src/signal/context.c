@@ -14,8 +14,8 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return SIGNAL_NUMBER;
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)image;
     (void)def;

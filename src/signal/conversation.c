@@ -14,11 +14,21 @@
 #include "signal/families.h"
 
 enum kind {
-    USER, ASSISTANT, SYSTEM, DEVELOPER, TOOL, MESSAGES, TURNS, TOOL_CALLS, TOOL_CYCLES, ACTIVE_TOOL_LOOP,
+    USER,
+    ASSISTANT,
+    SYSTEM,
+    DEVELOPER,
+    TOOL,
+    MESSAGES,
+    TURNS,
+    TOOL_CALLS,
+    TOOL_CYCLES,
+    ACTIVE_TOOL_LOOP,
 };
 
-static const char *const kinds[] = {"user",  "assistant",  "system",      "developer",        "tool", "messages",
-                                    "turns", "tool_calls", "tool_cycles", "active_tool_loop", NULL};
+static const char *const kinds[] = {"user",        "assistant",        "system", "developer",
+                                    "tool",        "messages",         "turns",  "tool_calls",
+                                    "tool_cycles", "active_tool_loop", NULL};
 
 static const struct signal_arg_spec args[] = {
     {.kind = SIGNAL_ARG_WORD, .words = kinds, .required = true, .help = "what is counted"},
@@ -35,8 +45,8 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return kind_of(image, def) == ACTIVE_TOOL_LOOP ? SIGNAL_BOOL : SIGNAL_NUMBER;
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)patterns;
     enum kind *kind = ARENA_NEW(arena, enum kind);
@@ -101,16 +111,36 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     const struct work *w = ctx->work;
     double n = 0;
     switch (*(const enum kind *)state) {
-    case USER: n = count_role(w, WORK_USER); break;
-    case ASSISTANT: n = count_role(w, WORK_ASSISTANT); break;
-    case SYSTEM: n = count_role(w, WORK_SYSTEM); break;
-    case DEVELOPER: n = count_role(w, WORK_DEVELOPER); break;
-    case TOOL: n = count_role(w, WORK_TOOL); break;
-    case MESSAGES: n = w->message_count; break;
-    case TURNS: n = count_turns(w); break;
-    case TOOL_CALLS: n = count_calls(w); break;
-    case TOOL_CYCLES: n = count_cycles(w); break;
-    case ACTIVE_TOOL_LOOP: n = in_tool_loop(w); break;
+    case USER:
+        n = count_role(w, WORK_USER);
+        break;
+    case ASSISTANT:
+        n = count_role(w, WORK_ASSISTANT);
+        break;
+    case SYSTEM:
+        n = count_role(w, WORK_SYSTEM);
+        break;
+    case DEVELOPER:
+        n = count_role(w, WORK_DEVELOPER);
+        break;
+    case TOOL:
+        n = count_role(w, WORK_TOOL);
+        break;
+    case MESSAGES:
+        n = w->message_count;
+        break;
+    case TURNS:
+        n = count_turns(w);
+        break;
+    case TOOL_CALLS:
+        n = count_calls(w);
+        break;
+    case TOOL_CYCLES:
+        n = count_cycles(w);
+        break;
+    case ACTIVE_TOOL_LOOP:
+        n = in_tool_loop(w);
+        break;
     }
     signal_fact_number(out, n);
     return RESULT_OK;

@@ -24,8 +24,8 @@ static inline const struct image_arg *signal_args(const struct policy_image *ima
 }
 
 // The named argument, or NULL.
-static inline const struct image_arg *signal_arg_named(const struct policy_image *image,
-                                                       const struct image_signal *def, const char *name)
+static inline const struct image_arg *
+signal_arg_named(const struct policy_image *image, const struct image_signal *def, const char *name)
 {
     const struct image_arg *args = signal_args(image, def);
     for (uint32_t i = 0; i < def->args.count; i++)
@@ -40,7 +40,8 @@ static inline bool signal_arg_positional(const struct image_arg *arg)
 }
 
 // The first positional word, or the empty slice.
-static inline struct slice signal_arg_word(const struct policy_image *image, const struct image_signal *def)
+static inline struct slice signal_arg_word(const struct policy_image *image,
+                                           const struct image_signal *def)
 {
     const struct image_arg *args = signal_args(image, def);
     for (uint32_t i = 0; i < def->args.count; i++)
@@ -83,8 +84,8 @@ static inline void signal_fact_text(struct fact *out, struct slice text)
 }
 
 // Keeps the first FACT_EVIDENCE_MAX places, counts all.
-static inline void signal_fact_evidence(struct fact *out, const struct text_view *view, uint32_t begin,
-                                        uint32_t end, uint32_t argument)
+static inline void signal_fact_evidence(struct fact *out, const struct text_view *view,
+                                        uint32_t begin, uint32_t end, uint32_t argument)
 {
     if (out->evidence_count < FACT_EVIDENCE_MAX)
         out->evidence[out->evidence_count++] =

@@ -28,7 +28,8 @@ static enum signal_type type(const struct policy_image *image, const struct imag
 
 static bool is_refused(struct slice name)
 {
-    static const char *const refused[] = {"authorization", "proxy-authorization", "cookie", "x-api-key"};
+    static const char *const refused[] = {"authorization", "proxy-authorization", "cookie",
+                                          "x-api-key"};
     for (size_t i = 0; i < MERIT_COUNT(refused); i++)
         if (slice_ieq(name, slice_cstr(refused[i])))
             return true;
@@ -77,10 +78,12 @@ static enum result prepare_key(const struct policy_image *image, const struct im
 }
 
 static enum result prepare_header(const struct policy_image *image, const struct image_signal *def,
-                                  struct arena *arena, struct pattern_builder *patterns, void **state)
+                                  struct arena *arena, struct pattern_builder *patterns,
+                                  void **state)
 {
     struct slice name = signal_arg_string(image, def);
-    return is_token(name) && !is_refused(name) ? prepare_key(image, def, arena, patterns, state) : RESULT_SYNTAX;
+    return is_token(name) && !is_refused(name) ? prepare_key(image, def, arena, patterns, state)
+                                               : RESULT_SYNTAX;
 }
 
 static enum result compute_metadata(const void *state, struct signal_context *ctx, struct fact *out)

@@ -13,7 +13,9 @@ static const char *const kinds[] = {"images", "audio", "files", NULL};
 static const char *const words[] = {"text", "image", "audio", "mixed", NULL};
 
 static const struct signal_arg_spec args[] = {
-    {.kind = SIGNAL_ARG_WORD, .words = kinds, .help = "what is counted; without it the kind of content"},
+    {.kind = SIGNAL_ARG_WORD,
+     .words = kinds,
+     .help = "what is counted; without it the kind of content"},
 };
 
 static enum kind kind_of(const struct policy_image *image, const struct image_signal *def)
@@ -27,8 +29,8 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return kind_of(image, def) == ALL ? SIGNAL_ENUM : SIGNAL_NUMBER;
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)patterns;
     enum kind *kind = ARENA_NEW(arena, enum kind);
@@ -44,13 +46,19 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     const struct work *w = ctx->work;
     uint32_t n = 0;
     switch (*(const enum kind *)state) {
-    case IMAGES: n = w->image_count; break;
-    case AUDIO: n = w->audio_count; break;
+    case IMAGES:
+        n = w->image_count;
+        break;
+    case AUDIO:
+        n = w->audio_count;
+        break;
     case FILES:
         for (uint32_t i = 0; i < w->part_count; i++)
             n += w->parts[i].kind == WORK_FILE;
         break;
-    case ALL: n = (w->image_count > 0) + 2 * (w->audio_count > 0); break;
+    case ALL:
+        n = (w->image_count > 0) + 2 * (w->audio_count > 0);
+        break;
     }
     signal_fact_number(out, n);
     return RESULT_OK;

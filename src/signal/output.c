@@ -10,7 +10,9 @@ static const char *const kinds[] = {"tokens", NULL};
 static const char *const words[] = {"text", "json", "schema", NULL};
 
 static const struct signal_arg_spec args[] = {
-    {.kind = SIGNAL_ARG_WORD, .words = kinds, .help = "the output tokens asked for; without it the form"},
+    {.kind = SIGNAL_ARG_WORD,
+     .words = kinds,
+     .help = "the output tokens asked for; without it the form"},
 };
 
 static enum signal_type type(const struct policy_image *image, const struct image_signal *def)
@@ -18,8 +20,8 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return signal_arg_word(image, def).len ? SIGNAL_NUMBER : SIGNAL_ENUM;
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)patterns;
     bool *tokens = ARENA_NEW(arena, bool);

@@ -55,12 +55,13 @@ static void block_scalar(const char *p, struct block *b)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static inline uint64_t half_avx2(__m256i v, struct block *b, int shift)
+__attribute__((target("avx2"))) static inline uint64_t half_avx2(__m256i v, struct block *b,
+                                                                 int shift)
 {
     __m256i lower = _mm256_or_si256(v, _mm256_set1_epi8(32));
     // A signed comparison does for an unsigned one after moving the range to the bottom.
-    __m256i letter = _mm256_cmpgt_epi8(_mm256_set1_epi8(-128 + 26),
-                                       _mm256_add_epi8(lower, _mm256_set1_epi8((char)(-128 - 'a'))));
+    __m256i letter = _mm256_cmpgt_epi8(
+        _mm256_set1_epi8(-128 + 26), _mm256_add_epi8(lower, _mm256_set1_epi8((char)(-128 - 'a'))));
     __m256i digit = _mm256_cmpgt_epi8(_mm256_set1_epi8(-128 + 10),
                                       _mm256_add_epi8(v, _mm256_set1_epi8((char)(-128 - '0'))));
     __m256i mark = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('.')),
@@ -121,9 +122,9 @@ struct pass {
     struct text_stats *stats;
     struct slice text;
     block_scan *scan;
-    size_t end;      // of the range that is being counted
-    bool code;       // it is fenced code
-    bool in_word;    // the character before was a letter or digit, not CJK
+    size_t end;   // of the range that is being counted
+    bool code;    // it is fenced code
+    bool in_word; // the character before was a letter or digit, not CJK
 };
 
 // Digits from `at`, and behind them.
@@ -136,7 +137,8 @@ static size_t skip_digits(const struct pass *p, size_t at)
 
 static bool blank_or_end(const struct pass *p, size_t at)
 {
-    return at >= p->end || is_blank(p->text.ptr[at]) || p->text.ptr[at] == '\n' || p->text.ptr[at] == '\r';
+    return at >= p->end || is_blank(p->text.ptr[at]) || p->text.ptr[at] == '\n' ||
+           p->text.ptr[at] == '\r';
 }
 
 // The first character of a line: list markers and step markers.
@@ -151,7 +153,8 @@ static void line_head(struct pass *p, size_t at)
     if (c == '-' || c == '*' || c == '+') {
         p->stats->list_items += at + 1 < p->end && is_blank(t[at + 1]);
     } else if (c == '\xE2') {
-        p->stats->list_items += p->end - at > 3 && memcmp(t + at, "\xE2\x80\xA2", 3) == 0 && is_blank(t[at + 3]);
+        p->stats->list_items +=
+            p->end - at > 3 && memcmp(t + at, "\xE2\x80\xA2", 3) == 0 && is_blank(t[at + 3]);
     } else if (is_digit(c) || c == '(') {
         bool bracket = c == '(';
         size_t from = at + bracket, to = skip_digits(p, from);
@@ -160,8 +163,8 @@ static void line_head(struct pass *p, size_t at)
             p->stats->list_items++;
             p->stats->ordered_steps++;
         }
-    } else if ((c | 32) == 's' && p->end - at > 5 && (t[at + 1] | 32) == 't' && (t[at + 2] | 32) == 'e' &&
-               (t[at + 3] | 32) == 'p' && is_blank(t[at + 4])) {
+    } else if ((c | 32) == 's' && p->end - at > 5 && (t[at + 1] | 32) == 't' &&
+               (t[at + 2] | 32) == 'e' && (t[at + 3] | 32) == 'p' && is_blank(t[at + 4])) {
         for (at += 5; at < p->end && is_blank(t[at]);)
             at++;
         p->stats->ordered_steps += at < p->end && is_digit(t[at]);
@@ -345,7 +348,8 @@ static void add(struct text_stats *stats, struct slice text, block_scan *scan)
         char c = text.ptr[at];
         size_t line = line_end(text, to);
         // In the first line of a fence of backticks there is no other backtick: that would be inline code.
-        bool opens = begin != SIZE_MAX && begin >= from && (c == '~' || !memchr(text.ptr + to, '`', line - to));
+        bool opens = begin != SIZE_MAX && begin >= from &&
+                     (c == '~' || !memchr(text.ptr + to, '`', line - to));
         if (opens) {
             count_range(&p, from, begin, false);
             from = close_fence(text, line, c, to - at);

@@ -48,8 +48,8 @@ static void check(const struct policy_image *image, const struct image_signal *d
         fail(ctx, def->args.count - 1, "more than 64 names");
 }
 
-static enum result prepare(const struct policy_image *image, const struct image_signal *def, struct arena *arena,
-                           struct pattern_builder *patterns, void **state)
+static enum result prepare(const struct policy_image *image, const struct image_signal *def,
+                           struct arena *arena, struct pattern_builder *patterns, void **state)
 {
     (void)patterns;
     uint32_t names = count_names(image, def);
@@ -79,7 +79,9 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 {
     const struct state *s = state;
     const struct work *w = ctx->work;
-    signal_fact_number(out, s->required ? w->tool_required : s->count ? offers(w, s) : w->tool_count);
+    signal_fact_number(out, s->required ? w->tool_required
+                            : s->count  ? offers(w, s)
+                                        : w->tool_count);
     return RESULT_OK;
 }
 

@@ -3,12 +3,18 @@
 uint32_t signal_cost_guess_ns(enum signal_cost cost)
 {
     switch (cost) {
-    case SIGNAL_COST_FREE: return 30;
-    case SIGNAL_COST_PATTERN: return 1000;
-    case SIGNAL_COST_TEXT: return 2000;
-    case SIGNAL_COST_EMBED: return 50 * 1000;
-    case SIGNAL_COST_ENCODER: return 10 * 1000 * 1000;
-    case SIGNAL_COST_JUDGE: return 1000 * 1000 * 1000;
+    case SIGNAL_COST_FREE:
+        return 30;
+    case SIGNAL_COST_PATTERN:
+        return 1000;
+    case SIGNAL_COST_TEXT:
+        return 2000;
+    case SIGNAL_COST_EMBED:
+        return 50 * 1000;
+    case SIGNAL_COST_ENCODER:
+        return 10 * 1000 * 1000;
+    case SIGNAL_COST_JUDGE:
+        return 1000 * 1000 * 1000;
     }
     return 1000;
 }
