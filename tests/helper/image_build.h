@@ -74,7 +74,8 @@ static inline struct image_arg *build_arg(struct image_build *b, enum image_arg_
     return a;
 }
 
-static inline void build_string_n(struct image_build *b, const char *tag, const char *text, size_t n)
+static inline void build_string_n(struct image_build *b, const char *tag, const char *text,
+                                  size_t n)
 {
     struct image_arg *a = build_arg(b, IMAGE_ARG_STRING);
     a->tag = build_text(b, tag);

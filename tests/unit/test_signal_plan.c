@@ -60,7 +60,8 @@ static void bench_close(struct bench *x)
     arena_deinit(&x->arena);
 }
 
-static void assert_evidence(const struct bench *x, const struct fact *f, uint32_t i, const char *text)
+static void assert_evidence(const struct bench *x, const struct fact *f, uint32_t i,
+                            const char *text)
 {
     assert_true(i < f->evidence_count);
     const struct evidence *e = &f->evidence[i];
@@ -76,29 +77,29 @@ static void keywords_literal_and_regex(void **state)
 {
     (void)state;
     struct image_build *b = build_new();
-    build_signal(b, "keywords");  // 0
+    build_signal(b, "keywords"); // 0
     build_string(b, NULL, "Kubernetes");
     build_string(b, NULL, "docker compose");
-    build_signal(b, "keywords");  // 1
+    build_signal(b, "keywords"); // 1
     build_string(b, NULL, "kubernetes");
     build_string(b, NULL, "terraform");
     build_word(b, "match", "all");
-    build_signal(b, "keywords");  // 2
+    build_signal(b, "keywords"); // 2
     build_string(b, NULL, "terraform");
     build_word(b, "match", "none");
-    build_signal(b, "keywords");  // 3
+    build_signal(b, "keywords"); // 3
     build_string(b, NULL, "Kubernetes");
     build_word(b, "case", "on");
-    build_signal(b, "keywords");  // 4
+    build_signal(b, "keywords"); // 4
     build_string(b, "regex", "pods?\\s+\\d+");
     build_string(b, NULL, "never here");
-    build_signal(b, "keywords");  // 5: no word boundary inside words
+    build_signal(b, "keywords"); // 5: no word boundary inside words
     build_string(b, NULL, "cat");
-    build_signal(b, "keywords");  // 6
+    build_signal(b, "keywords"); // 6
     build_string(b, NULL, "银行");
-    build_signal(b, "keywords");  // 7
+    build_signal(b, "keywords"); // 7
     build_string(b, NULL, "ÉTÉ");
-    build_signal(b, "keywords");  // 8
+    build_signal(b, "keywords"); // 8
     build_string(b, "regex", "\\bpod\\w*");
     struct bench x = {0};
     say(&x, WORK_USER, "How do I scale kubernetes? concatenate 12 pods  345, 我的银行账户 en été.");
@@ -130,19 +131,19 @@ static void keywords_similar(void **state)
 {
     (void)state;
     struct image_build *b = build_new();
-    build_signal(b, "keywords");  // 0
+    build_signal(b, "keywords"); // 0
     build_string(b, "fuzzy", "kubernetes");
     build_number(b, "distance", 2);
-    build_signal(b, "keywords");  // 1
+    build_signal(b, "keywords"); // 1
     build_string(b, "bm25", "deploy clusters with containers");
     build_string(b, NULL, "cooking pasta and sauces");
-    build_signal(b, "keywords");  // 2
+    build_signal(b, "keywords"); // 2
     build_string(b, "ngram", "machine learning");
     build_number(b, "arity", 3);
-    build_signal(b, "keywords");  // 3
+    build_signal(b, "keywords"); // 3
     build_string(b, "bm25", "cooking pasta");
     build_above(b, true, 0.1);
-    build_signal(b, "keywords");  // 4
+    build_signal(b, "keywords"); // 4
     build_string(b, "fuzzy", "cat");
     struct bench x = {0};
     say(&x, WORK_USER, "Deploying a kubernetse cluster for machine-learnin, and a cap");
@@ -168,8 +169,8 @@ static void structure_counts(void **state)
     static const struct {
         const char *kind;
         double value;
-    } wanted[] = {{"questions", 2}, {"code_blocks", 1}, {"list_items", 4}, {"numbers", 6}, {"ordered_steps", 3},
-                  {"links", 2},     {"words", 37},      {"chars", 170}};
+    } wanted[] = {{"questions", 2},     {"code_blocks", 1}, {"list_items", 4}, {"numbers", 7},
+                  {"ordered_steps", 3}, {"links", 2},       {"words", 39},     {"chars", 159}};
     struct image_build *b = build_new();
     for (size_t i = 0; i < MERIT_COUNT(wanted); i++) {
         build_signal(b, "structure");
@@ -195,7 +196,7 @@ static void structure_counts(void **state)
     for (size_t i = 0; i < MERIT_COUNT(wanted); i++) {
         struct fact f = ask(&x, (int32_t)i);
         if (f.number != wanted[i].value)
-            print_message("%s: %g, not %g\n", wanted[i].kind, f.number, wanted[i].value);
+            fail_msg("%s: %g, not %g", wanted[i].kind, f.number, wanted[i].value);
     }
     struct fact f = ask(&x, 8);
     assert_int_equal(f.number, 1);
@@ -203,7 +204,7 @@ static void structure_counts(void **state)
     assert_evidence(&x, &f, 1, "then");
     assert_int_equal(ask(&x, 9).number, 0);
     f = ask(&x, 10);
-    print_message("density %g\n", f.number);
+    assert_true(f.number == 12.0 / 39);
     bench_close(&x);
     build_free(b);
 }
