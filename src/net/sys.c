@@ -6,6 +6,9 @@
 #include "base/rng.h"
 
 bool sys_armed;
+int (*sys_getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **list) = getaddrinfo;
+void (*sys_freeaddrinfo)(struct addrinfo *list) = freeaddrinfo;
 
 static struct {
     struct sys_fault fault;

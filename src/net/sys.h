@@ -4,6 +4,7 @@
 #ifndef MERIT_NET_SYS_H
 #define MERIT_NET_SYS_H
 
+#include <netdb.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,11 @@ void sys_fault_set(enum sys_op op, const struct sys_fault *fault);
 void sys_shorten_random(uint64_t seed, size_t most);
 // Calls of that operation while anything was armed.
 uint64_t sys_count(enum sys_op op);
+
+// getaddrinfo and freeaddrinfo; tests put their own in before the first dns_open.
+extern int (*sys_getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                              struct addrinfo **list);
+extern void (*sys_freeaddrinfo)(struct addrinfo *list);
 
 // Used by the functions below. False: fail with errno set.
 bool sys_fault_now(enum sys_op op, size_t *room);
