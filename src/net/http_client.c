@@ -8,11 +8,16 @@
 #include "net/http_client_call.h"
 #include "net/tls.h"
 
-enum { FREE_CALLS_MAX = 128, FREE_CONNS_MAX = 64, REQUEST_HEAD_BYTES_MAX = 64 * 1024, PART_KEPT_BYTES = 4096 };
+enum {
+    FREE_CALLS_MAX = 128,
+    FREE_CONNS_MAX = 64,
+    REQUEST_HEAD_BYTES_MAX = 64 * 1024,
+    PART_KEPT_BYTES = 4096
+};
 
 const struct http_client_limits http_client_limits_default = {
     .idle_per_origin = 512,
-    .idle_timeout_ms = 55 * 1000,  // below the 60 or 75 s after which common servers close
+    .idle_timeout_ms = 55 * 1000, // below the 60 or 75 s after which common servers close
     .connections_per_origin = 0,
     .head_bytes = HTTP_HEAD_BYTES_MAX_DEFAULT,
 };
@@ -201,7 +206,8 @@ void client_conn_keep(struct client_conn *cc)
         loop_timer_set(c->loop, &cc->timer, after_ms);
 }
 
-enum result client_conn_open(struct http_origin *o, const struct dns_address *a, struct client_conn **out)
+enum result client_conn_open(struct http_origin *o, const struct dns_address *a,
+                             struct client_conn **out)
 {
     struct http_client *c = o->client;
     struct client_conn *cc = c->free_conns;
@@ -212,8 +218,8 @@ enum result client_conn_open(struct http_origin *o, const struct dns_address *a,
     } else if (!(cc = alloc_zeroed(1, sizeof *cc))) {
         return RESULT_NOMEM;
     }
-    enum result res = conn_connect(&cc->c, c->loop, (const struct sockaddr *)&a->addr, a->len, &conn_ops, o->tls,
-                                   o->host);
+    enum result res = conn_connect(&cc->c, c->loop, (const struct sockaddr *)&a->addr, a->len,
+                                   &conn_ops, o->tls, o->host);
     if (res) {
         alloc_free(cc);
         return res;
@@ -292,8 +298,8 @@ static struct http_origin *find_origin(struct http_client *c, struct slice host,
     return NULL;
 }
 
-enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port, struct tls_context *tls,
-                               struct http_origin **out)
+enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
+                               struct tls_context *tls, struct http_origin **out)
 {
     *out = find_origin(c, host, port, tls);
     if (*out)

@@ -6,7 +6,7 @@
 #include "net/http_put.h"
 
 enum {
-    COPY_BYTES_MAX = 16 * 1024,  // a request up to this size is copied into one piece
+    COPY_BYTES_MAX = 16 * 1024, // a request up to this size is copied into one piece
     PIN_BYTES_MIN = 1024,
     INTERIMS_MAX = 16,
 };
@@ -384,9 +384,11 @@ static void on_due(struct loop_timer *t)
 
 static enum result build_head(struct http_call *call, const struct http_request *r)
 {
-    static const char *const methods[] = {"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH "};
+    static const char *const methods[] = {"GET ",    "HEAD ",    "POST ", "PUT ",
+                                          "DELETE ", "OPTIONS ", "PATCH "};
     const struct http_origin *o = call->origin;
-    size_t need = 128 + r->target.len + o->host_header.len + http_put_headers_len(r->headers, r->header_count);
+    size_t need = 128 + r->target.len + o->host_header.len +
+                  http_put_headers_len(r->headers, r->header_count);
     char *begin_at = buf_reserve(&call->head, need), *to = begin_at;
     if (!to)
         return buf_result(&call->head);
@@ -397,7 +399,8 @@ static enum result build_head(struct http_call *call, const struct http_request 
     to = http_put(to, o->host_header);
     to = HTTP_PUT_LIT(to, "\r\n");
     to = http_put_headers(to, r->headers, r->header_count);
-    if (call->body_bytes || r->method == HTTP_POST || r->method == HTTP_PUT || r->method == HTTP_PATCH) {
+    if (call->body_bytes || r->method == HTTP_POST || r->method == HTTP_PUT ||
+        r->method == HTTP_PATCH) {
         to = HTTP_PUT_LIT(to, "Content-Length: ");
         to = http_put_u64(to, call->body_bytes);
         to = HTTP_PUT_LIT(to, "\r\n");
@@ -407,8 +410,8 @@ static enum result build_head(struct http_call *call, const struct http_request 
     return RESULT_OK;
 }
 
-enum result http_call_start(struct http_origin *o, const struct http_request *r, const struct http_call_ops *ops,
-                            void *user, struct http_call **out)
+enum result http_call_start(struct http_origin *o, const struct http_request *r,
+                            const struct http_call_ops *ops, void *user, struct http_call **out)
 {
     *out = NULL;
     if (r->piece_count > HTTP_CALL_PIECES_MAX)

@@ -12,34 +12,34 @@ struct http_client {
     struct dns *dns;
     struct http_client_limits limits;
     struct http_origin *origins;
-    struct http_call *calls;       // that run
+    struct http_call *calls; // that run
     struct http_call *free_calls;
     struct client_conn *free_conns;
     uint32_t free_call_count, free_conn_count;
     bool closing;
     struct loop_task free_task;
-    struct http_head head;         // of the answer that is being handed over
+    struct http_head head; // of the answer that is being handed over
 };
 
 struct http_origin {
     struct http_client *client;
     struct http_origin *next;
     struct tls_context *tls;
-    char *host;                    // NUL-terminated, for SNI
+    char *host; // NUL-terminated, for SNI
     size_t host_len;
     struct slice host_header;
     uint16_t port;
-    struct client_conn *idle;      // the one used last first
+    struct client_conn *idle; // the one used last first
     uint32_t idle_count, conn_count;
 };
 
 struct client_conn {
     struct conn c;
     struct http_origin *origin;
-    struct http_call *call;        // NULL: idle, or closed
-    struct client_conn *next, **link;  // of the idle list
+    struct http_call *call;           // NULL: idle, or closed
+    struct client_conn *next, **link; // of the idle list
     uint64_t idle_until_ms;
-    struct loop_timer timer;       // while idle; left set when a call begins
+    struct loop_timer timer; // while idle; left set when a call begins
     struct loop_task free_task;
     bool closed, reused;
 };
@@ -54,18 +54,19 @@ struct http_call {
     struct http_call *next, **link;
     struct loop_timer timer;
     struct loop_task step;
-    uint64_t total_deadline_ms, connect_deadline_ms, deadline_ms;  // 0: none; `deadline_ms` of the phase
+    uint64_t total_deadline_ms, connect_deadline_ms,
+        deadline_ms; // 0: none; `deadline_ms` of the phase
     uint32_t first_byte_timeout_ms, idle_timeout_ms;
     enum http_phase phase;
-    enum result failure;           // to be told by the step
+    enum result failure; // to be told by the step
     struct http_chunked chunked;
     int64_t left;
-    uint8_t framing;               // enum http_framing
+    uint8_t framing; // enum http_framing
     uint8_t interims;
     bool to_head, keep, in_body, paused, over, resolving, reused;
-    struct buf part;               // of a head that came in parts, or a body that waits for a resume
+    struct buf part; // of a head that came in parts, or a body that waits for a resume
     size_t scan_at;
-    struct buf head;               // of the request
+    struct buf head; // of the request
     size_t body_bytes;
     uint32_t piece_count;
     uint32_t address_at;
@@ -77,7 +78,8 @@ struct http_call {
 // http_client.c: connections
 struct client_conn *client_conn_idle(struct http_origin *o);
 // A new one that connects. RESULT_NOMEM, RESULT_IO, RESULT_REFUSED, ...
-enum result client_conn_open(struct http_origin *o, const struct dns_address *a, struct client_conn **out);
+enum result client_conn_open(struct http_origin *o, const struct dns_address *a,
+                             struct client_conn **out);
 void client_conn_close(struct client_conn *cc);
 // Keeps it for the next call.
 void client_conn_keep(struct client_conn *cc);
