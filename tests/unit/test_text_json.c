@@ -518,7 +518,7 @@ static void doubles_survive_writing(void **state)
         if (i % 6 == 4)
             v = rng_unit(&r) * (double)(1 << (bits & 15));
         if (i % 600 == 3)
-            v = 1.0 / (double)(1 << (bits & 15));  // the unit below is half as large
+            v = 1.0 / (double)(1 << (bits & 15)); // the unit below is half as large
         if (v - v != 0)
             continue;
         buf_reset(&b);
