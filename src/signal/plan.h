@@ -35,7 +35,7 @@ struct plan_scratch;
 struct plan_run;
 
 enum {
-    PLAN_BYTES_MAX = 64 * 1024 * 1024,  // memory of the prepared definitions, patterns aside
+    PLAN_BYTES_MAX = 64 * 1024 * 1024, // memory of the prepared definitions, patterns aside
 };
 
 // Nanoseconds of a clock that only goes forward; the caller's, because this layer reads none. It is read twice per
@@ -50,8 +50,9 @@ struct plan_clock {
 // `check` would have found go to `diags` (may be NULL) with the span of the argument.
 // RESULT_NOT_FOUND (a family that the registry lacks), RESULT_SYNTAX (a pattern does not compile, arguments are not of
 // the family's forms), RESULT_LIMIT, RESULT_NOMEM.
-enum result plan_open(const struct policy_image *image, const struct signal_registry *registry, struct slice saved,
-                      struct diag_list *diags, struct plan **out) MERIT_NODISCARD;
+enum result plan_open(const struct policy_image *image, const struct signal_registry *registry,
+                      struct slice saved, struct diag_list *diags,
+                      struct plan **out) MERIT_NODISCARD;
 void plan_close(struct plan *p);
 // Appends the compiled pattern set, for the policy's cache file; nothing when the policy has no patterns.
 enum result plan_save_patterns(const struct plan *p, struct buf *out) MERIT_NODISCARD;
@@ -65,8 +66,9 @@ enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out) M
 void plan_scratch_close(struct plan_scratch *s);
 
 // NULL when the arena has no room. `clock` may be NULL: costs stay 0.
-struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch, const struct work *work,
-                            struct arena *arena, const struct plan_clock *clock) MERIT_NODISCARD;
+struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
+                            const struct work *work, struct arena *arena,
+                            const struct plan_clock *clock) MERIT_NODISCARD;
 // Computes one signal. Always fills `out`: FACT_KNOWN, or FACT_FAILED with the definition's on_error and the reason.
 // A number with `above` or `below` comes out as the truth value (a comparison with "above t" is v > t, with
 // "below t" v < t).

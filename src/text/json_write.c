@@ -12,7 +12,7 @@ static unsigned escape(unsigned char c, char out[6])
 {
     static const char hex[] = "0123456789abcdef";
     static const char names[] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',  ['\f'] = 'f',
         ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\',
     };
     out[0] = '\\';

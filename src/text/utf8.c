@@ -188,8 +188,8 @@ uint32_t utf8_fold(uint32_t code)
         return code;
     utf8proc_int32_t full[8];
     int boundary = UTF8PROC_BOUNDCLASS_START;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)code, full, 8,
-                                                 UTF8PROC_CASEFOLD, &boundary);
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)code, full, 8, UTF8PROC_CASEFOLD, &boundary);
     if (n == 1)
         return (uint32_t)full[0];
     // Where full folding gives several, simple folding is the lower case, except for the dotted I, which has none.

@@ -19,12 +19,13 @@
 
 enum {
     ANCHOR_LINE_MAX = 1024,
-    ANCHOR_SUFFIX_MAX = 96,  // bytes of a volatile last line
+    ANCHOR_SUFFIX_MAX = 96, // bytes of a volatile last line
 };
 
 // Sets `synthetic` on every message (false on those that are not user messages) and returns the index of the anchor,
 // or WORK_NO_ANCHOR when there is no user message. Whoever builds a work calls it once messages and parts are there.
-uint32_t work_anchor(struct work_message *messages, uint32_t message_count, const struct work_part *parts);
+uint32_t work_anchor(struct work_message *messages, uint32_t message_count,
+                     const struct work_part *parts);
 
 // The text without what changes from step to step while the task does not: trailing white space and, at the end, lines
 // like "[Time: 2026-11-21 03:15 UTC, Saturday]" (the words time, date, timestamp and current time/date; letters,

@@ -351,12 +351,9 @@ static void failures_are_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(producers_keep_their_order),
-        cmocka_unit_test(full_rings_drop),
-        cmocka_unit_test(too_long_and_empty_lines),
-        cmocka_unit_test(rotation_and_append),
-        cmocka_unit_test(idle_writer_sleeps),
-        cmocka_unit_test(failures_are_told),
+        cmocka_unit_test(producers_keep_their_order), cmocka_unit_test(full_rings_drop),
+        cmocka_unit_test(too_long_and_empty_lines),   cmocka_unit_test(rotation_and_append),
+        cmocka_unit_test(idle_writer_sleeps),         cmocka_unit_test(failures_are_told),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

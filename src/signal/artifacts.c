@@ -1,0 +1,214 @@
+#include "signal/artifacts.h"
+
+#include <assert.h>
+
+#include "text/utf8.h"
+#include "work/anchor.h"
+
+static struct signal_artifacts *artifacts(struct signal_context *ctx)
+{
+    assert(ctx->artifacts);
+    return ctx->artifacts;
+}
+
+// The longest head of at most `max` bytes that ends between characters.
+static struct slice head_of(struct slice text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && ((unsigned char)text.ptr[max] & 0xC0) == 0x80)
+        max--;
+    return slice_head(text, max);
+}
+
+static enum result find_views(struct signal_context *ctx, struct text_views *views)
+{
+    const struct work *w = ctx->work;
+    *views = (struct text_views){NULL, 0, false};
+    if (w->anchor == WORK_NO_ANCHOR)
+        return RESULT_OK;
+    assert(w->anchor < w->message_count);
+    const struct work_message *m = &w->messages[w->anchor];
+    uint32_t room = m->part_count < SIGNAL_VIEWS_MAX ? m->part_count : SIGNAL_VIEWS_MAX;
+    views->at = arena_alloc(ctx->arena, room * sizeof *views->at);
+    if (!views->at)
+        return RESULT_NOMEM;
+    size_t left = SIGNAL_TEXT_MAX;
+    for (uint32_t i = 0; i < m->part_count && !views->cut; i++) {
+        const struct work_part *part = &w->parts[m->part_first + i];
+        if (part->kind != WORK_TEXT || part->text.len == 0)
+            continue;
+        if (views->count == room) {
+            views->cut = true;
+            break;
+        }
+        struct slice text = work_anchor_text(part->text);
+        struct slice head = head_of(text, left);
+        if (!utf8_valid(head))
+            return RESULT_UTF8;
+        views->cut = head.len < text.len;
+        left -= head.len;
+        views->at[views->count++] = (struct text_view){head, w->anchor, i};
+    }
+    return RESULT_OK;
+}
+
+enum result artifacts_views(struct signal_context *ctx, const struct text_views **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    if (!a->has_views) {
+        a->has_views = true;
+        a->views_result = find_views(ctx, &a->views);
+    }
+    *out = &a->views;
+    return a->views_result;
+}
+
+enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
+    if (!r && !a->has_stats) {
+        a->has_stats = true;
+        for (uint32_t i = 0; i < views->count; i++)
+            text_stats_add(&a->stats, views->at[i].text);
+    }
+    *out = &a->stats;
+    return r;
+}
+
+enum result artifacts_words(struct signal_context *ctx, const struct text_words **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_stats *stats;
+    enum result r = artifacts_stats(ctx, &stats);
+    if (!r && !a->has_words) {
+        a->has_words = true;
+        a->words_result = text_words_split(&a->views, stats->words, ctx->arena, &a->words);
+    }
+    *out = &a->words;
+    return r ? r : a->words_result;
+}
+
+// The scan of all views, one after the other.
+struct hit_scan {
+    struct artifacts_scratch *scratch;
+    struct arena *arena;
+    struct pattern_hit *at;
+    uint32_t count, room;
+    uint32_t view;
+    uint32_t open; // regular expressions among the hits, whose places are wanted
+    bool nomem;
+};
+
+static bool on_hit(void *ctx, const struct pattern_match *m)
+{
+    struct hit_scan *s = ctx;
+    struct hit_slot *slot = &s->scratch->slots[m->id];
+    if (slot->epoch == s->scratch->epoch)
+        return false;
+    if (s->count == s->room) {
+        uint32_t room = s->room ? s->room * 2 : 16;
+        struct pattern_hit *at = arena_alloc(s->arena, room * sizeof *at);
+        if (!at) {
+            s->nomem = true;
+            return true;
+        }
+        if (s->count)
+            memcpy(at, s->at, s->count * sizeof *at);
+        s->at = at;
+        s->room = room;
+    }
+    *slot = (struct hit_slot){s->scratch->epoch, s->count};
+    bool open = m->begin == m->end;
+    s->open += open;
+    s->at[s->count++] = (struct pattern_hit){m->id, s->view, m->begin, m->end, !open};
+    return false;
+}
+
+// Follows one regular expression's matches, which come by their ends: a match that begins where the
+// last one does extends it, one that begins before its end overlaps it and is none.
+struct place {
+    uint32_t begin, end, view;
+};
+struct place_scan {
+    struct hit_scan *hits;
+    struct place *last; // per hit
+};
+
+static bool on_place(void *ctx, const struct pattern_match *m)
+{
+    struct place_scan *p = ctx;
+    struct hit_scan *s = p->hits;
+    const struct hit_slot *slot = &s->scratch->slots[m->id];
+    // A pattern can be here only when the first scan saw it.
+    if (slot->epoch != s->scratch->epoch)
+        return false;
+    struct pattern_hit *hit = &s->at[slot->index];
+    struct place *last = &p->last[slot->index];
+    if (hit->count && last->view == s->view && m->begin == last->begin && m->begin != m->end) {
+        last->end = m->end;
+        if (hit->count == 1)
+            hit->end = m->end;
+        return false;
+    }
+    if (hit->count && last->view == s->view && m->begin < last->end)
+        return false;
+    if (hit->count++ == 0) {
+        hit->view = s->view;
+        hit->begin = m->begin;
+        hit->end = m->end;
+    }
+    *last = (struct place){m->begin, m->end, s->view};
+    return false;
+}
+
+static enum result find_places(struct signal_artifacts *a, const struct text_views *views,
+                               struct hit_scan *s, bool *uncounted)
+{
+    struct place_scan p = {s, ARENA_ARRAY(s->arena, struct place, s->count)};
+    if (!p.last)
+        return RESULT_NOMEM;
+    for (s->view = 0; s->view < views->count; s->view++) {
+        enum result r = pattern_places(a->patterns, a->scratch->patterns, views->at[s->view].text,
+                                       on_place, &p);
+        if (r == RESULT_LIMIT)
+            *uncounted = true;
+        else if (r)
+            return r;
+    }
+    return RESULT_OK;
+}
+
+static enum result find_hits(struct signal_context *ctx, const struct text_views *views,
+                             struct pattern_hits *hits)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    struct hit_scan s = {.scratch = a->scratch, .arena = ctx->arena};
+    enum result r = RESULT_OK;
+    if (++a->scratch->epoch == 0) {
+        memset(a->scratch->slots, 0, pattern_set_count(a->patterns) * sizeof *a->scratch->slots);
+        a->scratch->epoch = 1;
+    }
+    for (s.view = 0; s.view < views->count && !r && !s.nomem; s.view++)
+        r = pattern_scan(a->patterns, a->scratch->patterns, views->at[s.view].text, on_hit, &s);
+    bool uncounted = false;
+    if (!r && !s.nomem && s.open)
+        r = find_places(a, views, &s, &uncounted);
+    *hits = (struct pattern_hits){s.at, s.count, views->cut, uncounted};
+    return s.nomem ? RESULT_NOMEM : r;
+}
+
+enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
+    if (!r && !a->has_hits) {
+        a->has_hits = true;
+        a->hits_result = find_hits(ctx, views, &a->hits);
+    }
+    *out = &a->hits;
+    return r ? r : a->hits_result;
+}

@@ -1,0 +1,109 @@
+// What several signals share about one piece of work, computed by the first that asks.
+//
+// All of it lives in the arena of the run. The families reach it through signal_context.artifacts; the
+// plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than what is
+// looked at *and* the answer was computed on its head: `cut` tells, and each family decides whether its
+// value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug), RESULT_NOMEM.
+#ifndef MERIT_SIGNAL_ARTIFACTS_H
+#define MERIT_SIGNAL_ARTIFACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/result.h"
+#include "base/slice.h"
+#include "text/pattern.h"
+#include "work/signal.h"
+
+enum {
+    SIGNAL_TEXT_MAX = 1024 * 1024, // bytes of anchored text that are looked at
+    SIGNAL_VIEWS_MAX = 256,        // text parts of the anchor that are looked at
+    SIGNAL_WORDS_MAX = 16384,      // words of it, for the signals that compare words
+    SIGNAL_WORD_CHARS_MAX = 64,    // longer words are no words to those signals
+};
+
+// One text part of the anchor message, without volatile suffixes.
+struct text_view {
+    struct slice text;
+    uint32_t message, part;
+};
+
+struct text_views {
+    struct text_view *at;
+    uint32_t count;
+    bool cut; // there is more text than is looked at
+};
+
+// Counts of the anchored text; signal/structure.c says what each counts.
+struct text_stats {
+    uint32_t words, chars, questions, numbers, list_items, ordered_steps, code_blocks, links;
+};
+
+// A word: a run of letters and digits, or one CJK character; folded by simple case folding.
+struct text_word {
+    uint32_t view, begin, end; // bytes of the view's text
+    uint32_t folded;           // offset in `folded` of text_words
+    uint16_t folded_len, chars;
+    uint32_t letters; // which letters occur, one bit for each code modulo 32
+};
+
+struct text_words {
+    const struct text_word *at;
+    uint32_t count;
+    const char *folded;
+    bool cut; // by SIGNAL_WORDS_MAX or with the text
+};
+
+// A pattern that occurs.
+struct pattern_hit {
+    uint32_t id, view;
+    uint32_t begin, end; // its first match
+    uint32_t count; // matches: of a regular expression without overlap, of a literal the first only
+};
+
+struct pattern_hits {
+    const struct pattern_hit *at;
+    uint32_t count;
+    bool cut;       // with the text
+    bool uncounted; // too many matches to count them all
+};
+
+// Per thread and plan: where a pattern's hit stands while a scan runs.
+struct hit_slot {
+    uint32_t epoch, index;
+};
+struct artifacts_scratch {
+    struct pattern_scratch *patterns;
+    struct hit_slot *slots; // one per pattern
+    uint32_t epoch;
+};
+
+struct signal_artifacts {
+    const struct pattern_set *patterns;
+    struct artifacts_scratch *scratch;
+    bool has_views, has_stats, has_words, has_hits;
+    enum result views_result, words_result, hits_result;
+    struct text_views views;
+    struct text_stats stats;
+    struct text_words words;
+    struct pattern_hits hits;
+};
+
+enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
+enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
+enum result artifacts_words(struct signal_context *ctx, const struct text_words **out);
+enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits **out);
+
+// The parts, for tests against naive oracles.
+// Adds the counts of one text, which is UTF-8.
+void text_stats_add(struct text_stats *stats, struct slice text);
+// The same without vector instructions, whatever the CPU.
+void text_stats_add_scalar(struct text_stats *stats, struct slice text);
+// Splits into words, of which there are `count` (text_stats counts them). RESULT_NOMEM.
+enum result text_words_split(const struct text_views *views, uint32_t count, struct arena *arena,
+                             struct text_words *out);
+// Folds a text the same way: its words, joined by single spaces. ptr NULL without memory.
+struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *words);
+
+#endif

@@ -1,0 +1,123 @@
+#include "signal/similar.h"
+#include "text/utf8.h"
+
+enum { CHARS = SIMILAR_PHRASE_CHARS_MAX };
+
+struct fuzzy {
+    uint32_t words, chars, limit, letters;
+    uint32_t code[CHARS];
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+uint32_t fuzzy_distance(const uint32_t *a, uint32_t a_len, const uint32_t *b, uint32_t b_len,
+                        uint32_t limit)
+{
+    uint32_t rows[3][CHARS + 1];
+    uint32_t *before = rows[0], *last = rows[1], *row = rows[2];
+    for (uint32_t j = 0; j <= b_len; j++)
+        last[j] = j;
+    for (uint32_t i = 1; i <= a_len; i++) {
+        uint32_t lowest = row[0] = i;
+        for (uint32_t j = 1; j <= b_len; j++) {
+            uint32_t d = last[j - 1] + (a[i - 1] != b[j - 1]);
+            d = least(d, least(last[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d = least(d, before[j - 2] + 1);
+            row[j] = d;
+            lowest = least(lowest, d);
+        }
+        // A swap reaches back two rows, so both must be beyond hope.
+        if (lowest > limit && i > 1) {
+            uint32_t previous = last[0];
+            for (uint32_t j = 1; j <= b_len; j++)
+                previous = least(previous, last[j]);
+            if (previous > limit)
+                return limit + 1;
+        }
+        uint32_t *spare = before;
+        before = last;
+        last = row;
+        row = spare;
+    }
+    return last[b_len] <= limit ? last[b_len] : limit + 1;
+}
+
+// Code points of a folded text; 0 when there are more than CHARS.
+static uint32_t decode(struct slice s, uint32_t out[CHARS])
+{
+    uint32_t n = 0;
+    for (size_t at = 0; at < s.len;) {
+        if (n == CHARS)
+            return 0;
+        out[n++] = utf8_next(s, &at);
+    }
+    return n;
+}
+
+static uint32_t letters_of(const uint32_t *code, uint32_t n)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bits |= 1u << (code[i] & 31);
+    return bits;
+}
+
+enum result fuzzy_prepare(struct slice phrase, uint32_t distance, struct arena *arena,
+                          struct fuzzy **out)
+{
+    struct fuzzy *f = ARENA_NEW(arena, struct fuzzy);
+    if (!f)
+        return RESULT_NOMEM;
+    struct slice folded = text_words_fold(phrase, arena, &f->words);
+    if (!folded.ptr)
+        return RESULT_NOMEM;
+    f->chars = decode(folded, f->code);
+    if (f->chars == 0)
+        return folded.len ? RESULT_LIMIT : RESULT_SYNTAX;
+    f->limit = least(least(distance, SIMILAR_DISTANCE_MAX), f->chars / 4);
+    f->letters = letters_of(f->code, f->chars);
+    *out = f;
+    return RESULT_OK;
+}
+
+static bool near(const struct fuzzy *f, const struct text_words *words, uint32_t first)
+{
+    uint32_t code[CHARS], n = 0;
+    for (uint32_t k = 0; k < f->words; k++) {
+        const struct text_word *w = &words->at[first + k];
+        uint32_t part[CHARS];
+        uint32_t len = decode(slice_make(words->folded + w->folded, w->folded_len), part);
+        if (len == 0 || n + len + (k > 0) > CHARS)
+            return false;
+        if (k)
+            code[n++] = ' ';
+        memcpy(code + n, part, len * sizeof *part);
+        n += len;
+    }
+    return fuzzy_distance(f->code, f->chars, code, n, f->limit) <= f->limit;
+}
+
+bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct similar_place *place)
+{
+    for (uint32_t i = 0; i + f->words <= words->count; i++) {
+        uint32_t chars = f->words - 1, letters = f->words > 1 ? 1u : 0u;
+        for (uint32_t k = 0; k < f->words; k++) {
+            chars += words->at[i + k].chars;
+            letters |= words->at[i + k].letters;
+        }
+        uint32_t apart = chars > f->chars ? chars - f->chars : f->chars - chars;
+        // One edit changes at most two of the letters that occur.
+        if (apart > f->limit || (uint32_t)__builtin_popcount(letters ^ f->letters) > 2 * f->limit ||
+            words->at[i].view != words->at[i + f->words - 1].view)
+            continue;
+        if (near(f, words, i)) {
+            *place = (struct similar_place){i, f->words, true};
+            return true;
+        }
+    }
+    return false;
+}

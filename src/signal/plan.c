@@ -1,0 +1,246 @@
+#include "signal/plan.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "signal/artifacts.h"
+
+struct plan_entry {
+    const struct signal_family *family;
+    const struct image_signal *def;
+    const void *state;
+    struct slice error_text;
+};
+
+struct plan {
+    const struct policy_image *image;
+    struct arena arena;
+    struct pattern_set *patterns;
+    bool loaded_saved;
+    uint32_t count;
+    struct plan_entry *entries;
+};
+
+struct plan_scratch {
+    struct artifacts_scratch artifacts;
+};
+
+struct plan_run {
+    const struct plan *plan;
+    const struct plan_clock *clock;
+    struct signal_context context;
+    struct signal_artifacts artifacts;
+};
+
+struct checker {
+    const struct policy_image *image;
+    const struct image_signal *def;
+    struct diag_list *diags;
+};
+
+static void on_fail(void *ctx, uint32_t arg, const char *message)
+{
+    const struct checker *c = ctx;
+    struct span span = {0, 0};
+    if (arg < c->def->args.count) {
+        const struct image_arg *a = IMAGE_AT(c->image, c->def->args, struct image_arg) + arg;
+        span = (struct span){a->begin, a->end};
+    }
+    struct slice name = image_text(c->image, c->def->name);
+    diag_add(c->diags, DIAG_ERROR, "signal-argument", span, "signal \"%.*s\": %s", SLICE_FMT(name),
+             message);
+}
+
+// Says why opening failed; checks cost compiling again, so only then.
+static void explain(const struct plan *p, struct diag_list *diags)
+{
+    for (uint32_t i = 0; diags && i < p->count; i++) {
+        const struct plan_entry *e = &p->entries[i];
+        struct checker c = {p->image, e->def, diags};
+        if (e->family && e->family->check)
+            e->family->check(p->image, e->def, on_fail, &c);
+    }
+}
+
+static enum result find_families(struct plan *p, const struct signal_registry *registry,
+                                 struct diag_list *diags)
+{
+    enum result r = RESULT_OK;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct plan_entry *e = &p->entries[i];
+        e->def = image_signal(p->image, (int32_t)i);
+        e->error_text = image_text(p->image, e->def->error_text);
+        struct slice name = image_text(p->image, e->def->family);
+        e->family = signal_family_find(registry, name);
+        if (e->family)
+            continue;
+        if (diags)
+            diag_add(diags, DIAG_ERROR, "unknown-family", (struct span){0, 0},
+                     "no signal family is called \"%.*s\"", SLICE_FMT(name));
+        r = RESULT_NOT_FOUND;
+    }
+    return r;
+}
+
+static enum result prepare(struct plan *p, struct pattern_builder *builder)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct plan_entry *e = &p->entries[i];
+        void *state = NULL;
+        enum result r = e->family->prepare(p->image, e->def, &p->arena, builder, &state);
+        if (r)
+            return r == RESULT_UTF8 || r == RESULT_RANGE ? RESULT_SYNTAX : r;
+        e->state = state;
+    }
+    return RESULT_OK;
+}
+
+static enum result get_patterns(struct plan *p, const struct pattern_builder *builder,
+                                struct slice saved)
+{
+    char diag[PATTERN_DIAG_BYTES];
+    uint32_t bad;
+    p->loaded_saved = pattern_count(builder) == 0;
+    if (saved.len) {
+        enum result r = pattern_load(builder, saved, &p->patterns);
+        if (r == RESULT_OK || r == RESULT_NOMEM) {
+            p->loaded_saved = r == RESULT_OK;
+            return r;
+        }
+    }
+    return pattern_build(builder, &p->patterns, &bad, diag);
+}
+
+enum result plan_open(const struct policy_image *image, const struct signal_registry *registry,
+                      struct slice saved, struct diag_list *diags, struct plan **out)
+{
+    struct pattern_builder *builder = NULL;
+    struct plan *p = alloc_zeroed(1, sizeof *p);
+    if (!p)
+        return RESULT_NOMEM;
+    arena_init(&p->arena, 0, PLAN_BYTES_MAX);
+    p->image = image;
+    p->count = image->signals.count;
+    p->entries = ARENA_ARRAY(&p->arena, struct plan_entry, p->count);
+    enum result r = p->entries ? pattern_builder_open(&builder) : RESULT_NOMEM;
+    if (r)
+        goto out;
+    r = find_families(p, registry, diags);
+    if (r)
+        goto out;
+    r = prepare(p, builder);
+    if (!r)
+        r = get_patterns(p, builder, saved);
+    if (r == RESULT_SYNTAX || r == RESULT_LIMIT)
+        explain(p, diags);
+out:
+    pattern_builder_close(builder);
+    if (r)
+        plan_close(p);
+    else
+        *out = p;
+    return r;
+}
+
+void plan_close(struct plan *p)
+{
+    if (!p)
+        return;
+    pattern_set_close(p->patterns);
+    arena_deinit(&p->arena);
+    alloc_free(p);
+}
+
+enum result plan_save_patterns(const struct plan *p, struct buf *out)
+{
+    return pattern_set_count(p->patterns) ? pattern_save(p->patterns, out) : RESULT_OK;
+}
+
+bool plan_loaded_saved(const struct plan *p)
+{
+    return p->loaded_saved;
+}
+
+const struct signal_family *plan_family(const struct plan *p, int32_t signal)
+{
+    assert(signal >= 0 && (uint32_t)signal < p->count);
+    return p->entries[signal].family;
+}
+
+enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
+{
+    struct plan_scratch *s = alloc_zeroed(1, sizeof *s);
+    if (!s)
+        return RESULT_NOMEM;
+    s->artifacts.slots = alloc_zeroed(pattern_set_count(p->patterns), sizeof *s->artifacts.slots);
+    enum result r = s->artifacts.slots ? pattern_scratch_open(&s->artifacts.patterns, p->patterns)
+                                       : RESULT_NOMEM;
+    if (r)
+        plan_scratch_close(s);
+    else
+        *out = s;
+    return r;
+}
+
+void plan_scratch_close(struct plan_scratch *s)
+{
+    if (!s)
+        return;
+    pattern_scratch_close(s->artifacts.patterns);
+    alloc_free(s->artifacts.slots);
+    alloc_free(s);
+}
+
+struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
+                            const struct work *work, struct arena *arena,
+                            const struct plan_clock *clock)
+{
+    struct plan_run *run = ARENA_NEW(arena, struct plan_run);
+    if (!run)
+        return NULL;
+    run->plan = p;
+    run->clock = clock;
+    run->artifacts.patterns = p->patterns;
+    run->artifacts.scratch = &scratch->artifacts;
+    run->context = (struct signal_context){work, arena, &run->artifacts};
+    return run;
+}
+
+static enum fact_error error_of(enum result r)
+{
+    return r == RESULT_LIMIT   ? FACT_ERROR_LIMIT
+           : r == RESULT_NOMEM ? FACT_ERROR_NOMEM
+                               : FACT_ERROR_INPUT;
+}
+
+static void fail(const struct plan_entry *e, enum result r, struct fact *out)
+{
+    *out = (struct fact){.state = FACT_FAILED,
+                         .error = error_of(r),
+                         .number = e->def->error_number,
+                         .text = e->error_text};
+    // A set's on_error is the one member that it then has.
+    if (e->def->type == SIGNAL_SET && e->error_text.len) {
+        out->texts = &e->error_text;
+        out->text_count = 1;
+    }
+}
+
+void plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
+{
+    const struct plan *p = run->plan;
+    assert(signal >= 0 && (uint32_t)signal < p->count);
+    const struct plan_entry *e = &p->entries[signal];
+    uint64_t begin = run->clock ? run->clock->now_ns(run->clock->ctx) : 0;
+    *out = (struct fact){.state = FACT_KNOWN};
+    enum result r = e->family->compute(e->state, &run->context, out);
+    if (r)
+        fail(e, r, out);
+    else if (e->def->has_threshold)
+        out->number = e->def->threshold_above ? out->number > e->def->threshold
+                                              : out->number < e->def->threshold;
+    if (run->clock) {
+        uint64_t took = run->clock->now_ns(run->clock->ctx) - begin;
+        out->cost_ns = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    }
+}
