@@ -9,10 +9,17 @@ struct stops {
     uint8_t group;  // statements of the same group and line up
 };
 
+// What stands before a token that does not begin a line.
+enum space {
+    SPACE_ONE,
+    SPACE_NONE,  // a `(` that belongs to the name before it
+    SPACE_TWO,   // a clause of a model
+};
+
 struct writer {
     const struct tree *tree;
     struct buf *out;
-    bool *tight;      // per token: a `(` that belongs to the name before it
+    uint8_t *space;   // per token: enum space
     size_t line_at;   // where the current line begins in `out`
 };
 
@@ -41,23 +48,26 @@ static void pad_to(struct writer *w, size_t to)
         buf_byte(w->out, ' ');
 }
 
-// Whether a space stands between two tokens of one line.
-static bool spaced(const struct writer *w, uint32_t left, uint32_t right)
+// Spaces between two tokens of one line.
+static size_t spaces(const struct writer *w, uint32_t left, uint32_t right)
 {
     uint8_t a = w->tree->tokens.at[left].kind, b = w->tree->tokens.at[right].kind;
     if (b == TOKEN_COMMA || b == TOKEN_CLOSE || b == TOKEN_SLASH || a == TOKEN_OPEN || a == TOKEN_SLASH)
-        return false;
-    return !(b == TOKEN_OPEN && w->tight[right]);
+        return 0;
+    return w->space[right] == SPACE_NONE ? 0 : w->space[right] == SPACE_TWO ? 2 : 1;
 }
 
-static void mark_tight(const struct tree *t, const struct node *n, bool *tight)
+static void mark_spaces(const struct tree *t, const struct node *n, uint8_t *space)
 {
     if (n->kind == NODE_CALL && n->first->end < n->end)
-        tight[n->first->end] = true;
+        space[n->first->end] = SPACE_NONE;
     if (n->kind == NODE_PARAMS && n->token < n->end)
-        tight[n->token] = true;
-    for (const struct node *c = n->first; c; c = c->next)
-        mark_tight(t, c, tight);
+        space[n->token] = SPACE_NONE;
+    for (const struct node *c = n->first; c; c = c->next) {
+        if (n->kind == NODE_MODEL && c->kind == NODE_CLAUSE && c != n->first->next)
+            space[c->token] = SPACE_TWO;
+        mark_spaces(t, c, space);
+    }
 }
 
 // Width of the tokens [from, to) on one line.
@@ -66,7 +76,7 @@ static size_t run_width(const struct writer *w, uint32_t from, uint32_t to)
     size_t n = 0;
     for (uint32_t i = from; i < to; i++) {
         struct slice text = tree_token_text(w->tree, i);
-        n += width(text.ptr, text.len) + (i > from && spaced(w, i - 1, i));
+        n += width(text.ptr, text.len) + (i > from ? spaces(w, i - 1, i) : 0);
     }
     return n;
 }
@@ -173,17 +183,19 @@ static bool parted(const struct tree *t, uint32_t i)
 
 static void statement(struct writer *w, const struct node *n, struct stops s, size_t first, size_t second)
 {
-    size_t indent = first ? first : 4;
+    // A line inside parentheses goes on below what stands behind the innermost one.
+    size_t indent = first ? first : 4, open[POLICY_DEPTH_MAX + 1], depth = 0;
     for (uint32_t i = n->token; i < n->end; i++) {
         const struct token *t = &w->tree->tokens.at[i];
+        size_t inside = depth > 0 && open[depth - 1] <= FMT_COLUMN_MAX ? open[depth - 1] : indent;
         if (i > n->token) {
-            bool wrote = gap(w, i, indent, false);
+            bool wrote = gap(w, i, inside, false);
             if (t->first) {
                 if (!wrote)
                     newline(w);
-                pad_to(w, indent);
-            } else if (spaced(w, i - 1, i)) {
-                buf_byte(w->out, ' ');
+                pad_to(w, inside);
+            } else {
+                pad_to(w, column(w) + spaces(w, i - 1, i));
             }
         }
         if (i == s.first && s.first)
@@ -191,6 +203,10 @@ static void statement(struct writer *w, const struct node *n, struct stops s, si
         if (i == s.second && s.second)
             pad_to(w, second);
         buf_add(w->out, tree_token_text(w->tree, i));
+        if (t->kind == TOKEN_OPEN && depth < MERIT_COUNT(open))
+            open[depth++] = column(w);
+        else if (t->kind == TOKEN_CLOSE && depth > 0)
+            depth--;
     }
 }
 
@@ -226,10 +242,10 @@ enum result fmt_policy(const struct tree *t, struct buf *out)
     for (const struct node *n = t->root->first; n; n = n->next)
         if (n->kind == NODE_BAD)
             return RESULT_SYNTAX;
-    w.tight = alloc_zeroed(t->tokens.count + 1, sizeof *w.tight);
-    if (!w.tight)
+    w.space = alloc_zeroed(t->tokens.count + 1, sizeof *w.space);
+    if (!w.space)
         return RESULT_NOMEM;
-    mark_tight(t, t->root, w.tight);
+    mark_spaces(t, t->root, w.space);
     const struct node *n = t->root->first;
     while (n) {
         size_t first, second;
@@ -240,6 +256,6 @@ enum result fmt_policy(const struct tree *t, struct buf *out)
         }
     }
     gap(&w, t->tokens.count, 4, true);
-    alloc_free(w.tight);
+    alloc_free(w.space);
     return buf_result(out);
 }
