@@ -673,6 +673,9 @@ static int read_settings(struct serve *s, int argc, char **argv, bool *print, bo
         } else if (argv[i][0] != '-' && !s->policy_arg) {
             s->policy_arg = argv[i++];
         } else {
+            static char admin[] = "--admin-listen";
+            if (strcmp(argv[i], "--admin") == 0)  // what everybody writes
+                argv[i] = admin;
             enum result r = conf_flag(&s->conf, argc, argv, &i, &why);
             if (r == RESULT_NOT_FOUND)
                 buf_printf(&why, "unknown argument \"%s\"; see merit serve --help", argv[i]);
