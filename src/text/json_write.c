@@ -110,7 +110,8 @@ static void write_usual(struct buf *out, double v)
         return;
     }
     // v is mantissa / 2^shift; `exact` is v * 10^(places + 2) * 2^shift, below 2^123. 17 digits always read back; 16 do
-    // when they are nearer than half a unit of the mantissa (a quarter, where the unit below is half as large).
+    // when they are nearer than half a unit of the mantissa. (Below a power of two the unit is half as large, but those
+    // in this range have 15 digits at most and came out above.)
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
     uint64_t mantissa = (bits & 0xfffffffffffffu) | 1ull << 52;
@@ -124,7 +125,7 @@ static void write_usual(struct buf *out, double v)
     uint64_t rounded = ((uint64_t)(exact >> shift) + 5) / 10;
     unsigned __int128 shorter = (unsigned __int128)(rounded * 10) << shift;
     unsigned __int128 error = shorter > exact ? shorter - exact : exact - shorter;
-    if (error < unit / (mantissa == 1ull << 52 ? 4 : 2))
+    if (error < unit / 2)
         write_decimal(out, rounded, places + 1);
     else
         write_decimal(out, digits, places + 2);

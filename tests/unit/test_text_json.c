@@ -324,8 +324,13 @@ static void memory_is_small_and_faults_are_clean(void **state)
     arena_init(&a, 4096, 4096);
     assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
                      RESULT_OK);
-    // Three tokens are kept; what was estimated above that went back.
+    // Three tokens are kept; what was estimated above that went back, and all of it after a failure.
     assert_true((size_t)(a.end - a.at) >= 4096 - 3 * sizeof(struct json_token));
+    const char *at = a.at;
+    body[sizeof body - 1] = ']';
+    assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
+                     RESULT_SYNTAX);
+    assert_ptr_equal(a.at, at);
     arena_deinit(&a);
 
     // 30,000 tokens: fails at each allocation in turn, then succeeds.
