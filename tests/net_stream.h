@@ -4,6 +4,7 @@
 #define MERIT_TESTS_NET_STREAM_H
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -152,6 +153,8 @@ static inline void stream_pair(int fds[2], bool tight)
     for (int i = 0; i < 2; i++) {
         int one = 1;
         assert_int_equal(ioctl(fds[i], FIONBIO, &one), 0);
+        // A raw end must not hold its second small piece back.
+        setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     }
 }
 

@@ -25,7 +25,7 @@ enum { CACHE_LINE = 64, FILE_MODE = 0640, FLUSH_US_MAX = 1000000, CLOSE_WAIT_MS 
 // Positions count bytes since the beginning and never wrap in practice; the ring's size is a power of two.
 struct log_stream {
     struct log_sink *sink;
-    uint64_t tail_seen;  // the producer's last look at `tail`
+    uint64_t tail_seen; // the producer's last look at `tail`
     _Atomic uint64_t head;
     _Atomic uint64_t dropped;
     char apart[CACHE_LINE];
@@ -36,17 +36,17 @@ struct log_stream {
 
 struct log_sink {
     _Atomic uint32_t state;
-    _Atomic uint32_t rounds;  // a futex that flushers wait on: one more after each write
+    _Atomic uint32_t rounds; // a futex that flushers wait on: one more after each write
     _Atomic uint32_t flushers;
     _Atomic uint32_t stream_count;
     _Atomic(struct log_stream *) streams[LOG_STREAMS_MAX];
-    _Atomic uint64_t lost;  // lines that could not be written
+    _Atomic uint64_t lost; // lines that could not be written
     atomic_bool closing, reopen;
-    pthread_mutex_t opening;  // of streams
+    pthread_mutex_t opening; // of streams
     pthread_t writer;
-    char *path;  // NULL for the standard streams
+    char *path; // NULL for the standard streams
     int fd;
-    bool torn;  // the file ends within a line
+    bool torn; // the file ends within a line
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec *limit)

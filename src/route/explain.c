@@ -27,6 +27,8 @@ static void ink(struct page *p, enum ink i)
 
 static void newline(struct page *p)
 {
+    while (p->out->len > p->line_at && p->out->ptr[p->out->len - 1] == ' ')
+        p->out->len--;
     buf_byte(p->out, '\n');
     p->line_at = p->out->len;
 }
@@ -378,7 +380,14 @@ static void say_signal(struct page *p, uint32_t index, uint32_t names, struct bu
     name_cell(p, image_text(i, image_signal(i, (int32_t)index)->name), names);
     uint32_t at = column(p);
     buf_reset(scratch);
-    record_value(i, (int32_t)index, f, scratch);
+    const struct image_signal *def = image_signal(i, (int32_t)index);
+    if (def->type == SIGNAL_TEXT)
+        buf_add(scratch, f->text);
+    else if (def->type == SIGNAL_ENUM && f->number >= 0 && f->number < def->words.count)
+        buf_add(scratch,
+                image_text(i, IMAGE_AT(i, def->words, struct image_str)[(uint32_t)f->number]));
+    else
+        record_value(i, (int32_t)index, f, scratch);
     one_line(p, buf_slice(scratch), VALUE_COLUMNS_MAX);
     pad_to(p, at + 10);
     BUF_LIT(p->out, "  ");

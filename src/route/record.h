@@ -3,7 +3,7 @@
 // Two forms of the same struct. The full form has names and units and is made to be read (docs/decision.schema.json;
 // `merit route --json`, GET /merit/v1/decisions/{id}). The compact form is one line for the decision log: the same
 // facts with verdicts as small numbers and signals, routes and models by their place in the policy, whose digest it
-// carries; docs/decisions.md tells how to read it. From both a decision can be replayed: the recorded signal values, fed
+// carries; docs/decision-record.md tells how to read it. From both a decision can be replayed: the recorded signal values, fed
 // as given, give the same decision.
 //
 // Evidence is a place (message, part, offset, length in decoded text). Its text appears only when asked for, which only

@@ -334,9 +334,9 @@ static void aim(struct route_run *run)
     const struct image_alias *alias = image_find_alias(p, asked);
     int32_t model = alias ? IMAGE_NONE : image_find_model(p, asked);
     if (alias) {
-        d->by = DECISION_BY_ALIAS;
         if (alias->target == IMAGE_TARGET_ROUTES)
             return;
+        d->by = DECISION_BY_ALIAS;
     } else if (model != IMAGE_NONE) {
         d->by = DECISION_BY_NAME;
     } else if (slice_eq(asked, SLICE("auto"))) {

@@ -17,7 +17,7 @@ struct tape {
     uint32_t count, room;
     const struct json_limits *limits;
     struct arena *arena;
-    json_scan_fn *scan;
+    const struct json_kernels *kernels;
     const unsigned char *wrong;
 };
 
@@ -60,18 +60,28 @@ static inline enum result tape_push(struct tape *t, const unsigned char *p, size
     return RESULT_OK;
 }
 
-static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end)
+static inline bool is_space(unsigned char c)
 {
-    while (p < end && *p <= ' ') {
-        // Pretty-printed text: indentation goes by words.
-        static const char spaces[8] = "        ";
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+// Pretty-printed text: indentation goes by words.
+static const unsigned char *skip_long_space(const unsigned char *p, const unsigned char *end)
+{
+    static const char spaces[8] = "        ";
+    while (p < end && is_space(*p)) {
+        p++;
         while (end - p >= 8 && memcmp(p, spaces, 8) == 0)
             p += 8;
-        if (p == end || (*p != ' ' && *p != '\n' && *p != '\r' && *p != '\t'))
-            break;
-        p++;
     }
     return p;
+}
+
+static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end)
+{
+    if (p < end && *p == ' ')
+        p++;
+    return p < end && *p <= ' ' ? skip_long_space(p, end) : p;
 }
 
 static inline bool is_digit(const unsigned char *p, const unsigned char *end)
@@ -119,7 +129,12 @@ wrong:
 static inline enum result tape_string(struct tape *t, const unsigned char **p, bool is_key)
 {
     const unsigned char *first = *p + 1;
-    struct json_found found = t->scan(first, t->end);
+    int short_len = t->kernels->probe ? json_scan_probe(first, t->end) : -1;
+    if (short_len >= 0) {
+        *p = first + short_len + 1;
+        return tape_push(t, first, (size_t)short_len, JSON_STRING, false, is_key);
+    }
+    struct json_found found = t->kernels->scan(first, t->end);
     if (MERIT_UNLIKELY(!found.closed)) {
         t->wrong = found.stop;
         return RESULT_SYNTAX;
@@ -274,7 +289,7 @@ enum result json_parse(struct json *j, struct slice text, const struct json_limi
         .room = (uint32_t)room,
         .limits = limits,
         .arena = arena,
-        .scan = json_kernels_active()->scan,
+        .kernels = json_kernels_active(),
     };
     if (!t.tokens)
         return RESULT_NOMEM;

@@ -17,13 +17,21 @@
 #include "base/result.h"
 #include "base/slice.h"
 
-enum json_type { JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL };
+enum json_type {
+    JSON_OBJECT,
+    JSON_ARRAY,
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NULL
+};
 
 struct json_token {
-    uint32_t at, len;  // of a string without its quotes; of a container from bracket to bracket
-    uint32_t next;     // index of the token behind this value (behind the whole content of a container)
-    uint8_t type;      // enum json_type
-    bool escaped;      // a string with a backslash
+    uint32_t at, len; // of a string without its quotes; of a container from bracket to bracket
+    uint32_t next; // index of the token behind this value (behind the whole content of a container)
+    uint8_t type;  // enum json_type
+    bool escaped;  // a string with a backslash
     bool is_key;
 };
 
@@ -32,24 +40,26 @@ enum { JSON_NONE = UINT32_MAX, JSON_DEPTH_MAX_DEFAULT = 64 };
 struct json_limits {
     uint32_t depth_max, token_max;
 };
-extern const struct json_limits json_limits_default;  // 64 deep, 1,000,000 tokens
+extern const struct json_limits json_limits_default; // 64 deep, 1,000,000 tokens
 
 struct json {
     struct slice text;
     const struct json_token *tokens;
     uint32_t count;
-    uint32_t error_at;  // byte offset where parsing failed
+    uint32_t error_at; // byte offset where parsing failed
 };
 
 // RESULT_SYNTAX, RESULT_UTF8, RESULT_DEPTH, RESULT_LIMIT (tokens), RESULT_NOMEM. Token 0 is the root.
-enum result json_parse(struct json *j, struct slice text, const struct json_limits *limits, struct arena *arena);
+enum result json_parse(struct json *j, struct slice text, const struct json_limits *limits,
+                       struct arena *arena);
 
 // The token of the key's value, or JSON_NONE. Keys are compared after unescaping. RESULT-free look-up for one key:
 // when the key stands twice, the first is returned and `*duplicate` (may be NULL) is set.
 uint32_t json_get(const struct json *j, uint32_t object, struct slice key, bool *duplicate);
 
 // Walks an object: `*key` and `*value` of the next member; begin with *at = 0. False at the end.
-bool json_member(const struct json *j, uint32_t object, uint32_t *at, uint32_t *key, uint32_t *value);
+bool json_member(const struct json *j, uint32_t object, uint32_t *at, uint32_t *key,
+                 uint32_t *value);
 // Walks an array likewise.
 bool json_element(const struct json *j, uint32_t array, uint32_t *at, uint32_t *value);
 
@@ -95,7 +105,7 @@ enum { JSON_EDITS_MAX = 16 };
 struct json_edit {
     uint32_t at, remove;
     struct slice insert;
-    uint32_t object, prev_end, next_at;  // private, as are the rest
+    uint32_t object, prev_end, next_at; // private, as are the rest
     uint8_t kind;
     bool comma;
 };
@@ -109,16 +119,19 @@ static inline void json_edits_init(struct json_edits *e)
     e->count = 0;
 }
 // Replaces a whole value (quotes included).
-enum result json_edit_value(struct json_edits *e, const struct json *j, uint32_t value, struct slice with);
+enum result json_edit_value(struct json_edits *e, const struct json *j, uint32_t value,
+                            struct slice with);
 // Adds a member at the front of an object (of several, in the order they were added); `member` is `"key":value` without
 // a comma.
-enum result json_edit_member(struct json_edits *e, const struct json *j, uint32_t object, struct slice member);
+enum result json_edit_member(struct json_edits *e, const struct json *j, uint32_t object,
+                             struct slice member);
 // Takes a member out, with the comma that goes with it. `key` is the key's token.
-enum result json_edit_remove(struct json_edits *e, const struct json *j, uint32_t object, uint32_t key);
+enum result json_edit_remove(struct json_edits *e, const struct json *j, uint32_t object,
+                             uint32_t key);
 // The edited text as at most 2 * JSON_EDITS_MAX + 1 pieces, in order, slices of the text and of the edits; returns how
 // many and their total length. Sorts the list and settles the commas: apply a list once.
-uint32_t json_edit_pieces(struct json_edits *e, struct slice text, struct slice pieces[2 * JSON_EDITS_MAX + 1],
-                          uint64_t *total);
+uint32_t json_edit_pieces(struct json_edits *e, struct slice text,
+                          struct slice pieces[2 * JSON_EDITS_MAX + 1], uint64_t *total);
 
 // Writing. Appends the string with quotes, escaping what must be; invalid UTF-8 becomes U+FFFD.
 void json_write_string(struct buf *out, struct slice s);

@@ -17,7 +17,7 @@ struct decimal {
     char digits[DIGITS_MAX + 1 + 16];
     unsigned count;
     bool negative;
-    bool exact;  // no digit was cut
+    bool exact; // no digit was cut
     int64_t exponent;
 };
 

@@ -6,14 +6,12 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
 #endif
 
 // What stands behind the backslash: the decoded byte, 1 for 'u', 0 when not legal.
 static const unsigned char escapes[256] = {
-    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
-    ['n'] = '\n', ['r'] = '\r', ['t'] = '\t', ['u'] = 1,
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b', ['f'] = '\f',
+    ['n'] = '\n', ['r'] = '\r',  ['t'] = '\t', ['u'] = 1,
 };
 
 static inline int hex_digit(unsigned char c)
@@ -116,14 +114,18 @@ static inline uint64_t zero_bytes(uint64_t x)
     return ~(((x & LOW_BITS) + LOW_BITS) | x) & HIGH_BITS;
 }
 
-static inline uint64_t word_block(const unsigned char *p, uint64_t *high)
+static inline uint64_t word_load(const unsigned char *p)
 {
     uint64_t w;
     memcpy(&w, p, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     w = __builtin_bswap64(w);
 #endif
-    *high |= w & HIGH_BITS;
+    return w;
+}
+
+static inline uint64_t word_special(uint64_t w)
+{
     return zero_bytes(w ^ EVERY('"')) | zero_bytes(w ^ EVERY('\\')) | zero_bytes(w & EVERY(0xe0));
 }
 
@@ -133,17 +135,20 @@ static inline uint64_t word_block(const unsigned char *p, uint64_t *high)
 #define SCAN_WIDTH 8
 #define SCAN_SHIFT 3
 #define SCAN_MASK uint64_t
-#define SCAN_BLOCK(p, high) word_block(p, &(high))
+#define SCAN_BLOCK uint64_t
+#define SCAN_NONE 0
+#define SCAN_LOAD(p) word_load(p)
+#define SCAN_OR(a, b) ((a) | (b))
+#define SCAN_SPECIAL(block) word_special(block)
+#define SCAN_HIGH(block) ((block)&HIGH_BITS)
 #include "text/json_scan_body.h"
 
 #if defined(__x86_64__)
-static inline uint32_t sse2_block(const unsigned char *p, uint32_t *high)
+static inline uint32_t sse2_special(__m128i v)
 {
-    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
     __m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-    *high |= (uint32_t)_mm_movemask_epi8(v);
     return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
 }
 
@@ -153,18 +158,21 @@ static inline uint32_t sse2_block(const unsigned char *p, uint32_t *high)
 #define SCAN_WIDTH 16
 #define SCAN_SHIFT 0
 #define SCAN_MASK uint32_t
-#define SCAN_BLOCK(p, high) sse2_block(p, &(high))
+#define SCAN_BLOCK __m128i
+#define SCAN_NONE _mm_setzero_si128()
+#define SCAN_LOAD(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define SCAN_OR(a, b) _mm_or_si128(a, b)
+#define SCAN_SPECIAL(block) sse2_special(block)
+#define SCAN_HIGH(block) _mm_movemask_epi8(block)
 #include "text/json_scan_body.h"
 
 #define AVX2 __attribute__((target("avx2,bmi")))
 
-AVX2 static inline uint32_t avx2_block(const unsigned char *p, uint32_t *high)
+AVX2 static inline uint32_t avx2_special(__m256i v)
 {
-    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
     __m256i quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'));
     __m256i slash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
     __m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
-    *high |= (uint32_t)_mm256_movemask_epi8(v);
     return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quote, slash), control));
 }
 
@@ -174,17 +182,18 @@ AVX2 static inline uint32_t avx2_block(const unsigned char *p, uint32_t *high)
 #define SCAN_WIDTH 32
 #define SCAN_SHIFT 0
 #define SCAN_MASK uint32_t
-#define SCAN_BLOCK(p, high) avx2_block(p, &(high))
+#define SCAN_BLOCK __m256i
+#define SCAN_NONE _mm256_setzero_si256()
+#define SCAN_LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define SCAN_OR(a, b) _mm256_or_si256(a, b)
+#define SCAN_SPECIAL(block) avx2_special(block)
+#define SCAN_HIGH(block) _mm256_movemask_epi8(block)
 #include "text/json_scan_body.h"
 #elif defined(__aarch64__)
-static inline uint64_t neon_block(const unsigned char *p, uint64_t *high)
+static inline uint64_t neon_special(uint8x16_t v)
 {
-    uint8x16_t v = vld1q_u8(p);
-    uint8x16_t special = vorrq_u8(vorrq_u8(vceqq_u8(v, vdupq_n_u8('"')), vceqq_u8(v, vdupq_n_u8('\\'))),
-                                  vcltq_u8(v, vdupq_n_u8(0x20)));
-    *high |= (uint64_t)(vmaxvq_u8(v) & 0x80);
-    // Four bits per byte: narrowing by a shift of four is the shortest way to a mask.
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(special), 4)), 0);
+    uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), slash = vceqq_u8(v, vdupq_n_u8('\\'));
+    return json_neon_mask(vorrq_u8(vorrq_u8(quote, slash), vcltq_u8(v, vdupq_n_u8(0x20))));
 }
 
 #define SCAN_NAME scan_neon
@@ -193,16 +202,21 @@ static inline uint64_t neon_block(const unsigned char *p, uint64_t *high)
 #define SCAN_WIDTH 16
 #define SCAN_SHIFT 2
 #define SCAN_MASK uint64_t
-#define SCAN_BLOCK(p, high) neon_block(p, &(high))
+#define SCAN_BLOCK uint8x16_t
+#define SCAN_NONE vdupq_n_u8(0)
+#define SCAN_LOAD(p) vld1q_u8(p)
+#define SCAN_OR(a, b) vorrq_u8(a, b)
+#define SCAN_SPECIAL(block) neon_special(block)
+#define SCAN_HIGH(block) (vmaxvq_u8(block) & 0x80)
 #include "text/json_scan_body.h"
 #endif
 
-static const struct json_kernels scalar = {scan_scalar, copy_scalar};
+static const struct json_kernels scalar = {scan_scalar, copy_scalar, false};
 #if defined(__x86_64__)
-static const struct json_kernels sse2 = {scan_sse2, copy_sse2};
-static const struct json_kernels avx2 = {scan_avx2, copy_avx2};
+static const struct json_kernels sse2 = {scan_sse2, copy_sse2, true};
+static const struct json_kernels avx2 = {scan_avx2, copy_avx2, true};
 #elif defined(__aarch64__)
-static const struct json_kernels neon = {scan_neon, copy_neon};
+static const struct json_kernels neon = {scan_neon, copy_neon, true};
 #endif
 
 static const struct json_kernels *tier_kernels(enum json_tier tier)

@@ -10,12 +10,12 @@
 
 enum state {
     STREAM_START,
-    MARK_1,  // the first byte of a byte order mark was seen
+    MARK_1, // the first byte of a byte order mark was seen
     MARK_2,
     LINE_START,
     IN_LINE,
-    LINE_CR,   // a line ended with CR: an LF would belong to it
-    BLANK_CR,  // so did a blank line
+    LINE_CR,  // a line ended with CR: an LF would belong to it
+    BLANK_CR, // so did a blank line
 };
 
 // The first LF or CR, or `end`.
@@ -34,8 +34,8 @@ static inline const char *find_line_end(const char *p, const char *end)
     for (; end - p >= 16; p += 16) {
         uint8x16_t v = vld1q_u8((const uint8_t *)p);
         uint8x16_t hit = vorrq_u8(vceqq_u8(v, lf), vceqq_u8(v, cr));
-        uint64_t mask = vget_lane_u64(
-            vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(hit), 4)), 0);
+        uint64_t mask =
+            vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(hit), 4)), 0);
         if (mask)
             return p + (__builtin_ctzll(mask) >> 2);
     }
@@ -141,7 +141,7 @@ void sse_deinit(struct sse *s)
 static void take_event(struct sse *s, struct slice bytes, struct sse_event *event)
 {
     enum state state = s->begun ? LINE_START : STREAM_START;
-    *event = (struct sse_event){.bytes = bytes, .comment_only = true};
+    *event = (struct sse_event){.bytes = bytes, .comment_only = true, .gathered = true};
     scan(&state, bytes.ptr, bytes.ptr + bytes.len, event);
     s->begun = true;
 }
@@ -200,6 +200,7 @@ enum result sse_finish(struct sse *s, struct sse_event *event)
         return RESULT_OK;
     }
     event->bytes = buf_slice(&s->partial);
+    event->gathered = true;
     return s->failed = RESULT_EOF;
 }
 

@@ -21,18 +21,20 @@
 #include "base/slice.h"
 
 struct sse {
-    struct buf partial;  // the beginning of an event whose end has not come
-    enum result failed;  // private, as are the rest
+    struct buf partial; // the beginning of an event whose end has not come
+    enum result failed; // private, as are the rest
     uint8_t state;
     bool begun, given;
 };
 
 struct sse_event {
-    struct slice bytes;  // all of it, blank line included: forward these
-    struct slice data;   // of the first data line, without "data:" and one space; empty when there is none
+    struct slice bytes; // all of it, blank line included: forward these
+    struct slice
+        data; // of the first data line, without "data:" and one space; empty when there is none
     uint32_t data_lines;
-    struct slice name;   // of the last event line; empty without
-    bool comment_only;   // no field at all: comments or nothing
+    struct slice name; // of the last event line; empty without
+    bool comment_only; // no field at all: comments or nothing
+    bool gathered;     // the slices are of the scanner's own buffer, not of the piece
 };
 
 // `event_max`: most bytes of one event. Allocates nothing yet.

@@ -13,7 +13,7 @@
 enum { STREAM_MAX = 600, EVENTS_MAX = STREAM_MAX + 1 };
 
 struct seen {
-    size_t end;  // offset of the event's end in the stream
+    size_t end; // offset of the event's end in the stream
     unsigned data_lines;
     bool comment_only;
     char data[STREAM_MAX], joined[STREAM_MAX], name[STREAM_MAX];
@@ -90,10 +90,24 @@ static size_t oracle(const char *text, size_t len, struct seen *events, size_t *
 static size_t random_stream(struct rng *r, char *text)
 {
     static const struct slice parts[] = {
-        SLICE("\n"), SLICE("\r"), SLICE("\r\n"), SLICE("\n\n"), SLICE("data"), SLICE("data:"),
-        SLICE("data: {\"choices\":[{\"delta\":{\"content\":\" hi\"}}]}"), SLICE("event: "),
-        SLICE("event"), SLICE(":"), SLICE(" "), SLICE("x"), SLICE("\xef"), SLICE("\xbb"),
-        SLICE("\xef\xbb\xbf"), SLICE("id: 3"), SLICE("\0"), SLICE("data:y\n\n"),
+        SLICE("\n"),
+        SLICE("\r"),
+        SLICE("\r\n"),
+        SLICE("\n\n"),
+        SLICE("data"),
+        SLICE("data:"),
+        SLICE("data: {\"choices\":[{\"delta\":{\"content\":\" hi\"}}]}"),
+        SLICE("event: "),
+        SLICE("event"),
+        SLICE(":"),
+        SLICE(" "),
+        SLICE("x"),
+        SLICE("\xef"),
+        SLICE("\xbb"),
+        SLICE("\xef\xbb\xbf"),
+        SLICE("id: 3"),
+        SLICE("\0"),
+        SLICE("data:y\n\n"),
     };
     size_t len = 0, want = rng_below(r, STREAM_MAX);
     if (rng_below(r, 3) == 0)
@@ -111,7 +125,8 @@ static size_t random_stream(struct rng *r, char *text)
     return len;
 }
 
-static void compare(const struct sse_event *e, const struct seen *want, const char *text, size_t begin)
+static void compare(const struct sse_event *e, const struct seen *want, const char *text,
+                    size_t begin)
 {
     assert_true(slice_eq(e->bytes, slice_make(text + begin, want->end - begin)));
     assert_int_equal(e->data_lines, want->data_lines);

@@ -90,11 +90,9 @@ static struct dns *dns;
 static int set_up(void **state)
 {
     (void)state;
-    sys_getaddrinfo = fake_lookup;
-    sys_freeaddrinfo = fake_free;
     atomic_store(&lookups, 0);
-    sem_init(&gate, 0, 0);
-    sem_init(&entered, 0, 0);
+    while (sem_trywait(&gate) == 0 || sem_trywait(&entered) == 0)
+        ;
     return loop_open(&loop, 0) || dns_open(&dns);
 }
 
@@ -448,5 +446,9 @@ int main(void)
         TEST(many_loops_at_once),
         TEST(localhost_by_the_system),
     };
+    sys_getaddrinfo = fake_lookup;
+    sys_freeaddrinfo = fake_free;
+    sem_init(&gate, 0, 0);
+    sem_init(&entered, 0, 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,10 @@ struct verdict {
     enum result want;
     uint32_t error_at;
 };
-#define V(text, want, at) {SLICE(text), RESULT_##want, at}
+#define V(text, want, at)                                                                          \
+    {                                                                                              \
+        SLICE(text), RESULT_##want, at                                                             \
+    }
 
 static const struct verdict verdicts[] = {
     V("{}", OK, 0),
@@ -148,12 +151,12 @@ static void check_positions(void)
         struct slice bytes;
         enum result want;
     } cases[] = {
-        {SLICE("\\n"), RESULT_OK},         {SLICE("\\\\\\\""), RESULT_OK},
-        {SLICE("\\u00e9"), RESULT_OK},     {SLICE("\\ud83d\\ude00"), RESULT_OK},
-        {SLICE("\xc3\xa9"), RESULT_OK},    {SLICE("\xf0\x9f\x98\x80"), RESULT_OK},
-        {SLICE("\x1f"), RESULT_SYNTAX},    {SLICE("\0"), RESULT_SYNTAX},
-        {SLICE("\\x"), RESULT_SYNTAX},     {SLICE("\\ude00"), RESULT_SYNTAX},
-        {SLICE("\"x"), RESULT_SYNTAX},     {SLICE("\xc3"), RESULT_UTF8},
+        {SLICE("\\n"), RESULT_OK},          {SLICE("\\\\\\\""), RESULT_OK},
+        {SLICE("\\u00e9"), RESULT_OK},      {SLICE("\\ud83d\\ude00"), RESULT_OK},
+        {SLICE("\xc3\xa9"), RESULT_OK},     {SLICE("\xf0\x9f\x98\x80"), RESULT_OK},
+        {SLICE("\x1f"), RESULT_SYNTAX},     {SLICE("\0"), RESULT_SYNTAX},
+        {SLICE("\\x"), RESULT_SYNTAX},      {SLICE("\\ude00"), RESULT_SYNTAX},
+        {SLICE("\"x"), RESULT_SYNTAX},      {SLICE("\xc3"), RESULT_UTF8},
         {SLICE("\\ud83dx"), RESULT_SYNTAX},
     };
     struct arena a;
@@ -202,10 +205,10 @@ static void tape_is_in_document_order(void **state)
     arena_init(&a, 0, 1 << 20);
     struct json j = parse(&a, " {\"a\" : [1, {\"b\":null}], \"c\":\"x\\n\"} ");
     static const struct json_token want[] = {
-        {1, 34, 9, JSON_OBJECT, false, false}, {3, 1, 2, JSON_STRING, false, true},
-        {8, 15, 7, JSON_ARRAY, false, false},  {9, 1, 4, JSON_NUMBER, false, false},
+        {1, 34, 9, JSON_OBJECT, false, false},  {3, 1, 2, JSON_STRING, false, true},
+        {8, 15, 7, JSON_ARRAY, false, false},   {9, 1, 4, JSON_NUMBER, false, false},
         {12, 10, 7, JSON_OBJECT, false, false}, {14, 1, 6, JSON_STRING, false, true},
-        {17, 4, 7, JSON_NULL, false, false},   {26, 1, 8, JSON_STRING, false, true},
+        {17, 4, 7, JSON_NULL, false, false},    {26, 1, 8, JSON_STRING, false, true},
         {30, 3, 9, JSON_STRING, true, false},
     };
     assert_int_equal(j.count, MERIT_COUNT(want));
@@ -232,8 +235,9 @@ static void keys_are_compared_unescaped(void **state)
     (void)state;
     struct arena a;
     arena_init(&a, 0, 1 << 20);
-    struct json j = parse(&a, "{\"x\":{\"model\":0},\"mod\\u0065l\":1,\"\":2,\"model\":3,\"a\\u0000b\":4,"
-                              "\"\\ud83d\\ude00\":5}");
+    struct json j =
+        parse(&a, "{\"x\":{\"model\":0},\"mod\\u0065l\":1,\"\":2,\"model\":3,\"a\\u0000b\":4,"
+                  "\"\\ud83d\\ude00\":5}");
     bool twice;
     uint32_t value = json_get(&j, 0, SLICE("model"), &twice);
     assert_true(twice);
@@ -241,7 +245,8 @@ static void keys_are_compared_unescaped(void **state)
     assert_true(slice_eq(json_raw(&j, json_get(&j, 0, SLICE(""), &twice)), SLICE("2")));
     assert_false(twice);
     assert_true(slice_eq(json_raw(&j, json_get(&j, 0, SLICE("a\0b"), NULL)), SLICE("4")));
-    assert_true(slice_eq(json_raw(&j, json_get(&j, 0, SLICE("\xf0\x9f\x98\x80"), NULL)), SLICE("5")));
+    assert_true(
+        slice_eq(json_raw(&j, json_get(&j, 0, SLICE("\xf0\x9f\x98\x80"), NULL)), SLICE("5")));
     assert_int_equal(json_get(&j, 0, SLICE("mode"), &twice), JSON_NONE);
     assert_int_equal(json_get(&j, 0, SLICE("mod\\u0065l"), &twice), JSON_NONE);
     assert_int_equal(json_get(&j, 0, SLICE("a"), NULL), JSON_NONE);
@@ -319,8 +324,13 @@ static void memory_is_small_and_faults_are_clean(void **state)
     arena_init(&a, 4096, 4096);
     assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
                      RESULT_OK);
-    // Three tokens are kept; what was estimated above that went back.
+    // Three tokens are kept; what was estimated above that went back, and all of it after a failure.
     assert_true((size_t)(a.end - a.at) >= 4096 - 3 * sizeof(struct json_token));
+    const char *at = a.at;
+    body[sizeof body - 1] = ']';
+    assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
+                     RESULT_SYNTAX);
+    assert_ptr_equal(a.at, at);
     arena_deinit(&a);
 
     // 30,000 tokens: fails at each allocation in turn, then succeeds.
@@ -421,11 +431,25 @@ static void doubles_read_as_the_library_reads_them(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "0", "-0", "0.1", "-2.5e-3", "1e22", "1e23", "123456789012345678", "9007199254740993",
-        "1.7976931348623157e308", "2.2250738585072011e-308", "4.9e-324", "2e-324", "1e-400",
-        "0.30000000000000004", "8.442911973260991817129021e-309", "100000000000000000000000000000",
+        "0",
+        "-0",
+        "0.1",
+        "-2.5e-3",
+        "1e22",
+        "1e23",
+        "123456789012345678",
+        "9007199254740993",
+        "1.7976931348623157e308",
+        "2.2250738585072011e-308",
+        "4.9e-324",
+        "2e-324",
+        "1e-400",
+        "0.30000000000000004",
+        "8.442911973260991817129021e-309",
+        "100000000000000000000000000000",
         // Half-way between two doubles, then just above it.
-        "9007199254740993.00000000000000000000000000000000000000000000000000000000000000000000000001",
+        "9007199254740993."
+        "00000000000000000000000000000000000000000000000000000000000000000000000001",
     };
     for (size_t i = 0; i < MERIT_COUNT(cases); i++) {
         double want = strtod(cases[i], NULL), got = read_double(cases[i]);
@@ -457,11 +481,24 @@ static void doubles_survive_writing(void **state)
         double v;
         const char *want;
     } cases[] = {
-        {0, "0"}, {-0.0, "-0"}, {1, "1"}, {-17, "-17"}, {0.1, "0.1"}, {0.25, "0.25"},
-        {123.456, "123.456"}, {1e15, "1000000000000000"}, {0.000012, "0.000012"},
-        {0.30000000000000004, "0.30000000000000004"}, {1e300, "1e+300"}, {-0.5, "-0.5"},
-        {9007199254740992.0, "9007199254740992"}, {99999999999999.5, "99999999999999.5"},
-        {1.0 / 0.0, "null"}, {-1.0 / 0.0, "null"}, {0.00001, "0.00001"}, {0.9999999, "0.9999999"},
+        {0, "0"},
+        {-0.0, "-0"},
+        {1, "1"},
+        {-17, "-17"},
+        {0.1, "0.1"},
+        {0.25, "0.25"},
+        {123.456, "123.456"},
+        {1e15, "1000000000000000"},
+        {0.000012, "0.000012"},
+        {0.30000000000000004, "0.30000000000000004"},
+        {1e300, "1e+300"},
+        {-0.5, "-0.5"},
+        {9007199254740992.0, "9007199254740992"},
+        {99999999999999.5, "99999999999999.5"},
+        {1.0 / 0.0, "null"},
+        {-1.0 / 0.0, "null"},
+        {0.00001, "0.00001"},
+        {0.9999999, "0.9999999"},
     };
     struct buf b;
     buf_init(&b, 1 << 20);
@@ -473,7 +510,7 @@ static void doubles_survive_writing(void **state)
     }
     struct rng r;
     rng_seed(&r, 5);
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < 120000; i++) {
         uint64_t bits = rng_next(&r);
         double v;
         memcpy(&v, &bits, 8);
@@ -481,11 +518,35 @@ static void doubles_survive_writing(void **state)
             v = (double)(int64_t)(bits >> (bits & 63)) / (double)(1u << (bits & 15));
         if (i % 3 == 2)
             v = (double)rng_below(&r, 1000000000) / 1e7;
+        if (i % 6 == 5)
+            v = (double)(float)rng_unit(&r);
+        if (i % 6 == 4)
+            v = rng_unit(&r) * (double)(1 << (bits & 15));
+        if (i % 600 == 3)
+            v = 1.0 / (double)(1 << (bits & 15)); // the unit below is half as large
         if (v - v != 0)
             continue;
         buf_reset(&b);
         json_write_double(&b, v);
         buf_byte(&b, 0);
+        // No shorter decimal reads back the same.
+        char shortest[40];
+        size_t places = 0, zeros = 0;
+        for (int digits = 1; digits <= 17; digits++) {
+            snprintf(shortest, sizeof shortest, "%.*e", digits - 1, v);
+            if (strtod(shortest, NULL) == v)
+                break;
+        }
+        for (const char *p = shortest; *p && *p != 'e'; p++)
+            places += *p >= '0' && *p <= '9';
+        size_t got_places = 0;
+        for (const char *p = b.ptr; *p && *p != 'e'; p++) {
+            bool digit = *p >= '0' && *p <= '9';
+            got_places += digit && (got_places || *p != '0');
+            zeros = !digit ? zeros : *p == '0' ? zeros + 1 : 0;
+        }
+        if (got_places > places + zeros)
+            fail_msg("%s is longer than %s", b.ptr, shortest);
         double got = read_double(b.ptr), library = strtod(b.ptr, NULL);
         assert_memory_equal(&got, &v, 8);
         assert_memory_equal(&library, &v, 8);
@@ -502,9 +563,11 @@ static void check_string_writing(void)
         {SLICE("plain"), SLICE("\"plain\"")},
         {SLICE("a\"b\\c/"), SLICE("\"a\\\"b\\\\c/\"")},
         {SLICE("\b\f\n\r\t\x01\x1f\x7f\0"), SLICE("\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000\"")},
-        {SLICE("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\n"), SLICE("\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\\n\"")},
+        {SLICE("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\n"),
+         SLICE("\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\\n\"")},
         {SLICE("a\xff\xc3"), SLICE("\"a\xef\xbf\xbd\xef\xbf\xbd\"")},
-        {SLICE("\xc3\xa9\xed\xa0\x80\""), SLICE("\"\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\\"\"")},
+        {SLICE("\xc3\xa9\xed\xa0\x80\""),
+         SLICE("\"\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\\"\"")},
     };
     struct buf b;
     for (size_t i = 0; i < MERIT_COUNT(cases); i++) {
@@ -557,13 +620,24 @@ static void edits_settle_commas(void **state)
     arena_init(&a, 0, 1 << 20);
     static const char *const after[8] = {
         // By which of a, b, c are removed; without and with an added member.
-        "{ \"a\":1 , \"b\":2 , \"c\":3 }", "{ \"b\":2 , \"c\":3 }", "{ \"a\":1 , \"c\":3 }",
-        "{ \"c\":3 }", "{ \"a\":1 , \"b\":2 }", "{ \"b\":2 }", "{ \"a\":1 }", "{  }",
+        "{ \"a\":1 , \"b\":2 , \"c\":3 }",
+        "{ \"b\":2 , \"c\":3 }",
+        "{ \"a\":1 , \"c\":3 }",
+        "{ \"c\":3 }",
+        "{ \"a\":1 , \"b\":2 }",
+        "{ \"b\":2 }",
+        "{ \"a\":1 }",
+        "{  }",
     };
     static const char *const added[8] = {
-        "{\"n\":0, \"a\":1 , \"b\":2 , \"c\":3 }", "{\"n\":0  , \"b\":2 , \"c\":3 }",
-        "{\"n\":0, \"a\":1 , \"c\":3 }", "{\"n\":0  , \"c\":3 }", "{\"n\":0, \"a\":1 , \"b\":2 }",
-        "{\"n\":0  , \"b\":2 }", "{\"n\":0, \"a\":1 }", "{\"n\":0  }",
+        "{\"n\":0, \"a\":1 , \"b\":2 , \"c\":3 }",
+        "{\"n\":0  , \"b\":2 , \"c\":3 }",
+        "{\"n\":0, \"a\":1 , \"c\":3 }",
+        "{\"n\":0  , \"c\":3 }",
+        "{\"n\":0, \"a\":1 , \"b\":2 }",
+        "{\"n\":0  , \"b\":2 }",
+        "{\"n\":0, \"a\":1 }",
+        "{\"n\":0  }",
     };
     struct json j = parse(&a, after[0]);
     for (int set = 0; set < 16; set++) {
@@ -584,10 +658,12 @@ static void edits_settle_commas(void **state)
     j = parse(&a, "{\"x\":{},\"y\":\"s\",\"z\":[1]}");
     struct json_edits e;
     json_edits_init(&e);
-    assert_int_equal(json_edit_value(&e, &j, json_get(&j, 0, SLICE("z"), NULL), SLICE("null")), RESULT_OK);
+    assert_int_equal(json_edit_value(&e, &j, json_get(&j, 0, SLICE("z"), NULL), SLICE("null")),
+                     RESULT_OK);
     assert_int_equal(json_edit_member(&e, &j, 2, SLICE("\"p\":1")), RESULT_OK);
     assert_int_equal(json_edit_member(&e, &j, 2, SLICE("\"q\":2")), RESULT_OK);
-    assert_int_equal(json_edit_value(&e, &j, json_get(&j, 0, SLICE("y"), NULL), SLICE("\"tt\"")), RESULT_OK);
+    assert_int_equal(json_edit_value(&e, &j, json_get(&j, 0, SLICE("y"), NULL), SLICE("\"tt\"")),
+                     RESULT_OK);
     expect_edit(&e, &j, "{\"x\":{\"p\":1,\"q\":2},\"y\":\"tt\",\"z\":null}");
     json_edits_init(&e);
     expect_edit(&e, &j, j.text.ptr);
