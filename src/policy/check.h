@@ -70,6 +70,8 @@ bool check_is_reserved(struct slice name);
 // The number of a NODE_NUMBER or NODE_QUANTITY whose unit must be `unit` ("tok", "usd/Mtok"; NULL: none may stand).
 // False with a finding. `what` is the thing for messages: "a context window".
 bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what, struct decimal *out);
+// Whether a NODE_UNIT is this one.
+bool check_unit_is(struct checker *c, const struct node *n, const char *unit);
 bool check_number(struct checker *c, const struct node *n, const char *unit, const char *what, double min, double max,
                   double *out);
 // Money in nano-USD.

@@ -110,16 +110,22 @@ static struct slice shown_comparison(struct checker *c, const struct node *n, co
     return s;
 }
 
+// `@` in the help stands for the signal's name.
 static void type_error(struct checker *c, const struct node *n, enum signal_type type, const char *help)
 {
     struct slice name = tree_text(c->tree, n->first);
     static const char *const kinds[] = {"a truth value", "a number", "one of several words", "a text", "a set of texts"};
     struct diag *d = check_error(c, n, "type", "`%.*s` is %s", SLICE_FMT(name), kinds[type]);
-    size_t before = strcspn(help, "@");
-    if (help[before])
-        diag_help(c->diags, d, "%.*s%.*s%s", (int)before, help, SLICE_FMT(name), help + before + 1);
-    else
-        diag_help(c->diags, d, "%s", help);
+    char text[256];
+    size_t len = 0;
+    for (; *help && len < sizeof text - 1; help++) {
+        if (*help != '@')
+            text[len++] = *help;
+        else
+            for (size_t i = 0; i < name.len && len < sizeof text - 1; i++)
+                text[len++] = name.ptr[i];
+    }
+    diag_help(c->diags, d, "%.*s", (int)len, text);
 }
 
 static bool enum_word(struct checker *c, const struct node *v, const struct signal_family *f, uint32_t *index)

@@ -208,9 +208,9 @@ static void prices(struct checker *c, struct image_model *m, const struct node *
     int64_t *const into[] = {&m->price_in_nusd, &m->price_out_nusd, &m->price_cached_nusd};
     static const char *const words[] = {"in", "out", "cached"};
     bool stated[3] = {false, false, false};
-    struct slice written = unit ? tree_source(c->tree, unit) : SLICE_EMPTY;
-    if (!slice_eq_cstr(written, price_unit)) {
-        struct diag *d = check_error(c, unit ? unit : clause, "unit", unit ? "a price has the unit `%s`" : "a price needs its unit, `%s`", price_unit);
+    if (!unit || !check_unit_is(c, unit, price_unit)) {
+        struct diag *d = check_error(c, unit ? unit : clause, "unit", "a price %s `%s`",
+                                     unit ? "has the unit" : "needs its unit,", price_unit);
         diag_help(c->diags, d, "write `price 0.03 in, 0.06 out %s`: US dollars per million tokens", price_unit);
     }
     for (const struct node *at = clause->first; at && at->kind == NODE_PRICE; at = at->next) {

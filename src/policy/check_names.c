@@ -115,7 +115,7 @@ static void declare(struct checker *c, struct names *in, const struct node *stat
         check_error(c, name, "reserved", "`%.*s` is a word of the language", SLICE_FMT(text));
     } else if (known && known != POISON) {
         uint32_t first = (uint32_t)((uintptr_t)known - 1);
-        struct diag *d = check_error(c, name, "duplicate", "there are two %ss called `%.*s`", in->what, SLICE_FMT(text));
+        struct diag *d = check_error(c, name, "duplicate", "%s `%.*s` is defined twice", in->what, SLICE_FMT(text));
         diag_also(c->diags, d, tree_span(c->tree, in->nodes[first]->first), "first here");
         return;
     }
@@ -243,8 +243,8 @@ int32_t check_find(struct checker *c, struct names *in, const struct node *word)
 void check_unused(struct checker *c)
 {
     struct names *const kinds[] = {&c->signals, &c->paths, &c->models};
-    // What uses a name may stand in a statement that could not be read.
-    for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->bad_statement; k++)
+    // What uses a name may stand where a mistake is.
+    for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)
             if (!kinds[k]->used[i])
                 check_warning(c, kinds[k]->nodes[i]->first, "unused", "no route, alias or pass uses %s `%.*s`",

@@ -344,7 +344,7 @@ static void need_quality(struct checker *c, const struct node *clause, const str
                       least > 0 ? "are never chosen" : "come last");
 }
 
-static void objective(struct checker *c, const struct node *clause, struct image_route *r)
+static bool objective(struct checker *c, const struct node *clause, struct image_route *r)
 {
     static const char *const later[] = {"energy", "time", "latency", "carbon", "tokens", "exposure", NULL};
     bool least = tree_is(c->tree, clause, "minimise");
@@ -352,14 +352,14 @@ static void objective(struct checker *c, const struct node *clause, struct image
     static const char *const known[] = {"cost", "quality", NULL};
     if (r->objective != IMAGE_OBJECTIVE_ORDER) {
         check_error(c, clause, "duplicate", "a route has one objective");
-        return;
+        return false;
     }
     for (size_t i = 0; later[i]; i++) {
         if (slice_eq_cstr(word, later[i])) {
             char text[64];
             snprintf(text, sizeof text, "the objective `%s` is", later[i]);
             check_unsupported(c, clause, text);
-            return;
+            return false;
         }
     }
     if (least && slice_eq(word, SLICE("cost")))
@@ -369,16 +369,18 @@ static void objective(struct checker *c, const struct node *clause, struct image
     else
         check_nearest_word(c, check_error(c, clause, "unknown-word", "a route can `minimise cost` or `maximise quality`"), word,
                            known, "write `minimise cost` or `maximise quality`");
+    return r->objective != IMAGE_OBJECTIVE_ORDER;
 }
 
 static void route_clause(struct checker *c, const struct node *clause, struct image_route *r, const struct image_step *step)
 {
     double q;
     if (tree_is(c->tree, clause, "minimise") || tree_is(c->tree, clause, "maximise")) {
-        objective(c, clause, r);
-        if (r->objective == IMAGE_OBJECTIVE_COST && step)
+        if (!objective(c, clause, r) || !step)
+            return;
+        if (r->objective == IMAGE_OBJECTIVE_COST)
             need_prices(c, clause, step);
-        if (r->objective == IMAGE_OBJECTIVE_QUALITY && step)
+        else
             need_quality(c, clause, step, 0);
     } else if (tree_is(c->tree, clause, "within")) {
         if (check_money(c, clause->first, "usd", "a limit per request", INT64_C(1000000) * 1000000000, &r->cost_max_nusd) &&

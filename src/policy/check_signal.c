@@ -254,8 +254,9 @@ static void threshold(struct checker *c, const struct node *n, struct image_sign
         return;
     }
     if (s->type != SIGNAL_NUMBER) {
-        struct diag *d = check_error(c, clause, "type", "`%s` gives a %s here, so there is nothing above or below", f->name,
-                                     image_type_name(s->type));
+        static const char *const kinds[] = {"a truth value", "a number", "one of several words", "a text", "texts"};
+        struct diag *d = check_error(c, clause, "type", "`%s` gives %s here, so there is nothing above or below", f->name,
+                                     kinds[s->type]);
         if (s->type == SIGNAL_BOOL)
             diag_help(c->diags, d, "leave the threshold out");
         return;

@@ -12,6 +12,17 @@ static const struct node *unit_of(const struct node *n)
     return n->kind == NODE_QUANTITY && n->first->next ? n->first->next : NULL;
 }
 
+bool check_unit_is(struct checker *c, const struct node *n, const char *unit)
+{
+    // By parts: `usd / Mtok` may be written with spaces.
+    struct slice over = tree_text(c->tree, n->first), all = slice_cstr(unit);
+    if (!slice_starts_with(all, over))
+        return false;
+    all = slice_from(all, over.len);
+    struct slice under = n->count == 2 ? tree_text(c->tree, n->last) : SLICE_EMPTY;
+    return under.len == 0 ? all.len == 0 : all.len == under.len + 1 && all.ptr[0] == '/' && slice_ends_with(all, under);
+}
+
 bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what, struct decimal *out)
 {
     if (n->kind != NODE_QUANTITY && n->kind != NODE_NUMBER) {
@@ -29,23 +40,22 @@ bool check_quantity(struct checker *c, const struct node *n, const char *unit, c
         return false;
     }
     if (problem == UNITS_SUFFIX) {
-        struct slice tail = slice_from(text, suffix), digits = slice_head(text, suffix);
+        struct slice tail = slice_from(text, suffix);
         struct diag *d = check_error(c, number, "number", "`%.*s` is no number", SLICE_FMT(text));
-        if (unit && slice_eq_cstr(tail, unit))
-            diag_help(c->diags, d, "write a space before the unit: `%.*s %s`", SLICE_FMT(digits), unit);
+        if (unit && slice_ends_with(tail, slice_cstr(unit)) && tail.len - strlen(unit) <= 1)
+            diag_help(c->diags, d, "write a space before the unit: `%.*s %s`", (int)(text.len - strlen(unit)), text.ptr, unit);
         else if (slice_eq_cstr(tail, "K") || slice_eq_cstr(tail, "m"))
             diag_help(c->diags, d, "thousands are `k`, millions are `M`");
         else
             diag_help(c->diags, d, "digits, a point, and `k` for thousands or `M` for millions");
         return false;
     }
-    struct slice written = given ? tree_source(c->tree, given) : SLICE_EMPTY;
     if (unit && !given) {
         struct diag *d = check_error(c, n, "unit", "%s needs its unit", what);
         diag_help(c->diags, d, "write `%.*s %s`", SLICE_FMT(text), unit);
         return false;
     }
-    if (given && (!unit || !slice_eq_cstr(written, unit))) {
+    if (given && (!unit || !check_unit_is(c, given, unit))) {
         struct diag *d = check_error(c, given, "unit", "%s has %s%s%s", what, unit ? "the unit `" : "no unit",
                                      unit ? unit : "", unit ? "`" : "");
         diag_help(c->diags, d, "write `%.*s%s%s`", SLICE_FMT(text), unit ? " " : "", unit ? unit : "");

@@ -73,6 +73,8 @@ static void bad_byte(struct lexer *x, struct span span)
         diag_help(x->diags, d, "write %s instead", instead);
     else if (c == '-' || c == '+')
         diag_help(x->diags, d, "numbers have no sign");
+    else if (c == 0xE2 && (unsigned char)x->text.ptr[span.begin + 1] == 0x80)
+        diag_help(x->diags, d, "write `\"` instead");
     else if (c >= 128)
         diag_help(x->diags, d, "names are written with a-z, A-Z, 0-9, `_`, `-` and `.`; anything may stand in a string");
 }
@@ -84,6 +86,8 @@ static enum token_kind lex_string(struct lexer *x, uint32_t begin)
         char c = x->text.ptr[x->at++];
         if (c == '"')
             return TOKEN_STRING;
+        if (((unsigned char)c < 32 && c != '\t' && c != '\n' && c != '\r') || c == 127)
+            bad_byte(x, (struct span){x->at - 1, x->at});
         if (c == '\\' && peek(x, 0) != '\n' && x->at < x->text.len)
             x->at++;
         if (c == '\n') {

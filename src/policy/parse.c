@@ -254,6 +254,12 @@ enum result policy_parse(struct slice text, struct arena *arena, struct diag_lis
                  "the file is not UTF-8: this byte is 0x%02x", (unsigned char)text.ptr[bad]);
         return RESULT_UTF8;
     }
+    const char *nul = text.len ? memchr(text.ptr, '\0', text.len) : NULL;
+    if (nul) {
+        uint32_t at = (uint32_t)(nul - text.ptr);
+        diag_add(diags, DIAG_ERROR, "utf8", (struct span){at, at + 1}, "the file is no text: this byte is NUL");
+        return RESULT_UTF8;
+    }
     struct tree *t = ARENA_NEW(arena, struct tree);
     struct parser p = {.tree = t, .arena = arena, .diags = diags};
     if (!t)

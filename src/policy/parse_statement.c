@@ -61,8 +61,11 @@ static bool key(struct parser *p, struct node *n)
         return parse_peek(p) == TOKEN_STRING || parse_peek(p) == TOKEN_WORD
                    ? parse_add(n, parse_value(p))
                    : parse_fail(p, "`env NAME` or `file \"path\"`");
-    return add_leaf(p, n, NODE_WORD) &&
-           (parse_peek(p) == TOKEN_STRING ? add_leaf(p, n, NODE_STRING) : add_leaf(p, n, NODE_WORD));
+    bool env = parse_at_word(p, "env");
+    add_leaf(p, n, NODE_WORD);
+    if (parse_peek(p) != TOKEN_STRING && parse_peek(p) != TOKEN_WORD)
+        return parse_fail(p, env ? "the name of a variable" : "the path of a file in quotes");
+    return parse_add(n, parse_value(p));
 }
 
 static bool price(struct parser *p, struct node *n)

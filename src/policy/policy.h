@@ -32,7 +32,7 @@ struct tree;  // policy/tree.h
 
 // Reads the syntax. `*out` is set even when there are syntax errors (RESULT_SYNTAX): the tree then holds what could be
 // read, so that the checker can find more in the same run. `text` must outlive the tree.
-// RESULT_UTF8: not UTF-8, `diags` names the place, `*out` is NULL.
+// RESULT_UTF8: not UTF-8 or with a NUL, `diags` names the place, `*out` is NULL.
 // RESULT_LIMIT: the file, its tokens or its statements are over a limit, `diags` names it, `*out` is NULL.
 // RESULT_NOMEM: the arena or the heap has none left, `*out` is NULL.
 enum result policy_parse(struct slice text, struct arena *arena, struct diag_list *diags,
