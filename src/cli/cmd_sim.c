@@ -13,7 +13,8 @@
 static const char usage_endpoint[] =
     "usage: merit sim endpoint [--port P] [--model A,B] [--pace F] [--seed N] [--host H] [--json]\n"
     "\n"
-    "Runs simulated models behind an OpenAI endpoint on http://127.0.0.1:P/v1 until it is stopped.\n"
+    "Runs simulated models behind an OpenAI endpoint on http://127.0.0.1:P/v1 until it is "
+    "stopped.\n"
     "Answers say that they are simulated; they depend only on the request and the seed.\n"
     "\n"
     "  --port P      8790; 0 takes a free one and prints it\n"
@@ -23,8 +24,10 @@ static const char usage_endpoint[] =
     "  --host H      an IP address to listen on (127.0.0.1)\n"
     "  --json        prints the address as JSON\n"
     "\n"
-    "A directive in the last user message, in metadata.sim or in the header x-sim makes it misbehave:\n"
-    "  [[sim: status=429 retry-after=2]]   [[sim: cut after=3]]   [[sim: delay=500ms]]   [[sim: hang]]\n"
+    "A directive in the last user message, in metadata.sim or in the header x-sim makes it "
+    "misbehave:\n"
+    "  [[sim: status=429 retry-after=2]]   [[sim: cut after=3]]   [[sim: delay=500ms]]   [[sim: "
+    "hang]]\n"
     "  [[sim: slow=50ms tokens=64]]   [[sim: error after=2]]   [[sim: garbage]]   [[sim: empty]]\n"
     "  [[sim: no-done]]   [[sim: no-usage]]   [[sim: headers=40000]]   [[sim: type=text/html]]\n"
     "  Add times=N (only the first N requests), model=NAME or port=P (only there).\n"
@@ -54,7 +57,8 @@ static void wait_for_end(const sigset_t *set)
         continue;
 }
 
-static int run_endpoint(const struct endpoint_options *o, struct sim_options *options, const char **names)
+static int run_endpoint(const struct endpoint_options *o, struct sim_options *options,
+                        const char **names)
 {
     struct sim *sim;
     sigset_t set;
@@ -66,12 +70,14 @@ static int run_endpoint(const struct endpoint_options *o, struct sim_options *op
     options->models = options->model_count ? names : NULL;
     enum result r = sim_open(&sim, options);
     if (r) {
-        fprintf(stderr, "merit sim endpoint: port %u of %s: %s; choose another with --port\n", options->port,
-                options->host, r == RESULT_IO ? file_error(errno, room) : result_name(r));
+        fprintf(stderr,
+                "merit sim endpoint: cannot listen on %s:%u: %s; try another --host or --port\n",
+                options->host, options->port,
+                r == RESULT_IO || r == RESULT_EXISTS ? file_error(errno, room) : result_name(r));
         return EXIT_FOUND;
     }
-    printf("%shttp://%s:%u/v1%s\n", o->json ? "{\"url\": \"" : "Simulated models on ", options->host,
-           sim_port(sim), o->json ? "\"}" : "");
+    printf("%shttp://%s:%u/v1%s\n", o->json ? "{\"url\": \"" : "Simulated models on ",
+           options->host, sim_port(sim), o->json ? "\"}" : "");
     fflush(stdout);
     wait_for_end(&set);
     sim_close(sim);
@@ -93,12 +99,16 @@ static int sim_endpoint(int argc, char **argv)
     int code = args_read(&a, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
-    if (!number_of(o.port, 65535, &port) || !number_of(o.pace, 1000, &pace) || !number_of(o.seed, 1e15, &seed)) {
-        fprintf(stderr, "merit sim endpoint: --port, --pace and --seed take numbers; --help shows them\n");
+    if (!number_of(o.port, 65535, &port) || !number_of(o.pace, 1000, &pace) ||
+        !number_of(o.seed, 1e15, &seed)) {
+        fprintf(stderr,
+                "merit sim endpoint: --port, --pace and --seed take numbers; --help shows them\n");
         return EXIT_USAGE;
     }
-    struct sim_options s = {
-        .host = o.host ? o.host : "127.0.0.1", .port = (uint16_t)port, .pace = pace, .seed = (uint64_t)seed};
+    struct sim_options s = {.host = o.host ? o.host : "127.0.0.1",
+                            .port = (uint16_t)port,
+                            .pace = pace,
+                            .seed = (uint64_t)seed};
     const char *names[SIM_MODELS_MAX];
     struct arena arena;
     struct slice rest = slice_cstr(o.models), word;
@@ -106,7 +116,9 @@ static int sim_endpoint(int argc, char **argv)
     while (o.models && slice_split(&rest, ',', &word)) {
         const char *name = word.len ? arena_cstr(&arena, word) : NULL;
         if (!name || s.model_count == SIM_MODELS_MAX) {
-            fprintf(stderr, "merit sim endpoint: --model takes up to %d names with commas between\n", SIM_MODELS_MAX);
+            fprintf(stderr,
+                    "merit sim endpoint: --model takes up to %d names with commas between\n",
+                    SIM_MODELS_MAX);
             arena_deinit(&arena);
             return EXIT_USAGE;
         }
@@ -119,14 +131,16 @@ static int sim_endpoint(int argc, char **argv)
 
 int cmd_sim(int argc, char **argv)
 {
-    static const char usage[] = "usage: merit sim endpoint [options]\n"
-                                "\n"
-                                "  merit sim endpoint --port 8790     simulated models behind an OpenAI endpoint\n"
-                                "\n"
-                                "merit sim endpoint --help tells more.\n";
+    static const char usage[] =
+        "usage: merit sim endpoint [options]\n"
+        "\n"
+        "  merit sim endpoint --port 8790     simulated models behind an OpenAI endpoint\n"
+        "\n"
+        "merit sim endpoint --help tells more.\n";
     if (argc > 1 && slice_eq_cstr(SLICE("endpoint"), argv[1]))
         return sim_endpoint(argc - 1, argv + 1);
-    if (argc > 1 && (slice_eq_cstr(SLICE("--help"), argv[1]) || slice_eq_cstr(SLICE("-h"), argv[1]))) {
+    if (argc > 1 &&
+        (slice_eq_cstr(SLICE("--help"), argv[1]) || slice_eq_cstr(SLICE("-h"), argv[1]))) {
         fputs(usage, stdout);
         return EXIT_DONE;
     }
