@@ -198,6 +198,27 @@ static enum result bind_to(int fd, struct sockaddr_storage *addr, socklen_t len,
     return RESULT_OK;
 }
 
+enum result http_server_claim(const char *host, uint16_t port)
+{
+    struct sockaddr_storage addr;
+    socklen_t len;
+    int one = 1;
+    enum result res = address_of(host, port, &addr, &len);
+    if (res || !port)
+        return res;
+    int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return RESULT_IO;
+    // Without SO_REUSEPORT: so it fails beside a listener of another process.
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&addr, len) != 0)
+        res = errno == EADDRINUSE ? RESULT_EXISTS : RESULT_IO;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return res;
+}
+
 enum result http_server_listen(struct http_server *s, const char *host, uint16_t port,
                                struct tls_context *tls)
 {
