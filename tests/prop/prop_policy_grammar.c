@@ -17,14 +17,22 @@
 #include "policy/policy.h"
 
 // The grammar as a graph of parts.
-enum part_kind { PART_RULE, PART_LITERAL, PART_CLASS, PART_SEQUENCE, PART_CHOICE, PART_OPTION, PART_REPEAT };
+enum part_kind {
+    PART_RULE,
+    PART_LITERAL,
+    PART_CLASS,
+    PART_SEQUENCE,
+    PART_CHOICE,
+    PART_OPTION,
+    PART_REPEAT
+};
 
 struct part {
     enum part_kind kind;
-    struct slice text;        // of a rule's name, literal or class
-    int rule;                 // of PART_RULE
+    struct slice text; // of a rule's name, literal or class
+    int rule;          // of PART_RULE
     struct part *first, *next;
-    unsigned least;           // depth of the shallowest sentence; for choosing a way out
+    unsigned least; // depth of the shallowest sentence; for choosing a way out
     unsigned used;
 };
 
@@ -147,7 +155,8 @@ static unsigned least(const struct grammar *g, const struct part *p)
         return g->rules[p->rule] ? g->rules[p->rule]->least + 1 : 1000000;
     default:
         for (const struct part *c = p->first; c; c = c->next)
-            best = p->kind == PART_CHOICE ? (c->least < best ? c->least : best) : (c->least > best ? c->least : best);
+            best = p->kind == PART_CHOICE ? (c->least < best ? c->least : best)
+                                          : (c->least > best ? c->least : best);
         return best;
     }
 }
@@ -178,12 +187,21 @@ struct maker {
     struct grammar *g;
     struct rng rng;
     struct buf *out;
-    bool fresh;  // nothing of the statement is written yet
+    bool fresh; // nothing of the statement is written yet
 };
 
 static void between(struct maker *m)
 {
-    static const char *const gaps[] = {" ", " ", " ", " ", "  ", "\t", "\n  ", "\r\n\t", " # a \"comment\n ", "\n# at the margin\n   "};
+    static const char *const gaps[] = {" ",
+                                       " ",
+                                       " ",
+                                       " ",
+                                       "  ",
+                                       "\t",
+                                       "\n  ",
+                                       "\r\n\t",
+                                       " # a \"comment\n ",
+                                       "\n# at the margin\n   "};
     if (!m->fresh)
         buf_cstr(m->out, gaps[rng_below(&m->rng, MERIT_COUNT(gaps))]);
     m->fresh = false;
@@ -191,10 +209,18 @@ static void between(struct maker *m)
 
 static void terminal(struct maker *m, const struct part *p)
 {
-    static const char *const names[] = {"m", "swift", "deep", "urgent", "depth", "tok", "usd", "Mtok", "answer", "keywords",
-                                        "context", "a-b.c", "_x", "qwen3-8b", "home", "cost", "high", "env2", "regex", "x"};
-    static const char *const strings[] = {"\"\"", "\"a\"", "\"say \\\"hi\\\"\"", "\"\\s+\\\\\"", "\"# no comment\"", "\"caf\xC3\xA9\"",
-                                          "\"http://127.0.0.1:8000/v1\"", "\"/v1/embeddings\""};
+    static const char *const names[] = {"m",       "swift", "deep", "urgent",   "depth",
+                                        "tok",     "usd",   "Mtok", "answer",   "keywords",
+                                        "context", "a-b.c", "_x",   "qwen3-8b", "home",
+                                        "cost",    "high",  "env2", "regex",    "x"};
+    static const char *const strings[] = {"\"\"",
+                                          "\"a\"",
+                                          "\"say \\\"hi\\\"\"",
+                                          "\"\\s+\\\\\"",
+                                          "\"# no comment\"",
+                                          "\"caf\xC3\xA9\"",
+                                          "\"http://127.0.0.1:8000/v1\"",
+                                          "\"/v1/embeddings\""};
     static const char *const numbers[] = {"0", "1", "32k", "1.5M", "0.03", "7", "128k", "0.7"};
     between(m);
     if (p->kind == PART_LITERAL) {
@@ -287,14 +313,16 @@ static void check_sentence(struct slice text)
         fail();
     }
     if (fmt_policy(tree, &once))
-        fail_msg("%zu bytes became %zu:\n%.*s", text.len, once.len, SLICE_FMT(slice_head(text, 3000)));
+        fail_msg("%zu bytes became %zu:\n%.*s", text.len, once.len,
+                 SLICE_FMT(slice_head(text, 3000)));
     if (policy_parse(buf_slice(&once), &arena, &diags, &again) || !tree_equal(tree, again)) {
         complain(&diags, buf_slice(&once));
         fail_msg("formatting changed:\n%.*s", SLICE_FMT(text));
     }
     assert_int_equal(fmt_policy(again, &twice), RESULT_OK);
     if (!slice_eq(buf_slice(&once), buf_slice(&twice)))
-        fail_msg("formatting twice changed:\n%.*s\n--- into\n%.*s", SLICE_FMT(buf_slice(&once)), SLICE_FMT(buf_slice(&twice)));
+        fail_msg("formatting twice changed:\n%.*s\n--- into\n%.*s", SLICE_FMT(buf_slice(&once)),
+                 SLICE_FMT(buf_slice(&twice)));
     policy_compile(tree, &fake_registry, &arena, &diags, &image);
     buf_deinit(&once);
     buf_deinit(&twice);
@@ -313,7 +341,8 @@ static void check_mutant(struct rng *rng, struct slice text)
     buf_init(&shown, 1 << 22);
     buf_add(&out, text);
     for (uint64_t n = 1 + rng_below(rng, 4); n > 0 && out.len > 1; n--) {
-        size_t at = rng_below(rng, out.len), len = rng_below(rng, out.len - at < 12 ? out.len - at : 12) + 1;
+        size_t at = rng_below(rng, out.len),
+               len = rng_below(rng, out.len - at < 12 ? out.len - at : 12) + 1;
         if (len > out.len - at)
             len = out.len - at;
         switch (rng_below(rng, 3)) {
@@ -375,7 +404,8 @@ static void mutants_of_a_whole_policy_are_survived(void **state)
     struct buf text;
     struct rng rng;
     buf_init(&text, POLICY_BYTES_MAX);
-    assert_int_equal(file_read(MERIT_SOURCE_DIR "/tests/golden/policy/whole.merit", &text), RESULT_OK);
+    assert_int_equal(file_read(MERIT_SOURCE_DIR "/tests/golden/policy/whole.merit", &text),
+                     RESULT_OK);
     rng_seed(&rng, 7);
     for (int i = 0; i < 3000; i++)
         check_mutant(&rng, buf_slice(&text));
