@@ -453,6 +453,8 @@ static void on_request(struct http_exchange *x)
         ask_rings(x, a, slice_from(path, decisions.len + 1), 1);
     } else if (slice_eq(path, SLICE("/merit/v1/route")) && x->head->method == HTTP_POST) {
         answer_route(x, a);
+    } else if (slice_eq(path, SLICE("/merit/v1/route"))) {
+        refuse(x, 405, "method_not_allowed", "Use POST for this path.");
     } else {
         refuse(x, 404, "unknown_path", "See GET / for what the admin side offers.");
     }

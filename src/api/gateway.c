@@ -217,9 +217,9 @@ static void on_head(struct http_exchange *x)
     }
     if (!check_key(x, g, &key) || answer_get(x, g, path))
         return;
-    bool is_chat = slice_eq(path, chat);
+    bool is_chat = slice_eq(path, chat), is_models = slice_eq(path, SLICE("/v1/models"));
     int32_t model = is_chat ? IMAGE_NONE : pass_model(g->epoch->serving->image, path);
-    if (!is_chat && model == IMAGE_NONE) {
+    if (!is_chat && !is_models && model == IMAGE_NONE) {
         request_reject(
             x, g,
             &(struct api_error){
@@ -232,12 +232,13 @@ static void on_head(struct http_exchange *x)
             METRICS_REJECT_NOT_FOUND);
         return;
     }
-    if (is_chat && x->head->method != HTTP_POST) {
+    if ((is_chat && x->head->method != HTTP_POST) || is_models) {
         request_reject(x, g,
                        &(struct api_error){.status = 405,
                                            .type = "invalid_request_error",
                                            .code = "method_not_allowed",
-                                           .message = SLICE("Use POST for this path."),
+                                           .message = is_models ? SLICE("Use GET for this path.")
+                                                                : SLICE("Use POST for this path."),
                                            .final = true},
                        METRICS_REJECT_NOT_FOUND);
         return;
@@ -261,7 +262,7 @@ static void on_head(struct http_exchange *x)
     x->user = r;
 }
 
-static void request_close(struct request *r)
+void request_close(struct request *r)
 {
     r->x->user = NULL;
     key_set_unref(r->keys);

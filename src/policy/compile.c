@@ -69,9 +69,12 @@ enum result policy_compile(const struct tree *tree, const struct signal_registry
     check_all(&c);
     if (c.nomem)
         r = RESULT_NOMEM;
-    else if (diags->errors)
+    // A section that could not grow makes findings of its own, which say nothing about the policy.
+    for (int i = 0; i < IMAGE_SECTIONS && !r; i++)
+        r = buf_result(&c.build.sections[i]);
+    if (!r && diags->errors)
         r = RESULT_SYNTAX;
-    else
+    if (!r)
         r = builder_finish(&c.build, arena, &image);
     *out = image;
     for (size_t i = 0; i < MERIT_COUNT(kinds); i++)
