@@ -229,6 +229,8 @@ static void on_path_end(struct path *p, const struct path_result *result)
     struct request *r = p->user;
     r->running = false;
     end_request(r, END_OF_PATH[result->end], result, result->status);
+    if (result->end == PATH_BROKEN)
+        request_close(r); // the path aborts the exchange next, and no callback follows that
 }
 
 static const struct path_ops PATH_OPS = {on_path_head, on_path_end};

@@ -262,7 +262,7 @@ static void on_head(struct http_exchange *x)
     x->user = r;
 }
 
-static void request_close(struct request *r)
+void request_close(struct request *r)
 {
     r->x->user = NULL;
     key_set_unref(r->keys);

@@ -17,7 +17,7 @@ void diag_init(struct diag_list *l, struct arena *arena, uint32_t cap)
     *l = (struct diag_list){.arena = arena, .cap = cap};
 }
 
-static struct slice copy_text(struct arena *a, const char *fmt, va_list args)
+static struct slice MERIT_PRINTF(2, 0) copy_text(struct arena *a, const char *fmt, va_list args)
 {
     char text[MESSAGE_MAX];
     int n = vsnprintf(text, sizeof text, fmt, args);
@@ -292,7 +292,8 @@ void diag_render_json(const struct diag_list *l, struct slice source, struct buf
         diag_position(source, d->span.end, &end_line, &end_column);
         buf_printf(out, "%s{\"severity\": \"%s\", \"code\": \"%s\", \"line\": %u, \"column\": %u, ",
                    i ? ",\n " : "", severity_name(d->severity), d->code, line, column);
-        buf_printf(out, "\"end_line\": %u, \"end_column\": %u, \"message\": ", end_line, end_column);
+        buf_printf(out, "\"end_line\": %u, \"end_column\": %u, \"message\": ", end_line,
+                   end_column);
         json_string(out, d->message);
         BUF_LIT(out, ", \"help\": ");
         json_string(out, d->help);
