@@ -441,26 +441,14 @@ static enum result decide(struct request *r)
     static const struct plan_clock clock = {cpu_clock_ns, NULL};
     struct gateway *g = r->g;
     const struct serving *s = r->epoch->serving;
-    struct route_run run;
-    int32_t signal;
+    struct decision *d;
     uint64_t begin = cpu_clock_ns(NULL);
     struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
-    enum result res = route_begin(&run, s->table, &r->work, &pool, &options, r->x->arena);
+    enum result res = decider_run(&s->decider, r->epoch->scratch, &r->work, &pool, &options,
+                                  g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &d);
     if (res)
         return res;
-    struct plan_run *signals = plan_begin(s->plan, r->epoch->scratch, &r->work, r->x->arena,
-                                          g->sample++ % SAMPLE_EVERY ? NULL : &clock);
-    while (route_step(&run, &signal) == ROUTE_NEED) {
-        if (!signals) {
-            route_fail(&run, signal, FACT_ERROR_NOMEM);
-            continue;
-        }
-        struct fact *fact = route_fact(&run, signal);
-        plan_compute(signals, signal, fact);
-        route_feed(&run, signal, fact);
-    }
-    struct decision *d = run.decision;
     r->decide_ns = cpu_clock_ns(NULL) - begin;
     d->wall_us = loop_wall_us(g->loop);
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;

@@ -93,7 +93,7 @@ static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
     e->serving = serving;
     e->refs = 1;
     arena_init(&e->arena, 0, EPOCH_ARENA_MAX);
-    enum result r = plan_scratch_open(serving->plan, &e->scratch);
+    enum result r = plan_scratch_open(serving->decider.plan, &e->scratch);
     if (!r)
         r = pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
     if (r) {
