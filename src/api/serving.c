@@ -58,8 +58,10 @@ static bool open_cached(struct serving *s, const char *path, struct diag_list *d
 }
 
 // A cache that cannot be written costs the next start some milliseconds, no more: nobody is told.
-static void write_cache(const struct serving *s, const char *path)
+static void write_cache(const struct serving *s, const char *folder, const char *path)
 {
+    if (file_make_folder(folder, 0700))
+        return;
     struct buf out;
     buf_init(&out, IMAGE_BYTES_MAX);
     uint64_t sizes[2] = {s->image->size, 0};
@@ -296,8 +298,13 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
         serving_unref(s);
         return r;
     }
+<<<<<<< HEAD
     if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->decider.plan)))
         write_cache(s, cached.ptr);
+=======
+    if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->plan)))
+        write_cache(s, o->cache_dir, cached.ptr);
+>>>>>>> main
     *out = s;
     return RESULT_OK;
 }

@@ -18,10 +18,12 @@ static const char whole[] =
     "policy \"demo\" version 1\n"
     "zone local\n"
     "zone cloud\n"
-    "model swift  zone local  endpoint \"http://127.0.0.1:8000/v1\", \"http://127.0.0.1:8001/v1\"  as \"qwen3-8b\"\n"
+    "model swift  zone local  endpoint \"http://127.0.0.1:8000/v1\", \"http://127.0.0.1:8001/v1\"  "
+    "as \"qwen3-8b\"\n"
     "             context 32k tok  output 2k tok  can tools, json, schema  effort off, on\n"
     "             price 0.03 in, 0.06 out, 0.003 cached usd/Mtok  quality 0.62\n"
-    "model deep   zone cloud  provider openai \"gpt-5.5\"  key env OPENAI_API_KEY  context 128k tok output 8k tok\n"
+    "model deep   zone cloud  provider openai \"gpt-5.5\"  key env OPENAI_API_KEY  context 128k "
+    "tok output 8k tok\n"
     "             can tools, images, json, schema, logprobs  effort low, high  quality 0.9\n"
     "             price 1.25 in, 10 out usd/Mtok\n"
     "model sim    endpoint demo context 8k tok  price 0 in, 0 out usd/Mtok\n"
@@ -41,11 +43,15 @@ static const char whole[] =
     "signal format     = output  on_error json\n"
     "path  cheap(m)    = answer(m)\n"
     "route blocked  when attack                                -> refuse \"unsafe request\"\n"
-    "route picture  when images > 0                            -> answer(deep, sim) else refuse \"no \\\"eyes\\\"\"\n"
-    "route code     when sqlish or (depth >= 3 and not urgent) -> answer(deep high, swift) minimise cost\n"
+    "route picture  when images > 0                            -> answer(deep, sim) else refuse "
+    "\"no \\\"eyes\\\"\"\n"
+    "route code     when sqlish or (depth >= 3 and not urgent) -> answer(deep high, swift) "
+    "minimise cost\n"
     "               where quality >= 0.6\n"
-    "route staff    when group in (\"staff\", \"ops\", \"staff\")   -> cheap(any) maximise quality within 0.05 usd\n"
-    "route odd      when env != \"prod\" and not (format == json or longish or recipe) -> answer(any) minimise cost\n"
+    "route staff    when group in (\"staff\", \"ops\", \"staff\")   -> cheap(any) maximise quality "
+    "within 0.05 usd\n"
+    "route odd      when env != \"prod\" and not (format == json or longish or recipe) -> "
+    "answer(any) minimise cost\n"
     "otherwise                                                 -> answer(any) minimise cost\n";
 
 struct loaded {
@@ -98,7 +104,8 @@ static void models_are_read(void **state)
     const struct image_model *swift = image_model(p, image_find_model(p, SLICE("swift")));
     assert_text(p, swift->upstream_name, "qwen3-8b");
     assert_int_equal(swift->endpoints.count, 2);
-    assert_text(p, IMAGE_AT(p, swift->endpoints, struct image_endpoint)[1].url, "http://127.0.0.1:8001/v1");
+    assert_text(p, IMAGE_AT(p, swift->endpoints, struct image_endpoint)[1].url,
+                "http://127.0.0.1:8001/v1");
     assert_int_equal(swift->context_tok, 32000);
     assert_int_equal(swift->output_tok, 2000);
     assert_int_equal(swift->can, WORK_NEED_TOOLS | WORK_NEED_JSON | WORK_NEED_SCHEMA);
@@ -107,7 +114,8 @@ static void models_are_read(void **state)
     assert_int_equal(swift->price_cached_nusd, 3000000);
     assert_int_equal(swift->line, 5);
     const struct image_model *deep = image_model(p, image_find_model(p, SLICE("deep")));
-    assert_text(p, IMAGE_AT(p, deep->endpoints, struct image_endpoint)->url, "https://api.openai.com/v1");
+    assert_text(p, IMAGE_AT(p, deep->endpoints, struct image_endpoint)->url,
+                "https://api.openai.com/v1");
     assert_text(p, deep->upstream_name, "gpt-5.5");
     assert_text(p, deep->key_name, "OPENAI_API_KEY");
     assert_int_equal(deep->key_source, IMAGE_KEY_ENV);
@@ -116,7 +124,8 @@ static void models_are_read(void **state)
     const struct image_model *sim = image_model(p, 2);
     assert_text(p, IMAGE_AT(p, sim->endpoints, struct image_endpoint)->url, "demo:");
     assert_text(p, sim->upstream_name, "sim");
-    assert_true(sim->priced && sim->quality < 0 && sim->zone == IMAGE_NONE && sim->output_tok == 8000);
+    assert_true(sim->priced && sim->quality < 0 && sim->zone == IMAGE_NONE &&
+                sim->output_tok == 8000);
     assert_int_equal(image_find_alias(p, SLICE("gpt-4o"))->index, 1);
     assert_int_equal(image_find_alias(p, SLICE("fast"))->target, IMAGE_TARGET_ROUTE);
     assert_null(image_find_alias(p, SLICE("swift")));
@@ -144,7 +153,8 @@ static void signals_are_typed(void **state)
     assert_true(recipe->threshold == 0.1);
     assert_true(image_signal(p, image_find_signal(p, SLICE("longish")))->threshold == 8000);
     const struct image_signal *format = image_signal(p, image_find_signal(p, SLICE("format")));
-    assert_true(format->type == SIGNAL_ENUM && format->words.count == 3 && format->error_number == 1);
+    assert_true(format->type == SIGNAL_ENUM && format->words.count == 3 &&
+                format->error_number == 1);
     assert_text(p, image_signal(p, image_find_signal(p, SLICE("env")))->error_text, "prod");
     unload(&l);
 }
@@ -174,8 +184,10 @@ static void guards_are_folded(void **state)
     assert_true(IMAGE_AT(p, staff->steps, struct image_step)->any);
     assert_int_equal(IMAGE_AT(p, staff->steps, struct image_step)->bindings.count, 3);
     const struct image_route *code = image_route(p, image_find_route(p, SLICE("code")));
-    const struct image_binding *b = IMAGE_AT(p, IMAGE_AT(p, code->steps, struct image_step)->bindings, struct image_binding);
-    assert_true(b[0].model == 1 && b[0].effort == IMAGE_EFFORT_HIGH && b[1].effort == IMAGE_EFFORT_DEFAULT);
+    const struct image_binding *b =
+        IMAGE_AT(p, IMAGE_AT(p, code->steps, struct image_step)->bindings, struct image_binding);
+    assert_true(b[0].model == 1 && b[0].effort == IMAGE_EFFORT_HIGH &&
+                b[1].effort == IMAGE_EFFORT_DEFAULT);
     assert_true(code->quality_min > 0.59F && code->objective == IMAGE_OBJECTIVE_COST);
     const struct image_route *picture = image_route(p, image_find_route(p, SLICE("picture")));
     assert_text(p, IMAGE_AT(p, picture->otherwise, struct image_step)->text, "no \"eyes\"");
