@@ -525,7 +525,7 @@ void chat_begin(struct request *r)
         if (make_pieces(r, &count) == RESULT_OK)
             send_on(r, r->pieces, count);
         else
-            answer_error(
+            end_with_error(
                 r,
                 &(struct api_error){.status = 503,
                                     .type = "server_error",

@@ -298,13 +298,8 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
         serving_unref(s);
         return r;
     }
-<<<<<<< HEAD
     if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->decider.plan)))
-        write_cache(s, cached.ptr);
-=======
-    if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->plan)))
         write_cache(s, o->cache_dir, cached.ptr);
->>>>>>> main
     *out = s;
     return RESULT_OK;
 }
