@@ -23,7 +23,6 @@
 #include "cli/conf.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
-#include "signal/registry.h"
 #include "sim/pool.h"
 
 enum { RELOAD_SETTLE_MS = 50, TEXT_MAX = POLICY_BYTES_MAX + 1, WHY_MAX = 256 * 1024 };
@@ -76,7 +75,6 @@ static enum result open_policy(struct serve *s, struct serving **out)
     }
     for (int again = 0; again < 2; again++) {
         struct serving_options options = {
-            .registry = &signal_registry,
             .demo_port = s->sim ? sim_port(s->sim) : 0,
             .cache_dir = s->conf.cache,
             .observe = slice_cstr(s->conf.observe),
@@ -402,7 +400,9 @@ static enum result open_loops(struct serve *s)
         for (uint32_t k = 0; k < s->conf.listen_count; k++) {
             struct conf_listen *l = &s->conf.listen[k];
             errno = 0;
-            r = gateway_listen(s->gateways[i], l->host, l->port, l->tls ? s->server_tls : NULL);
+            r = i ? RESULT_OK : http_server_claim(l->host, l->port);
+            if (!r)
+                r = gateway_listen(s->gateways[i], l->host, l->port, l->tls ? s->server_tls : NULL);
             if (r)
                 return listen_failed(l, r);
             // The first loop picks a free port; the others share it.
@@ -433,7 +433,9 @@ static enum result open_admin(struct serve *s)
     for (uint32_t k = 0; k < s->conf.admin_count; k++) {
         struct conf_listen *l = &s->conf.admin[k];
         errno = 0;
-        r = admin_listen(s->admin, l->host, l->port, l->tls ? s->server_tls : NULL);
+        r = http_server_claim(l->host, l->port);
+        if (!r)
+            r = admin_listen(s->admin, l->host, l->port, l->tls ? s->server_tls : NULL);
         if (r)
             return listen_failed(l, r);
         if (!l->port)
@@ -673,6 +675,9 @@ static int read_settings(struct serve *s, int argc, char **argv, bool *print, bo
         } else if (argv[i][0] != '-' && !s->policy_arg) {
             s->policy_arg = argv[i++];
         } else {
+            static char admin[] = "--admin-listen";
+            if (strcmp(argv[i], "--admin") == 0) // what everybody writes
+                argv[i] = admin;
             enum result r = conf_flag(&s->conf, argc, argv, &i, &why);
             if (r == RESULT_NOT_FOUND)
                 buf_printf(&why, "unknown argument \"%s\"; see merit serve --help", argv[i]);

@@ -3,36 +3,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "net/http_put.h"
 #include "net/http_server_conn.h"
 
 static struct exchange *of(struct http_exchange *x)
 {
     return (struct exchange *)(void *)x;
-}
-
-static char *put(char *to, const char *from, size_t n)
-{
-    memcpy(to, from, n);
-    return to + n;
-}
-#define PUT_LIT(to, literal) put((to), (literal), sizeof(literal) - 1)
-
-static char *put_u64(char *to, uint64_t v)
-{
-    char digits[20], *p = digits + sizeof digits;
-    do {
-        *--p = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return put(to, p, (size_t)(digits + sizeof digits - p));
-}
-
-// A line end smuggled into a header's value would split the answer: control bytes become spaces.
-static char *put_clean(char *to, struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        to[i] = (unsigned char)s.ptr[i] >= 0x20 && s.ptr[i] != 0x7f ? s.ptr[i] : ' ';
-    return to + s.len;
 }
 
 static void two_digits(char *to, int v)
@@ -100,17 +76,17 @@ static char *put_framing(char *to, const struct exchange *x, int status)
     if (status == 204 || status == 304) {
         // Neither has a body, and a length would speak of another answer's.
     } else if (x->chunks) {
-        to = PUT_LIT(to, "Transfer-Encoding: chunked\r\n");
+        to = HTTP_PUT_LIT(to, "Transfer-Encoding: chunked\r\n");
     } else if (x->left >= 0) {
-        to = PUT_LIT(to, "Content-Length: ");
-        to = put_u64(to, (uint64_t)x->left);
-        to = PUT_LIT(to, "\r\n");
+        to = HTTP_PUT_LIT(to, "Content-Length: ");
+        to = http_put_u64(to, (uint64_t)x->left);
+        to = HTTP_PUT_LIT(to, "\r\n");
     }
     if (x->close)
-        to = PUT_LIT(to, "Connection: close\r\n");
+        to = HTTP_PUT_LIT(to, "Connection: close\r\n");
     else if (x->pub.head->http10)
-        to = PUT_LIT(to, "Connection: keep-alive\r\n");
-    return PUT_LIT(to, "\r\n");
+        to = HTTP_PUT_LIT(to, "Connection: keep-alive\r\n");
+    return HTTP_PUT_LIT(to, "\r\n");
 }
 
 void http_respond_head(struct http_exchange *pub, int status, const struct http_header *headers,
@@ -123,29 +99,22 @@ void http_respond_head(struct http_exchange *pub, int status, const struct http_
     pub->status = status;
     choose_framing(x, status, content_length);
     struct buf *b = &hc->server->head;
-    size_t need = 256;
-    for (size_t i = 0; i < count; i++)
-        need += headers[i].name.len + headers[i].value.len + 4;
+    size_t need = 256 + http_put_headers_len(headers, count);
     buf_reset(b);
     char *begin = buf_reserve(b, need), *to = begin;
     if (!to) {
         x->broken = x->bodiless = true;
         return;
     }
-    to = PUT_LIT(to, "HTTP/1.1 ");
-    to = put_u64(to, (uint64_t)status);
+    to = HTTP_PUT_LIT(to, "HTTP/1.1 ");
+    to = http_put_u64(to, (uint64_t)status);
     *to++ = ' ';
     const char *text = http_status_text(status);
-    to = put(to, text, strlen(text));
-    to = PUT_LIT(to, "\r\nDate: ");
-    to = put(to, date_of(hc->server), HTTP_DATE_LEN);
-    to = PUT_LIT(to, "\r\n");
-    for (size_t i = 0; i < count; i++) {
-        to = put_clean(to, headers[i].name);
-        to = PUT_LIT(to, ": ");
-        to = put_clean(to, headers[i].value);
-        to = PUT_LIT(to, "\r\n");
-    }
+    to = http_put(to, slice_cstr(text));
+    to = HTTP_PUT_LIT(to, "\r\nDate: ");
+    to = http_put(to, slice_make(date_of(hc->server), HTTP_DATE_LEN));
+    to = HTTP_PUT_LIT(to, "\r\n");
+    to = http_put_headers(to, headers, count);
     to = put_framing(to, x, status);
     send_bytes(hc, begin, (size_t)(to - begin));
     watch_writing(hc);

@@ -3,7 +3,10 @@
 // A call sends one request and reports the answer piece by piece. The request's head is built by the client from the
 // given fields; body pieces are pinned: they must stay until the call is over. The request's framing is always
 // Content-Length. Interim (1xx) answers are swallowed. A response with a bad head, both lengths, over-long headers or
-// a premature end is an error, never half an answer. After on_end or on_error the call is over and its memory gone.
+// a premature end is an error, never half an answer: RESULT_PROTOCOL, RESULT_LIMIT, RESULT_EOF. A timeout is
+// RESULT_TIMEOUT in the phase in which it ran out. After on_end or on_error the call is over and its memory gone.
+// Callbacks come only from the loop, never from inside a call of a function below. What they are given may lie in the
+// loop's scratch, so they must not use that themselves while they read it.
 #ifndef MERIT_NET_HTTP_CLIENT_H
 #define MERIT_NET_HTTP_CLIENT_H
 
@@ -55,8 +58,10 @@ struct http_request {
     size_t header_count;
     const struct slice *pieces; // of the body, pinned
     size_t piece_count;
-    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms,
-        total_timeout_ms; // 0: none
+    // 0: none. `connect` covers the name, every address (each gets its share) and TLS; `first_byte` runs from the
+    // sending of the request until the answer's head is whole; `idle` lies between pieces of the body while the reader
+    // does not pause; `total` covers all.
+    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms;
 };
 
 enum result http_client_open(struct http_client **out, struct loop *loop, struct dns *dns,
@@ -68,7 +73,8 @@ void http_client_close(struct http_client *c);
 enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
                                struct tls_context *tls, struct http_origin **out);
 
-// Starts a call. Errors that are known at once are still reported through on_error, later in the turn.
+// Starts a call. RESULT_NOMEM, RESULT_LIMIT (more pieces than HTTP_CALL_PIECES_MAX, a head over 64 kB); everything else
+// that is known at once is still reported through on_error, later in the turn.
 enum result http_call_start(struct http_origin *origin, const struct http_request *request,
                             const struct http_call_ops *ops, void *user, struct http_call **out);
 // Stops it; no callback follows. The connection is closed unless the call was over.

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "net/http_server_conn.h"
 #include "net/sys.h"
+#include "net/tls.h"
 
 enum {
     ACCEPTS_PER_TURN = 64,
@@ -198,6 +199,34 @@ static enum result bind_to(int fd, struct sockaddr_storage *addr, socklen_t len,
     return RESULT_OK;
 }
 
+enum result http_server_claim(const char *host, uint16_t port)
+{
+    struct sockaddr_storage addr;
+    socklen_t len;
+    int one = 1;
+    enum result res = address_of(host, port, &addr, &len);
+    if (res || !port)
+        return res;
+    int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return RESULT_IO;
+    // Without SO_REUSEPORT: so it fails beside a listener of another process.
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&addr, len) != 0)
+        res = errno == EADDRINUSE ? RESULT_EXISTS : RESULT_IO;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return res;
+}
+
+static void free_listener(struct listener *l)
+{
+    if (l->tls)
+        tls_context_unref(l->tls);
+    alloc_free(l);
+}
+
 enum result http_server_listen(struct http_server *s, const char *host, uint16_t port,
                                struct tls_context *tls)
 {
@@ -212,7 +241,7 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
     l->io.fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     l->io.on_event = on_acceptable;
     l->server = s;
-    l->tls = tls;
+    l->tls = tls ? tls_context_ref(tls) : NULL;
     l->again.on_due = accept_again;
     res = l->io.fd < 0 ? RESULT_IO : bind_to(l->io.fd, &addr, len, &port);
     if (!res)
@@ -221,7 +250,7 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
         int saved = errno;
         if (l->io.fd >= 0)
             close(l->io.fd);
-        alloc_free(l);
+        free_listener(l);
         errno = saved;
         return res;
     }
@@ -239,7 +268,7 @@ static void close_listeners(struct http_server *s)
         loop_timer_cancel(s->loop, &l->again);
         loop_del(s->loop, &l->io);
         close(l->io.fd);
-        alloc_free(l);
+        free_listener(l);
     }
     s->listeners = NULL;
 }

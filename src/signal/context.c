@@ -35,6 +35,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 const struct signal_family signal_context_length = {
     .name = "context",
     .summary = "estimated input tokens of the request",
+    .unit = "tok",
     .cost = SIGNAL_COST_FREE,
     .type = type,
     .prepare = prepare,

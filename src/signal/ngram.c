@@ -135,6 +135,20 @@ static bool window(const struct ngram *g, const struct text_words *words, uint32
     return true;
 }
 
+// No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n`
+// different ones at least n + arity - 1.
+static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t letters)
+{
+    uint32_t theirs = chars + g->arity - 1, ours = g->grams;
+    uint32_t only_theirs = (uint32_t)__builtin_popcount(letters & ~g->letters);
+    uint32_t only_ours = (uint32_t)__builtin_popcount(g->letters & ~letters);
+    uint32_t a = only_theirs ? only_theirs + g->arity - 1 : 0,
+             b = only_ours ? only_ours + g->arity - 1 : 0;
+    uint32_t left_a = theirs > a ? theirs - a : 0, left_b = ours > b ? ours - b : 0;
+    uint32_t both = left_a < left_b ? left_a : left_b;
+    return (double)both / (theirs + ours - both);
+}
+
 double ngram_best(const struct ngram *g, const struct text_words *words,
                   struct similar_place *place)
 {
@@ -147,10 +161,7 @@ double ngram_best(const struct ngram *g, const struct text_words *words,
             chars += words->at[i + k].chars;
             letters |= words->at[i + k].letters;
         }
-        // No likeness can be greater than the shorter over the longer, and none is without a common letter.
-        double grams = chars + g->arity - 1;
-        double bound = grams < g->grams ? grams / g->grams : g->grams / grams;
-        if (bound <= best || !(letters & g->letters) ||
+        if (likeness_bound(g, chars, letters) <= best ||
             words->at[i].view != words->at[i + g->words - 1].view)
             continue;
         if (!window(g, words, i, &p))

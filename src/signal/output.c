@@ -42,6 +42,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 const struct signal_family signal_output = {
     .name = "output",
     .summary = "form and length of the answer asked for",
+    .unit = "tok",
     .cost = SIGNAL_COST_FREE,
     .args = args,
     .arg_count = MERIT_COUNT(args),

@@ -4,10 +4,14 @@
 #include "signal/artifacts.h"
 #include "text/utf8.h"
 
-static bool is_ascii_word(unsigned char c)
-{
-    return (unsigned char)(c - '0') < 10 || (unsigned char)((c | 32) - 'a') < 26;
-}
+// The folded character of an ASCII letter or digit, 0 for all other bytes.
+static const char fold_ascii[256] = {
+    ['0'] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ['A'] = 'a', 'b', 'c',
+    'd',         'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n',         'o', 'p',
+    'q',         'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z', ['a'] = 'a', 'b', 'c',
+    'd',         'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n',         'o', 'p',
+    'q',         'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+};
 
 struct splitter {
     struct slice text;
@@ -16,69 +20,67 @@ struct splitter {
     size_t folded_len;
 };
 
+// Where the next word begins; the text's length at its end.
+static size_t word_begin(struct slice text, size_t at)
+{
+    while (at < text.len) {
+        unsigned char c = (unsigned char)text.ptr[at];
+        if (c < 0x80) {
+            if (fold_ascii[c])
+                return at;
+            at++;
+            continue;
+        }
+        size_t from = at;
+        uint32_t code = utf8_next(text, &at);
+        if (utf8_is_cjk(code) || utf8_is_word(code))
+            return from;
+    }
+    return text.len;
+}
+
 // The next word, which is folded behind the others; false at the end.
 static bool next_word(struct splitter *s, struct text_word *w)
 {
     const char *t = s->text.ptr;
-    size_t end = s->text.len, at = s->at, from = at;
-    uint32_t code = 0;
-    bool cjk = false;
-    for (; at < end; from = at) {
+    size_t end = s->text.len, at = word_begin(s->text, s->at);
+    uint32_t chars = 0, letters = 0;
+    char *from = s->folded + s->folded_len, *put = from;
+    w->folded = (uint32_t)s->folded_len;
+    w->begin = (uint32_t)at;
+    while (at < end) {
         unsigned char c = (unsigned char)t[at];
         if (c < 0x80) {
-            if (is_ascii_word(c))
+            char folded = fold_ascii[c];
+            if (!folded)
                 break;
+            *put++ = folded;
+            letters |= 1u << (folded & 31);
             at++;
+            chars++;
             continue;
         }
-        code = utf8_next(s->text, &at);
-        cjk = utf8_is_cjk(code);
-        if (cjk || utf8_is_word(code))
+        size_t next = at;
+        uint32_t code = utf8_next(s->text, &next);
+        bool cjk = utf8_is_cjk(code);
+        if ((cjk && chars) || !(cjk || utf8_is_word(code)))
+            break;
+        code = utf8_fold(code);
+        put += utf8_put(code, put);
+        letters |= 1u << (code & 31);
+        at = next;
+        chars++;
+        if (cjk)
             break;
     }
-    if (from >= end) {
-        s->at = end;
-        return false;
-    }
-    w->folded = (uint32_t)s->folded_len;
-    w->begin = (uint32_t)from;
-    w->letters = 0;
-    uint32_t chars = 0;
-    char *put = s->folded + s->folded_len;
-    for (at = from; at < end;) {
-        unsigned char c = (unsigned char)t[at];
-        if (c < 0x80) {
-            if (!is_ascii_word(c))
-                break;
-            c = (unsigned char)(c < 'A' ? c : c | 32);
-            *put++ = (char)c;
-            w->letters |= 1u << (c & 31);
-            at++;
-        } else {
-            size_t next = at;
-            code = utf8_next(s->text, &next);
-            bool other = utf8_is_cjk(code);
-            if ((other && chars) || !(other || utf8_is_word(code)))
-                break;
-            code = utf8_fold(code);
-            put += utf8_put(code, put);
-            w->letters |= 1u << (code & 31);
-            at = next;
-            if (other) {
-                chars++;
-                break;
-            }
-        }
-        chars++;
-    }
+    s->at = at;
     w->end = (uint32_t)at;
-    size_t len = (size_t)(put - s->folded) - s->folded_len;
+    w->letters = letters;
     // A longer word compares with nothing, so that its length need not fit.
     w->chars = chars <= SIGNAL_WORD_CHARS_MAX ? (uint16_t)chars : UINT16_MAX;
-    w->folded_len = chars <= SIGNAL_WORD_CHARS_MAX ? (uint16_t)len : 0;
+    w->folded_len = chars <= SIGNAL_WORD_CHARS_MAX ? (uint16_t)(put - from) : 0;
     s->folded_len += w->folded_len;
-    s->at = at;
-    return true;
+    return chars > 0;
 }
 
 // Folding a character makes it at most one byte longer, and never an ASCII one.

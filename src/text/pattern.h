@@ -10,8 +10,8 @@
 //
 // Literals match whole words where they begin or end with a letter or digit (Unicode), except next to CJK text.
 // Case is folded unless asked otherwise: by ASCII for a literal of ASCII characters, by Unicode simple folding else.
-// Regular expressions are those of vectorscan (PCRE without look-around, back references and possessive repeats) in
-// UTF-8 mode; classes like \w are Unicode's, but ASCII's in an expression with \b or \B, which the library has only so.
+// Regular expressions are those of vectorscan (PCRE without look-around, back references and
+// possessive repeats) over UTF-8; \w, \d, \s and \b are ASCII's, \p{L} and the like are Unicode's.
 // One that matches the empty text is refused.
 //
 // Memory of compiled sets and scratches is the library's own (malloc), not base/alloc.h's.

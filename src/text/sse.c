@@ -141,7 +141,7 @@ void sse_deinit(struct sse *s)
 static void take_event(struct sse *s, struct slice bytes, struct sse_event *event)
 {
     enum state state = s->begun ? LINE_START : STREAM_START;
-    *event = (struct sse_event){.bytes = bytes, .comment_only = true};
+    *event = (struct sse_event){.bytes = bytes, .comment_only = true, .gathered = true};
     scan(&state, bytes.ptr, bytes.ptr + bytes.len, event);
     s->begun = true;
 }
@@ -200,6 +200,7 @@ enum result sse_finish(struct sse *s, struct sse_event *event)
         return RESULT_OK;
     }
     event->bytes = buf_slice(&s->partial);
+    event->gathered = true;
     return s->failed = RESULT_EOF;
 }
 

@@ -34,6 +34,7 @@ struct sse_event {
     uint32_t data_lines;
     struct slice name; // of the last event line; empty without
     bool comment_only; // no field at all: comments or nothing
+    bool gathered;     // the slices are of the scanner's own buffer, not of the piece
 };
 
 // `event_max`: most bytes of one event. Allocates nothing yet.

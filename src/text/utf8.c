@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #include <utf8proc.h>
 
 #include "base/compiler.h"
@@ -32,7 +35,7 @@ static inline unsigned sequence(const unsigned char *p, size_t room)
     return (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] >= 0x90) ? 0 : 4;
 }
 
-bool utf8_valid(struct slice s)
+bool utf8_valid_scalar(struct slice s)
 {
     if (!s.len)
         return true;
@@ -57,6 +60,146 @@ bool utf8_valid(struct slice s)
         p += n;
     }
     return true;
+}
+
+#if defined(__x86_64__)
+// The lookup algorithm of Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte" (2021): each pair
+// of neighbouring bytes is looked up by three of its nibbles; an error is a bit that all three tables name.
+enum {
+    TOO_SHORT = 1,        // a lead without a continuation
+    TOO_LONG = 2,         // ASCII before a continuation
+    OVERLONG_3 = 4,       // e0 80..9f
+    TOO_LARGE = 8,        // f4 90..bf, f5..ff with 90..bf
+    SURROGATE = 16,       // ed a0..bf
+    OVERLONG_2 = 32,      // c0, c1
+    LARGE_OR_LONG_4 = 64, // f0 80..8f, f5..ff 80..8f
+    TWO_MORE = 128,       // two continuations, right as the third and fourth byte only
+    ANY_LOW = TOO_SHORT | TOO_LONG | TWO_MORE,
+    LARGE = ANY_LOW | TOO_LARGE | LARGE_OR_LONG_4,
+    SECOND = TOO_LONG | OVERLONG_2 | TWO_MORE,
+};
+
+static const unsigned char first_high[16] = {
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TOO_LONG,
+    TWO_MORE,
+    TWO_MORE,
+    TWO_MORE,
+    TWO_MORE,
+    TOO_SHORT | OVERLONG_2,
+    TOO_SHORT,
+    TOO_SHORT | OVERLONG_3 | SURROGATE,
+    TOO_SHORT | TOO_LARGE | LARGE_OR_LONG_4,
+};
+static const unsigned char first_low[16] = {
+    ANY_LOW | OVERLONG_2 | OVERLONG_3 | LARGE_OR_LONG_4,
+    ANY_LOW | OVERLONG_2,
+    ANY_LOW,
+    ANY_LOW,
+    ANY_LOW | TOO_LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE,
+    LARGE | SURROGATE,
+    LARGE,
+    LARGE,
+};
+static const unsigned char second_high[16] = {
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    SECOND | OVERLONG_3 | LARGE_OR_LONG_4,
+    SECOND | OVERLONG_3 | TOO_LARGE,
+    SECOND | SURROGATE | TOO_LARGE,
+    SECOND | SURROGATE | TOO_LARGE,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+    TOO_SHORT,
+};
+
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __m256i look_up(const unsigned char table[16], __m256i nibbles)
+{
+    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)table);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(half), nibbles);
+}
+
+// Not zero where the block is wrong, given the one before it.
+AVX2 static inline __m256i block_errors(__m256i block, __m256i before)
+{
+    const __m256i low = _mm256_set1_epi8(0x0f);
+    __m256i across = _mm256_permute2x128_si256(before, block, 0x21);
+    __m256i back1 = _mm256_alignr_epi8(block, across, 15);
+    __m256i back2 = _mm256_alignr_epi8(block, across, 14);
+    __m256i back3 = _mm256_alignr_epi8(block, across, 13);
+    __m256i a = look_up(first_high, _mm256_and_si256(_mm256_srli_epi16(back1, 4), low));
+    __m256i b = look_up(first_low, _mm256_and_si256(back1, low));
+    __m256i c = look_up(second_high, _mm256_and_si256(_mm256_srli_epi16(block, 4), low));
+    __m256i wrong = _mm256_and_si256(_mm256_and_si256(a, b), c);
+    // The top bit stays where a lead two or three bytes back asks for a continuation.
+    __m256i third = _mm256_subs_epu8(back2, _mm256_set1_epi8((char)(0xe0 - 0x80)));
+    __m256i fourth = _mm256_subs_epu8(back3, _mm256_set1_epi8((char)(0xf0 - 0x80)));
+    __m256i wanted = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
+    return _mm256_xor_si256(wrong, wanted);
+}
+
+// Checks whole blocks; moves *at to where a byte-wise reader goes on, which is at most three bytes before their end.
+AVX2 static bool valid_blocks(const unsigned char **at, const unsigned char *end)
+{
+    const unsigned char *p = *at;
+    __m256i before = _mm256_setzero_si256(), wrong = before;
+    bool ascii = true;
+    for (; end - p >= 32; p += 32) {
+        __m256i block = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        bool was_ascii = ascii;
+        ascii = _mm256_movemask_epi8(block) == 0;
+        if (!ascii || !was_ascii)
+            wrong = _mm256_or_si256(wrong, block_errors(block, before));
+        before = block;
+    }
+    if (!_mm256_testz_si256(wrong, wrong))
+        return false;
+    const unsigned char *begin = *at;
+    *at = p;
+    for (int back = 1; back <= 3 && p - back >= begin && p[-back] >= 0x80; back++) {
+        if (p[-back] >= 0xc0) {
+            *at = p - back;
+            break;
+        }
+    }
+    return true;
+}
+#endif
+
+bool utf8_valid(struct slice s)
+{
+#if defined(__x86_64__)
+    if (s.len >= 64 && __builtin_cpu_supports("avx2")) {
+        const unsigned char *begin = (const unsigned char *)s.ptr, *p = begin;
+        if (!valid_blocks(&p, begin + s.len))
+            return false;
+        s = slice_from(s, (size_t)(p - begin));
+    }
+#endif
+    return utf8_valid_scalar(s);
 }
 
 uint32_t utf8_next(struct slice s, size_t *at)

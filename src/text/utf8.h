@@ -9,6 +9,8 @@
 
 // Well-formed by Unicode's table 3-7: no surrogates, no overlong forms, nothing above U+10FFFF. NUL is allowed.
 bool utf8_valid(struct slice s);
+// The same without vector instructions; tests compare the two.
+bool utf8_valid_scalar(struct slice s);
 // The code point at *at, which moves behind it; U+FFFD for a bad byte, which counts as one. *at < s.len.
 uint32_t utf8_next(struct slice s, size_t *at);
 // Bytes written (1 to 4) for a scalar value; 0 for a surrogate or a value out of range.

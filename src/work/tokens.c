@@ -1,28 +1,171 @@
 #include "work/tokens.h"
 
-enum { MESSAGE_TOK = 4, REQUEST_TOK = 3, IMAGE_TOK = 1000, AUDIO_TOK = 1000, FILE_TOK = 2000 };
+#include <stdbool.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// Weights in 1/1024 token; see tokens.h.
+enum { WORD = 738, LETTER = 77, UPPER = 140, DIGIT = 1048, PUNCT = 626, NEWLINE = 633 };
+
+// Characters beyond ASCII, by the first byte of their UTF-8 form.
+struct lead {
+    unsigned char first, last;
+    short weight;
+};
+static const struct lead leads[] = {
+    {0xC0, 0xCB, 2089}, // Latin with marks
+    {0xCC, 0xCF, 759},  // Greek
+    {0xD0, 0xD3, 507},  // Cyrillic
+    {0xD4, 0xD7, 854},  // Armenian, Hebrew
+    {0xD8, 0xDF, 634},  // Arabic
+    {0xE0, 0xE0, 802},  // Indic, Thai
+    {0xE1, 0xE1, 512},  // guessed: it stands for Vietnamese and for rare scripts
+    {0xE2, 0xE2, 2349}, // punctuation and symbols
+    {0xE3, 0xE3, 945},  // kana
+    {0xE4, 0xE9, 999},  // Han
+    {0xEA, 0xED, 1116}, // Hangul
+    {0xEE, 0xEF, 1817}, // full-width forms
+    {0xF0, 0xFF, 2537}, // emoji
+};
+
+struct counts {
+    uint64_t words, letters, uppers, digits, newlines, blanks, ascii;
+    uint64_t other; // weight of the characters beyond ASCII
+    bool in_word;   // the last character was a letter
+};
+
+static bool is_letter(unsigned char c)
+{
+    return (unsigned char)((c | 32) - 'a') < 26;
+}
+
+static unsigned lead_weight(unsigned char c)
+{
+    for (size_t i = 0; i < MERIT_COUNT(leads); i++)
+        if (c <= leads[i].last)
+            return c >= leads[i].first ? (unsigned)leads[i].weight : 0;
+    return 0;
+}
+
+static void count_scalar(struct counts *n, const unsigned char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = p[i];
+        if (c >= 0x80) {
+            // The bytes that continue a character change nothing.
+            if (c >= 0xC0) {
+                n->other += lead_weight(c);
+                n->in_word = c <= 0xCB;
+            }
+            continue;
+        }
+        bool letter = is_letter(c);
+        n->ascii++;
+        n->words += letter && !n->in_word;
+        n->letters += letter;
+        n->uppers += letter && c < 'a';
+        n->digits += (unsigned char)(c - '0') < 10;
+        n->newlines += c == '\n';
+        n->blanks += c == ' ' || c == '\t' || c == '\r';
+        n->in_word = letter;
+    }
+}
+
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,popcnt")))
+
+AVX2 static inline uint64_t masks(__m256i low, __m256i high)
+{
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(low) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+// Bytes from `first` on, `n` of them; a signed comparison after moving the range to the bottom.
+AVX2 static inline __m256i in_range(__m256i v, int first, int n)
+{
+    return _mm256_cmpgt_epi8(_mm256_set1_epi8((char)(-128 + n)),
+                             _mm256_add_epi8(v, _mm256_set1_epi8((char)(-128 - first))));
+}
+
+AVX2 static void count_avx2(struct counts *n, const unsigned char *p, size_t len)
+{
+    const __m256i fold = _mm256_set1_epi8(32);
+    for (; len >= 64; p += 64, len -= 64) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+        if (_mm256_movemask_epi8(_mm256_or_si256(a, b))) {
+            count_scalar(n, p, 64);
+            continue;
+        }
+#define COUNT(x, y) (uint64_t) __builtin_popcountll(masks(x, y))
+#define EQUAL(v, c) _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c))
+#define BLANK(v) _mm256_or_si256(_mm256_or_si256(EQUAL(v, ' '), EQUAL(v, '\t')), EQUAL(v, '\r'))
+        uint64_t letter = masks(in_range(_mm256_or_si256(a, fold), 'a', 26),
+                                in_range(_mm256_or_si256(b, fold), 'a', 26));
+        n->ascii += 64;
+        n->letters += (uint64_t)__builtin_popcountll(letter);
+        n->words += (uint64_t)__builtin_popcountll(letter & ~(letter << 1 | n->in_word));
+        n->in_word = letter >> 63;
+        n->uppers += COUNT(in_range(a, 'A', 26), in_range(b, 'A', 26));
+        n->digits += COUNT(in_range(a, '0', 10), in_range(b, '0', 10));
+        n->newlines += COUNT(EQUAL(a, '\n'), EQUAL(b, '\n'));
+        n->blanks += COUNT(BLANK(a), BLANK(b));
+    }
+    count_scalar(n, p, len);
+}
+#endif
+
+static uint32_t weigh(const struct counts *n)
+{
+    uint64_t punct = n->ascii - n->letters - n->digits - n->newlines - n->blanks;
+    uint64_t sum = WORD * n->words + LETTER * n->letters + UPPER * n->uppers + DIGIT * n->digits +
+                   NEWLINE * n->newlines + PUNCT * punct + n->other;
+    uint64_t tokens = (sum + 512) / 1024;
+    // A text of blanks alone has tokens too.
+    if (tokens == 0 && (n->ascii || n->other))
+        tokens = 1;
+    return tokens < UINT32_MAX ? (uint32_t)tokens : UINT32_MAX;
+}
+
+uint32_t tokens_of_text_scalar(struct slice text)
+{
+    struct counts n = {0};
+    count_scalar(&n, (const unsigned char *)text.ptr, text.len);
+    return weigh(&n);
+}
 
 uint32_t tokens_of_text(struct slice text)
 {
-    return (uint32_t)((text.len + 3) / 4);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) {
+        struct counts n = {0};
+        count_avx2(&n, (const unsigned char *)text.ptr, text.len);
+        return weigh(&n);
+    }
+#endif
+    return tokens_of_text_scalar(text);
 }
 
 uint32_t tokens_of_work(const struct work *w)
 {
-    uint64_t n = REQUEST_TOK + (uint64_t)MESSAGE_TOK * w->message_count + w->tool_bytes / 4;
+    uint64_t n = TOKENS_PER_REQUEST + (uint64_t)TOKENS_PER_MESSAGE * w->message_count +
+                 w->tool_bytes / TOKENS_TOOL_BYTES;
     for (uint32_t i = 0; i < w->part_count; i++) {
         switch (w->parts[i].kind) {
         case WORK_TEXT:
             n += tokens_of_text(w->parts[i].text);
             break;
         case WORK_IMAGE:
-            n += IMAGE_TOK;
+            n += TOKENS_PER_IMAGE;
             break;
         case WORK_AUDIO:
-            n += AUDIO_TOK;
+            n += TOKENS_PER_AUDIO;
             break;
         case WORK_FILE:
-            n += FILE_TOK;
+            n += TOKENS_PER_FILE;
             break;
         case WORK_PART_OTHER:
             break;

@@ -45,7 +45,7 @@ def test_policy_of_ten_megabytes(start, scratch):
     m = start(b"# " + b"x" * (10 << 20) + b"\n" + policy_text({"small": "http://127.0.0.1:9/v1"}).encode(), wait=False)
     assert m.process.wait(20 * SLOW) in (1, 2)
     errors = m.errors()
-    assert re.search(r"limit|large|at most|long", errors) and len(errors) < 20_000
+    assert re.search(r"limit|large|at most|long|over ", errors) and len(errors) < 20_000
 
 
 def test_policy_with_two_hundred_errors(start, scratch):

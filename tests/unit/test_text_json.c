@@ -324,8 +324,13 @@ static void memory_is_small_and_faults_are_clean(void **state)
     arena_init(&a, 4096, 4096);
     assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
                      RESULT_OK);
-    // Three tokens are kept; what was estimated above that went back.
+    // Three tokens are kept; what was estimated above that went back, and all of it after a failure.
     assert_true((size_t)(a.end - a.at) >= 4096 - 3 * sizeof(struct json_token));
+    const char *at = a.at;
+    body[sizeof body - 1] = ']';
+    assert_int_equal(json_parse(&j, slice_make(body, sizeof body), &json_limits_default, &a),
+                     RESULT_SYNTAX);
+    assert_ptr_equal(a.at, at);
     arena_deinit(&a);
 
     // 30,000 tokens: fails at each allocation in turn, then succeeds.
@@ -505,7 +510,7 @@ static void doubles_survive_writing(void **state)
     }
     struct rng r;
     rng_seed(&r, 5);
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < 120000; i++) {
         uint64_t bits = rng_next(&r);
         double v;
         memcpy(&v, &bits, 8);
@@ -513,11 +518,35 @@ static void doubles_survive_writing(void **state)
             v = (double)(int64_t)(bits >> (bits & 63)) / (double)(1u << (bits & 15));
         if (i % 3 == 2)
             v = (double)rng_below(&r, 1000000000) / 1e7;
+        if (i % 6 == 5)
+            v = (double)(float)rng_unit(&r);
+        if (i % 6 == 4)
+            v = rng_unit(&r) * (double)(1 << (bits & 15));
+        if (i % 600 == 3)
+            v = 1.0 / (double)(1 << (bits & 15)); // the unit below is half as large
         if (v - v != 0)
             continue;
         buf_reset(&b);
         json_write_double(&b, v);
         buf_byte(&b, 0);
+        // No shorter decimal reads back the same.
+        char shortest[40];
+        size_t places = 0, zeros = 0;
+        for (int digits = 1; digits <= 17; digits++) {
+            snprintf(shortest, sizeof shortest, "%.*e", digits - 1, v);
+            if (strtod(shortest, NULL) == v)
+                break;
+        }
+        for (const char *p = shortest; *p && *p != 'e'; p++)
+            places += *p >= '0' && *p <= '9';
+        size_t got_places = 0;
+        for (const char *p = b.ptr; *p && *p != 'e'; p++) {
+            bool digit = *p >= '0' && *p <= '9';
+            got_places += digit && (got_places || *p != '0');
+            zeros = !digit ? zeros : *p == '0' ? zeros + 1 : 0;
+        }
+        if (got_places > places + zeros)
+            fail_msg("%s is longer than %s", b.ptr, shortest);
         double got = read_double(b.ptr), library = strtod(b.ptr, NULL);
         assert_memory_equal(&got, &v, 8);
         assert_memory_equal(&library, &v, 8);

@@ -89,9 +89,11 @@ static void carriage_return_may_wait(void **state)
     piece = SLICE("\ndata: y\r\r");
     assert_int_equal(sse_next(&s, &piece, &e), RESULT_OK);
     expect(&e, &(struct want){"data: x\r\n\r\n", "x", "", 1, false});
+    assert_true(e.gathered && e.bytes.ptr == s.partial.ptr);
     // After a bare CR it is the end: a stream of CRs is not held up.
     assert_int_equal(sse_next(&s, &piece, &e), RESULT_OK);
     expect(&e, &(struct want){"data: y\r\r", "y", "", 1, false});
+    assert_true(!e.gathered && e.bytes.ptr + e.bytes.len == piece.ptr);
     piece = SLICE("data: z\n\r");
     assert_int_equal(sse_next(&s, &piece, &e), RESULT_AGAIN);
     assert_int_equal(sse_finish(&s, &e), RESULT_OK);

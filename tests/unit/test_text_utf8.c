@@ -37,6 +37,17 @@ static size_t naive_sequence(const unsigned char *p, size_t room, uint32_t *code
     return 0;
 }
 
+static void check_validity(const unsigned char *bytes, size_t len)
+{
+    struct slice s = slice_make(bytes, len);
+    bool valid = true;
+    uint32_t code;
+    for (size_t at = 0, n; valid && at < len; at += n)
+        valid = (n = naive_sequence(bytes + at, len - at, &code)) > 0;
+    assert_int_equal(utf8_valid(s), valid);
+    assert_int_equal(utf8_valid_scalar(s), valid);
+}
+
 static void check(const unsigned char *bytes, size_t len)
 {
     char *copy = malloc(len ? len : 1);
@@ -52,6 +63,7 @@ static void check(const unsigned char *bytes, size_t len)
         assert_int_equal(next, at + (n ? n : 1));
     }
     assert_int_equal(utf8_valid(s), valid);
+    assert_int_equal(utf8_valid_scalar(s), valid);
     free(copy);
 }
 
@@ -71,6 +83,17 @@ static void validity_follows_the_definition(void **state)
                     unsigned char bytes[4] = {(unsigned char)lead, edges[a], edges[b], edges[c]};
                     check(bytes, 3);
                     check(bytes, 4);
+                    // Across the border of two blocks, and at the end of the last.
+                    unsigned char text[96];
+                    memset(text, a & 1 ? 'a' : 0xbf, sizeof text);
+                    for (size_t i = 0; !(a & 1) && i < sizeof text; i += 2)
+                        text[i] = 0xc3;
+                    memcpy(text + 30 + (b + c) % 3, bytes, 4);
+                    check_validity(text, sizeof text);
+                    check_validity(text, 64 + (b + c) % 4);
+                    memcpy(text + 92, bytes, 4);
+                    memset(text, 'a', 64);
+                    check_validity(text, sizeof text);
                 }
             }
         }

@@ -1,0 +1,231 @@
+// merit policy check | fmt | explain
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/policy_file.h"
+#include "policy/explain.h"
+#include "policy/fmt.h"
+#include "policy/policy.h"
+#include "signal/registry.h"
+
+static const char usage[] =
+    "usage: merit policy check FILE [--json]           find what is wrong, with line and remedy\n"
+    "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
+    "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "\n"
+    "FILE is the path of a policy, `-` for standard input, or `demo` for the built-in one.\n"
+    "Exit: 0 done, 1 found something, 2 usage.\n"
+    "\n"
+    "  merit policy check home.merit\n"
+    "  merit policy fmt --write home.merit\n"
+    "  merit policy explain demo\n";
+
+enum verb { VERB_CHECK, VERB_FMT, VERB_EXPLAIN };
+
+struct options {
+    enum verb verb;
+    const char *path;
+    bool json, write, check_only, help;
+};
+
+// What all three commands hold.
+struct session {
+    struct options options;
+    struct buf text, out;
+    const char *name, *file;
+    struct arena arena;
+    struct diag_list diags;
+};
+
+static bool usage_error(const char *what, const char *arg)
+{
+    fprintf(stderr, "merit policy: %s%s%s\n%s", what, arg ? " " : "", arg ? arg : "", usage);
+    return false;
+}
+
+static bool read_options(int argc, char **argv, struct options *o)
+{
+    bool verb = false;
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (!strcmp(a, "--help") || !strcmp(a, "-h"))
+            o->help = true;
+        else if (!strcmp(a, "--json"))
+            o->json = true;
+        else if (!strcmp(a, "--write"))
+            o->write = true;
+        else if (!strcmp(a, "--check"))
+            o->check_only = true;
+        else if (a[0] == '-' && a[1])
+            return usage_error("there is no flag", a);
+        else if (!verb && (!strcmp(a, "check") || !strcmp(a, "fmt") || !strcmp(a, "explain")))
+            verb = true, o->verb = !strcmp(a, "check") ? VERB_CHECK
+                                   : !strcmp(a, "fmt") ? VERB_FMT
+                                                       : VERB_EXPLAIN;
+        else if (!verb)
+            return usage_error("there is no command", a);
+        else if (o->path)
+            return usage_error("one file at a time, not also", a);
+        else
+            o->path = a;
+    }
+    if (o->help)
+        return true;
+    if (!verb)
+        return usage_error("say check, fmt or explain", NULL);
+    if (!o->path)
+        return usage_error("name the policy's file", NULL);
+    if ((o->write || o->check_only) && o->verb != VERB_FMT)
+        return usage_error("--write and --check belong to fmt", NULL);
+    if (o->json && o->verb == VERB_FMT)
+        return usage_error("--json belongs to check and explain", NULL);
+    return true;
+}
+
+static void print(FILE *to, const struct buf *b)
+{
+    if (b->len)
+        fwrite(b->ptr, 1, b->len, to);
+}
+
+static void report(struct session *s)
+{
+    struct buf text;
+    buf_init(&text, 16 * 1024 * 1024);
+    diag_render(&s->diags, buf_slice(&s->text), slice_cstr(s->name),
+                isatty(STDERR_FILENO) && !s->options.json, &text);
+    print(stderr, &text);
+    buf_deinit(&text);
+}
+
+static int failed(const struct session *s, const char *what, enum result r)
+{
+    fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name,
+            r == RESULT_IO ? strerror(errno) : result_name(r));
+    return EXIT_FOUND;
+}
+
+static int check(struct session *s)
+{
+    const struct policy_image *image;
+    enum result r =
+        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    if (s->options.json) {
+        diag_render_json(&s->diags, buf_slice(&s->text), &s->out);
+        buf_byte(&s->out, '\n');
+        print(stdout, &s->out);
+        return r ? EXIT_FOUND : EXIT_DONE;
+    }
+    report(s);
+    if (r && !s->diags.errors)
+        return failed(s, "cannot check", r);
+    if (r) {
+        fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
+                s->diags.errors == 1 ? "" : "s");
+        return EXIT_FOUND;
+    }
+    uint32_t warnings = s->diags.count + s->diags.dropped;
+    printf("%s: ok, %u model%s, %u signal%s, %u route%s", s->name, image->models.count,
+           image->models.count == 1 ? "" : "s", image->signals.count,
+           image->signals.count == 1 ? "" : "s", image->routes.count,
+           image->routes.count == 1 ? "" : "s");
+    if (warnings)
+        printf(", %u warning%s", warnings, warnings == 1 ? "" : "s");
+    printf("\n");
+    return EXIT_DONE;
+}
+
+static int explain(struct session *s)
+{
+    const struct policy_image *image;
+    enum result r =
+        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    if (r) {
+        report(s);
+        return failed(s, "does not load:", r);
+    }
+    if (s->options.json)
+        explain_policy_json(image, &s->out);
+    else
+        explain_policy(image, &s->out);
+    print(stdout, &s->out);
+    return EXIT_DONE;
+}
+
+static int format(struct session *s)
+{
+    const struct tree *tree, *again;
+    enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
+    if (r) {
+        report(s);
+        return failed(s, "cannot format", r);
+    }
+    if ((r = fmt_policy(tree, &s->out)))
+        return failed(s, "cannot format", r);
+    // Nothing is written that does not read back as the same policy.
+    if (policy_parse(buf_slice(&s->out), &s->arena, &s->diags, &again) || !tree_equal(tree, again))
+        return failed(s, "formatting would change", RESULT_TYPE);
+    bool same = slice_eq(buf_slice(&s->text), buf_slice(&s->out));
+    if (s->options.check_only) {
+        if (!same)
+            fprintf(stderr, "%s: not formatted; `merit policy fmt --write %s` does it\n", s->name,
+                    s->name);
+        return same ? EXIT_DONE : EXIT_FOUND;
+    }
+    if (!s->options.write) {
+        print(stdout, &s->out);
+        return EXIT_DONE;
+    }
+    if (!s->file || !strcmp(s->options.path, "-")) {
+        fprintf(stderr, "merit policy: there is no file to write to\n");
+        return EXIT_USAGE;
+    }
+    struct stat st;
+    unsigned mode = stat(s->file, &st) == 0 ? st.st_mode & 0777 : 0644;
+    if (!same && (r = file_replace(s->file, buf_slice(&s->out), mode)))
+        return failed(s, "cannot write", r);
+    return EXIT_DONE;
+}
+
+int cmd_policy(int argc, char **argv)
+{
+    struct session s;
+    memset(&s, 0, sizeof s);
+    if (!read_options(argc, argv, &s.options))
+        return EXIT_USAGE;
+    if (s.options.help) {
+        fputs(usage, stdout);
+        return EXIT_DONE;
+    }
+    // One byte more than the limit, so that a longer file is told as a finding with the limit's name.
+    buf_init(&s.text, POLICY_BYTES_MAX + 1);
+    buf_init(&s.out, 64 * 1024 * 1024);
+    arena_init(&s.arena, 0, POLICY_ARENA_MAX);
+    diag_init(&s.diags, &s.arena, POLICY_DIAGS_MAX);
+    int status;
+    enum result r = policy_file_read(s.options.path, &s.text, &s.name, &s.file);
+    if (!s.name)
+        s.name = s.options.path;
+    if (r == RESULT_LIMIT) {
+        fprintf(stderr, "error[limit]: %s is longer than a policy may be, %d MiB\n", s.name,
+                POLICY_BYTES_MAX / 1024 / 1024);
+        status = EXIT_FOUND;
+    } else if (r) {
+        status = failed(&s, "cannot read", r);
+    } else {
+        status = s.options.verb == VERB_CHECK ? check(&s)
+                 : s.options.verb == VERB_FMT ? format(&s)
+                                              : explain(&s);
+    }
+    buf_deinit(&s.text);
+    buf_deinit(&s.out);
+    arena_deinit(&s.arena);
+    return status;
+}
