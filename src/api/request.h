@@ -67,6 +67,8 @@ struct request {
 };
 
 // gateway.c
+// Gives back what the request holds. The server's last callback does it, and where none follows whoever aborts.
+void request_close(struct request *r);
 void gateway_epoch_unref(struct gateway_epoch *e);
 // An error before there is an answer, in the protocol's shape; counts it.
 void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,

@@ -17,7 +17,7 @@ void diag_init(struct diag_list *l, struct arena *arena, uint32_t cap)
     *l = (struct diag_list){.arena = arena, .cap = cap};
 }
 
-static struct slice copy_text(struct arena *a, const char *fmt, va_list args)
+static struct slice MERIT_PRINTF(2, 0) copy_text(struct arena *a, const char *fmt, va_list args)
 {
     char text[MESSAGE_MAX];
     int n = vsnprintf(text, sizeof text, fmt, args);
@@ -55,8 +55,13 @@ struct diag *diag_add(struct diag_list *l, enum diag_severity severity, const ch
     struct diag *d = next_item(l);
     if (severity == DIAG_ERROR)
         l->errors++;
-    if (!d) {
+    if (!d)
         l->dropped++;
+    // An error takes the place of something milder.
+    for (uint32_t i = l->count; !d && severity == DIAG_ERROR && i-- > 0;)
+        if (l->items[i].severity != DIAG_ERROR)
+            d = &l->items[i];
+    if (!d) {
         l->scratch = (struct diag){.severity = severity, .code = code, .span = span};
         return &l->scratch;
     }
@@ -292,7 +297,8 @@ void diag_render_json(const struct diag_list *l, struct slice source, struct buf
         diag_position(source, d->span.end, &end_line, &end_column);
         buf_printf(out, "%s{\"severity\": \"%s\", \"code\": \"%s\", \"line\": %u, \"column\": %u, ",
                    i ? ",\n " : "", severity_name(d->severity), d->code, line, column);
-        buf_printf(out, "\"end_line\": %u, \"end_column\": %u, \"message\": ", end_line, end_column);
+        buf_printf(out, "\"end_line\": %u, \"end_column\": %u, \"message\": ", end_line,
+                   end_column);
         json_string(out, d->message);
         BUF_LIT(out, ", \"help\": ");
         json_string(out, d->help);

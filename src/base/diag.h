@@ -26,11 +26,12 @@ struct span {
 
 struct diag {
     enum diag_severity severity;
-    const char *code;       // stable, kebab-case, static: "unknown-name"
+    const char *code; // stable, kebab-case, static: "unknown-name"
     struct span span;
-    struct slice message;   // one sentence, no full stop
-    struct slice help;      // how to mend it; may be empty
-    struct span also;       // a second place that matters (the earlier definition); empty when begin == end
+    struct slice message; // one sentence, no full stop
+    struct slice help;    // how to mend it; may be empty
+    struct span
+        also; // a second place that matters (the earlier definition); empty when begin == end
     struct slice also_text;
 };
 
@@ -44,9 +45,9 @@ struct diag_list {
     struct arena *arena;
     struct diag *items;
     uint32_t count, room;
-    uint32_t cap;       // most kept
-    uint32_t dropped;   // more than that
-    uint32_t errors;    // of severity DIAG_ERROR, dropped ones included
+    uint32_t cap;     // most kept
+    uint32_t dropped; // more than that
+    uint32_t errors;  // of severity DIAG_ERROR, dropped ones included
     const struct diag_secret *secrets;
     bool blind;          // a secret could not be noted: no source text is shown at all
     struct diag scratch; // what diag_add returns when it keeps nothing

@@ -12,7 +12,7 @@ enum { SHA256_BYTES = 32, SHA256_BLOCK = 64 };
 
 struct sha256 {
     uint32_t h[8];
-    uint64_t total;  // bytes so far
+    uint64_t total; // bytes so far
     uint8_t block[SHA256_BLOCK];
 };
 

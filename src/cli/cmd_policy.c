@@ -66,7 +66,9 @@ static bool read_options(int argc, char **argv, struct options *o)
         else if (a[0] == '-' && a[1])
             return usage_error("there is no flag", a);
         else if (!verb && (!strcmp(a, "check") || !strcmp(a, "fmt") || !strcmp(a, "explain")))
-            verb = true, o->verb = !strcmp(a, "check") ? VERB_CHECK : !strcmp(a, "fmt") ? VERB_FMT : VERB_EXPLAIN;
+            verb = true, o->verb = !strcmp(a, "check") ? VERB_CHECK
+                                   : !strcmp(a, "fmt") ? VERB_FMT
+                                                       : VERB_EXPLAIN;
         else if (!verb)
             return usage_error("there is no command", a);
         else if (o->path)
@@ -97,21 +99,24 @@ static void report(struct session *s)
 {
     struct buf text;
     buf_init(&text, 16 * 1024 * 1024);
-    diag_render(&s->diags, buf_slice(&s->text), slice_cstr(s->name), isatty(STDERR_FILENO) && !s->options.json, &text);
+    diag_render(&s->diags, buf_slice(&s->text), slice_cstr(s->name),
+                isatty(STDERR_FILENO) && !s->options.json, &text);
     print(stderr, &text);
     buf_deinit(&text);
 }
 
 static int failed(const struct session *s, const char *what, enum result r)
 {
-    fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name, r == RESULT_IO ? strerror(errno) : result_name(r));
+    fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name,
+            r == RESULT_IO ? strerror(errno) : result_name(r));
     return EXIT_FOUND;
 }
 
 static int check(struct session *s)
 {
     const struct policy_image *image;
-    enum result r = policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    enum result r =
+        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
     if (s->options.json) {
         diag_render_json(&s->diags, buf_slice(&s->text), &s->out);
         buf_byte(&s->out, '\n');
@@ -122,12 +127,14 @@ static int check(struct session *s)
     if (r && !s->diags.errors)
         return failed(s, "cannot check", r);
     if (r) {
-        fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors, s->diags.errors == 1 ? "" : "s");
+        fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
+                s->diags.errors == 1 ? "" : "s");
         return EXIT_FOUND;
     }
     uint32_t warnings = s->diags.count + s->diags.dropped;
-    printf("%s: ok, %u model%s, %u signal%s, %u route%s", s->name, image->models.count, image->models.count == 1 ? "" : "s",
-           image->signals.count, image->signals.count == 1 ? "" : "s", image->routes.count,
+    printf("%s: ok, %u model%s, %u signal%s, %u route%s", s->name, image->models.count,
+           image->models.count == 1 ? "" : "s", image->signals.count,
+           image->signals.count == 1 ? "" : "s", image->routes.count,
            image->routes.count == 1 ? "" : "s");
     if (warnings)
         printf(", %u warning%s", warnings, warnings == 1 ? "" : "s");
@@ -138,7 +145,8 @@ static int check(struct session *s)
 static int explain(struct session *s)
 {
     const struct policy_image *image;
-    enum result r = policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    enum result r =
+        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
     if (r) {
         report(s);
         return failed(s, "does not load:", r);
@@ -167,7 +175,8 @@ static int format(struct session *s)
     bool same = slice_eq(buf_slice(&s->text), buf_slice(&s->out));
     if (s->options.check_only) {
         if (!same)
-            fprintf(stderr, "%s: not formatted; `merit policy fmt --write %s` does it\n", s->name, s->name);
+            fprintf(stderr, "%s: not formatted; `merit policy fmt --write %s` does it\n", s->name,
+                    s->name);
         return same ? EXIT_DONE : EXIT_FOUND;
     }
     if (!s->options.write) {
@@ -205,12 +214,15 @@ int cmd_policy(int argc, char **argv)
     if (!s.name)
         s.name = s.options.path;
     if (r == RESULT_LIMIT) {
-        fprintf(stderr, "error[limit]: %s is longer than a policy may be, %d MiB\n", s.name, POLICY_BYTES_MAX / 1024 / 1024);
+        fprintf(stderr, "error[limit]: %s is longer than a policy may be, %d MiB\n", s.name,
+                POLICY_BYTES_MAX / 1024 / 1024);
         status = EXIT_FOUND;
     } else if (r) {
         status = failed(&s, "cannot read", r);
     } else {
-        status = s.options.verb == VERB_CHECK ? check(&s) : s.options.verb == VERB_FMT ? format(&s) : explain(&s);
+        status = s.options.verb == VERB_CHECK ? check(&s)
+                 : s.options.verb == VERB_FMT ? format(&s)
+                                              : explain(&s);
     }
     buf_deinit(&s.text);
     buf_deinit(&s.out);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "net/http_server_conn.h"
 #include "net/sys.h"
+#include "net/tls.h"
 
 enum {
     ACCEPTS_PER_TURN = 64,
@@ -219,6 +220,13 @@ enum result http_server_claim(const char *host, uint16_t port)
     return res;
 }
 
+static void free_listener(struct listener *l)
+{
+    if (l->tls)
+        tls_context_unref(l->tls);
+    alloc_free(l);
+}
+
 enum result http_server_listen(struct http_server *s, const char *host, uint16_t port,
                                struct tls_context *tls)
 {
@@ -233,7 +241,7 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
     l->io.fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     l->io.on_event = on_acceptable;
     l->server = s;
-    l->tls = tls;
+    l->tls = tls ? tls_context_ref(tls) : NULL;
     l->again.on_due = accept_again;
     res = l->io.fd < 0 ? RESULT_IO : bind_to(l->io.fd, &addr, len, &port);
     if (!res)
@@ -242,7 +250,7 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
         int saved = errno;
         if (l->io.fd >= 0)
             close(l->io.fd);
-        alloc_free(l);
+        free_listener(l);
         errno = saved;
         return res;
     }
@@ -260,7 +268,7 @@ static void close_listeners(struct http_server *s)
         loop_timer_cancel(s->loop, &l->again);
         loop_del(s->loop, &l->io);
         close(l->io.fd);
-        alloc_free(l);
+        free_listener(l);
     }
     s->listeners = NULL;
 }

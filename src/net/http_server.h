@@ -60,7 +60,8 @@ struct http_server_ops {
     void (*on_abort)(struct http_exchange *x, enum result why);
     // The answer was handed to the kernel whole; the exchange is over after this returns.
     void (*on_done)(struct http_exchange *x);
-    // Shapes the answer to a bad request: a body (static, or in the exchange's arena) and its content type. May be NULL.
+    // Shapes the answer to a bad request: a body (static, or in the exchange's arena) and its content type. `head` is
+    // NULL or empty when none was read. May be NULL.
     struct slice (*on_bad)(struct http_exchange *x, const struct http_bad *bad,
                            struct slice *content_type);
 };

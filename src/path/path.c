@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "path/answer_error.h"
 
 enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
 
@@ -55,28 +56,16 @@ static void stamp_first_byte(struct path *p)
 }
 
 // Sends our own error. Nothing has gone to the client yet.
-static void answer_error(struct path *p, const struct api_error *e, enum path_end end)
+static void end_with_error(struct path *p, const struct api_error *e, enum path_end end)
 {
-    struct buf body;
     struct http_header headers[PATH_HEADERS_MAX];
     size_t n = 0;
-    char seconds[16];
-    struct buf digits = {.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
-    buf_init(&body, PATH_ERROR_BYTES_MAX);
-    p->plan.dialect->error_body(e, &body);
-    headers[n++] = (struct http_header){SLICE("content-type"), SLICE("application/json")};
-    if (e->retry_after_s) {
-        buf_u64(&digits, e->retry_after_s);
-        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
-    }
-    if (e->final)
-        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
+    struct http_exchange *x = p->x;
+    const struct dialect *dialect = p->plan.dialect;
     p->ops->on_head(p, e->status, NULL, headers, &n);
     stamp_first_byte(p);
-    struct http_exchange *x = p->x;
     finish(p, end, e->status, e->code);
-    http_respond(x, e->status, headers, n, buf_slice(&body));
-    buf_deinit(&body);
+    answer_error(x, dialect, e, headers, n);
 }
 
 struct failure {
@@ -189,9 +178,9 @@ static struct failure failure_of_status(int status)
 }
 
 // An attempt came to nothing and the client has seen no byte: again elsewhere, or an error.
-static void fail(struct path *p, const struct failure *f, bool left)
+static void fail(struct path *p, const struct failure *f)
 {
-    if (!left) {
+    if (p->call) {
         struct http_call *call = p->call;
         leave(p, f->outcome);
         http_call_cancel(call);
@@ -218,7 +207,7 @@ static void fail(struct path *p, const struct failure *f, bool left)
         e.retry_after_s = p->upstream_retry_after_s
                               ? p->upstream_retry_after_s
                               : pool_retry_after_s(p->pool, p->plan.model, now);
-    answer_error(p, &e, PATH_FAILED);
+    end_with_error(p, &e, PATH_FAILED);
 }
 
 // The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
@@ -241,8 +230,10 @@ static void break_off(struct path *p, const char *code, const char *message, boo
 static void give_up_stream(struct path *p, const char *code, const char *message, bool tell)
 {
     struct http_call *call = p->call;
-    leave(p, POOL_FAILED);
-    http_call_cancel(call);
+    if (call) {
+        leave(p, POOL_FAILED);
+        http_call_cancel(call);
+    }
     break_off(p, code, message, tell);
 }
 
@@ -316,10 +307,8 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     p->upstream_type = SLICE_EMPTY;
     p->upstream_retry_after_s = 0;
     if (!keep_headers(p, head)) {
-        fail(p,
-             &(struct failure){503, "no_memory", "Merit has no memory for this answer.", false,
-                               false, POOL_DROPPED},
-             false);
+        fail(p, &(struct failure){503, "no_memory", "Merit has no memory for this answer.", false,
+                                  false, POOL_DROPPED});
         return;
     }
     if (p->plan.relay && (head->status < 400 || is_requests_fault(head->status))) {
@@ -333,19 +322,17 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     }
     if (head->status != 200) {
         struct failure f = failure_of_status(head->status);
-        fail(p, &f, false);
+        fail(p, &f);
         return;
     }
     bool events = is_type(p->upstream_type, SLICE("text/event-stream"));
     bool json = is_type(p->upstream_type, SLICE("application/json"));
     if (p->plan.stream ? !events : !json) {
-        fail(p,
-             &(struct failure){502, "upstream_content_type",
-                               p->plan.stream
-                                   ? "The model's endpoint did not answer with an event stream."
-                                   : "The model's endpoint did not answer with JSON.",
-                               true, false, POOL_FAILED},
-             false);
+        fail(p, &(struct failure){502, "upstream_content_type",
+                                  p->plan.stream
+                                      ? "The model's endpoint did not answer with an event stream."
+                                      : "The model's endpoint did not answer with JSON.",
+                                  true, false, POOL_FAILED});
         return;
     }
     if (p->plan.stream) {
@@ -355,11 +342,9 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     }
     p->mode = MODE_GATHER;
     if (head->content_length > (int64_t)p->plan.settings->answer_bytes_max)
-        fail(p,
-             &(struct failure){502, "upstream_answer_too_large",
-                               "The answer of the model's endpoint is over the limit.", false,
-                               false, POOL_OK},
-             false);
+        fail(p, &(struct failure){502, "upstream_answer_too_large",
+                                  "The answer of the model's endpoint is over the limit.", false,
+                                  false, POOL_OK});
 }
 
 // --- the answer's body
@@ -395,8 +380,11 @@ static bool take_event(struct path *p, const struct sse_event *event, struct sli
 {
     enum stream_verdict v = STREAM_FORWARD;
     if (event->data_lines) {
+        struct slice data = event->data;
         arena_reset(p->scratch);
-        v = p->plan.dialect->stream_event(&p->meter, event->data, !p->plan.usage_asked, p->scratch);
+        if (event->data_lines > 1 && sse_data(event, p->scratch, &data))
+            data = SLICE_EMPTY;
+        v = p->plan.dialect->stream_event(&p->meter, data, !p->plan.usage_asked, p->scratch);
     }
     bool joins = run->len && run->ptr + run->len == event->bytes.ptr;
     if (run->len && (!joins || v != STREAM_FORWARD)) {
@@ -416,7 +404,7 @@ static bool take_event(struct path *p, const struct sse_event *event, struct sli
                                true,
                                false,
                                POOL_FAILED};
-        fail(p, v == STREAM_ERROR ? &told : &bad, false);
+        fail(p, v == STREAM_ERROR ? &told : &bad);
         return false;
     }
     // Comments before the first event wait for it, so that an attempt can still be repeated.
@@ -450,12 +438,10 @@ static void stream_body(struct path *p, struct slice piece)
     struct slice run = SLICE_EMPTY;
     enum result r;
     while ((r = sse_next(&p->sse, &piece, &event)) == RESULT_OK) {
-        // The scanner's own buffer is reused by its next call, so an event from there cannot wait in `run`.
-        bool own = p->sse.partial.ptr && event.bytes.ptr >= p->sse.partial.ptr &&
-                   event.bytes.ptr < p->sse.partial.ptr + p->sse.partial.room;
         if (!take_event(p, &event, &run))
             return;
-        if (own && run.len) {
+        // What was gathered lies in the scanner's own buffer, which its next call uses again.
+        if (event.gathered && run.len) {
             forward(p, run);
             run = SLICE_EMPTY;
         }
@@ -467,11 +453,9 @@ static void stream_body(struct path *p, struct slice piece)
         give_up_stream(p, "upstream_event_too_large",
                        "An event of the model's endpoint is over the limit.", true);
     else
-        fail(p,
-             &(struct failure){502, "upstream_event_too_large",
-                               "An event of the model's endpoint is over the limit.", false, false,
-                               POOL_FAILED},
-             false);
+        fail(p, &(struct failure){502, "upstream_event_too_large",
+                                  "An event of the model's endpoint is over the limit.", false,
+                                  false, POOL_FAILED});
 }
 
 static void on_body(struct http_call *call, void *user, struct slice piece)
@@ -495,25 +479,29 @@ static void on_body(struct http_call *call, void *user, struct slice piece)
     default:
         buf_add(&p->gathered, piece);
         if (buf_result(&p->gathered))
-            fail(p,
-                 &(struct failure){502, "upstream_answer_too_large",
-                                   "The answer of the model's endpoint is over the limit.", false,
-                                   false, POOL_OK},
-                 false);
+            fail(p, &(struct failure){502, "upstream_answer_too_large",
+                                      "The answer of the model's endpoint is over the limit.",
+                                      false, false, POOL_OK});
     }
 }
 
 static void end_stream(struct path *p)
 {
+    struct sse_event event;
+    struct slice run = SLICE_EMPTY;
+    enum result rest = sse_finish(&p->sse, &event);
+    if (rest == RESULT_OK) {
+        if (!take_event(p, &event, &run))
+            return;
+        forward(p, run);
+    }
     if (!p->head_sent) {
-        fail(p,
-             &(struct failure){502, "upstream_empty_stream",
-                               "The model's endpoint ended its stream without an event.", true,
-                               false, POOL_FAILED},
-             true);
+        fail(p, &(struct failure){502, "upstream_empty_stream",
+                                  "The model's endpoint ended its stream without an event.", true,
+                                  false, POOL_FAILED});
         return;
     }
-    if (p->meter.done || (p->meter.finished && sse_at_boundary(&p->sse))) {
+    if (p->meter.done || (p->meter.finished && rest != RESULT_EOF)) {
         if (!p->meter.done)
             forward_end(p, p->plan.dialect->stream_end);
         struct http_exchange *x = p->x;
@@ -540,7 +528,7 @@ static void end_gathered(struct path *p)
             502,   "upstream_error", "The model's endpoint reported an error.", true,
             false, POOL_FAILED};
         leave(p, POOL_FAILED);
-        fail(p, r == RESULT_DENIED ? &told : &bad, true);
+        fail(p, r == RESULT_DENIED ? &told : &bad);
         return;
     }
     leave(p, POOL_OK);
@@ -565,7 +553,7 @@ static void end_error(struct path *p)
                               .code = "upstream_rejected",
                               .message = SLICE("The model's endpoint rejected the request."),
                               .final = true};
-        answer_error(p, &e, PATH_PASSED);
+        end_with_error(p, &e, PATH_PASSED);
         return;
     }
     struct http_exchange *x = p->x;
@@ -619,7 +607,7 @@ static void on_error(struct http_call *call, void *user, enum result why, enum h
         struct failure f = failure_of_error(why, phase);
         if (why == RESULT_TIMEOUT && phase == HTTP_PHASE_BODY)
             f.repeat = false;
-        fail(p, &f, true);
+        fail(p, &f);
     } else if (p->mode == MODE_STREAM) {
         break_off(p, why == RESULT_TIMEOUT ? "upstream_timeout" : "upstream_cut",
                   why == RESULT_TIMEOUT
@@ -663,7 +651,7 @@ static void attempt(struct path *p)
                                  .code = "no_memory",
                                  .retry_after_s = 1,
                                  .message = SLICE("Merit has no memory for this request.")};
-        answer_error(p, &none, PATH_FAILED);
+        end_with_error(p, &none, PATH_FAILED);
         return;
     }
     memcpy(target, e->path.ptr, e->path.len);
@@ -688,7 +676,7 @@ static void attempt(struct path *p)
                                  .code = "no_memory",
                                  .retry_after_s = 1,
                                  .message = SLICE("Merit has no room for another call.")};
-        answer_error(p, &none, PATH_FAILED);
+        end_with_error(p, &none, PATH_FAILED);
     }
 }
 

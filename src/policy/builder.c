@@ -57,7 +57,8 @@ static void settle(struct policy_image *p, char *element, const struct image_fie
 {
     uint32_t at;
     for (; f->kind != IMAGE_FIELD_END; f++) {
-        enum image_section to = f->kind == IMAGE_FIELD_LIST ? (enum image_section)f->arg : IMAGE_CHARS;
+        enum image_section to =
+            f->kind == IMAGE_FIELD_LIST ? (enum image_section)f->arg : IMAGE_CHARS;
         if (f->kind != IMAGE_FIELD_LIST && f->kind != IMAGE_FIELD_STR)
             continue;
         // `at` is the first member of both.

@@ -18,7 +18,7 @@ struct builder {
     union {
         max_align_t align;
         char bytes[512];
-    } nowhere;  // what builder_add gives when it has failed
+    } nowhere; // what builder_add gives when it has failed
 };
 
 void builder_init(struct builder *b);

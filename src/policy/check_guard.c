@@ -41,7 +41,8 @@ static struct term *negate(struct checker *c, struct term *t)
 }
 
 // What an atom asks, as bytes: equal questions have equal keys.
-static struct slice atom_key(struct checker *c, const struct image_atom *a, const struct slice *texts)
+static struct slice atom_key(struct checker *c, const struct image_atom *a,
+                             const struct slice *texts)
 {
     struct buf key;
     buf_init(&key, IMAGE_BYTES_MAX);
@@ -59,7 +60,8 @@ static struct slice atom_key(struct checker *c, const struct image_atom *a, cons
     return kept;
 }
 
-static struct term *atom_term(struct checker *c, struct image_atom *a, const struct slice *texts, struct slice shown)
+static struct term *atom_term(struct checker *c, struct image_atom *a, const struct slice *texts,
+                              struct slice shown)
 {
     struct term *t = make(c, TERM_ATOM);
     struct slice key = atom_key(c, a, texts);
@@ -111,10 +113,12 @@ static struct slice shown_comparison(struct checker *c, const struct node *n, co
 }
 
 // `@` in the help stands for the signal's name.
-static void type_error(struct checker *c, const struct node *n, enum signal_type type, const char *help)
+static void type_error(struct checker *c, const struct node *n, enum signal_type type,
+                       const char *help)
 {
     struct slice name = tree_text(c->tree, n->first);
-    static const char *const kinds[] = {"a truth value", "a number", "one of several words", "a text", "a set of texts"};
+    static const char *const kinds[] = {"a truth value", "a number", "one of several words",
+                                        "a text", "a set of texts"};
     struct diag *d = check_error(c, n, "type", "`%.*s` is %s", SLICE_FMT(name), kinds[type]);
     char text[256];
     size_t len = 0;
@@ -128,13 +132,15 @@ static void type_error(struct checker *c, const struct node *n, enum signal_type
     diag_help(c->diags, d, "%.*s", (int)len, text);
 }
 
-static bool enum_word(struct checker *c, const struct node *v, const struct signal_family *f, uint32_t *index)
+static bool enum_word(struct checker *c, const struct node *v, const struct signal_family *f,
+                      uint32_t *index)
 {
     struct slice text = tree_text(c->tree, v);
     for (*index = 0; f->words[*index]; ++*index)
         if (v->kind == NODE_WORD && slice_eq_cstr(text, f->words[*index]))
             return true;
-    struct diag *d = check_error(c, v, "unknown-word", "`%s` is never %.*s", f->name, SLICE_FMT(text));
+    struct diag *d =
+        check_error(c, v, "unknown-word", "`%s` is never %.*s", f->name, SLICE_FMT(text));
     if (v->kind == NODE_STRING)
         text = slice_head(slice_from(text, 1), text.len - 2);
     check_nearest_word(c, d, text, f->words, NULL);
@@ -151,7 +157,8 @@ static enum image_op image_operator(enum token_kind k)
                            : IMAGE_OP_GE;
 }
 
-static struct term *compare(struct checker *c, const struct node *n, struct image_atom *a, enum signal_type type)
+static struct term *compare(struct checker *c, const struct node *n, struct image_atom *a,
+                            enum signal_type type)
 {
     const struct signal_family *f = c->families[a->signal];
     const struct node *v = n->last;
@@ -169,7 +176,8 @@ static struct term *compare(struct checker *c, const struct node *n, struct imag
         return NULL;
     }
     if (orders && type != SIGNAL_NUMBER) {
-        type_error(c, n, type, "only numbers are less or greater; `==`, `!=` and `in` ask for equality");
+        type_error(c, n, type,
+                   "only numbers are less or greater; `==`, `!=` and `in` ask for equality");
         return NULL;
     }
     if (type == SIGNAL_NUMBER) {
@@ -195,7 +203,8 @@ static int by_bytes(const void *a, const void *b)
     return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static struct term *member(struct checker *c, const struct node *n, struct image_atom *a, enum signal_type type)
+static struct term *member(struct checker *c, const struct node *n, struct image_atom *a,
+                           enum signal_type type)
 {
     const struct signal_family *f = c->families[a->signal];
     struct slice *texts = ARENA_ARRAY(c->arena, struct slice, n->count);
@@ -205,7 +214,9 @@ static struct term *member(struct checker *c, const struct node *n, struct image
         return NULL;
     }
     if (type == SIGNAL_BOOL || type == SIGNAL_NUMBER) {
-        type_error(c, n, type, type == SIGNAL_BOOL ? "write `@` or `not @`" : "write `@ == 1 or @ == 2`, or a range");
+        type_error(c, n, type,
+                   type == SIGNAL_BOOL ? "write `@` or `not @`"
+                                       : "write `@ == 1 or @ == 2`, or a range");
         return NULL;
     }
     a->op = IMAGE_OP_IN;
@@ -237,7 +248,8 @@ static struct term *question(struct checker *c, const struct node *n)
 {
     struct image_atom a;
     memset(&a, 0, sizeof a);
-    bool is_true = tree_is(c->tree, n->first, "true"), is_false = tree_is(c->tree, n->first, "false");
+    bool is_true = tree_is(c->tree, n->first, "true"),
+         is_false = tree_is(c->tree, n->first, "false");
     if (is_true || is_false) {
         if (n->kind == NODE_TRUE)
             return make(c, is_true ? TERM_TRUE : TERM_FALSE);
@@ -247,7 +259,8 @@ static struct term *question(struct checker *c, const struct node *n)
     a.signal = check_find(c, &c->signals, n->first);
     if (a.signal < 0 || !c->families[a.signal])
         return NULL;
-    enum signal_type type = BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, (uint32_t)a.signal)->type;
+    enum signal_type type =
+        BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, (uint32_t)a.signal)->type;
     if (n->kind == NODE_COMPARE)
         return compare(c, n, &a, type);
     if (n->kind == NODE_IN)
@@ -303,7 +316,7 @@ static bool absorb(struct checker *c, struct term *n, struct term *t, uint32_t s
         if (!own || !other)
             return true;
         if (*other == stamp)
-            return true;  // a and not a; a or not a
+            return true; // a and not a; a or not a
         if (*own == stamp)
             return false;
         *own = stamp;
@@ -393,11 +406,15 @@ struct image_list check_guard(struct checker *c, const struct node *guard)
     struct image_list list = {.at = builder_count(&c->build, IMAGE_NODES)};
     struct term always = {.kind = TERM_TRUE}, *t = guard ? fold(c, guard) : &always;
     if (t && guard && (t->kind == TERM_TRUE || t->kind == TERM_FALSE)) {
-        struct diag *d = check_error(c, guard, t->kind == TERM_TRUE ? "always-true" : "never-true",
-                                     t->kind == TERM_TRUE ? "this guard always holds, so that no request reaches what follows"
-                                                          : "this guard never holds");
+        struct diag *d =
+            check_error(c, guard, t->kind == TERM_TRUE ? "always-true" : "never-true",
+                        t->kind == TERM_TRUE
+                            ? "this guard always holds, so that no request reaches what follows"
+                            : "this guard never holds");
         if (t->kind == TERM_TRUE)
-            diag_help(c->diags, d, "what all other requests get is written `otherwise -> ...`, behind the routes");
+            diag_help(
+                c->diags, d,
+                "what all other requests get is written `otherwise -> ...`, behind the routes");
     }
     if (t)
         list.count = emit(c, t);

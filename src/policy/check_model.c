@@ -1,7 +1,7 @@
 // Zones, models, aliases and passes.
 #include "policy/check.h"
-#include "policy/provider.h"
 #include "policy/policy.h"
+#include "policy/provider.h"
 #include "work/work.h"
 
 static const char *const tokens_unit = "tok", *const price_unit = "usd/Mtok";
@@ -43,15 +43,18 @@ static const char *url_problem(struct slice url, bool *secret)
     *secret = host.len && memchr(host.ptr, '@', host.len);
     if (*secret)
         return "an endpoint carries no user name or password";
-    if (memchr(rest.ptr ? rest.ptr : "", '?', rest.len) || memchr(rest.ptr ? rest.ptr : "", '#', rest.len))
-        return "an endpoint has no `?` and no `#`: it is the base that `/chat/completions` is put behind";
+    if (memchr(rest.ptr ? rest.ptr : "", '?', rest.len) ||
+        memchr(rest.ptr ? rest.ptr : "", '#', rest.len))
+        return "an endpoint has no `?` and no `#`: it is the base that `/chat/completions` is put "
+               "behind";
     if (slice_find(rest, SLICE("/../")) >= 0 || slice_ends_with(rest, SLICE("/..")))
         return "an endpoint's path does not go up";
     bool six = host.len && host.ptr[0] == '[';
     const char *close = six ? memchr(host.ptr, ']', host.len) : NULL;
     if (six && !close)
         return "an IPv6 address ends with `]`";
-    struct slice name = six ? slice_head(slice_from(host, 1), (size_t)(close - host.ptr - 1)) : host;
+    struct slice name =
+        six ? slice_head(slice_from(host, 1), (size_t)(close - host.ptr - 1)) : host;
     struct slice port = six ? slice_from(host, (size_t)(close - host.ptr + 1)) : SLICE_EMPTY;
     if (!six && memchr(host.ptr ? host.ptr : "", ':', host.len)) {
         name.len = (size_t)((const char *)memchr(host.ptr, ':', host.len) - host.ptr);
@@ -61,14 +64,15 @@ static const char *url_problem(struct slice url, bool *secret)
         return "the URL names no host";
     for (size_t i = 0; i < name.len; i++) {
         char ch = name.ptr[i];
-        bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '.' ||
+        bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
+                  (ch >= 'A' && ch <= 'Z') || ch == '.' ||
                   (six ? ch == ':' : ch == '-' || ch == '_');
         if (!ok)
             return "the host's name has a character that no host's name has";
     }
     uint64_t number = 0;
-    if (port.len && (port.ptr[0] != ':' || port.len > 6 || !slice_u64(slice_from(port, 1), &number) || number == 0 ||
-                     number > 65535))
+    if (port.len && (port.ptr[0] != ':' || port.len > 6 ||
+                     !slice_u64(slice_from(port, 1), &number) || number == 0 || number > 65535))
         return "the port is a number between 1 and 65535";
     return NULL;
 }
@@ -86,11 +90,13 @@ static void add_endpoint(struct checker *c, uint32_t model, struct slice url, ui
 
 static bool is_local(struct slice url)
 {
-    return slice_starts_with(url, SLICE("http://127.")) || slice_starts_with(url, SLICE("http://localhost")) ||
+    return slice_starts_with(url, SLICE("http://127.")) ||
+           slice_starts_with(url, SLICE("http://localhost")) ||
            slice_starts_with(url, SLICE("http://[::1]"));
 }
 
-static void endpoints(struct checker *c, uint32_t i, const struct node *clause, const struct node *key)
+static void endpoints(struct checker *c, uint32_t i, const struct node *clause,
+                      const struct node *key)
 {
     for (const struct node *at = clause->first; at; at = at->next) {
         if (at->kind == NODE_WORD) {
@@ -98,7 +104,8 @@ static void endpoints(struct checker *c, uint32_t i, const struct node *clause, 
                 add_endpoint(c, i, SLICE("demo:"), tree_line(c->tree, at));
                 continue;
             }
-            struct diag *d = check_error(c, at, "endpoint", "an endpoint is a URL in quotes, or `demo`");
+            struct diag *d =
+                check_error(c, at, "endpoint", "an endpoint is a URL in quotes, or `demo`");
             diag_help(c->diags, d, "write `endpoint \"http://127.0.0.1:8000/v1\"`");
             continue;
         }
@@ -112,35 +119,42 @@ static void endpoints(struct checker *c, uint32_t i, const struct node *clause, 
             continue;
         }
         if (key && slice_starts_with(url, SLICE("http://")) && !is_local(url)) {
-            struct diag *d = check_warning(c, at, "key-in-clear", "the key travels over this connection unencrypted");
-            diag_help(c->diags, d, "use https, or put a proxy that speaks TLS on 127.0.0.1 before it");
+            struct diag *d = check_warning(c, at, "key-in-clear",
+                                           "the key travels over this connection unencrypted");
+            diag_help(c->diags, d,
+                      "use https, or put a proxy that speaks TLS on 127.0.0.1 before it");
         }
         add_endpoint(c, i, url, tree_line(c->tree, at));
     }
 }
 
-static void provider(struct checker *c, uint32_t i, struct image_model *m, const struct node *clause,
-                     const struct node *endpoint, const struct node *key)
+static void provider(struct checker *c, uint32_t i, struct image_model *m,
+                     const struct node *clause, const struct node *endpoint, const struct node *key)
 {
     struct slice name = tree_text(c->tree, clause->first);
     const struct provider *p = provider_find(name);
     m->provider = builder_str(&c->build, name);
     m->upstream_name = builder_str(&c->build, check_string(c, clause->first->next));
     if (!p) {
-        struct diag *d = check_error(c, clause->first, "unknown-name", "no provider is called `%.*s`", SLICE_FMT(name));
-        check_nearest_word(c, d, name, provider_names, "for any other server that speaks OpenAI's protocol write "
-                                                       "`endpoint \"https://...\" as \"model\"`");
+        struct diag *d = check_error(c, clause->first, "unknown-name",
+                                     "no provider is called `%.*s`", SLICE_FMT(name));
+        check_nearest_word(c, d, name, provider_names,
+                           "for any other server that speaks OpenAI's protocol write "
+                           "`endpoint \"https://...\" as \"model\"`");
         return;
     }
     if (!p->base) {
         struct diag *d = check_error(c, clause->first, "unsupported", "%s", p->why_not);
-        diag_help(c->diags, d, "a gateway that speaks OpenAI's protocol can stand between: `endpoint \"https://...\"`");
+        diag_help(c->diags, d,
+                  "a gateway that speaks OpenAI's protocol can stand between: `endpoint "
+                  "\"https://...\"`");
         return;
     }
     if (!endpoint)
         add_endpoint(c, i, slice_cstr(p->base), tree_line(c->tree, clause));
     if (!key && !endpoint) {
-        struct diag *d = check_warning(c, clause, "no-key", "`%.*s` answers nobody without a key", SLICE_FMT(name));
+        struct diag *d = check_warning(c, clause, "no-key", "`%.*s` answers nobody without a key",
+                                       SLICE_FMT(name));
         diag_help(c->diags, d, "write `key env %s`", p->key_variable);
     }
 }
@@ -148,8 +162,8 @@ static void provider(struct checker *c, uint32_t i, struct image_model *m, const
 static bool is_variable(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (!((s.ptr[i] >= 'A' && s.ptr[i] <= 'Z') || (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || s.ptr[i] == '_' ||
-              (i > 0 && s.ptr[i] >= '0' && s.ptr[i] <= '9')))
+        if (!((s.ptr[i] >= 'A' && s.ptr[i] <= 'Z') || (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') ||
+              s.ptr[i] == '_' || (i > 0 && s.ptr[i] >= '0' && s.ptr[i] <= '9')))
             return false;
     return s.len > 0 && s.len <= POLICY_NAME_MAX;
 }
@@ -167,7 +181,8 @@ static void key(struct checker *c, struct image_model *m, const struct node *cla
         return;
     }
     bool env = tree_is(c->tree, from, "env");
-    struct slice text = name->kind == NODE_STRING ? check_string(c, name) : tree_text(c->tree, name);
+    struct slice text =
+        name->kind == NODE_STRING ? check_string(c, name) : tree_text(c->tree, name);
     m->key_source = env ? IMAGE_KEY_ENV : IMAGE_KEY_FILE;
     m->key_name = builder_str(&c->build, text);
     if (env && !tree_token(c->tree, name)->secret && !is_variable(text))
@@ -181,8 +196,8 @@ static void key(struct checker *c, struct image_model *m, const struct node *cla
 }
 
 // A list of words, each one bit.
-static uint32_t word_bits(struct checker *c, const struct node *clause, const char *const *words, uint32_t first,
-                          const char *what)
+static uint32_t word_bits(struct checker *c, const struct node *clause, const char *const *words,
+                          uint32_t first, const char *what)
 {
     uint32_t bits = 0;
     for (const struct node *at = clause->first; at; at = at->next) {
@@ -191,7 +206,8 @@ static uint32_t word_bits(struct checker *c, const struct node *clause, const ch
         while (words[i] && !slice_eq_cstr(name, words[i]))
             i++;
         if (!words[i]) {
-            struct diag *d = check_error(c, at, "unknown-word", "%s is called `%.*s`", what, SLICE_FMT(name));
+            struct diag *d =
+                check_error(c, at, "unknown-word", "%s is called `%.*s`", what, SLICE_FMT(name));
             check_nearest_word(c, d, name, words, NULL);
         } else if (bits & 1u << (first + i)) {
             check_warning(c, at, "duplicate", "`%.*s` stands twice", SLICE_FMT(name));
@@ -211,7 +227,8 @@ static void prices(struct checker *c, struct image_model *m, const struct node *
     if (!unit || !check_unit_is(c, unit, price_unit)) {
         struct diag *d = check_error(c, unit ? unit : clause, "unit", "a price %s `%s`",
                                      unit ? "has the unit" : "needs its unit,", price_unit);
-        diag_help(c->diags, d, "write `price 0.03 in, 0.06 out %s`: US dollars per million tokens", price_unit);
+        diag_help(c->diags, d, "write `price 0.03 in, 0.06 out %s`: US dollars per million tokens",
+                  price_unit);
     }
     for (const struct node *at = clause->first; at && at->kind == NODE_PRICE; at = at->next) {
         int which = 0;
@@ -235,26 +252,33 @@ static void prices(struct checker *c, struct image_model *m, const struct node *
 
 static void sizes(struct checker *c, const struct node *n, struct image_model *m)
 {
-    const struct node *context = tree_clause(c->tree, n, "context"), *output = tree_clause(c->tree, n, "output");
+    const struct node *context = tree_clause(c->tree, n, "context"),
+                      *output = tree_clause(c->tree, n, "output");
     if (!context) {
-        struct diag *d = check_error(c, n->first, "missing", "model `%.*s` does not say how much it can read",
-                                     SLICE_FMT(tree_text(c->tree, n->first)));
+        struct diag *d =
+            check_error(c, n->first, "missing", "model `%.*s` does not say how much it can read",
+                        SLICE_FMT(tree_text(c->tree, n->first)));
         diag_help(c->diags, d, "add `context 32k %s`", tokens_unit);
     } else {
-        check_whole(c, context->first, tokens_unit, "a context window", 1, IMAGE_TOK_MAX, &m->context_tok);
+        check_whole(c, context->first, tokens_unit, "a context window", 1, IMAGE_TOK_MAX,
+                    &m->context_tok);
     }
     m->output_tok = m->context_tok;
-    if (output && check_whole(c, output->first, tokens_unit, "an output limit", 1, IMAGE_TOK_MAX, &m->output_tok) &&
+    if (output &&
+        check_whole(c, output->first, tokens_unit, "an output limit", 1, IMAGE_TOK_MAX,
+                    &m->output_tok) &&
         context && m->context_tok && m->output_tok > m->context_tok)
         check_error(c, output, "range", "the model writes more than its window holds");
 }
 
 static void model(struct checker *c, uint32_t i)
 {
-    static const char *const cans[] = {"tools", "images", "audio", "files", "json", "schema", "logprobs", NULL};
+    static const char *const cans[] = {"tools", "images", "audio",    "files",
+                                       "json",  "schema", "logprobs", NULL};
     static const char *const efforts[] = {"off", "low", "medium", "high", "on", NULL};
     const struct node *n = c->models.nodes[i], *clause;
-    const struct node *endpoint = tree_clause(c->tree, n, "endpoint"), *keys = tree_clause(c->tree, n, "key");
+    const struct node *endpoint = tree_clause(c->tree, n, "endpoint"),
+                      *keys = tree_clause(c->tree, n, "key");
     struct image_model m;
     memset(&m, 0, sizeof m);
     check_clauses_once(c, n);
@@ -273,8 +297,11 @@ static void model(struct checker *c, uint32_t i)
     if ((clause = tree_clause(c->tree, n, "provider"))) {
         provider(c, i, &m, clause, endpoint, keys);
     } else if (!endpoint) {
-        struct diag *d = check_error(c, n->first, "missing", "model `%.*s` has no endpoint", SLICE_FMT(c->models.at[i]));
-        diag_help(c->diags, d, "add `endpoint \"http://127.0.0.1:8000/v1\"`, `provider openai \"...\"` or `endpoint demo`");
+        struct diag *d = check_error(c, n->first, "missing", "model `%.*s` has no endpoint",
+                                     SLICE_FMT(c->models.at[i]));
+        diag_help(c->diags, d,
+                  "add `endpoint \"http://127.0.0.1:8000/v1\"`, `provider openai \"...\"` or "
+                  "`endpoint demo`");
     }
     m.endpoints.count = builder_count(&c->build, IMAGE_ENDPOINTS) - m.endpoints.at;
     if ((clause = tree_clause(c->tree, n, "as")))
@@ -311,12 +338,15 @@ void check_aliases(struct checker *c)
     for (uint32_t i = 0; i < c->aliases.count; i++) {
         const struct node *n = c->aliases.nodes[i], *target = n->first->next;
         struct slice name = c->aliases.at[i];
-        struct image_alias a = {.name = builder_str(&c->build, name), .index = IMAGE_NONE,
+        struct image_alias a = {.name = builder_str(&c->build, name),
+                                .index = IMAGE_NONE,
                                 .line = tree_line(c->tree, n)};
         void *model = map_get(&c->models.map, name);
         if (model && (uintptr_t)model - 1 < c->models.count) {
-            struct diag *d = check_error(c, n->first, "duplicate", "`%.*s` is already the name of a model", SLICE_FMT(name));
-            diag_also(c->diags, d, tree_span(c->tree, c->models.nodes[(uintptr_t)model - 1]->first), "the model");
+            struct diag *d = check_error(c, n->first, "duplicate",
+                                         "`%.*s` is already the name of a model", SLICE_FMT(name));
+            diag_also(c->diags, d, tree_span(c->tree, c->models.nodes[(uintptr_t)model - 1]->first),
+                      "the model");
         }
         if (tree_is(c->tree, target, "route")) {
             a.target = IMAGE_TARGET_ROUTE;
@@ -331,23 +361,29 @@ void check_aliases(struct checker *c)
         if (n->kind != NODE_PASS)
             continue;
         struct slice path = check_string(c, n->first);
-        bool own = slice_eq(path, SLICE("/v1/chat/completions")) || slice_eq(path, SLICE("/v1/models"));
+        bool own =
+            slice_eq(path, SLICE("/v1/chat/completions")) || slice_eq(path, SLICE("/v1/models"));
         struct diag *d = NULL;
         if (own)
-            d = check_error(c, n->first, "pass", "`%.*s` is answered by Merit itself", SLICE_FMT(path));
-        else if (!slice_starts_with(path, SLICE("/v1/")) || path.len == 4 || slice_find(path, SLICE("..")) >= 0 ||
-                 slice_find(path, SLICE("?")) >= 0 || slice_find(path, SLICE(" ")) >= 0)
-            d = check_error(c, n->first, "pass", "a path that is passed on begins with `/v1/` and is written plainly");
+            d = check_error(c, n->first, "pass", "`%.*s` is answered by Merit itself",
+                            SLICE_FMT(path));
+        else if (!slice_starts_with(path, SLICE("/v1/")) || path.len == 4 ||
+                 slice_find(path, SLICE("..")) >= 0 || slice_find(path, SLICE("?")) >= 0 ||
+                 slice_find(path, SLICE(" ")) >= 0)
+            d = check_error(c, n->first, "pass",
+                            "a path that is passed on begins with `/v1/` and is written plainly");
         if (d && !own)
             diag_help(c->diags, d, "write `pass \"/v1/embeddings\" to MODEL`");
         for (uint32_t i = 0; i < builder_count(&c->build, IMAGE_PASSES); i++) {
-            const struct image_pass *earlier = BUILDER_AT(&c->build, IMAGE_PASSES, struct image_pass, i);
+            const struct image_pass *earlier =
+                BUILDER_AT(&c->build, IMAGE_PASSES, struct image_pass, i);
             if (slice_eq(builder_text(&c->build, earlier->path), path)) {
                 check_error(c, n->first, "duplicate", "`%.*s` is passed on twice", SLICE_FMT(path));
                 break;
             }
         }
-        struct image_pass pass = {.path = builder_str(&c->build, path), .line = tree_line(c->tree, n)};
+        struct image_pass pass = {.path = builder_str(&c->build, path),
+                                  .line = tree_line(c->tree, n)};
         pass.model = check_find(c, &c->models, n->first->next);
         *BUILDER_ADD(&c->build, IMAGE_PASSES, struct image_pass) = pass;
     }

@@ -8,15 +8,17 @@
 static const char poison_mark;
 #define POISON ((void *)(uintptr_t)&poison_mark)
 
-static struct diag *add(struct checker *c, enum diag_severity severity, const struct node *n, const char *code,
-                        const char *fmt, va_list args)
+static struct diag *MERIT_PRINTF(5, 0)
+    add(struct checker *c, enum diag_severity severity, const struct node *n, const char *code,
+        const char *fmt, va_list args)
 {
     char text[384];
     vsnprintf(text, sizeof text, fmt, args);
     return diag_add(c->diags, severity, code, tree_span(c->tree, n), "%s", text);
 }
 
-struct diag *check_error(struct checker *c, const struct node *n, const char *code, const char *fmt, ...)
+struct diag *check_error(struct checker *c, const struct node *n, const char *code, const char *fmt,
+                         ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -25,7 +27,8 @@ struct diag *check_error(struct checker *c, const struct node *n, const char *co
     return d;
 }
 
-struct diag *check_warning(struct checker *c, const struct node *n, const char *code, const char *fmt, ...)
+struct diag *check_warning(struct checker *c, const struct node *n, const char *code,
+                           const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -39,7 +42,8 @@ void check_unsupported(struct checker *c, const struct node *n, const char *what
     check_error(c, n, "unsupported", "%s not supported by this build yet", what);
 }
 
-void check_nearest(struct checker *c, struct diag *d, struct slice name, const struct slice *at, size_t count)
+void check_nearest(struct checker *c, struct diag *d, struct slice name, const struct slice *at,
+                   size_t count)
 {
     // A finding that is only counted needs no search: a file of ten thousand mistakes stays cheap.
     int near = d == &c->diags->scratch ? -1 : diag_nearest(name, at, count);
@@ -47,8 +51,8 @@ void check_nearest(struct checker *c, struct diag *d, struct slice name, const s
         diag_help(c->diags, d, "did you mean `%.*s`?", SLICE_FMT(at[near]));
 }
 
-void check_nearest_word(struct checker *c, struct diag *d, struct slice name, const char *const *words,
-                        const char *otherwise)
+void check_nearest_word(struct checker *c, struct diag *d, struct slice name,
+                        const char *const *words, const char *otherwise)
 {
     enum { WORDS_MAX = 128 };
     struct slice at[WORDS_MAX];
@@ -60,7 +64,8 @@ void check_nearest_word(struct checker *c, struct diag *d, struct slice name, co
     for (; words[count] && count < WORDS_MAX; count++) {
         at[count] = slice_cstr(words[count]);
         if (len < (int)sizeof list)
-            len += snprintf(list + len, sizeof list - (size_t)len, "%s`%s`", count ? ", " : "", words[count]);
+            len += snprintf(list + len, sizeof list - (size_t)len, "%s`%s`", count ? ", " : "",
+                            words[count]);
     }
     int near = diag_nearest(name, at, count);
     if (near >= 0)
@@ -73,10 +78,10 @@ void check_nearest_word(struct checker *c, struct diag *d, struct slice name, co
 
 bool check_is_reserved(struct slice name)
 {
-    static const char *const words[] = {"and",  "or",     "not",    "in",     "when",      "else",  "as",
-                                        "any",  "true",   "false",  "routes", "otherwise", "above", "below",
-                                        "to",   "within", "where",  "refuse", "answer",    "default",
-                                        "escalate"};
+    static const char *const words[] = {
+        "and", "or",     "not",   "in",     "when",      "else",    "as",
+        "any", "true",   "false", "routes", "otherwise", "above",   "below",
+        "to",  "within", "where", "refuse", "answer",    "default", "escalate"};
     for (size_t i = 0; i < MERIT_COUNT(words); i++)
         if (slice_eq_cstr(name, words[i]))
             return true;
@@ -107,7 +112,8 @@ static bool grow(struct checker *c, struct names *n)
 static void declare(struct checker *c, struct names *in, const struct node *statement)
 {
     const struct node *name = statement->first;
-    struct slice text = name->kind == NODE_STRING ? check_string(c, name) : tree_text(c->tree, name);
+    struct slice text =
+        name->kind == NODE_STRING ? check_string(c, name) : tree_text(c->tree, name);
     void *known = map_get(&in->map, text);
     if (text.len > POLICY_NAME_MAX || text.len == 0) {
         check_error(c, name, "limit", "a name has between 1 and %d bytes", POLICY_NAME_MAX);
@@ -115,7 +121,8 @@ static void declare(struct checker *c, struct names *in, const struct node *stat
         check_error(c, name, "reserved", "`%.*s` is a word of the language", SLICE_FMT(text));
     } else if (known && known != POISON) {
         uint32_t first = (uint32_t)((uintptr_t)known - 1);
-        struct diag *d = check_error(c, name, "duplicate", "%s `%.*s` is defined twice", in->what, SLICE_FMT(text));
+        struct diag *d = check_error(c, name, "duplicate", "%s `%.*s` is defined twice", in->what,
+                                     SLICE_FMT(text));
         diag_also(c->diags, d, tree_span(c->tree, in->nodes[first]->first), "first here");
         return;
     }
@@ -133,12 +140,13 @@ static void poisoned(struct checker *c, const struct node *statement)
     const struct {
         const char *word;
         struct names *in;
-    } kinds[] = {{"zone", &c->zones},     {"model", &c->models}, {"signal", &c->signals},
-                 {"path", &c->paths},     {"route", &c->routes}, {"alias", &c->aliases}};
+    } kinds[] = {{"zone", &c->zones}, {"model", &c->models}, {"signal", &c->signals},
+                 {"path", &c->paths}, {"route", &c->routes}, {"alias", &c->aliases}};
     c->bad_statement = true;
     c->bad_header |= tree_is(c->tree, statement, "policy");
     c->bad_otherwise |= tree_is(c->tree, statement, "otherwise");
-    if (statement->token + 1 >= statement->end || c->tree->tokens.at[statement->token + 1].kind != TOKEN_WORD)
+    if (statement->token + 1 >= statement->end ||
+        c->tree->tokens.at[statement->token + 1].kind != TOKEN_WORD)
         return;
     struct slice name = tree_token_text(c->tree, statement->token + 1);
     for (size_t i = 0; i < MERIT_COUNT(kinds); i++)
@@ -202,8 +210,10 @@ bool check_collect(struct checker *c)
             break;
         case NODE_ROUTE:
             if (c->otherwise) {
-                struct diag *d = check_error(c, n, "unreachable", "no request reaches a route behind `otherwise`");
-                diag_also(c->diags, d, tree_span(c->tree, c->otherwise), "it takes all that is left");
+                struct diag *d = check_error(c, n, "unreachable",
+                                             "no request reaches a route behind `otherwise`");
+                diag_also(c->diags, d, tree_span(c->tree, c->otherwise),
+                          "it takes all that is left");
             }
             declare(c, &c->routes, n);
             break;
@@ -235,7 +245,8 @@ int32_t check_find(struct checker *c, struct names *in, const struct node *word)
         in->used[i] = true;
         return (int32_t)i;
     }
-    struct diag *d = check_error(c, word, "unknown-name", "no %s is called `%.*s`", in->what, SLICE_FMT(name));
+    struct diag *d =
+        check_error(c, word, "unknown-name", "no %s is called `%.*s`", in->what, SLICE_FMT(name));
     check_nearest(c, d, name, in->at, in->count);
     return NAME_UNKNOWN;
 }
@@ -247,6 +258,7 @@ void check_unused(struct checker *c)
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)
             if (!kinds[k]->used[i])
-                check_warning(c, kinds[k]->nodes[i]->first, "unused", "no route, alias or pass uses %s `%.*s`",
-                              kinds[k]->what, SLICE_FMT(kinds[k]->at[i]));
+                check_warning(c, kinds[k]->nodes[i]->first, "unused",
+                              "no route, alias or pass uses %s `%.*s`", kinds[k]->what,
+                              SLICE_FMT(kinds[k]->at[i]));
 }

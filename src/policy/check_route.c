@@ -7,8 +7,8 @@
 
 // What the parameters of a path stand for, and where to look those up in turn.
 struct scope {
-    const struct node *params;  // NODE_PARAMS
-    const struct node *call;    // NODE_CALL whose arguments they are
+    const struct node *params; // NODE_PARAMS
+    const struct node *call;   // NODE_CALL whose arguments they are
     const struct scope *outer;
     uint32_t depth;
 };
@@ -18,13 +18,14 @@ struct choice {
     struct image_step step;
     bool found;
     struct slice path_name;
-    const struct node *otherwise;       // a chain: the `else` of the path
+    const struct node *otherwise; // a chain: the `else` of the path
     const struct scope *otherwise_scope;
-    struct scope scope;                 // of the path, kept for `otherwise`
-    const struct node *place;           // where it was written, for messages
+    struct scope scope;       // of the path, kept for `otherwise`
+    const struct node *place; // where it was written, for messages
 };
 
-static const char *const later_steps[] = {"verify", "retrieve", "clarify", "redact", "fuse", "cache", "hedge", NULL};
+static const char *const later_steps[] = {"verify", "retrieve", "clarify", "redact",
+                                          "fuse",   "cache",    "hedge",   NULL};
 
 static bool is_later(struct slice name)
 {
@@ -38,28 +39,34 @@ static bool is_later(struct slice name)
 static bool too_many(struct checker *c, const struct node *n)
 {
     if (c->named == POLICY_BINDINGS_MAX)
-        check_error(c, n, "limit", "the routes name more than %d candidates together", POLICY_BINDINGS_MAX);
+        check_error(c, n, "limit", "the routes name more than %d candidates together",
+                    POLICY_BINDINGS_MAX);
     c->named += c->named <= POLICY_BINDINGS_MAX;
     return c->named > POLICY_BINDINGS_MAX;
 }
 
-static void add_binding(struct checker *c, int32_t model, enum image_effort effort, const struct node *n, bool named)
+static void add_binding(struct checker *c, int32_t model, enum image_effort effort,
+                        const struct node *n, bool named)
 {
     if (too_many(c, n))
         return;
     uint32_t *last = &c->candidate[model * IMAGE_EFFORT_COUNT_ + effort];
     if (*last == c->candidate_stamp) {
         if (named)
-            check_warning(c, n, "duplicate", "`%.*s` is a candidate already", SLICE_FMT(tree_source(c->tree, n)));
+            check_warning(c, n, "duplicate", "`%.*s` is a candidate already",
+                          SLICE_FMT(tree_source(c->tree, n)));
         return;
     }
     *last = c->candidate_stamp;
-    *BUILDER_ADD(&c->build, IMAGE_BINDINGS, struct image_binding) = (struct image_binding){model, effort};
+    *BUILDER_ADD(&c->build, IMAGE_BINDINGS, struct image_binding) =
+        (struct image_binding){model, effort};
 }
 
 static bool model_has(struct checker *c, int32_t model, enum image_effort effort)
 {
-    return BUILDER_AT(&c->build, IMAGE_MODELS, struct image_model, (uint32_t)model)->efforts >> effort & 1;
+    return BUILDER_AT(&c->build, IMAGE_MODELS, struct image_model, (uint32_t)model)->efforts >>
+               effort &
+           1;
 }
 
 static const char *const effort_words[] = {"off", "low", "medium", "high", "on", NULL};
@@ -81,8 +88,9 @@ static bool effort_of(struct checker *c, const struct node *n, enum image_effort
     *out = IMAGE_EFFORT_DEFAULT;
     if (!n || (n->kind == NODE_WORD && find_effort(text, out)))
         return true;
-    check_nearest_word(c, check_error(c, n, "unknown-word", "no effort is called `%.*s`", SLICE_FMT(text)), text,
-                       effort_words, NULL);
+    check_nearest_word(
+        c, check_error(c, n, "unknown-word", "no effort is called `%.*s`", SLICE_FMT(text)), text,
+        effort_words, NULL);
     return false;
 }
 
@@ -104,10 +112,12 @@ static void all_models(struct checker *c, const struct node *n, enum image_effor
     }
 }
 
-static void candidates(struct checker *c, const struct node *arg, const struct scope *s, enum image_effort outer);
+static void candidates(struct checker *c, const struct node *arg, const struct scope *s,
+                       enum image_effort outer);
 
 // One alternative of an argument of `answer`. `outer` is the effort that a path put behind its parameter.
-static void candidate(struct checker *c, const struct node *n, const struct scope *s, enum image_effort outer)
+static void candidate(struct checker *c, const struct node *n, const struct scope *s,
+                      enum image_effort outer)
 {
     const struct node *name = n->first, *second = name->next;
     enum image_effort effort;
@@ -120,8 +130,8 @@ static void candidate(struct checker *c, const struct node *n, const struct scop
     if (!effort_of(c, second, &effort))
         return;
     if (effort && outer && effort != outer) {
-        check_error(c, n, "effort", "this candidate is given two efforts, `%s` and `%s`", image_effort_name(effort),
-                    image_effort_name(outer));
+        check_error(c, n, "effort", "this candidate is given two efforts, `%s` and `%s`",
+                    image_effort_name(effort), image_effort_name(outer));
         return;
     }
     effort = effort ? effort : outer;
@@ -149,7 +159,8 @@ static void candidate(struct checker *c, const struct node *n, const struct scop
     add_binding(c, model, effort, n, true);
 }
 
-static void candidates(struct checker *c, const struct node *arg, const struct scope *s, enum image_effort outer)
+static void candidates(struct checker *c, const struct node *arg, const struct scope *s,
+                       enum image_effort outer)
 {
     for (const struct node *a = arg->first; a; a = a->next)
         candidate(c, a, s, outer);
@@ -157,7 +168,8 @@ static void candidates(struct checker *c, const struct node *arg, const struct s
 
 // Whether an argument list comes to `any` alone, and with which effort: such lists are the same everywhere and are
 // written once.
-static bool is_any(struct checker *c, const struct node *call, const struct scope *s, enum image_effort *effort)
+static bool is_any(struct checker *c, const struct node *call, const struct scope *s,
+                   enum image_effort *effort)
 {
     const struct node *arg = call->first->next;
     const struct node *alternative = arg && !arg->next && arg->count == 1 ? arg->first : NULL;
@@ -173,10 +185,12 @@ static bool is_any(struct checker *c, const struct node *call, const struct scop
         return false;
     const struct node *second = alternative->first->next;
     *effort = IMAGE_EFFORT_DEFAULT;
-    return !second || (second->kind == NODE_WORD && find_effort(tree_text(c->tree, second), effort));
+    return !second ||
+           (second->kind == NODE_WORD && find_effort(tree_text(c->tree, second), effort));
 }
 
-static bool answer(struct checker *c, const struct node *call, const struct scope *s, struct choice *out)
+static bool answer(struct checker *c, const struct node *call, const struct scope *s,
+                   struct choice *out)
 {
     uint32_t errors = c->diags->errors;
     enum image_effort effort = IMAGE_EFFORT_DEFAULT;
@@ -197,21 +211,24 @@ static bool answer(struct checker *c, const struct node *call, const struct scop
     }
     if (out->step.bindings.count > 0)
         return c->diags->errors == errors;
-    if (c->diags->errors == errors && !c->bad_statement) {
+    if (c->diags->errors == errors && !c->bad_statement && c->named <= POLICY_BINDINGS_MAX) {
         struct diag *d = check_error(c, call, "no-candidates", "no model is left to answer");
         if (call->count == 1)
             diag_help(c->diags, d, "name models, or all of them: `answer(any)`");
         else if (c->models.count == 0)
-            diag_help(c->diags, d, "the policy has no model; add `model NAME endpoint \"...\" context 32k tok`");
+            diag_help(c->diags, d,
+                      "the policy has no model; add `model NAME endpoint \"...\" context 32k tok`");
         else
             diag_help(c->diags, d, "no model states this effort");
     }
     return false;
 }
 
-static bool chain(struct checker *c, const struct node *n, const struct scope *s, struct choice *out);
+static bool chain(struct checker *c, const struct node *n, const struct scope *s,
+                  struct choice *out);
 
-static bool call_path(struct checker *c, const struct node *call, const struct scope *s, struct choice *out)
+static bool call_path(struct checker *c, const struct node *call, const struct scope *s,
+                      struct choice *out)
 {
     struct slice name = tree_text(c->tree, call->first);
     int32_t i;
@@ -219,7 +236,8 @@ static bool call_path(struct checker *c, const struct node *call, const struct s
         i = check_find(c, &c->paths, call->first);
     } else {
         struct slice known[8] = {SLICE("answer"), SLICE("refuse")};
-        struct diag *d = check_error(c, call->first, "unknown-name", "no step and no path is called `%.*s`", SLICE_FMT(name));
+        struct diag *d = check_error(c, call->first, "unknown-name",
+                                     "no step and no path is called `%.*s`", SLICE_FMT(name));
         int near = diag_nearest(name, known, 2);
         if (near >= 0)
             diag_help(c->diags, d, "did you mean `%.*s`?", SLICE_FMT(known[near]));
@@ -234,16 +252,20 @@ static bool call_path(struct checker *c, const struct node *call, const struct s
     const struct node *path = c->paths.nodes[i], *params = path->first->next, *body = params->next;
     uint32_t given = call->count - 1;
     if (given != params->count) {
-        struct diag *d = check_error(c, call, "argument", "path `%.*s` takes %u argument%s, not %u", SLICE_FMT(name), params->count,
-                                     params->count == 1 ? "" : "s", given);
+        struct diag *d =
+            check_error(c, call, "argument", "path `%.*s` takes %u argument%s, not %u",
+                        SLICE_FMT(name), params->count, params->count == 1 ? "" : "s", given);
         if (params->count == 1 && given > 1)
-            diag_help(c->diags, d, "several candidates for one parameter are written with `|`, as in `deep | swift`");
+            diag_help(
+                c->diags, d,
+                "several candidates for one parameter are written with `|`, as in `deep | swift`");
         return false;
     }
     // Deeper than there are paths means that one of them contains itself.
     if (s && s->depth > POLICY_DEPTH_MAX) {
-        check_error(c, call, "cycle", "path `%.*s` contains itself, or paths are nested deeper than %d", SLICE_FMT(name),
-                    POLICY_DEPTH_MAX);
+        check_error(c, call, "cycle",
+                    "path `%.*s` contains itself, or paths are nested deeper than %d",
+                    SLICE_FMT(name), POLICY_DEPTH_MAX);
         return false;
     }
     out->path_name = out->path_name.len ? out->path_name : c->paths.at[i];
@@ -252,7 +274,8 @@ static bool call_path(struct checker *c, const struct node *call, const struct s
         c->nomem = true;
         return false;
     }
-    *inner = (struct scope){.params = params, .call = call, .outer = s, .depth = s ? s->depth + 1 : 1};
+    *inner =
+        (struct scope){.params = params, .call = call, .outer = s, .depth = s ? s->depth + 1 : 1};
     bool ok = chain(c, body, inner, out);
     const struct node *otherwise = tree_clause(c->tree, path, "else");
     if (otherwise && !out->otherwise) {
@@ -291,13 +314,15 @@ static bool step(struct checker *c, const struct node *n, const struct scope *s,
     return call_path(c, what, s, out);
 }
 
-static bool chain(struct checker *c, const struct node *n, const struct scope *s, struct choice *out)
+static bool chain(struct checker *c, const struct node *n, const struct scope *s,
+                  struct choice *out)
 {
     if (n->count > 1) {
         // The first one that this build lacks says more than that there are several.
         for (const struct node *at = n->first; at; at = at->next) {
             const struct node *what = at->first;
-            if (what->kind == NODE_STEP || (what->kind == NODE_CALL && is_later(tree_text(c->tree, what->first))))
+            if (what->kind == NODE_STEP ||
+                (what->kind == NODE_CALL && is_later(tree_text(c->tree, what->first))))
                 return step(c, at, s, out);
         }
         check_unsupported(c, n, "a path of several steps is");
@@ -319,12 +344,16 @@ static void need_prices(struct checker *c, const struct node *clause, const stru
         priced += model_of(c, step->bindings, i)->priced;
     struct slice word = tree_text(c->tree, clause);
     if (priced == 0)
-        check_error(c, clause, "no-price", "`%.*s` needs prices, and no candidate states one", SLICE_FMT(word));
+        check_error(c, clause, "no-price", "`%.*s` needs prices, and no candidate states one",
+                    SLICE_FMT(word));
     else if (priced < i)
-        check_warning(c, clause, "no-price", "%u of %u candidates state no price and are never chosen here", i - priced, i);
+        check_warning(c, clause, "no-price",
+                      "%u of %u candidates state no price and are never chosen here", i - priced,
+                      i);
 }
 
-static void need_quality(struct checker *c, const struct node *clause, const struct image_step *step, float least)
+static void need_quality(struct checker *c, const struct node *clause,
+                         const struct image_step *step, float least)
 {
     uint32_t stated = 0, enough = 0, i;
     float best = 0;
@@ -338,15 +367,17 @@ static void need_quality(struct checker *c, const struct node *clause, const str
         diag_help(c->diags, check_error(c, clause, "no-quality", "no candidate states a quality"),
                   "add `quality 0.7` to the models: a number between 0 and 1 that you trust");
     else if (enough == 0)
-        check_error(c, clause, "no-candidates", "no candidate is that good: the best states %.3g", (double)best);
+        check_error(c, clause, "no-candidates", "no candidate is that good: the best states %.3g",
+                    (double)best);
     else if (stated < i)
-        check_warning(c, clause, "no-quality", "%u of %u candidates state no quality and %s here", i - stated, i,
-                      least > 0 ? "are never chosen" : "come last");
+        check_warning(c, clause, "no-quality", "%u of %u candidates state no quality and %s here",
+                      i - stated, i, least > 0 ? "are never chosen" : "come last");
 }
 
 static bool objective(struct checker *c, const struct node *clause, struct image_route *r)
 {
-    static const char *const later[] = {"energy", "time", "latency", "carbon", "tokens", "exposure", NULL};
+    static const char *const later[] = {"energy", "time",     "latency", "carbon",
+                                        "tokens", "exposure", NULL};
     bool least = tree_is(c->tree, clause, "minimise");
     struct slice word = tree_text(c->tree, clause->first);
     static const char *const known[] = {"cost", "quality", NULL};
@@ -367,12 +398,15 @@ static bool objective(struct checker *c, const struct node *clause, struct image
     else if (!least && slice_eq(word, SLICE("quality")))
         r->objective = IMAGE_OBJECTIVE_QUALITY;
     else
-        check_nearest_word(c, check_error(c, clause, "unknown-word", "a route can `minimise cost` or `maximise quality`"), word,
-                           known, "write `minimise cost` or `maximise quality`");
+        check_nearest_word(c,
+                           check_error(c, clause, "unknown-word",
+                                       "a route can `minimise cost` or `maximise quality`"),
+                           word, known, "write `minimise cost` or `maximise quality`");
     return r->objective != IMAGE_OBJECTIVE_ORDER;
 }
 
-static void route_clause(struct checker *c, const struct node *clause, struct image_route *r, const struct image_step *step)
+static void route_clause(struct checker *c, const struct node *clause, struct image_route *r,
+                         const struct image_step *step)
 {
     double q;
     if (tree_is(c->tree, clause, "minimise") || tree_is(c->tree, clause, "maximise")) {
@@ -383,13 +417,16 @@ static void route_clause(struct checker *c, const struct node *clause, struct im
         else
             need_quality(c, clause, step, 0);
     } else if (tree_is(c->tree, clause, "within")) {
-        if (check_money(c, clause->first, "usd", "a limit per request", INT64_C(1000000) * 1000000000, &r->cost_max_nusd) &&
+        if (check_money(c, clause->first, "usd", "a limit per request",
+                        INT64_C(1000000) * 1000000000, &r->cost_max_nusd) &&
             step)
             need_prices(c, clause, step);
     } else if (tree_is(c->tree, clause, "where")) {
         const struct node *compare = clause->first;
-        if (!tree_is(c->tree, compare->first, "quality") || tree_operator(c->tree, compare) != TOKEN_GE) {
-            struct diag *d = check_error(c, compare, "syntax", "candidates are limited by their quality");
+        if (!tree_is(c->tree, compare->first, "quality") ||
+            tree_operator(c->tree, compare) != TOKEN_GE) {
+            struct diag *d =
+                check_error(c, compare, "syntax", "candidates are limited by their quality");
             diag_help(c->diags, d, "write `where quality >= 0.8`");
         } else if (check_number(c, compare->last, NULL, "a quality", 0, 1, &q)) {
             r->quality_min = (float)q;
@@ -408,15 +445,19 @@ static struct image_list add_step(struct checker *c, const struct choice *choice
     return list;
 }
 
-static void otherwise_of(struct checker *c, const struct node *n, const struct choice *main, struct image_route *r)
+static void otherwise_of(struct checker *c, const struct node *n, const struct choice *main,
+                         struct image_route *r)
 {
-    const struct node *own = tree_clause(c->tree, n, "else"), *from = own ? own->first : main->otherwise;
+    const struct node *own = tree_clause(c->tree, n, "else"),
+                      *from = own ? own->first : main->otherwise;
     if (own && main->otherwise)
-        check_error(c, own, "duplicate", "the path `%.*s` has an `else` already", SLICE_FMT(main->path_name));
+        check_error(c, own, "duplicate", "the path `%.*s` has an `else` already",
+                    SLICE_FMT(main->path_name));
     if (!from)
         return;
     if (main->found && main->step.kind == IMAGE_STEP_REFUSE)
-        check_warning(c, from, "unreachable", "a refusal always works, its `else` is never reached");
+        check_warning(c, from, "unreachable",
+                      "a refusal always works, its `else` is never reached");
     struct choice other;
     memset(&other, 0, sizeof other);
     if (chain(c, from, own ? NULL : main->otherwise_scope, &other)) {
@@ -441,8 +482,10 @@ static void route(struct checker *c, const struct node *n, struct slice name)
     if (!r.is_otherwise) {
         guard = n->first->next;
         if (guard->kind == NODE_CHAIN) {
-            struct diag *d = check_error(c, n->first, "missing", "route `%.*s` has no guard", SLICE_FMT(name));
-            diag_help(c->diags, d, "add `when ...`; what all other requests get is `otherwise -> ...`");
+            struct diag *d =
+                check_error(c, n->first, "missing", "route `%.*s` has no guard", SLICE_FMT(name));
+            diag_help(c->diags, d,
+                      "add `when ...`; what all other requests get is `otherwise -> ...`");
             guard = NULL;
         }
         steps = guard ? guard->next : n->first->next;
@@ -454,7 +497,8 @@ static void route(struct checker *c, const struct node *n, struct slice name)
     bool answers = choice.found && choice.step.kind == IMAGE_STEP_ANSWER;
     for (const struct node *clause = steps->next; clause; clause = clause->next) {
         if (choice.found && !answers && !tree_is(c->tree, clause, "else"))
-            check_error(c, clause, "refusal", "a refusal has nothing to choose, `%.*s` means nothing here",
+            check_error(c, clause, "refusal",
+                        "a refusal has nothing to choose, `%.*s` means nothing here",
                         SLICE_FMT(tree_text(c->tree, clause)));
         else
             route_clause(c, clause, &r, answers ? &choice.step : NULL);
@@ -476,11 +520,13 @@ static void path_heads(struct checker *c)
                 check_error(c, p, "reserved", "`%.*s` is a word of the language", SLICE_FMT(name));
             for (const struct node *q = params->first; q != p; q = q->next)
                 if (slice_eq(tree_text(c->tree, q), name))
-                    check_error(c, p, "duplicate", "two parameters are called `%.*s`", SLICE_FMT(name));
+                    check_error(c, p, "duplicate", "two parameters are called `%.*s`",
+                                SLICE_FMT(name));
         }
         struct slice name = c->paths.at[i];
         if (is_later(name))
-            check_error(c, n->first, "reserved", "`%.*s` is a step of the language", SLICE_FMT(name));
+            check_error(c, n->first, "reserved", "`%.*s` is a step of the language",
+                        SLICE_FMT(name));
         const struct node *first = tree_clause(c->tree, n, "else");
         for (const struct node *clause = n->first; clause && first; clause = clause->next)
             if (clause->kind == NODE_CLAUSE && clause != first)
@@ -490,7 +536,8 @@ static void path_heads(struct checker *c)
 
 void check_routes(struct checker *c)
 {
-    c->candidate = alloc_zeroed((size_t)c->models.count * IMAGE_EFFORT_COUNT_ + 1, sizeof *c->candidate);
+    c->candidate =
+        alloc_zeroed((size_t)c->models.count * IMAGE_EFFORT_COUNT_ + 1, sizeof *c->candidate);
     if (!c->candidate) {
         c->nomem = true;
         return;
@@ -502,10 +549,12 @@ void check_routes(struct checker *c)
         route(c, c->otherwise, SLICE("otherwise"));
     } else if (!c->bad_otherwise) {
         uint32_t end = (uint32_t)c->tree->source.len;
-        while (end > 0 && (c->tree->source.ptr[end - 1] == '\n' || c->tree->source.ptr[end - 1] == ' '))
+        while (end > 0 &&
+               (c->tree->source.ptr[end - 1] == '\n' || c->tree->source.ptr[end - 1] == ' '))
             end--;
         struct diag *d = diag_add(c->diags, DIAG_ERROR, "missing", (struct span){end, end},
                                   "the policy does not say what happens `otherwise`");
-        diag_help(c->diags, d, "end it with `otherwise -> answer(any)` or `otherwise -> refuse \"why\"`");
+        diag_help(c->diags, d,
+                  "end it with `otherwise -> answer(any)` or `otherwise -> refuse \"why\"`");
     }
 }

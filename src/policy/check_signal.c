@@ -7,8 +7,8 @@
 
 struct args {
     const struct signal_family *family;
-    bool given[64];       // per spec of the family
-    struct slice tag;     // of the last tagged string; it holds for the strings behind it
+    bool given[64];   // per spec of the family
+    struct slice tag; // of the last tagged string; it holds for the strings behind it
     const struct node *tag_node;
     bool ok;
 };
@@ -31,11 +31,14 @@ static bool spec_has_word(const struct signal_arg_spec *spec, struct slice word)
 
 static enum signal_arg_kind kind_of(const struct node *value)
 {
-    return value->kind == NODE_STRING ? SIGNAL_ARG_STRING : value->kind == NODE_WORD ? SIGNAL_ARG_WORD : SIGNAL_ARG_NUMBER;
+    return value->kind == NODE_STRING ? SIGNAL_ARG_STRING
+           : value->kind == NODE_WORD ? SIGNAL_ARG_WORD
+                                      : SIGNAL_ARG_NUMBER;
 }
 
 // All that could be written in the place of a word that is not known.
-static void suggest(struct checker *c, struct diag *d, struct slice text, const struct signal_family *f, bool labels)
+static void suggest(struct checker *c, struct diag *d, struct slice text,
+                    const struct signal_family *f, bool labels)
 {
     const char *words[128];
     size_t n = 0;
@@ -55,8 +58,8 @@ static void suggest(struct checker *c, struct diag *d, struct slice text, const 
 }
 
 // Which argument of the family this is; NULL with a finding.
-static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a, const struct node *label,
-                                               const struct node *value)
+static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a,
+                                               const struct node *label, const struct node *value)
 {
     const struct signal_family *f = a->family;
     struct slice tag = label ? tree_text(c->tree, label) : SLICE_EMPTY;
@@ -64,7 +67,8 @@ static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a
     enum signal_arg_kind kind = kind_of(value);
     for (uint32_t i = 0; i < f->arg_count; i++) {
         const struct signal_arg_spec *spec = &f->args[i];
-        if (label && ((spec->name && slice_eq_cstr(tag, spec->name)) || (!spec->name && spec_has_tag(spec, tag))))
+        if (label && ((spec->name && slice_eq_cstr(tag, spec->name)) ||
+                      (!spec->name && spec_has_tag(spec, tag))))
             return spec;
         if (label || spec->name || spec->kind != kind)
             continue;
@@ -78,7 +82,8 @@ static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a
     struct slice text = tree_text(c->tree, label ? label : value);
     struct diag *d;
     if (label || kind == SIGNAL_ARG_WORD)
-        d = check_error(c, label ? label : value, "argument", "`%s` takes no `%.*s`", f->name, SLICE_FMT(text));
+        d = check_error(c, label ? label : value, "argument", "`%s` takes no `%.*s`", f->name,
+                        SLICE_FMT(text));
     else
         d = check_error(c, value, "argument", "`%s` takes no %s here", f->name,
                         kind == SIGNAL_ARG_STRING ? "string" : "number");
@@ -86,11 +91,12 @@ static const struct signal_arg_spec *find_spec(struct checker *c, struct args *a
     return NULL;
 }
 
-static bool fill(struct checker *c, struct args *a, const struct signal_arg_spec *spec, const struct node *label,
-                 const struct node *value, struct image_arg *arg)
+static bool fill(struct checker *c, struct args *a, const struct signal_arg_spec *spec,
+                 const struct node *label, const struct node *value, struct image_arg *arg)
 {
     char what[96];
-    snprintf(what, sizeof what, "`%s` of `%s`", spec->name ? spec->name : "the argument", a->family->name);
+    snprintf(what, sizeof what, "`%s` of `%s`", spec->name ? spec->name : "the argument",
+             a->family->name);
     struct slice text = tree_text(c->tree, value);
     if (spec->name)
         arg->name = builder_str(&c->build, slice_cstr(spec->name));
@@ -122,8 +128,9 @@ static bool fill(struct checker *c, struct args *a, const struct signal_arg_spec
         arg->text = builder_str(&c->build, text);
         if (!spec->words || spec_has_word(spec, text))
             return true;
-        check_nearest_word(c, check_error(c, value, "argument", "%s cannot be `%.*s`", what, SLICE_FMT(text)), text,
-                           spec->words, NULL);
+        check_nearest_word(
+            c, check_error(c, value, "argument", "%s cannot be `%.*s`", what, SLICE_FMT(text)),
+            text, spec->words, NULL);
         return false;
     }
     return false;
@@ -132,10 +139,12 @@ static bool fill(struct checker *c, struct args *a, const struct signal_arg_spec
 static void argument(struct checker *c, struct args *a, const struct node *n)
 {
     const struct node *alternative = n->first;
-    const struct node *label = alternative->count == 2 ? alternative->first : NULL, *value = alternative->last;
+    const struct node *label = alternative->count == 2 ? alternative->first : NULL,
+                      *value = alternative->last;
     bool call = value->kind == NODE_CALL;
     if (n->count > 1 || call) {
-        check_unsupported(c, n, call ? "a signal inside a signal is" : "`|` between arguments of a signal is");
+        check_unsupported(
+            c, n, call ? "a signal inside a signal is" : "`|` between arguments of a signal is");
         a->ok = false;
         return;
     }
@@ -147,7 +156,8 @@ static void argument(struct checker *c, struct args *a, const struct node *n)
     size_t i = (size_t)(spec - a->family->args);
     if (a->given[i] && !spec->repeated) {
         struct diag *d = check_error(c, n, "duplicate", "`%s` takes %s%s%s once", a->family->name,
-                                     spec->name ? "`" : "this argument", spec->name ? spec->name : "", spec->name ? "`" : "");
+                                     spec->name ? "`" : "this argument",
+                                     spec->name ? spec->name : "", spec->name ? "`" : "");
         if (spec->help)
             diag_help(c->diags, d, "%s", spec->help);
         a->ok = false;
@@ -166,7 +176,8 @@ static void argument(struct checker *c, struct args *a, const struct node *n)
 static void words_of(struct checker *c, struct image_signal *s, const struct signal_family *f)
 {
     s->words.at = builder_count(&c->build, IMAGE_STRS);
-    for (; f->words && f->words[s->words.count] && s->words.count < IMAGE_WORDS_MAX; s->words.count++) {
+    for (; f->words && f->words[s->words.count] && s->words.count < IMAGE_WORDS_MAX;
+         s->words.count++) {
         struct image_str str = builder_str(&c->build, slice_cstr(f->words[s->words.count]));
         *BUILDER_ADD(&c->build, IMAGE_STRS, struct image_str) = str;
     }
@@ -184,7 +195,8 @@ static const struct signal_family *family_of(struct checker *c, const struct nod
             names[n++] = c->registry->families[i]->name;
     }
     names[n] = NULL;
-    struct diag *d = check_error(c, call->first, "unknown-name", "no signal family is called `%.*s`", SLICE_FMT(name));
+    struct diag *d = check_error(c, call->first, "unknown-name",
+                                 "no signal family is called `%.*s`", SLICE_FMT(name));
     check_nearest_word(c, d, name, names, NULL);
     return NULL;
 }
@@ -192,7 +204,8 @@ static const struct signal_family *family_of(struct checker *c, const struct nod
 // First half: what the family's own functions need to see.
 static void define(struct checker *c, uint32_t i)
 {
-    const struct node *n = c->signals.nodes[i], *call = n->first->next, *label = tree_clause(c->tree, n, "label");
+    const struct node *n = c->signals.nodes[i], *call = n->first->next,
+                      *label = tree_clause(c->tree, n, "label");
     struct image_signal s;
     memset(&s, 0, sizeof s);
     s.name = builder_str(&c->build, c->signals.at[i]);
@@ -213,7 +226,8 @@ static void define(struct checker *c, uint32_t i)
             const struct signal_arg_spec *spec = &a.family->args[k];
             if (!spec->required || a.given[k] || !a.ok)
                 continue;
-            struct diag *d = check_error(c, call, "argument", "`%s` needs %s%s%s", a.family->name, spec->name ? "`" : "an argument",
+            struct diag *d = check_error(c, call, "argument", "`%s` needs %s%s%s", a.family->name,
+                                         spec->name ? "`" : "an argument",
                                          spec->name ? spec->name : "", spec->name ? "`" : "");
             if (spec->help)
                 diag_help(c->diags, d, "%s", spec->help);
@@ -243,9 +257,11 @@ static void family_fails(void *ctx, uint32_t arg, const char *message)
     f->failed = true;
 }
 
-static void threshold(struct checker *c, const struct node *n, struct image_signal *s, const struct signal_family *f)
+static void threshold(struct checker *c, const struct node *n, struct image_signal *s,
+                      const struct signal_family *f)
 {
-    const struct node *above = tree_clause(c->tree, n, "above"), *below = tree_clause(c->tree, n, "below");
+    const struct node *above = tree_clause(c->tree, n, "above"),
+                      *below = tree_clause(c->tree, n, "below");
     const struct node *clause = above ? above : below;
     if (!clause)
         return;
@@ -254,9 +270,11 @@ static void threshold(struct checker *c, const struct node *n, struct image_sign
         return;
     }
     if (s->type != SIGNAL_NUMBER) {
-        static const char *const kinds[] = {"a truth value", "a number", "one of several words", "a text", "texts"};
-        struct diag *d = check_error(c, clause, "type", "`%s` gives %s here, so there is nothing above or below", f->name,
-                                     kinds[s->type]);
+        static const char *const kinds[] = {"a truth value", "a number", "one of several words",
+                                            "a text", "texts"};
+        struct diag *d =
+            check_error(c, clause, "type", "`%s` gives %s here, so there is nothing above or below",
+                        f->name, kinds[s->type]);
         if (s->type == SIGNAL_BOOL)
             diag_help(c->diags, d, "leave the threshold out");
         return;
@@ -269,9 +287,11 @@ static void threshold(struct checker *c, const struct node *n, struct image_sign
     s->type = SIGNAL_BOOL;
 }
 
-static void on_error(struct checker *c, const struct node *n, struct image_signal *s, const struct signal_family *f)
+static void on_error(struct checker *c, const struct node *n, struct image_signal *s,
+                     const struct signal_family *f)
 {
-    const struct node *clause = tree_clause(c->tree, n, "on_error"), *v = clause ? clause->first : NULL;
+    const struct node *clause = tree_clause(c->tree, n, "on_error"),
+                      *v = clause ? clause->first : NULL;
     if (!v)
         return;
     struct slice text = tree_text(c->tree, v);
@@ -307,8 +327,9 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
         break;
     }
     if (expected) {
-        struct diag *d = check_error(c, v, "type", "this signal is of type %s, its `on_error` is %s",
-                                     image_type_name(s->type), expected);
+        struct diag *d =
+            check_error(c, v, "type", "this signal is of type %s, its `on_error` is %s",
+                        image_type_name(s->type), expected);
         if (s->type == SIGNAL_ENUM && f->words)
             check_nearest_word(c, d, text, f->words, NULL);
     }

@@ -20,10 +20,13 @@ bool check_unit_is(struct checker *c, const struct node *n, const char *unit)
         return false;
     all = slice_from(all, over.len);
     struct slice under = n->count == 2 ? tree_text(c->tree, n->last) : SLICE_EMPTY;
-    return under.len == 0 ? all.len == 0 : all.len == under.len + 1 && all.ptr[0] == '/' && slice_ends_with(all, under);
+    return under.len == 0
+               ? all.len == 0
+               : all.len == under.len + 1 && all.ptr[0] == '/' && slice_ends_with(all, under);
 }
 
-bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what, struct decimal *out)
+bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what,
+                    struct decimal *out)
 {
     if (n->kind != NODE_QUANTITY && n->kind != NODE_NUMBER) {
         struct diag *d = check_error(c, n, "type", "%s is a number", what);
@@ -43,7 +46,8 @@ bool check_quantity(struct checker *c, const struct node *n, const char *unit, c
         struct slice tail = slice_from(text, suffix);
         struct diag *d = check_error(c, number, "number", "`%.*s` is no number", SLICE_FMT(text));
         if (unit && slice_ends_with(tail, slice_cstr(unit)) && tail.len - strlen(unit) <= 1)
-            diag_help(c->diags, d, "write a space before the unit: `%.*s %s`", (int)(text.len - strlen(unit)), text.ptr, unit);
+            diag_help(c->diags, d, "write a space before the unit: `%.*s %s`",
+                      (int)(text.len - strlen(unit)), text.ptr, unit);
         else if (slice_eq_cstr(tail, "K") || slice_eq_cstr(tail, "m"))
             diag_help(c->diags, d, "thousands are `k`, millions are `M`");
         else
@@ -56,15 +60,18 @@ bool check_quantity(struct checker *c, const struct node *n, const char *unit, c
         return false;
     }
     if (given && (!unit || !check_unit_is(c, given, unit))) {
-        struct diag *d = check_error(c, given, "unit", "%s has %s%s%s", what, unit ? "the unit `" : "no unit",
-                                     unit ? unit : "", unit ? "`" : "");
-        diag_help(c->diags, d, "write `%.*s%s%s`", SLICE_FMT(text), unit ? " " : "", unit ? unit : "");
+        struct diag *d =
+            check_error(c, given, "unit", "%s has %s%s%s", what, unit ? "the unit `" : "no unit",
+                        unit ? unit : "", unit ? "`" : "");
+        diag_help(c->diags, d, "write `%.*s%s%s`", SLICE_FMT(text), unit ? " " : "",
+                  unit ? unit : "");
         return false;
     }
     return true;
 }
 
-static bool in_range(struct checker *c, const struct node *n, const char *what, double v, double min, double max)
+static bool in_range(struct checker *c, const struct node *n, const char *what, double v,
+                     double min, double max)
 {
     if (v >= min && v <= max)
         return true;
@@ -72,8 +79,8 @@ static bool in_range(struct checker *c, const struct node *n, const char *what, 
     return false;
 }
 
-bool check_number(struct checker *c, const struct node *n, const char *unit, const char *what, double min, double max,
-                  double *out)
+bool check_number(struct checker *c, const struct node *n, const char *unit, const char *what,
+                  double min, double max, double *out)
 {
     struct decimal d;
     if (!check_quantity(c, n, unit, what, &d))
@@ -82,8 +89,8 @@ bool check_number(struct checker *c, const struct node *n, const char *unit, con
     return in_range(c, n, what, *out, min, max);
 }
 
-bool check_money(struct checker *c, const struct node *n, const char *unit, const char *what, int64_t max_nusd,
-                 int64_t *out)
+bool check_money(struct checker *c, const struct node *n, const char *unit, const char *what,
+                 int64_t max_nusd, int64_t *out)
 {
     struct decimal d;
     if (!check_quantity(c, n, unit, what, &d))
@@ -98,8 +105,8 @@ bool check_money(struct checker *c, const struct node *n, const char *unit, cons
     return in_range(c, n, what, (double)*out / 1e9, 0, (double)max_nusd / 1e9);
 }
 
-bool check_whole(struct checker *c, const struct node *n, const char *unit, const char *what, int64_t min, int64_t max,
-                 uint32_t *out)
+bool check_whole(struct checker *c, const struct node *n, const char *unit, const char *what,
+                 int64_t min, int64_t max, uint32_t *out)
 {
     struct decimal d;
     int64_t v;
@@ -121,7 +128,8 @@ struct slice check_string(struct checker *c, const struct node *n)
         return SLICE("");
     }
     if (s.len > POLICY_STRING_MAX) {
-        check_error(c, n, "limit", "this string is %zu bytes long, the limit is %d", s.len, POLICY_STRING_MAX);
+        check_error(c, n, "limit", "this string is %zu bytes long, the limit is %d", s.len,
+                    POLICY_STRING_MAX);
         return SLICE("");
     }
     return s;
@@ -133,12 +141,14 @@ void check_clauses_once(struct checker *c, const struct node *n)
         if (at->kind != NODE_CLAUSE)
             continue;
         const struct node *first = n->first;
-        while (first->kind != NODE_CLAUSE || !slice_eq(tree_text(c->tree, first), tree_text(c->tree, at)))
+        while (first->kind != NODE_CLAUSE ||
+               !slice_eq(tree_text(c->tree, first), tree_text(c->tree, at)))
             first = first->next;
         if (first == at)
             continue;
         struct slice word = tree_text(c->tree, at);
-        struct diag *d = check_error(c, at, "duplicate", "`%.*s` stands twice in one statement", SLICE_FMT(word));
+        struct diag *d = check_error(c, at, "duplicate", "`%.*s` stands twice in one statement",
+                                     SLICE_FMT(word));
         diag_also(c->diags, d, tree_span(c->tree, first), "first here");
     }
 }

@@ -16,9 +16,12 @@ static void keys_inline(struct checker *c)
         const struct token *t = &c->tree->tokens.at[i];
         if (!t->secret)
             continue;
-        struct diag *d = diag_add(c->diags, DIAG_ERROR, "inline-key", (struct span){t->begin, t->end},
-                                  "this looks like a key, and a key does not stand in a policy");
-        diag_help(c->diags, d, "write `key env NAME` or `key file \"path\"`, and replace the key: it has been in a file");
+        struct diag *d =
+            diag_add(c->diags, DIAG_ERROR, "inline-key", (struct span){t->begin, t->end},
+                     "this looks like a key, and a key does not stand in a policy");
+        diag_help(c->diags, d,
+                  "write `key env NAME` or `key file \"path\"`, and replace the key: it has been "
+                  "in a file");
     }
 }
 
@@ -26,7 +29,8 @@ static void missing_header(struct checker *c)
 {
     if (c->header || c->bad_header)
         return;
-    struct diag *d = diag_add(c->diags, DIAG_ERROR, "missing", (struct span){0, 0}, "the policy has no header");
+    struct diag *d =
+        diag_add(c->diags, DIAG_ERROR, "missing", (struct span){0, 0}, "the policy has no header");
     diag_help(c->diags, d, "begin the file with `policy \"name\" version 1`");
 }
 
@@ -46,11 +50,13 @@ static void check_all(struct checker *c)
     check_unused(c);
 }
 
-enum result policy_compile(const struct tree *tree, const struct signal_registry *registry, struct arena *arena,
-                           struct diag_list *diags, const struct policy_image **out)
+enum result policy_compile(const struct tree *tree, const struct signal_registry *registry,
+                           struct arena *arena, struct diag_list *diags,
+                           const struct policy_image **out)
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
-    struct names *const kinds[] = {&c.zones, &c.models, &c.signals, &c.paths, &c.routes, &c.aliases};
+    struct names *const kinds[] = {&c.zones, &c.models, &c.signals,
+                                   &c.paths, &c.routes, &c.aliases};
     static const char *const what[] = {"zone", "model", "signal", "path", "route", "alias"};
     struct policy_image *image = NULL;
     enum result r = RESULT_OK;
@@ -63,9 +69,12 @@ enum result policy_compile(const struct tree *tree, const struct signal_registry
     check_all(&c);
     if (c.nomem)
         r = RESULT_NOMEM;
-    else if (diags->errors)
+    // A section that could not grow makes findings of its own, which say nothing about the policy.
+    for (int i = 0; i < IMAGE_SECTIONS && !r; i++)
+        r = buf_result(&c.build.sections[i]);
+    if (!r && diags->errors)
         r = RESULT_SYNTAX;
-    else
+    if (!r)
         r = builder_finish(&c.build, arena, &image);
     *out = image;
     for (size_t i = 0; i < MERIT_COUNT(kinds); i++)
@@ -77,8 +86,9 @@ enum result policy_compile(const struct tree *tree, const struct signal_registry
     return r;
 }
 
-enum result policy_load(struct slice text, const struct signal_registry *registry, struct arena *arena,
-                        struct diag_list *diags, const struct policy_image **out)
+enum result policy_load(struct slice text, const struct signal_registry *registry,
+                        struct arena *arena, struct diag_list *diags,
+                        const struct policy_image **out)
 {
     const struct tree *tree = NULL;
     *out = NULL;

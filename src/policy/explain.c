@@ -36,7 +36,8 @@ static void usd(struct buf *out, int64_t nusd)
     buf_append(out, digits, (size_t)n);
 }
 
-static void guard_at(const struct policy_image *p, const struct image_node *n, bool inner, struct buf *out)
+static void guard_at(const struct policy_image *p, const struct image_node *n, bool inner,
+                     struct buf *out)
 {
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
     bool many = n->kind == IMAGE_NODE_AND || n->kind == IMAGE_NODE_OR;
@@ -141,7 +142,8 @@ static void pad(struct buf *out, struct slice name, size_t width)
 }
 
 // Names of set bits, from `first` on.
-static void bits(struct buf *out, uint32_t set, unsigned first, unsigned end, const char *(*name)(unsigned))
+static void bits(struct buf *out, uint32_t set, unsigned first, unsigned end,
+                 const char *(*name)(unsigned))
 {
     bool any = false;
     for (unsigned i = first; i < end; i++) {
@@ -158,7 +160,8 @@ static const char *effort_name(unsigned i)
     return image_effort_name((enum image_effort)i);
 }
 
-static void model(const struct policy_image *p, const struct image_model *m, size_t width, struct buf *out)
+static void model(const struct policy_image *p, const struct image_model *m, size_t width,
+                  struct buf *out)
 {
     const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
     BUF_LIT(out, "  ");
@@ -176,7 +179,8 @@ static void model(const struct policy_image *p, const struct image_model *m, siz
         text(out, p, IMAGE_AT(p, p->zones, struct image_zone)[m->zone].name);
     }
     if (m->key_source) {
-        buf_cstr(out, m->key_source == IMAGE_KEY_ENV ? ", key from the variable " : ", key from the file ");
+        buf_cstr(out, m->key_source == IMAGE_KEY_ENV ? ", key from the variable "
+                                                     : ", key from the file ");
         text(out, p, m->key_name);
     }
     buf_printf(out, "\n  %*s", (int)width, "");
@@ -237,7 +241,8 @@ static void aliases(const struct policy_image *p, size_t width, struct buf *out)
     }
 }
 
-static void signal_line(const struct policy_image *p, const struct image_signal *s, size_t width, struct buf *out)
+static void signal_line(const struct policy_image *p, const struct image_signal *s, size_t width,
+                        struct buf *out)
 {
     const struct image_arg *a = IMAGE_AT(p, s->args, struct image_arg);
     enum { SHOWN = 4 };
@@ -247,21 +252,24 @@ static void signal_line(const struct policy_image *p, const struct image_signal 
     for (uint32_t i = 0; i < s->args.count && i < SHOWN; i++) {
         buf_cstr(out, i == 0 ? "(" : ", ");
         struct image_str label = a[i].name.len ? a[i].name : a[i].tag;
-        if (label.len && (a[i].name.len || i == 0 || !slice_eq(image_text(p, a[i - 1].tag), image_text(p, label)))) {
+        if (label.len && (a[i].name.len || i == 0 ||
+                          !slice_eq(image_text(p, a[i - 1].tag), image_text(p, label)))) {
             text(out, p, label);
             buf_byte(out, ' ');
         }
         if (a[i].kind == IMAGE_ARG_NUMBER)
             buf_printf(out, "%.15g", a[i].number);
         else
-            buf_printf(out, a[i].kind == IMAGE_ARG_STRING ? "\"%.*s\"" : "%.*s", SLICE_FMT(image_text(p, a[i].text)));
+            buf_printf(out, a[i].kind == IMAGE_ARG_STRING ? "\"%.*s\"" : "%.*s",
+                       SLICE_FMT(image_text(p, a[i].text)));
     }
     if (s->args.count > SHOWN)
         buf_printf(out, ", %u more", s->args.count - SHOWN);
     buf_cstr(out, s->args.count ? ")" : "");
     if (s->has_threshold)
         buf_printf(out, " %s %.15g", s->threshold_above ? "above" : "below", s->threshold);
-    static const char *const kinds[] = {"true or false", "a number", "one of ", "a text", "a set of texts"};
+    static const char *const kinds[] = {"true or false", "a number", "one of ", "a text",
+                                        "a set of texts"};
     buf_printf(out, ": %s", kinds[s->type]);
     const struct image_str *w = IMAGE_AT(p, s->words, struct image_str);
     for (uint32_t i = 0; s->type == SIGNAL_ENUM && i < s->words.count; i++) {
@@ -276,11 +284,15 @@ static size_t widest(const struct policy_image *p)
     enum { WIDTH_MAX = 24 };
     size_t width = 0;
     for (uint32_t i = 0; i < p->models.count; i++)
-        width = image_model(p, (int32_t)i)->name.len > width ? image_model(p, (int32_t)i)->name.len : width;
+        width = image_model(p, (int32_t)i)->name.len > width ? image_model(p, (int32_t)i)->name.len
+                                                             : width;
     for (uint32_t i = 0; i < p->signals.count; i++)
-        width = image_signal(p, (int32_t)i)->name.len > width ? image_signal(p, (int32_t)i)->name.len : width;
+        width = image_signal(p, (int32_t)i)->name.len > width
+                    ? image_signal(p, (int32_t)i)->name.len
+                    : width;
     for (uint32_t i = 0; i < p->routes.count; i++)
-        width = image_route(p, (int32_t)i)->name.len > width ? image_route(p, (int32_t)i)->name.len : width;
+        width = image_route(p, (int32_t)i)->name.len > width ? image_route(p, (int32_t)i)->name.len
+                                                             : width;
     return (width < WIDTH_MAX ? width : WIDTH_MAX) + 2;
 }
 
@@ -306,7 +318,8 @@ void explain_policy(const struct policy_image *p, struct buf *out)
         explain_route(p, (int32_t)i, out);
         buf_byte(out, '\n');
     }
-    BUF_LIT(out, "Models that lack what a request needs (tools, images, a schema, room for its tokens) are never "
+    BUF_LIT(out, "Models that lack what a request needs (tools, images, a schema, room for its "
+                 "tokens) are never "
                  "chosen.\n");
 }
 
@@ -366,7 +379,8 @@ void explain_policy_json(const struct policy_image *p, struct buf *out)
     sha256_hex(p->digest, 32, digest);
     BUF_LIT(out, "{\"name\": ");
     json_string(out, image_text(p, p->name));
-    buf_printf(out, ", \"version\": %u, \"digest\": \"%.64s\",\n \"models\": [", p->policy_version, digest);
+    buf_printf(out, ", \"version\": %u, \"digest\": \"%.64s\",\n \"models\": [", p->policy_version,
+               digest);
     for (uint32_t i = 0; i < p->models.count; i++) {
         buf_cstr(out, i ? ",\n  " : "");
         json_model(p, image_model(p, (int32_t)i), out);

@@ -6,21 +6,21 @@
 // Where the columns of a statement are: the tokens that stand below each other in a run. 0 when it has none.
 struct stops {
     uint32_t first, second;
-    uint8_t group;  // statements of the same group and line up
+    uint8_t group; // statements of the same group and line up
 };
 
 // What stands before a token that does not begin a line.
 enum space {
     SPACE_ONE,
-    SPACE_NONE,  // a `(` that belongs to the name before it
-    SPACE_TWO,   // a clause of a model
+    SPACE_NONE, // a `(` that belongs to the name before it
+    SPACE_TWO,  // a clause of a model
 };
 
 struct writer {
     const struct tree *tree;
     struct buf *out;
-    uint8_t *space;   // per token: enum space
-    size_t line_at;   // where the current line begins in `out`
+    uint8_t *space; // per token: enum space
+    size_t line_at; // where the current line begins in `out`
 };
 
 static void newline(struct writer *w)
@@ -39,7 +39,9 @@ static size_t width(const char *text, size_t len)
 
 static size_t column(const struct writer *w)
 {
-    return buf_result(w->out) ? 0 : width(w->out->ptr + w->line_at, w->out->len - w->line_at);
+    return buf_result(w->out) || !w->out->ptr
+               ? 0
+               : width(w->out->ptr + w->line_at, w->out->len - w->line_at);
 }
 
 static void pad_to(struct writer *w, size_t to)
@@ -52,7 +54,8 @@ static void pad_to(struct writer *w, size_t to)
 static size_t spaces(const struct writer *w, uint32_t left, uint32_t right)
 {
     uint8_t a = w->tree->tokens.at[left].kind, b = w->tree->tokens.at[right].kind;
-    if (b == TOKEN_COMMA || b == TOKEN_CLOSE || b == TOKEN_SLASH || a == TOKEN_OPEN || a == TOKEN_SLASH)
+    if (b == TOKEN_COMMA || b == TOKEN_CLOSE || b == TOKEN_SLASH || a == TOKEN_OPEN ||
+        a == TOKEN_SLASH)
         return 0;
     return w->space[right] == SPACE_NONE ? 0 : w->space[right] == SPACE_TWO ? 2 : 1;
 }
@@ -131,7 +134,8 @@ static struct stops stops_of(const struct tree *t, const struct node *n)
 static bool gap(struct writer *w, uint32_t i, size_t indent, bool between)
 {
     const struct token *at = w->tree->tokens.at;
-    uint32_t begin = i > 0 ? at[i - 1].end : 0, end = i < w->tree->tokens.count ? at[i].begin : (uint32_t)w->tree->source.len;
+    uint32_t begin = i > 0 ? at[i - 1].end : 0,
+             end = i < w->tree->tokens.count ? at[i].begin : (uint32_t)w->tree->source.len;
     struct slice text = slice_make(w->tree->source.ptr + begin, end - begin);
     bool same_line = i > 0, wrote = false, blank = false;
     while (text.ptr) {
@@ -174,14 +178,16 @@ static bool gap(struct writer *w, uint32_t i, size_t indent, bool between)
 // Whether a blank or comment line stands in the gap before token `i`.
 static bool parted(const struct tree *t, uint32_t i)
 {
-    struct slice text = slice_make(t->source.ptr + t->tokens.at[i - 1].end, t->tokens.at[i].begin - t->tokens.at[i - 1].end);
+    struct slice text = slice_make(t->source.ptr + t->tokens.at[i - 1].end,
+                                   t->tokens.at[i].begin - t->tokens.at[i - 1].end);
     unsigned lines = 0;
     for (size_t k = 0; k < text.len; k++)
         lines += text.ptr[k] == '\n';
     return lines > 1;
 }
 
-static void statement(struct writer *w, const struct node *n, struct stops s, size_t first, size_t second)
+static void statement(struct writer *w, const struct node *n, struct stops s, size_t first,
+                      size_t second)
 {
     // A line inside parentheses goes on below what stands behind the innermost one.
     size_t indent = first ? first : 4, open[POLICY_DEPTH_MAX + 1], depth = 0;
@@ -211,7 +217,8 @@ static void statement(struct writer *w, const struct node *n, struct stops s, si
 }
 
 // The run of statements that line up with `n`, the columns they get, and the first one behind them.
-static const struct node *run(const struct writer *w, const struct node *n, size_t *first, size_t *second)
+static const struct node *run(const struct writer *w, const struct node *n, size_t *first,
+                              size_t *second)
 {
     const struct node *at = n;
     struct stops s = stops_of(w->tree, n);

@@ -7,7 +7,7 @@ struct lexer {
     uint32_t at;
     uint32_t line;
     bool first;
-    struct diag_list *diags;  // NULL while counting
+    struct diag_list *diags; // NULL while counting
 };
 
 static bool is_digit(char c)
@@ -59,7 +59,8 @@ static void bad_byte(struct lexer *x, struct span span)
     unsigned char c = (unsigned char)x->text.ptr[span.begin];
     struct diag *d;
     if (c < 32 || c == 127)
-        d = diag_add(x->diags, DIAG_ERROR, "bad-character", span, "the byte 0x%02x has no place here", c);
+        d = diag_add(x->diags, DIAG_ERROR, "bad-character", span,
+                     "the byte 0x%02x has no place here", c);
     else
         d = diag_add(x->diags, DIAG_ERROR, "bad-character", span, "`%.*s` has no place here",
                      (int)(span.end - span.begin), x->text.ptr + span.begin);
@@ -76,7 +77,9 @@ static void bad_byte(struct lexer *x, struct span span)
     else if (c == 0xE2 && (unsigned char)x->text.ptr[span.begin + 1] == 0x80)
         diag_help(x->diags, d, "write `\"` instead");
     else if (c >= 128)
-        diag_help(x->diags, d, "names are written with a-z, A-Z, 0-9, `_`, `-` and `.`; anything may stand in a string");
+        diag_help(x->diags, d,
+                  "names are written with a-z, A-Z, 0-9, `_`, `-` and `.`; anything may stand in a "
+                  "string");
 }
 
 static enum token_kind lex_string(struct lexer *x, uint32_t begin)
@@ -150,14 +153,16 @@ static struct token next_token(struct lexer *x)
 {
     skip_gap(x);
     struct token t = {.begin = x->at, .line = x->line, .first = x->first};
-    t.margin = x->at == 0 || x->text.ptr[x->at - 1] == '\n' || (x->at == 3 && x->text.ptr[0] == '\xEF');
+    t.margin =
+        x->at == 0 || x->text.ptr[x->at - 1] == '\n' || (x->at == 3 && x->text.ptr[0] == '\xEF');
     x->first = false;
     char c = peek(x, 0);
     if (x->at == x->text.len) {
         t.kind = TOKEN_END;
     } else if (is_letter(c)) {
         // `a->b` is a word and an arrow, `a-b` is one word.
-        while (is_word(peek(x, 0)) || ((peek(x, 0) == '-' || peek(x, 0) == '.') && is_word(peek(x, 1))))
+        while (is_word(peek(x, 0)) ||
+               ((peek(x, 0) == '-' || peek(x, 0) == '.') && is_word(peek(x, 1))))
             x->at++;
         t.kind = TOKEN_WORD;
     } else if (is_digit(c)) {
@@ -194,9 +199,10 @@ enum result lex_tokens(struct slice text, struct arena *arena, struct diag_list 
         struct slice body = slice_make(text.ptr + at[i].begin, at[i].end - at[i].begin);
         while (body.len && body.ptr[0] == '"')
             body = slice_from(body, 1);
-        bool after_key = i > 0 && at[i].kind == TOKEN_STRING &&
-                         slice_eq(slice_make(text.ptr + at[i - 1].begin, at[i - 1].end - at[i - 1].begin),
-                                  SLICE("key"));
+        bool after_key =
+            i > 0 && at[i].kind == TOKEN_STRING &&
+            slice_eq(slice_make(text.ptr + at[i - 1].begin, at[i - 1].end - at[i - 1].begin),
+                     SLICE("key"));
         if (at[i].kind != TOKEN_END && (after_key || lex_looks_like_key(body))) {
             at[i].secret = true;
             diag_secret(diags, (struct span){at[i].begin, at[i].end});
@@ -234,8 +240,9 @@ const char *lex_kind_name(enum token_kind kind)
 bool lex_looks_like_key(struct slice text)
 {
     // Prefixes that providers give their keys so that scanners find them.
-    static const char *const prefixes[] = {"sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "nvapi-",
-                                           "ghp_", "github_pat_", "pplx-", "tgp_v1_", "csk-", "r8_"};
+    static const char *const prefixes[] = {"sk-",     "sk_",    "gsk_", "xai-",        "AIza",
+                                           "hf_",     "nvapi-", "ghp_", "github_pat_", "pplx-",
+                                           "tgp_v1_", "csk-",   "r8_"};
     enum { SHORTEST = 16 };
     if (text.len < SHORTEST)
         return false;

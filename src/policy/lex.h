@@ -15,36 +15,36 @@
 
 enum token_kind {
     TOKEN_END,
-    TOKEN_WORD,    // letter or _, then letters, digits, _ and, between such, . and -
-    TOKEN_STRING,  // "..." on one line; \" is a quote, every other backslash is itself
-    TOKEN_NUMBER,  // digit, then letters, digits, _ and, before a digit, . : 32k, 1.5M, 0.03
-    TOKEN_OPEN,    // (
-    TOKEN_CLOSE,   // )
+    TOKEN_WORD,   // letter or _, then letters, digits, _ and, between such, . and -
+    TOKEN_STRING, // "..." on one line; \" is a quote, every other backslash is itself
+    TOKEN_NUMBER, // digit, then letters, digits, _ and, before a digit, . : 32k, 1.5M, 0.03
+    TOKEN_OPEN,   // (
+    TOKEN_CLOSE,  // )
     TOKEN_COMMA,
     TOKEN_SLASH,
     TOKEN_BAR,
-    TOKEN_ARROW,   // ->
-    TOKEN_ASSIGN,  // =
-    TOKEN_EQ,      // ==
+    TOKEN_ARROW,  // ->
+    TOKEN_ASSIGN, // =
+    TOKEN_EQ,     // ==
     TOKEN_NE,
     TOKEN_LT,
     TOKEN_LE,
     TOKEN_GT,
     TOKEN_GE,
-    TOKEN_BAD,     // a byte that begins nothing, or a string without an end
+    TOKEN_BAD, // a byte that begins nothing, or a string without an end
 };
 
 struct token {
     uint32_t begin, end;
-    uint32_t line;  // 1-based
+    uint32_t line; // 1-based
     uint8_t kind;
-    bool first;   // of its line
-    bool margin;  // in the first column
-    bool secret;  // looks like a key: its text is never repeated in a message
+    bool first;  // of its line
+    bool margin; // in the first column
+    bool secret; // looks like a key: its text is never repeated in a message
 };
 
 struct token_list {
-    const struct token *at;  // `count` tokens and a TOKEN_END
+    const struct token *at; // `count` tokens and a TOKEN_END
     uint32_t count;
 };
 

@@ -7,16 +7,16 @@
 #include "text/utf8.h"
 
 static const char *const statement_words[] = {
-    "policy", "zone",    "model", "alias",  "pass",   "signal", "path",  "route", "otherwise", "forbid",
-    "require", "allow", "budget", "lattice", "sink",  "prove", "test",  "assume"};
+    "policy", "zone",    "model", "alias",  "pass",    "signal", "path",  "route", "otherwise",
+    "forbid", "require", "allow", "budget", "lattice", "sink",   "prove", "test",  "assume"};
 
 // Words that never are a unit or the name of a signal, because they end a value or begin what follows.
 static const char *const keywords[] = {
-    "and",    "or",      "not",      "in",       "when",     "else",    "as",       "any",
-    "above",  "below",   "on_error", "within",   "where",    "minimise", "maximise", "escalate",
-    "out",    "cached",  "zone",     "endpoint", "provider", "key",     "context",  "output",
-    "can",    "effort",  "price",    "quality",  "energy",   "true",    "false",    "given",
-    "expect", "refuse",  "otherwise", "to"};
+    "and",    "or",     "not",       "in",       "when",     "else",     "as",       "any",
+    "above",  "below",  "on_error",  "within",   "where",    "minimise", "maximise", "escalate",
+    "out",    "cached", "zone",      "endpoint", "provider", "key",      "context",  "output",
+    "can",    "effort", "price",     "quality",  "energy",   "true",     "false",    "given",
+    "expect", "refuse", "otherwise", "to"};
 
 static bool one_of(struct slice s, const char *const *words, size_t count)
 {
@@ -81,7 +81,7 @@ bool parse_fail(struct parser *p, const char *expected)
     enum token_kind kind = parse_peek(p);
     const struct token *t = &p->tree->tokens.at[p->at];
     if (kind == TOKEN_BAD)
-        return false;  // the lexer has said so
+        return false; // the lexer has said so
     struct slice text = tree_token_text(p->tree, p->at);
     struct diag *d;
     if (kind == TOKEN_END)
@@ -92,7 +92,9 @@ bool parse_fail(struct parser *p, const char *expected)
         d = parse_error(p, "syntax", "expected %s, found `%.*s`", expected, SLICE_FMT(text));
     if (kind == TOKEN_WORD && t->first && !t->margin &&
         one_of(text, statement_words, MERIT_COUNT(statement_words)))
-        diag_help(p->diags, d, "a statement begins in the first column; an indented line continues the one above");
+        diag_help(
+            p->diags, d,
+            "a statement begins in the first column; an indented line continues the one above");
     else if (kind == TOKEN_END && p->at == p->limit && p->limit < p->tree->tokens.count)
         diag_help(p->diags, d, "a line that continues a statement is indented");
     return false;
@@ -192,8 +194,10 @@ static void unknown_statement(struct parser *p)
     if (near >= 0)
         diag_help(p->diags, d, "did you mean `%s`?", statement_words[near]);
     else
-        diag_help(p->diags, d, "statements are policy, zone, model, alias, pass, signal, path, route and otherwise; "
-                               "a line that continues one is indented");
+        diag_help(
+            p->diags, d,
+            "statements are policy, zone, model, alias, pass, signal, path, route and otherwise; "
+            "a line that continues one is indented");
 }
 
 static void statement(struct parser *p, struct node *root)
@@ -257,7 +261,8 @@ enum result policy_parse(struct slice text, struct arena *arena, struct diag_lis
     const char *nul = text.len ? memchr(text.ptr, '\0', text.len) : NULL;
     if (nul) {
         uint32_t at = (uint32_t)(nul - text.ptr);
-        diag_add(diags, DIAG_ERROR, "utf8", (struct span){at, at + 1}, "the file is no text: this byte is NUL");
+        diag_add(diags, DIAG_ERROR, "utf8", (struct span){at, at + 1},
+                 "the file is no text: this byte is NUL");
         return RESULT_UTF8;
     }
     struct tree *t = ARENA_NEW(arena, struct tree);
@@ -273,7 +278,8 @@ enum result policy_parse(struct slice text, struct arena *arena, struct diag_lis
     while (t->root && p.at < t->tokens.count && !p.nomem) {
         p.limit = statement_end(t, p.at);
         if (t->root->count == POLICY_STATEMENTS_MAX) {
-            parse_error(&p, "limit", "the policy has more than %d statements", POLICY_STATEMENTS_MAX);
+            parse_error(&p, "limit", "the policy has more than %d statements",
+                        POLICY_STATEMENTS_MAX);
             return RESULT_LIMIT;
         }
         statement(&p, t->root);

@@ -12,8 +12,8 @@ struct parser {
     struct tree *tree;
     struct arena *arena;
     struct diag_list *diags;
-    uint32_t at;     // next token
-    uint32_t limit;  // first token behind the statement
+    uint32_t at;    // next token
+    uint32_t limit; // first token behind the statement
     unsigned depth;
     bool nomem;
 };
@@ -32,7 +32,8 @@ bool parse_expect_word(struct parser *p, const char *word);
 // The complaint on its own; always false.
 bool parse_fail(struct parser *p, const char *expected);
 // The next token as a finding of its own.
-struct diag *parse_error(struct parser *p, const char *code, const char *fmt, ...) MERIT_PRINTF(3, 4);
+struct diag *parse_error(struct parser *p, const char *code, const char *fmt, ...)
+    MERIT_PRINTF(3, 4);
 
 // A node that begins at the next token, or one behind `before`'s begin; NULL without memory.
 struct node *parse_open(struct parser *p, enum node_kind kind);

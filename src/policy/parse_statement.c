@@ -8,8 +8,8 @@ static bool add_leaf(struct parser *p, struct node *n, enum node_kind kind)
 
 static bool header(struct parser *p, struct node *n)
 {
-    return add_leaf(p, n, NODE_STRING) && parse_expect_word(p, "version") && add_leaf(p, n, NODE_NUMBER) &&
-           parse_close(p, n);
+    return add_leaf(p, n, NODE_STRING) && parse_expect_word(p, "version") &&
+           add_leaf(p, n, NODE_NUMBER) && parse_close(p, n);
 }
 
 // What may stand in a clause.
@@ -19,14 +19,14 @@ enum shape {
     SHAPE_NUMBER,
     SHAPE_VALUE,
     SHAPE_QUANTITY,
-    SHAPE_WORDS,      // a, b, c
-    SHAPE_ENDPOINTS,  // "url", "url" or demo
-    SHAPE_PROVIDER,   // openai "gpt-5.5"
-    SHAPE_KEY,        // env NAME, file "path"
-    SHAPE_PRICE,      // 1 in, 2 out usd/Mtok
-    SHAPE_ENERGY,     // words and numbers
-    SHAPE_COMPARE,    // quality >= 0.6
-    SHAPE_RISK,       // at risk 0.1
+    SHAPE_WORDS,     // a, b, c
+    SHAPE_ENDPOINTS, // "url", "url" or demo
+    SHAPE_PROVIDER,  // openai "gpt-5.5"
+    SHAPE_KEY,       // env NAME, file "path"
+    SHAPE_PRICE,     // 1 in, 2 out usd/Mtok
+    SHAPE_ENERGY,    // words and numbers
+    SHAPE_COMPARE,   // quality >= 0.6
+    SHAPE_RISK,      // at risk 0.1
     SHAPE_CHAIN,
     SHAPE_GUARD,
 };
@@ -134,7 +134,8 @@ static bool body(struct parser *p, struct node *n, enum shape shape)
     case SHAPE_COMPARE:
         return compare(p, n);
     case SHAPE_RISK:
-        return parse_expect_word(p, "at") && parse_expect_word(p, "risk") && add_leaf(p, n, NODE_NUMBER);
+        return parse_expect_word(p, "at") && parse_expect_word(p, "risk") &&
+               add_leaf(p, n, NODE_NUMBER);
     case SHAPE_CHAIN:
         return parse_add(n, parse_chain(p));
     case SHAPE_GUARD:
@@ -186,10 +187,12 @@ static bool zone(struct parser *p, struct node *n)
 }
 
 static const struct clause model_clauses[] = {
-    {"zone", SHAPE_WORD},        {"endpoint", SHAPE_ENDPOINTS}, {"provider", SHAPE_PROVIDER},
-    {"as", SHAPE_STRING},        {"key", SHAPE_KEY},            {"context", SHAPE_QUANTITY},
-    {"output", SHAPE_QUANTITY},  {"can", SHAPE_WORDS},          {"effort", SHAPE_WORDS},
-    {"price", SHAPE_PRICE},      {"quality", SHAPE_NUMBER},     {"energy", SHAPE_ENERGY},
+    {"zone", SHAPE_WORD},         {"endpoint", SHAPE_ENDPOINTS},
+    {"provider", SHAPE_PROVIDER}, {"as", SHAPE_STRING},
+    {"key", SHAPE_KEY},           {"context", SHAPE_QUANTITY},
+    {"output", SHAPE_QUANTITY},   {"can", SHAPE_WORDS},
+    {"effort", SHAPE_WORDS},      {"price", SHAPE_PRICE},
+    {"quality", SHAPE_NUMBER},    {"energy", SHAPE_ENERGY},
 };
 
 static bool model(struct parser *p, struct node *n)
@@ -322,9 +325,11 @@ const struct parse_statement parse_statements[] = {
     {"model", NODE_MODEL, model, "a clause of the model, such as `context 32k tok`"},
     {"alias", NODE_ALIAS, alias, "the end of the statement"},
     {"pass", NODE_PASS, pass, "the end of the statement"},
-    {"signal", NODE_SIGNAL, signal_definition, "`above`, `below`, `on_error` or the end of the statement"},
+    {"signal", NODE_SIGNAL, signal_definition,
+     "`above`, `below`, `on_error` or the end of the statement"},
     {"path", NODE_PATH, path, "`->`, `else` or the end of the statement"},
-    {"route", NODE_ROUTE, route, "`else`, `minimise`, `maximise`, `within`, `where` or the end of the statement"},
+    {"route", NODE_ROUTE, route,
+     "`else`, `minimise`, `maximise`, `within`, `where` or the end of the statement"},
     {"otherwise", NODE_OTHERWISE, choice,
      "`else`, `minimise`, `maximise`, `within`, `where` or the end of the statement"},
     {"lattice", NODE_LATER, later, "the end of the statement"},

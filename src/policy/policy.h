@@ -17,18 +17,18 @@
 #include "work/signal.h"
 
 enum {
-    POLICY_BYTES_MAX = 4 * 1024 * 1024,  // of one file
+    POLICY_BYTES_MAX = 4 * 1024 * 1024, // of one file
     POLICY_TOKENS_MAX = 1000000,
     POLICY_STATEMENTS_MAX = 10000,
-    POLICY_DEPTH_MAX = 64,       // of parentheses, `not`, calls and `else` inside each other
-    POLICY_DIAGS_MAX = 200,      // a good cap for diag_init: further findings are counted
-    POLICY_STRING_MAX = 65536,   // bytes of one string
-    POLICY_NAME_MAX = 128,       // bytes of one name
+    POLICY_DEPTH_MAX = 64,         // of parentheses, `not`, calls and `else` inside each other
+    POLICY_DIAGS_MAX = 200,        // a good cap for diag_init: further findings are counted
+    POLICY_STRING_MAX = 65536,     // bytes of one string
+    POLICY_NAME_MAX = 128,         // bytes of one name
     POLICY_BINDINGS_MAX = 1000000, // candidates of all routes together, `any` written out
     POLICY_ARENA_MAX = 512 * 1024 * 1024,
 };
 
-struct tree;  // policy/tree.h
+struct tree; // policy/tree.h
 
 // Reads the syntax. `*out` is set even when there are syntax errors (RESULT_SYNTAX): the tree then holds what could be
 // read, so that the checker can find more in the same run. `text` must outlive the tree.

@@ -15,15 +15,18 @@
     X("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY")                                \
     X("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY")
 
-#define ROW(provider_name, url, variable) {.name = provider_name, .base = url, .key_variable = variable},
+#define ROW(provider_name, url, variable)                                                          \
+    {.name = provider_name, .base = url, .key_variable = variable},
 #define NAME(provider_name, url, variable) provider_name,
 
 static const struct provider providers[] = {
-    PROVIDERS(ROW)
-    {.name = "anthropic", .why_not = "Anthropic's protocol is not spoken to upstreams by this build yet"},
+    PROVIDERS(ROW){.name = "anthropic",
+                   .why_not = "Anthropic's protocol is not spoken to upstreams by this build yet"},
     {.name = "azure", .why_not = "an Azure deployment has a URL of its own"},
-    {.name = "bedrock", .why_not = "Amazon Bedrock's protocol is not spoken to upstreams by this build yet"},
-    {.name = "vertex", .why_not = "Vertex AI's protocol is not spoken to upstreams by this build yet"},
+    {.name = "bedrock",
+     .why_not = "Amazon Bedrock's protocol is not spoken to upstreams by this build yet"},
+    {.name = "vertex",
+     .why_not = "Vertex AI's protocol is not spoken to upstreams by this build yet"},
 };
 
 const char *const provider_names[] = {PROVIDERS(NAME) NULL};

@@ -6,9 +6,10 @@
 
 struct provider {
     const char *name;
-    const char *base;          // of OpenAI's protocol, without a slash at the end; NULL: known, but not spoken yet
-    const char *key_variable;  // the customary environment variable
-    const char *why_not;       // when there is no base
+    const char
+        *base; // of OpenAI's protocol, without a slash at the end; NULL: known, but not spoken yet
+    const char *key_variable; // the customary environment variable
+    const char *why_not;      // when there is no base
 };
 
 // NULL when unknown.

@@ -16,7 +16,7 @@
 
 // Children in brackets; * any number, ? at most one.
 enum node_kind {
-    NODE_POLICY,    // the file [statement*]
+    NODE_POLICY, // the file [statement*]
     // Statements. Each begins with its keyword.
     NODE_HEADER,    // policy "name" version 3        [STRING, NUMBER]
     NODE_ZONE,      // zone local                      [WORD, CLAUSE*]
@@ -30,44 +30,44 @@ enum node_kind {
     NODE_LATER,     // forbid, budget, ...: read, not yet run [item*, CLAUSE*]
     NODE_BAD,       // a statement that does not parse []
     // Parts.
-    NODE_CLAUSE,    // keyword and what belongs to it  [value*]
-    NODE_TARGET,    // routes | route r | model m      [WORD?]
-    NODE_PARAMS,    // (a, b) or nothing               [WORD*]
-    NODE_CHAIN,     // step -> step                    [STEP*]
-    NODE_STEP,      // answer(...) | refuse "..." | escalate step  [CALL, STRING or STEP]
-    NODE_CALL,      // f(a, b)                         [WORD, ARG*]
-    NODE_ARG,       // a | tag "b"                     [ALTERNATIVE*]
+    NODE_CLAUSE,      // keyword and what belongs to it  [value*]
+    NODE_TARGET,      // routes | route r | model m      [WORD?]
+    NODE_PARAMS,      // (a, b) or nothing               [WORD*]
+    NODE_CHAIN,       // step -> step                    [STEP*]
+    NODE_STEP,        // answer(...) | refuse "..." | escalate step  [CALL, STRING or STEP]
+    NODE_CALL,        // f(a, b)                         [WORD, ARG*]
+    NODE_ARG,         // a | tag "b"                     [ALTERNATIVE*]
     NODE_ALTERNATIVE, // [tag] value                   [WORD?, value]
-    NODE_PRICE,     // 0.03 in                         [QUANTITY, WORD]
-    NODE_QUANTITY,  // 8k tok                          [NUMBER, UNIT?]
-    NODE_UNIT,      // usd/Mtok                        [WORD, WORD?]
-    NODE_GROUP,     // ( ... ) in a statement for later [item*]
-    NODE_MARK,      // , < = | in a statement for later []
+    NODE_PRICE,       // 0.03 in                         [QUANTITY, WORD]
+    NODE_QUANTITY,    // 8k tok                          [NUMBER, UNIT?]
+    NODE_UNIT,        // usd/Mtok                        [WORD, WORD?]
+    NODE_GROUP,       // ( ... ) in a statement for later [item*]
+    NODE_MARK,        // , < = | in a statement for later []
     NODE_WORD,
     NODE_STRING,
     NODE_NUMBER,
     // Expressions.
-    NODE_OR,        // a or b or c                     [expression, expression, ...]
+    NODE_OR, // a or b or c                     [expression, expression, ...]
     NODE_AND,
-    NODE_NOT,       // [expression]
-    NODE_PAREN,     // [expression]
-    NODE_TRUE,      // a name on its own, `true` or `false`  [WORD]
-    NODE_COMPARE,   // s < 3 tok                       [WORD, value]; the operator is tree_operator
-    NODE_IN,        // s in ("a", "b"), s not in (...) [WORD, value*]
+    NODE_NOT,     // [expression]
+    NODE_PAREN,   // [expression]
+    NODE_TRUE,    // a name on its own, `true` or `false`  [WORD]
+    NODE_COMPARE, // s < 3 tok                       [WORD, value]; the operator is tree_operator
+    NODE_IN,      // s in ("a", "b"), s not in (...) [WORD, value*]
 };
 
 struct node {
     uint8_t kind;
-    bool negated;           // of NODE_IN: `not in`
+    bool negated; // of NODE_IN: `not in`
     uint32_t token, end;
-    uint32_t count;         // children
+    uint32_t count; // children
     struct node *first, *last, *next;
 };
 
 struct tree {
     struct slice source;
     struct token_list tokens;
-    struct node *root;      // NODE_POLICY
+    struct node *root; // NODE_POLICY
 };
 
 static inline const struct token *tree_token(const struct tree *t, const struct node *n)

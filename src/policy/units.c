@@ -42,7 +42,8 @@ static double power(int n)
 double units_double(struct decimal d)
 {
     // Digits below 2^53 and powers up to 10^22 are exact, so that one operation rounds once.
-    return d.exponent < 0 ? (double)d.digits / power(-d.exponent) : (double)d.digits * power(d.exponent);
+    return d.exponent < 0 ? (double)d.digits / power(-d.exponent)
+                          : (double)d.digits * power(d.exponent);
 }
 
 bool units_scaled(struct decimal d, int scale, int64_t *out)

@@ -9,13 +9,13 @@
 
 struct decimal {
     uint64_t digits;
-    int exponent;  // the value is digits * 10^exponent
+    int exponent; // the value is digits * 10^exponent
 };
 
 enum units_problem {
     UNITS_OK,
-    UNITS_SUFFIX,  // letters that are neither k nor M; `*suffix` tells where they begin
-    UNITS_DIGITS,  // more than 15 digits
+    UNITS_SUFFIX, // letters that are neither k nor M; `*suffix` tells where they begin
+    UNITS_DIGITS, // more than 15 digits
 };
 
 // "32k", "1.5M", "0.03".

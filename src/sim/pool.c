@@ -615,6 +615,8 @@ enum result sim_open(struct sim **out, const struct sim_options *options)
     if (!r)
         r = http_server_open(&s->server, s->loop, &ops, &limits, s);
     if (!r)
+        r = http_server_claim(options->host ? options->host : "127.0.0.1", options->port);
+    if (!r)
         r = http_server_listen(s->server, options->host ? options->host : "127.0.0.1",
                                options->port, NULL);
     if (!r) {

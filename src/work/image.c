@@ -7,7 +7,9 @@
 #include "work/image_layout.h"
 
 #define FIELD(of, member, field_kind, field_arg)                                                   \
-    {.kind = (field_kind), .arg = (field_arg), .offset = offsetof(struct of, member)}
+    {                                                                                              \
+        .kind = (field_kind), .arg = (field_arg), .offset = offsetof(struct of, member)            \
+    }
 #define STR(of, member) FIELD(of, member, IMAGE_FIELD_STR, 0)
 #define LIST(of, member, section) FIELD(of, member, IMAGE_FIELD_LIST, section)
 #define INDEX(of, member, section) FIELD(of, member, IMAGE_FIELD_INDEX, section)
@@ -32,8 +34,8 @@ const struct image_layout image_layouts[IMAGE_SECTIONS] = {
     [IMAGE_ALIASES] = {sizeof(struct image_alias),
                        FIELDS(STR(image_alias, name),
                               ENUM(image_alias, target, IMAGE_TARGET_MODEL + 1))},
-    [IMAGE_PASSES] = {sizeof(struct image_pass), FIELDS(STR(image_pass, path),
-                                                        INDEX(image_pass, model, IMAGE_MODELS))},
+    [IMAGE_PASSES] = {sizeof(struct image_pass),
+                      FIELDS(STR(image_pass, path), INDEX(image_pass, model, IMAGE_MODELS))},
     [IMAGE_SIGNALS] = {sizeof(struct image_signal),
                        FIELDS(STR(image_signal, name), STR(image_signal, family),
                               LIST(image_signal, args, IMAGE_ARGS),
@@ -134,9 +136,9 @@ static bool guard_ok(const struct policy_image *p, struct image_list guard)
         return false;
     for (uint32_t i = 0; i < guard.count; i++) {
         const struct image_node *n = &nodes[i];
-        uint32_t children = n->kind == IMAGE_NODE_NOT                                ? 1
+        uint32_t children = n->kind == IMAGE_NODE_NOT                               ? 1
                             : n->kind == IMAGE_NODE_AND || n->kind == IMAGE_NODE_OR ? n->arg
-                                                                                     : 0;
+                                                                                    : 0;
         bool inner = children > 0;
         if (n->size == 0 || n->size > guard.count - i || (inner ? n->size < 2 : n->size != 1))
             return false;

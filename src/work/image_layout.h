@@ -28,11 +28,11 @@ enum image_section {
 
 enum image_field_kind {
     IMAGE_FIELD_END,
-    IMAGE_FIELD_STR,        // struct image_str, into IMAGE_CHARS
-    IMAGE_FIELD_LIST,       // struct image_list, into section `arg`
-    IMAGE_FIELD_INDEX,      // int32_t, of section `arg`
-    IMAGE_FIELD_OPT_INDEX,  // the same, or IMAGE_NONE
-    IMAGE_FIELD_ENUM,       // below `arg`
+    IMAGE_FIELD_STR,       // struct image_str, into IMAGE_CHARS
+    IMAGE_FIELD_LIST,      // struct image_list, into section `arg`
+    IMAGE_FIELD_INDEX,     // int32_t, of section `arg`
+    IMAGE_FIELD_OPT_INDEX, // the same, or IMAGE_NONE
+    IMAGE_FIELD_ENUM,      // below `arg`
     IMAGE_FIELD_BOOL,
 };
 

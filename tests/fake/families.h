@@ -43,40 +43,52 @@ static enum signal_type fake_set(const struct policy_image *p, const struct imag
 }
 
 // A number when a bm25 or ngram string is among the arguments.
-static enum signal_type fake_keywords_type(const struct policy_image *p, const struct image_signal *s)
+static enum signal_type fake_keywords_type(const struct policy_image *p,
+                                           const struct image_signal *s)
 {
     const struct image_arg *a = IMAGE_AT(p, s->args, struct image_arg);
     for (uint32_t i = 0; i < s->args.count; i++)
-        if (slice_eq_cstr(image_text(p, a[i].tag), "bm25") || slice_eq_cstr(image_text(p, a[i].tag), "ngram"))
+        if (slice_eq_cstr(image_text(p, a[i].tag), "bm25") ||
+            slice_eq_cstr(image_text(p, a[i].tag), "ngram"))
             return SIGNAL_NUMBER;
     return SIGNAL_BOOL;
 }
 
 static void fake_keywords_check(const struct policy_image *p, const struct image_signal *s,
-                                void (*complain)(void *ctx, uint32_t arg, const char *message), void *ctx)
+                                void (*complain)(void *ctx, uint32_t arg, const char *message),
+                                void *ctx)
 {
     const struct image_arg *a = IMAGE_AT(p, s->args, struct image_arg);
     for (uint32_t i = 0; i < s->args.count; i++)
-        if (slice_eq_cstr(image_text(p, a[i].tag), "regex") && slice_find(image_text(p, a[i].text), SLICE("(")) >= 0 &&
+        if (slice_eq_cstr(image_text(p, a[i].tag), "regex") &&
+            slice_find(image_text(p, a[i].text), SLICE("(")) >= 0 &&
             slice_find(image_text(p, a[i].text), SLICE(")")) < 0)
             complain(ctx, i, "this regex has a parenthesis without an end");
 }
 
 static const char *const fake_on_off[] = {"on", "off", NULL};
 static const char *const fake_tags[] = {"literal", "regex", "bm25", "ngram", "fuzzy", NULL};
-static const char *const fake_structures[] = {"questions", "code", "lists", "numbers", "steps", NULL};
+static const char *const fake_structures[] = {"questions", "code",  "lists",
+                                              "numbers",   "steps", NULL};
 static const char *const fake_shapes[] = {"turns", "tool_cycles", "developer", NULL};
 static const char *const fake_modalities[] = {"images", "audio", NULL};
 static const char *const fake_formats[] = {"text", "json", "schema", NULL};
 static const char *const fake_who[] = {"id", "group", "team", "tenant", NULL};
 
 static const struct signal_arg_spec fake_keywords_args[] = {
-    {.kind = SIGNAL_ARG_STRING, .tags = fake_tags, .required = true, .repeated = true, .help = "write `keywords(\"word\")`"},
+    {.kind = SIGNAL_ARG_STRING,
+     .tags = fake_tags,
+     .required = true,
+     .repeated = true,
+     .help = "write `keywords(\"word\")`"},
     {.name = "case", .kind = SIGNAL_ARG_WORD, .words = fake_on_off},
     {.name = "distance", .kind = SIGNAL_ARG_NUMBER, .min = 1, .max = 3},
 };
 static const struct signal_arg_spec fake_structure_args[] = {
-    {.kind = SIGNAL_ARG_WORD, .words = fake_structures, .required = true, .help = "write `structure(questions)`"},
+    {.kind = SIGNAL_ARG_WORD,
+     .words = fake_structures,
+     .required = true,
+     .help = "write `structure(questions)`"},
 };
 static const struct signal_arg_spec fake_conversation_args[] = {
     {.kind = SIGNAL_ARG_WORD, .words = fake_shapes, .required = true},
@@ -112,8 +124,10 @@ FAKE(caller, fake_set, FAKE_ARGS(fake_caller_args));
 FAKE(jailbreak, fake_number, FAKE_ARGS(fake_jailbreak_args));
 
 static const struct signal_family *const fake_families[] = {
-    &fake_keywords, &fake_context,  &fake_structure, &fake_conversation, &fake_modality, &fake_tools,
-    &fake_output,   &fake_metadata, &fake_header,    &fake_caller,       &fake_jailbreak};
-static const struct signal_registry fake_registry = {fake_families, sizeof fake_families / sizeof *fake_families};
+    &fake_keywords, &fake_context, &fake_structure, &fake_conversation,
+    &fake_modality, &fake_tools,   &fake_output,    &fake_metadata,
+    &fake_header,   &fake_caller,  &fake_jailbreak};
+static const struct signal_registry fake_registry = {fake_families,
+                                                     sizeof fake_families / sizeof *fake_families};
 
 #endif

@@ -21,6 +21,8 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/sys.h"
+#include "net/tls.h"
+#include "net_certs.h"
 
 struct rig {
     struct loop *loop;
@@ -519,6 +521,15 @@ static void time_runs_out(void **state)
     wait_ms(&r, 60);
     assert_log(&r, "head-200 'aaa' timeout-body ");
     close(fd);
+    // A head drop by drop.
+    start_with(&r, &request);
+    fd = taken(&r);
+    for (int i = 0; i < 4; i++) {
+        wait_ms(&r, 12);
+        say(&r, fd, i ? "X" : "HTTP/1.1 200 OK\r\n");
+    }
+    assert_log(&r, "'' timeout-head ");
+    close(fd);
     request.first_byte_timeout_ms = request.idle_timeout_ms = 0;
     request.total_timeout_ms = 50;
     start_with(&r, &request);
@@ -766,6 +777,57 @@ static void steady_state_allocates_nothing(void **state)
     rig_close(&r);
 }
 
+static void over_tls(void **state)
+{
+    (void)state;
+    struct certs certs;
+    struct tls_context *sv, *cl;
+    char diag[TLS_DIAG_BYTES];
+    certs_init(&certs);
+    certs_issue(&certs, "a", "IP:127.0.0.1", 86400);
+    certs_issue(&certs, "b", "DNS:b.example", 86400);
+    struct tls_certificate good = {NULL, certs_path(&certs, "a", "pem"),
+                                   certs_path(&certs, "a", "key")};
+    struct tls_certificate other = {NULL, certs_path(&certs, "b", "pem"),
+                                    certs_path(&certs, "b", "key")};
+    assert_int_equal(tls_client_open(&cl, certs_path(&certs, "root", "pem"), false, diag), 0);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct rig r;
+        struct http_server *s;
+        struct http_limits limits = http_limits_default;
+        limits.body_bytes = 400000;
+        rig_open(&r, NULL);
+        assert_int_equal(tls_server_open(&sv, wrong ? &other : &good, 1, diag), 0);
+        assert_int_equal(http_server_open(&s, r.loop, &echo_ops, &limits, NULL), RESULT_OK);
+        assert_int_equal(http_server_listen(s, "127.0.0.1", 0, sv), RESULT_OK);
+        uint16_t port = http_server_port(s);
+        assert_int_equal(http_client_origin(r.client, SLICE("127.0.0.1"), port, cl, &r.origin),
+                         RESULT_OK);
+        static char body[500000], expected[500100];
+        memset(body, 'q', sizeof body);
+        static const size_t sizes[] = {0, 9, 300000, 9, sizeof body, 9};
+        for (size_t i = 0; i < MERIT_COUNT(sizes); i++) {
+            round_trip(&r, slice_make(body, sizes[i]), i & 1);
+            if (wrong) {
+                assert_log(&r, "'' tls-connect ");
+                continue;
+            }
+            bool over = sizes[i] > limits.body_bytes;
+            if (!over) {
+                snprintf(expected, sizeof expected, "head-200 '%.*s' end ", (int)sizes[i], body);
+                assert_log(&r, expected);
+                continue;
+            }
+            assert_log(&r, "head-413 'The body's bytes are over the limit of 400000.' end ");
+        }
+        http_server_close(s);
+        rig_close(&r);
+        tls_context_unref(sv);
+    }
+    tls_context_unref(cl);
+    certs_remove(&certs);
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -841,6 +903,7 @@ int main(void)
         cmocka_unit_test(large_requests_are_not_copied),
         cmocka_unit_test(any_cut_gives_the_same),
         cmocka_unit_test(steady_state_allocates_nothing),
+        cmocka_unit_test(over_tls),
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(reads_and_writes_fail),
     };

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "fake/families.h"
+#include "policy/explain.h"
+#include "policy/fmt.h"
 #include "policy/policy.h"
 #include "policy/tree.h"
 
@@ -18,10 +21,12 @@ static const char whole[] =
     "policy \"demo\" version 1\n"
     "zone local\n"
     "zone cloud\n"
-    "model swift  zone local  endpoint \"http://127.0.0.1:8000/v1\", \"http://127.0.0.1:8001/v1\"  as \"qwen3-8b\"\n"
+    "model swift  zone local  endpoint \"http://127.0.0.1:8000/v1\", \"http://127.0.0.1:8001/v1\"  "
+    "as \"qwen3-8b\"\n"
     "             context 32k tok  output 2k tok  can tools, json, schema  effort off, on\n"
     "             price 0.03 in, 0.06 out, 0.003 cached usd/Mtok  quality 0.62\n"
-    "model deep   zone cloud  provider openai \"gpt-5.5\"  key env OPENAI_API_KEY  context 128k tok output 8k tok\n"
+    "model deep   zone cloud  provider openai \"gpt-5.5\"  key env OPENAI_API_KEY  context 128k "
+    "tok output 8k tok\n"
     "             can tools, images, json, schema, logprobs  effort low, high  quality 0.9\n"
     "             price 1.25 in, 10 out usd/Mtok\n"
     "model sim    endpoint demo context 8k tok  price 0 in, 0 out usd/Mtok\n"
@@ -41,11 +46,15 @@ static const char whole[] =
     "signal format     = output  on_error json\n"
     "path  cheap(m)    = answer(m)\n"
     "route blocked  when attack                                -> refuse \"unsafe request\"\n"
-    "route picture  when images > 0                            -> answer(deep, sim) else refuse \"no \\\"eyes\\\"\"\n"
-    "route code     when sqlish or (depth >= 3 and not urgent) -> answer(deep high, swift) minimise cost\n"
+    "route picture  when images > 0                            -> answer(deep, sim) else refuse "
+    "\"no \\\"eyes\\\"\"\n"
+    "route code     when sqlish or (depth >= 3 and not urgent) -> answer(deep high, swift) "
+    "minimise cost\n"
     "               where quality >= 0.6\n"
-    "route staff    when group in (\"staff\", \"ops\", \"staff\")   -> cheap(any) maximise quality within 0.05 usd\n"
-    "route odd      when env != \"prod\" and not (format == json or longish or recipe) -> answer(any) minimise cost\n"
+    "route staff    when group in (\"staff\", \"ops\", \"staff\")   -> cheap(any) maximise quality "
+    "within 0.05 usd\n"
+    "route odd      when env != \"prod\" and not (format == json or longish or recipe) -> "
+    "answer(any) minimise cost\n"
     "otherwise                                                 -> answer(any) minimise cost\n";
 
 struct loaded {
@@ -98,7 +107,8 @@ static void models_are_read(void **state)
     const struct image_model *swift = image_model(p, image_find_model(p, SLICE("swift")));
     assert_text(p, swift->upstream_name, "qwen3-8b");
     assert_int_equal(swift->endpoints.count, 2);
-    assert_text(p, IMAGE_AT(p, swift->endpoints, struct image_endpoint)[1].url, "http://127.0.0.1:8001/v1");
+    assert_text(p, IMAGE_AT(p, swift->endpoints, struct image_endpoint)[1].url,
+                "http://127.0.0.1:8001/v1");
     assert_int_equal(swift->context_tok, 32000);
     assert_int_equal(swift->output_tok, 2000);
     assert_int_equal(swift->can, WORK_NEED_TOOLS | WORK_NEED_JSON | WORK_NEED_SCHEMA);
@@ -107,7 +117,8 @@ static void models_are_read(void **state)
     assert_int_equal(swift->price_cached_nusd, 3000000);
     assert_int_equal(swift->line, 5);
     const struct image_model *deep = image_model(p, image_find_model(p, SLICE("deep")));
-    assert_text(p, IMAGE_AT(p, deep->endpoints, struct image_endpoint)->url, "https://api.openai.com/v1");
+    assert_text(p, IMAGE_AT(p, deep->endpoints, struct image_endpoint)->url,
+                "https://api.openai.com/v1");
     assert_text(p, deep->upstream_name, "gpt-5.5");
     assert_text(p, deep->key_name, "OPENAI_API_KEY");
     assert_int_equal(deep->key_source, IMAGE_KEY_ENV);
@@ -116,7 +127,8 @@ static void models_are_read(void **state)
     const struct image_model *sim = image_model(p, 2);
     assert_text(p, IMAGE_AT(p, sim->endpoints, struct image_endpoint)->url, "demo:");
     assert_text(p, sim->upstream_name, "sim");
-    assert_true(sim->priced && sim->quality < 0 && sim->zone == IMAGE_NONE && sim->output_tok == 8000);
+    assert_true(sim->priced && sim->quality < 0 && sim->zone == IMAGE_NONE &&
+                sim->output_tok == 8000);
     assert_int_equal(image_find_alias(p, SLICE("gpt-4o"))->index, 1);
     assert_int_equal(image_find_alias(p, SLICE("fast"))->target, IMAGE_TARGET_ROUTE);
     assert_null(image_find_alias(p, SLICE("swift")));
@@ -144,7 +156,8 @@ static void signals_are_typed(void **state)
     assert_true(recipe->threshold == 0.1);
     assert_true(image_signal(p, image_find_signal(p, SLICE("longish")))->threshold == 8000);
     const struct image_signal *format = image_signal(p, image_find_signal(p, SLICE("format")));
-    assert_true(format->type == SIGNAL_ENUM && format->words.count == 3 && format->error_number == 1);
+    assert_true(format->type == SIGNAL_ENUM && format->words.count == 3 &&
+                format->error_number == 1);
     assert_text(p, image_signal(p, image_find_signal(p, SLICE("env")))->error_text, "prod");
     unload(&l);
 }
@@ -174,8 +187,10 @@ static void guards_are_folded(void **state)
     assert_true(IMAGE_AT(p, staff->steps, struct image_step)->any);
     assert_int_equal(IMAGE_AT(p, staff->steps, struct image_step)->bindings.count, 3);
     const struct image_route *code = image_route(p, image_find_route(p, SLICE("code")));
-    const struct image_binding *b = IMAGE_AT(p, IMAGE_AT(p, code->steps, struct image_step)->bindings, struct image_binding);
-    assert_true(b[0].model == 1 && b[0].effort == IMAGE_EFFORT_HIGH && b[1].effort == IMAGE_EFFORT_DEFAULT);
+    const struct image_binding *b =
+        IMAGE_AT(p, IMAGE_AT(p, code->steps, struct image_step)->bindings, struct image_binding);
+    assert_true(b[0].model == 1 && b[0].effort == IMAGE_EFFORT_HIGH &&
+                b[1].effort == IMAGE_EFFORT_DEFAULT);
     assert_true(code->quality_min > 0.59F && code->objective == IMAGE_OBJECTIVE_COST);
     const struct image_route *picture = image_route(p, image_find_route(p, SLICE("picture")));
     assert_text(p, IMAGE_AT(p, picture->otherwise, struct image_step)->text, "no \"eyes\"");
@@ -278,6 +293,45 @@ static void every_failed_allocation_is_survived(void **state)
     }
 }
 
+// The same for a file full of mistakes, for formatting, and for what shows them.
+static void every_failed_allocation_is_survived_while_complaining(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"names", "types", "routes", "later", "whole", "syntax"};
+    for (size_t i = 0; i < MERIT_COUNT(names); i++) {
+        char path[256];
+        struct buf text;
+        snprintf(path, sizeof path, "%s/tests/golden/policy/%s.merit", MERIT_SOURCE_DIR, names[i]);
+        buf_init(&text, POLICY_BYTES_MAX);
+        assert_int_equal(file_read(path, &text), RESULT_OK);
+        for (uint64_t n = 1;; n++) {
+            struct loaded l;
+            struct buf out;
+            const struct tree *tree = NULL;
+            buf_init(&out, 1 << 20);
+            uint64_t before = alloc_count();
+            alloc_fail_at(n, 0);
+            arena_init(&l.arena, 0, POLICY_ARENA_MAX);
+            diag_init(&l.diags, &l.arena, POLICY_DIAGS_MAX);
+            enum result r =
+                policy_load(buf_slice(&text), &fake_registry, &l.arena, &l.diags, &l.image);
+            assert_true((r == RESULT_OK) == (l.image != NULL));
+            if (policy_parse(buf_slice(&text), &l.arena, &l.diags, &tree) == RESULT_OK)
+                (void)!fmt_policy(tree, &out);
+            diag_render(&l.diags, buf_slice(&text), SLICE("f"), false, &out);
+            if (l.image)
+                explain_policy_json(l.image, &out);
+            bool done = alloc_count() - before < n;
+            alloc_fail_at(0, 0);
+            arena_deinit(&l.arena);
+            buf_deinit(&out);
+            if (done)
+                break;
+        }
+        buf_deinit(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +342,7 @@ int main(void)
         cmocka_unit_test(patterns_are_appended),
         cmocka_unit_test(damaged_images_are_refused_or_whole),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(every_failed_allocation_is_survived_while_complaining),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,8 @@ static void shipped_policies_load(void **state)
         assert_int_equal(policy_parse(buf_slice(&text), &l.arena, &l.diags, &tree), RESULT_OK);
         assert_int_equal(fmt_policy(tree, &again), RESULT_OK);
         if (!slice_eq(buf_slice(&text), buf_slice(&again)))
-            fail_msg("%s is not formatted; it should be:\n%.*s", names[i], SLICE_FMT(buf_slice(&again)));
+            fail_msg("%s is not formatted; it should be:\n%.*s", names[i],
+                     SLICE_FMT(buf_slice(&again)));
         buf_deinit(&text);
         buf_deinit(&again);
         arena_deinit(&l.arena);
@@ -91,26 +92,27 @@ static void reference_is_what_it_says(void **state)
 }
 
 // What the samples of the document stand in.
-static const char frame_top[] =
-    "policy \"frame\" version 1\n"
-    "zone home\n"
-    "zone cloud\n"
-    "model swift  endpoint \"http://127.0.0.1:8000/v1\"  context 32k tok  can tools, json  effort off, on\n"
-    "             price 0.03 in, 0.06 out usd/Mtok  quality 0.6\n"
-    "model deep   endpoint \"http://127.0.0.1:8001/v1\"  context 128k tok  can tools, images, json, schema  effort low, high\n"
-    "             price 1.25 in, 10 out usd/Mtok  quality 0.9\n";
-static const char frame_signals[] =
-    "signal urgent = keywords(\"urgent\")\n"
-    "signal images = modality(images)\n"
-    "signal depth  = conversation(tool_cycles)\n"
-    "signal group  = caller(group)\n"
-    "signal format = output\n";
+static const char frame_top[] = "policy \"frame\" version 1\n"
+                                "zone home\n"
+                                "zone cloud\n"
+                                "model swift  endpoint \"http://127.0.0.1:8000/v1\"  context 32k "
+                                "tok  can tools, json  effort off, on\n"
+                                "             price 0.03 in, 0.06 out usd/Mtok  quality 0.6\n"
+                                "model deep   endpoint \"http://127.0.0.1:8001/v1\"  context 128k "
+                                "tok  can tools, images, json, schema  effort low, high\n"
+                                "             price 1.25 in, 10 out usd/Mtok  quality 0.9\n";
+static const char frame_signals[] = "signal urgent = keywords(\"urgent\")\n"
+                                    "signal images = modality(images)\n"
+                                    "signal depth  = conversation(tool_cycles)\n"
+                                    "signal group  = caller(group)\n"
+                                    "signal format = output\n";
 static const char frame_end[] = "otherwise -> answer(any)\n";
 
 // The frame without what the sample defines itself.
 static void frame(struct buf *out, struct slice sample)
 {
-    bool models = slice_find(sample, SLICE("\nmodel ")) >= 0, signals = slice_find(sample, SLICE("\nsignal ")) >= 0;
+    bool models = slice_find(sample, SLICE("\nmodel ")) >= 0,
+         signals = slice_find(sample, SLICE("\nsignal ")) >= 0;
     if (models) {
         BUF_LIT(out, "policy \"frame\" version 1\n");
         BUF_LIT(out, "zone home\nzone cloud\n");
@@ -197,7 +199,8 @@ static void samples_of_the_document_hold(void **state)
         if (slice_eq(line, SLICE("```merit"))) {
             begin = line.ptr + line.len;
         } else if (begin && slice_eq(line, SLICE("```"))) {
-            check_sample(slice_make(begin, (size_t)(line.ptr - begin)), output_behind(rest), number);
+            check_sample(slice_make(begin, (size_t)(line.ptr - begin)), output_behind(rest),
+                         number);
             begin = NULL;
             samples++;
         }
