@@ -11,7 +11,7 @@ enum { FIRST_SIZE_DEFAULT = 4096, CHUNK_MAX = 256 * 1024 };
 struct arena_chunk {
     struct arena_chunk *next;
     size_t size;  // of data
-    _Alignas(64) char data[];
+    _Alignas(16) char data[]; // as aligned as alloc_bytes gives
 };
 
 void arena_init(struct arena *a, size_t first_size, size_t cap)
@@ -52,16 +52,20 @@ void arena_reset(struct arena *a)
 void *arena_alloc_slow(struct arena *a, size_t size, size_t align)
 {
     assert(align && align <= 64 && (align & (align - 1)) == 0);
+    // A chunk begins at a multiple of 16: more than that needs room to move on to it.
+    size_t slack = align > 16 ? align - 16 : 0, need = size + slack;
+    if (need < size)
+        return NULL;
     size_t want = a->head ? a->head->size * 2 : a->first_size;
     if (want > CHUNK_MAX)
         want = CHUNK_MAX;
     if (want < a->first_size)
         want = a->first_size;
-    if (want < size)
-        want = size;
+    if (want < need)
+        want = need;
     if (want > a->cap - a->used) {
         want = a->cap - a->used;
-        if (want < size || want == 0)
+        if (want < need || want == 0)
             return NULL;
     }
     if (want > SIZE_MAX - sizeof(struct arena_chunk))
@@ -73,9 +77,12 @@ void *arena_alloc_slow(struct arena *a, size_t size, size_t align)
     c->size = want;
     a->head = c;
     a->used += want;
-    a->at = c->data + size;
+    char *begin = c->data;
+    if (slack)
+        begin += -(uintptr_t)begin & (align - 1);
+    a->at = begin + size;
     a->end = c->data + want;
-    return c->data;
+    return begin;
 }
 
 void *arena_zeroed(struct arena *a, size_t count, size_t size)

@@ -55,8 +55,13 @@ struct diag *diag_add(struct diag_list *l, enum diag_severity severity, const ch
     struct diag *d = next_item(l);
     if (severity == DIAG_ERROR)
         l->errors++;
-    if (!d) {
+    if (!d)
         l->dropped++;
+    // An error takes the place of something milder.
+    for (uint32_t i = l->count; !d && severity == DIAG_ERROR && i-- > 0;)
+        if (l->items[i].severity != DIAG_ERROR)
+            d = &l->items[i];
+    if (!d) {
         l->scratch = (struct diag){.severity = severity, .code = code, .span = span};
         return &l->scratch;
     }

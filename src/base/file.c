@@ -157,6 +157,26 @@ enum result file_create(const char *path, struct slice text, unsigned mode)
     return r;
 }
 
+enum result file_make_folder(const char *path, unsigned mode)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part)
+        return RESULT_LIMIT;
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        // What is there cannot be made, and somewhere above it may not be allowed; only the end counts.
+        if (mkdir(part, mode) != 0 && i == len && (stat(part, &st) != 0 || !S_ISDIR(st.st_mode)))
+            return RESULT_IO;
+        part[i] = i == len ? '\0' : '/';
+    }
+    return RESULT_OK;
+}
+
 const char *file_error(int err, char room[FILE_ERROR_BYTES])
 {
     return strerror_r(err, room, FILE_ERROR_BYTES);

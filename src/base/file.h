@@ -19,6 +19,9 @@ enum result file_replace(const char *path, struct slice text, unsigned mode) MER
 // Creates a new file; RESULT_EXISTS when there is one.
 enum result file_create(const char *path, struct slice text, unsigned mode) MERIT_NODISCARD;
 
+// Makes a folder and those above it that are missing. RESULT_OK also when it is there. RESULT_IO (errno), RESULT_LIMIT.
+enum result file_make_folder(const char *path, unsigned mode) MERIT_NODISCARD;
+
 // The system's words for an errno, in `room`: "No such file or directory".
 enum { FILE_ERROR_BYTES = 128 };
 const char *file_error(int err, char room[FILE_ERROR_BYTES]);

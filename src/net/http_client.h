@@ -58,8 +58,10 @@ struct http_request {
     size_t header_count;
     const struct slice *pieces; // of the body, pinned
     size_t piece_count;
-    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms,
-        total_timeout_ms; // 0: none
+    // 0: none. `connect` covers the name, every address (each gets its share) and TLS; `first_byte` runs from the
+    // sending of the request until the answer's head is whole; `idle` lies between pieces of the body while the reader
+    // does not pause; `total` covers all.
+    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms;
 };
 
 enum result http_client_open(struct http_client **out, struct loop *loop, struct dns *dns,

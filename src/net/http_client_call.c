@@ -297,9 +297,9 @@ void client_call_data(struct http_call *call, const char *data, size_t len)
     if (call->phase == HTTP_PHASE_SENT)
         call->phase = HTTP_PHASE_HEAD;
     process(call, slice_make(data, len));
-    if (gone(cc, call) || call->paused)
-        return;
-    set_deadline(call, call->in_body ? call->idle_timeout_ms : call->first_byte_timeout_ms);
+    // A head that comes drop by drop must be whole in the time that was given for its first byte.
+    if (!gone(cc, call) && !call->paused && call->in_body)
+        set_deadline(call, call->idle_timeout_ms);
 }
 
 void client_call_eof(struct http_call *call)

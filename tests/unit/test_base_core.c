@@ -34,6 +34,25 @@ static void arena_reuses_and_caps(void **state)
     arena_deinit(&a);
 }
 
+static void arena_aligns(void **state)
+{
+    (void)state;
+    // Also where an allocation opens a new chunk, which malloc aligns to 16 only.
+    for (size_t first = 16; first < 300; first += 13) {
+        struct arena a;
+        arena_init(&a, first, 1 << 20);
+        for (size_t align = 1; align <= 64; align *= 2) {
+            for (int i = 0; i < 20; i++) {
+                char *p = arena_alloc_aligned(&a, 37, align);
+                assert_non_null(p);
+                assert_int_equal((uintptr_t)p % align, 0);
+                memset(p, 1, 37);
+            }
+        }
+        arena_deinit(&a);
+    }
+}
+
 static void buf_caps_and_sticks(void **state)
 {
     (void)state;
@@ -58,7 +77,7 @@ static void map_equals_linear_search(void **state)
 {
     (void)state;
     enum { KEYS = 300, STEPS = 20000 };
-    static char names[KEYS][8];
+    static char names[KEYS][16];
     void *oracle[KEYS] = {0};
     struct rng r;
     rng_seed(&r, 1);
@@ -146,10 +165,10 @@ static void allocations_fail_on_demand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arena_reuses_and_caps),     cmocka_unit_test(buf_caps_and_sticks),
-        cmocka_unit_test(map_equals_linear_search),  cmocka_unit_test(siphash_matches_reference),
-        cmocka_unit_test(slices),                    cmocka_unit_test(clock_prints_iso),
-        cmocka_unit_test(allocations_fail_on_demand),
+        cmocka_unit_test(arena_reuses_and_caps),     cmocka_unit_test(arena_aligns),
+        cmocka_unit_test(buf_caps_and_sticks),       cmocka_unit_test(map_equals_linear_search),
+        cmocka_unit_test(siphash_matches_reference), cmocka_unit_test(slices),
+        cmocka_unit_test(clock_prints_iso),          cmocka_unit_test(allocations_fail_on_demand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,24 @@ static void what_is_dropped_is_counted(void **state)
     close_fixture(&f);
 }
 
+static void errors_go_before_warnings(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        diag_add(&f.list, DIAG_WARNING, "w", (struct span){i, i + 1}, "odd");
+    for (uint32_t i = 0; i < 2; i++)
+        diag_help(&f.list, diag_add(&f.list, DIAG_ERROR, "e", (struct span){i, i + 1}, "bad"),
+                  "so");
+    diag_add(&f.list, DIAG_WARNING, "w", (struct span){0, 1}, "odd");
+    assert_int_equal(f.list.dropped, 3);
+    assert_int_equal(f.list.items[0].severity, DIAG_WARNING);
+    assert_true(f.list.items[1].severity == DIAG_ERROR && f.list.items[2].severity == DIAG_ERROR);
+    assert_true(slice_eq(f.list.items[1].help, SLICE("so")));
+    close_fixture(&f);
+}
+
 static void secrets_are_not_shown(void **state)
 {
     (void)state;
@@ -183,9 +201,9 @@ static void the_nearest_name_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places_are_shown_in_order), cmocka_unit_test(what_is_dropped_is_counted),
-        cmocka_unit_test(secrets_are_not_shown),     cmocka_unit_test(lack_of_memory_is_survived),
-        cmocka_unit_test(the_nearest_name_is_found),
+        cmocka_unit_test(places_are_shown_in_order),  cmocka_unit_test(what_is_dropped_is_counted),
+        cmocka_unit_test(secrets_are_not_shown),      cmocka_unit_test(errors_go_before_warnings),
+        cmocka_unit_test(lack_of_memory_is_survived), cmocka_unit_test(the_nearest_name_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,12 +123,37 @@ static void every_call_fails(void **state)
     }
 }
 
+static void makes_folders(void **state)
+{
+    (void)state;
+    char deep[PATH_MAX + 64], file[PATH_MAX + 64];
+    snprintf(deep, sizeof deep, "%s.d/a/b//c", path);
+    snprintf(file, sizeof file, "%s.d/a/b/c/file", path);
+    for (int again = 0; again < 2; again++)
+        assert_int_equal(file_make_folder(deep, 0700), RESULT_OK);
+    struct stat st;
+    assert_int_equal(stat(deep, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(file_create(file, SLICE("x"), 0600), RESULT_OK);
+    assert_int_equal(file_make_folder(file, 0700), RESULT_IO); // a file is in the way
+    assert_int_equal(file_make_folder("/proc/self/nothing", 0700), RESULT_IO);
+    assert_int_equal(file_make_folder("", 0700), RESULT_LIMIT);
+    assert_int_equal(unlink(file), 0);
+    for (int up = 0; up < 4; up++) {
+        assert_int_equal(rmdir(deep), 0);
+        *strrchr(deep, '/') = '\0';
+        while (deep[strlen(deep) - 1] == '/')
+            deep[strlen(deep) - 1] = '\0';
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaces_with_mode),
         cmocka_unit_test(read_caps),
         cmocka_unit_test(every_call_fails),
+        cmocka_unit_test(makes_folders),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

@@ -521,6 +521,15 @@ static void time_runs_out(void **state)
     wait_ms(&r, 60);
     assert_log(&r, "head-200 'aaa' timeout-body ");
     close(fd);
+    // A head drop by drop.
+    start_with(&r, &request);
+    fd = taken(&r);
+    for (int i = 0; i < 4; i++) {
+        wait_ms(&r, 12);
+        say(&r, fd, i ? "X" : "HTTP/1.1 200 OK\r\n");
+    }
+    assert_log(&r, "'' timeout-head ");
+    close(fd);
     request.first_byte_timeout_ms = request.idle_timeout_ms = 0;
     request.total_timeout_ms = 50;
     start_with(&r, &request);
