@@ -312,26 +312,19 @@ static enum result decide(struct admin *a, struct http_exchange *x, const struct
 {
     const struct serving *s = a->serving;
     struct plan_scratch *scratch;
-    struct route_run run;
-    int32_t signal;
     uint8_t *states = ARENA_ARRAY(x->arena, uint8_t, s->pool.model_count);
-    enum result r = states ? plan_scratch_open(s->plan, &scratch) : RESULT_NOMEM;
+    enum result r = states ? plan_scratch_open(s->decider.plan, &scratch) : RESULT_NOMEM;
     if (r)
         return r;
     for (uint32_t i = 0; i < s->pool.model_count; i++)
         states[i] = s->pool.models[i].key_missing ? POOL_MODEL_NO_KEY : POOL_MODEL_UP;
     struct pool_view pool = {.epoch = 0, .states = states, .count = s->pool.model_count};
-    struct plan_run *signals = plan_begin(s->plan, scratch, work, x->arena, NULL);
-    r = signals ? route_begin(&run, s->table, work, &pool, NULL, x->arena) : RESULT_NOMEM;
-    while (!r && route_step(&run, &signal) == ROUTE_NEED) {
-        struct fact *fact = route_fact(&run, signal);
-        plan_compute(signals, signal, fact);
-        route_feed(&run, signal, fact);
-    }
+    struct decision *d;
+    r = decider_run(&s->decider, scratch, work, &pool, NULL, NULL, x->arena, &d);
     if (!r) {
-        run.decision->wall_us = loop_wall_us(a->loop);
-        record_id(run.decision->wall_us, loop_now_us(a->loop), run.decision->id);
-        record_json(run.decision, &(struct record_options){.work = work, .with_text = true}, out);
+        d->wall_us = loop_wall_us(a->loop);
+        record_id(d->wall_us, loop_now_us(a->loop), d->id);
+        record_json(d, &(struct record_options){.work = work, .with_text = true}, out);
     }
     plan_scratch_close(scratch);
     return r;

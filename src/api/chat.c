@@ -5,6 +5,7 @@
 
 #include "api/openai_answer.h"
 #include "api/request.h"
+#include "path/answer_error.h"
 #include "route/estimate.h"
 #include "route/explain.h"
 #include "route/record.h"
@@ -235,26 +236,13 @@ static void on_path_end(struct path *p, const struct path_result *result)
 
 static const struct path_ops PATH_OPS = {on_path_head, on_path_end};
 
-static void answer_error(struct request *r, const struct api_error *e, enum metrics_end end)
+static void end_with_error(struct request *r, const struct api_error *e, enum metrics_end end)
 {
     struct http_header headers[PATH_HEADERS_MAX];
-    struct buf body, digits;
-    char seconds[16];
     size_t n = 0;
-    buf_init(&body, PATH_ERROR_BYTES_MAX);
-    openai_chat.error_body(e, &body);
-    headers[n++] = (struct http_header){SLICE("content-type"), SLICE("application/json")};
-    if (e->retry_after_s) {
-        digits = (struct buf){.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
-        buf_u64(&digits, e->retry_after_s);
-        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
-    }
-    if (e->final)
-        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
     merit_headers(r, NULL, headers, &n);
     end_request(r, end, NULL, e->status);
-    http_respond(r->x, e->status, headers, n, buf_slice(&body));
-    buf_deinit(&body);
+    answer_error(r->x, &openai_chat, e, headers, n);
 }
 
 // No model could serve it. What an agent does next hangs on the status: a window that is too small makes it compact,
@@ -298,7 +286,7 @@ static void answer_infeasible(struct request *r)
         e.type = "server_error";
         e.code = "model_key_missing";
     }
-    answer_error(r, &e, METRICS_INFEASIBLE);
+    end_with_error(r, &e, METRICS_INFEASIBLE);
     buf_deinit(&why);
 }
 
@@ -312,14 +300,14 @@ static void answer_no_model(struct request *r)
                  (int)(r->decision->model_asked.len > 200 ? 200 : r->decision->model_asked.len),
                  r->decision->model_asked.ptr);
     metric_add(&r->g->metrics->rejects[METRICS_REJECT_MODEL], 1);
-    answer_error(r,
-                 &(struct api_error){.status = 404,
-                                     .type = "invalid_request_error",
-                                     .code = "model_not_found",
-                                     .param = "model",
-                                     .message = slice_make(text, (size_t)len),
-                                     .final = true},
-                 METRICS_INFEASIBLE);
+    end_with_error(r,
+                   &(struct api_error){.status = 404,
+                                       .type = "invalid_request_error",
+                                       .code = "model_not_found",
+                                       .param = "model",
+                                       .message = slice_make(text, (size_t)len),
+                                       .final = true},
+                   METRICS_INFEASIBLE);
 }
 
 // --- the body that goes on
@@ -441,26 +429,14 @@ static enum result decide(struct request *r)
     static const struct plan_clock clock = {cpu_clock_ns, NULL};
     struct gateway *g = r->g;
     const struct serving *s = r->epoch->serving;
-    struct route_run run;
-    int32_t signal;
+    struct decision *d;
     uint64_t begin = cpu_clock_ns(NULL);
     struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
-    enum result res = route_begin(&run, s->table, &r->work, &pool, &options, r->x->arena);
+    enum result res = decider_run(&s->decider, r->epoch->scratch, &r->work, &pool, &options,
+                                  g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &d);
     if (res)
         return res;
-    struct plan_run *signals = plan_begin(s->plan, r->epoch->scratch, &r->work, r->x->arena,
-                                          g->sample++ % SAMPLE_EVERY ? NULL : &clock);
-    while (route_step(&run, &signal) == ROUTE_NEED) {
-        if (!signals) {
-            route_fail(&run, signal, FACT_ERROR_NOMEM);
-            continue;
-        }
-        struct fact *fact = route_fact(&run, signal);
-        plan_compute(signals, signal, fact);
-        route_feed(&run, signal, fact);
-    }
-    struct decision *d = run.decision;
     r->decide_ns = cpu_clock_ns(NULL) - begin;
     d->wall_us = loop_wall_us(g->loop);
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
@@ -549,7 +525,7 @@ void chat_begin(struct request *r)
         if (make_pieces(r, &count) == RESULT_OK)
             send_on(r, r->pieces, count);
         else
-            answer_error(
+            end_with_error(
                 r,
                 &(struct api_error){.status = 503,
                                     .type = "server_error",
@@ -559,13 +535,13 @@ void chat_begin(struct request *r)
                 METRICS_FAILED);
         return;
     case DECISION_REFUSE:
-        answer_error(r,
-                     &(struct api_error){.status = 403,
-                                         .type = "policy_refusal",
-                                         .code = "refused",
-                                         .message = d->message,
-                                         .final = true},
-                     METRICS_REFUSED);
+        end_with_error(r,
+                       &(struct api_error){.status = 403,
+                                           .type = "policy_refusal",
+                                           .code = "refused",
+                                           .message = d->message,
+                                           .final = true},
+                       METRICS_REFUSED);
         return;
     case DECISION_NO_MODEL:
         answer_no_model(r);

@@ -3,13 +3,9 @@
 #include "policy/policy.h"
 #include "signal/registry.h"
 
-enum result decider_open(struct decider *d, struct slice text, struct diag_list *diags)
+static enum result make_ready(struct decider *d, struct slice patterns, struct diag_list *diags)
 {
-    *d = (struct decider){.image = NULL};
-    arena_init(&d->arena, 0, POLICY_ARENA_MAX);
-    enum result r = policy_load(text, &signal_registry, &d->arena, diags, &d->image);
-    if (!r)
-        r = plan_open(d->image, &signal_registry, SLICE_EMPTY, diags, &d->plan);
+    enum result r = plan_open(d->image, &signal_registry, patterns, diags, &d->plan);
     if (!r)
         r = route_costs_guess(d->image, d->plan, &d->arena, &d->costs);
     if (!r)
@@ -17,6 +13,32 @@ enum result decider_open(struct decider *d, struct slice text, struct diag_list 
     if (r)
         decider_close(d);
     return r;
+}
+
+enum result decider_open(struct decider *d, struct slice text, struct diag_list *diags)
+{
+    // Compiling needs far more memory than its result: it gets an arena of its own, and only the image is kept.
+    struct arena work;
+    const struct policy_image *image;
+    *d = (struct decider){.image = NULL};
+    arena_init(&d->arena, 0, POLICY_ARENA_MAX);
+    arena_init(&work, 64 * 1024, POLICY_ARENA_MAX);
+    enum result r = policy_load(text, &signal_registry, &work, diags, &image);
+    void *copy = r ? NULL : arena_alloc(&d->arena, image->size);
+    if (copy)
+        d->image = memcpy(copy, image, image->size);
+    else if (!r)
+        r = RESULT_NOMEM;
+    arena_deinit(&work);
+    return r ? r : make_ready(d, SLICE_EMPTY, diags);
+}
+
+enum result decider_open_image(struct decider *d, const struct policy_image *image,
+                               struct slice patterns, struct diag_list *diags)
+{
+    *d = (struct decider){.image = image};
+    arena_init(&d->arena, 0, POLICY_ARENA_MAX);
+    return make_ready(d, patterns, diags);
 }
 
 void decider_close(struct decider *d)

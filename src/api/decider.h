@@ -1,4 +1,4 @@
-// A policy made ready to decide outside of a server: for libmerit, `merit route` and tests.
+// A policy made ready to decide: for the server, libmerit, `merit route` and tests.
 //
 // Opened once from the text; immutable afterwards and shared by threads, each with a plan_scratch of its own.
 #ifndef MERIT_API_DECIDER_H
@@ -25,6 +25,10 @@ struct decider {
 // RESULT_NOMEM; nothing is left open then.
 enum result decider_open(struct decider *d, struct slice text,
                          struct diag_list *diags) MERIT_NODISCARD;
+// The same from an image that was compiled before and outlives the decider. `patterns` as for plan_open.
+enum result decider_open_image(struct decider *d, const struct policy_image *image,
+                               struct slice patterns, struct diag_list *diags) MERIT_NODISCARD;
+// No-op on one that is not open (all zero).
 void decider_close(struct decider *d);
 
 // Decides on one piece of work. `clock` may be NULL: costs and decide_ns stay 0. The decision lies in `arena`; its id

@@ -6,6 +6,7 @@
 #include "api/request.h"
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "path/answer_error.h"
 
 enum {
     LINE_MAX = 256 * 1024,
@@ -25,30 +26,11 @@ static void respond_json(struct http_exchange *x, int status, struct slice body)
     http_respond(x, status, &type, 1, body);
 }
 
-static void respond_error(struct http_exchange *x, const struct api_error *e)
-{
-    struct buf body, digits;
-    char seconds[16];
-    struct http_header headers[3] = {{SLICE("content-type"), SLICE("application/json")}};
-    size_t n = 1;
-    buf_init(&body, LINE_MAX);
-    DIALECT->error_body(e, &body);
-    if (e->retry_after_s) {
-        digits = (struct buf){.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
-        buf_u64(&digits, e->retry_after_s);
-        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
-    }
-    if (e->final)
-        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
-    http_respond(x, e->status, headers, n, buf_slice(&body));
-    buf_deinit(&body);
-}
-
 void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,
                     enum metrics_reject reason)
 {
     metric_add(&g->metrics->rejects[reason], 1);
-    respond_error(x, e);
+    answer_error(x, DIALECT, e, NULL, 0);
 }
 
 void request_no_memory(struct http_exchange *x, struct gateway *g)
@@ -93,7 +75,7 @@ static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
     e->serving = serving;
     e->refs = 1;
     arena_init(&e->arena, 0, EPOCH_ARENA_MAX);
-    enum result r = plan_scratch_open(serving->plan, &e->scratch);
+    enum result r = plan_scratch_open(serving->decider.plan, &e->scratch);
     if (!r)
         r = pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
     if (r) {

@@ -23,10 +23,12 @@ static struct slice cache_path(struct serving *s, const char *dir)
                         MERIT_VERSION, IMAGE_VERSION);
 }
 
-static bool map_cache(struct serving *s, const char *path, struct slice *patterns)
+// Opens the decider from a cache file; false when there is none that can be believed.
+static bool open_cached(struct serving *s, const char *path, struct diag_list *diags)
 {
     struct stat st;
     uint64_t sizes[2];
+    const struct policy_image *image;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -40,17 +42,18 @@ static bool map_cache(struct serving *s, const char *path, struct slice *pattern
         return false;
     size_t bytes = (size_t)st.st_size;
     memcpy(sizes, at, sizeof sizes);
-    const char *image = (const char *)at + CACHE_HEADER;
-    if (sizes[0] > bytes || sizes[1] > bytes || sizes[0] + sizes[1] + CACHE_HEADER != bytes ||
-        image_open(image, sizes[0], &s->image) ||
-        memcmp(s->image->digest, s->digest, sizeof s->digest) != 0) {
+    const char *block = (const char *)at + CACHE_HEADER;
+    bool whole =
+        sizes[0] <= bytes && sizes[1] <= bytes && sizes[0] + sizes[1] + CACHE_HEADER == bytes;
+    if (!whole || image_open(block, sizes[0], &image) ||
+        memcmp(image->digest, s->digest, sizeof s->digest) != 0 ||
+        decider_open_image(&s->decider, image, slice_make(block + sizes[0], sizes[1]), diags)) {
         munmap(at, bytes);
-        s->image = NULL;
         return false;
     }
     s->mapping = at;
     s->mapping_bytes = bytes;
-    *patterns = slice_make(image + sizes[0], sizes[1]);
+    s->from_cache = true;
     return true;
 }
 
@@ -64,7 +67,7 @@ static void write_cache(const struct serving *s, const char *folder, const char 
     uint64_t sizes[2] = {s->image->size, 0};
     buf_append(&out, sizes, sizeof sizes);
     buf_append(&out, s->image, s->image->size);
-    if (plan_save_patterns(s->plan, &out) == RESULT_OK && !buf_result(&out)) {
+    if (plan_save_patterns(s->decider.plan, &out) == RESULT_OK && !buf_result(&out)) {
         sizes[1] = out.len - CACHE_HEADER - sizes[0];
         memcpy(out.ptr, sizes, sizeof sizes);
         enum result ignored = file_replace(path, buf_slice(&out), 0600);
@@ -224,32 +227,6 @@ static enum result take_slots(struct serving *s, struct metrics_names *names)
 
 // --- opening
 
-static enum result compile(struct serving *s, struct slice text, const struct serving_options *o,
-                           struct diag_list *diags, struct slice *patterns, const char *cached)
-{
-    if (cached && map_cache(s, cached, patterns)) {
-        s->from_cache = true;
-        return RESULT_OK;
-    }
-    // Compiling needs far more memory than its result: it gets an arena of its own, and only the image is kept.
-    struct arena work;
-    arena_init(&work, 64 * 1024, POLICY_ARENA_MAX);
-    struct diag_list own;
-    const struct policy_image *image;
-    diag_init(&own, diags ? diags->arena : &work, POLICY_DIAGS_MAX);
-    enum result r = policy_load(text, o->registry, &work, diags ? diags : &own, &image);
-    if (r == RESULT_OK) {
-        void *copy = arena_alloc(&s->arena, image->size);
-        if (copy)
-            s->image = memcpy(copy, image, image->size);
-        else
-            r = RESULT_NOMEM;
-    }
-    arena_deinit(&work);
-    *patterns = SLICE_EMPTY;
-    return r;
-}
-
 static enum result open_client_tls(struct serving *s, const struct serving_options *o,
                                    struct buf *why)
 {
@@ -270,23 +247,12 @@ static enum result open_client_tls(struct serving *s, const struct serving_optio
     return RESULT_OK;
 }
 
-static enum result make_ready(struct serving *s, const struct serving_options *o,
-                              struct slice patterns, struct diag_list *diags, struct buf *why)
+static enum result make_ready(struct serving *s, const struct serving_options *o, struct buf *why)
 {
-    struct route_costs *costs = ARENA_NEW(&s->arena, struct route_costs);
     char diag[POOL_DIAG_BYTES];
-    enum result r = costs ? RESULT_OK : RESULT_NOMEM;
-    if (!r)
-        r = plan_open(s->image, o->registry, patterns, diags, &s->plan);
-    if (!r)
-        r = route_costs_guess(s->image, s->plan, &s->arena, costs);
-    if (!r)
-        r = route_table_open(s->image, costs, &s->arena, &s->table);
-    if (!r) {
-        r = pool_open(&s->pool, s->image, o->demo_port, &s->arena, diag);
-        if (r && diag[0])
-            buf_cstr(why, diag);
-    }
+    enum result r = pool_open(&s->pool, s->image, o->demo_port, &s->arena, diag);
+    if (r && diag[0])
+        buf_cstr(why, diag);
     if (!r)
         r = open_client_tls(s, o, why);
     if (!r)
@@ -314,23 +280,25 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
         return RESULT_NOMEM;
     atomic_init(&s->refs, 1);
     arena_init(&s->arena, ARENA_FIRST, POLICY_ARENA_MAX);
-    struct slice patterns = SLICE_EMPTY, cached = SLICE_EMPTY;
+    struct slice cached = SLICE_EMPTY;
     sha256_of(text, s->digest);
     char *hex = arena_alloc(&s->arena, 2 * sizeof s->digest);
     if (hex)
         sha256_hex(s->digest, sizeof s->digest, hex);
     s->digest_hex = slice_make(hex, 2 * sizeof s->digest);
-    if (o->cache_dir)
+    if (o->cache_dir && hex)
         cached = cache_path(s, o->cache_dir);
-    enum result r =
-        s->digest_hex.ptr ? compile(s, text, o, diags, &patterns, cached.ptr) : RESULT_NOMEM;
+    enum result r = hex ? RESULT_OK : RESULT_NOMEM;
+    if (!r && !(cached.ptr && open_cached(s, cached.ptr, diags)))
+        r = decider_open(&s->decider, text, diags);
+    s->image = s->decider.image;
     if (!r)
-        r = make_ready(s, o, patterns, diags, why);
+        r = make_ready(s, o, why);
     if (r) {
         serving_unref(s);
         return r;
     }
-    if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->plan)))
+    if (cached.ptr && !(s->from_cache && plan_loaded_saved(s->decider.plan)))
         write_cache(s, o->cache_dir, cached.ptr);
     *out = s;
     return RESULT_OK;
@@ -345,7 +313,7 @@ void serving_unref(struct serving *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
-    plan_close(s->plan);
+    decider_close(&s->decider);
     if (s->client_tls)
         tls_context_unref(s->client_tls);
     if (s->mapping)

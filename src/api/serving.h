@@ -9,13 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/decider.h"
 #include "api/metrics.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "net/tls.h"
 #include "pool/pool.h"
-#include "route/route.h"
-#include "signal/plan.h"
 #include "work/image.h"
 
 struct serving {
@@ -23,9 +22,8 @@ struct serving {
     struct arena arena;
     void *mapping; // of the cache file, or NULL
     size_t mapping_bytes;
-    const struct policy_image *image;
-    struct plan *plan;
-    const struct route_table *table;
+    struct decider decider;
+    const struct policy_image *image; // the decider's
     struct pool pool;
     struct tls_context *client_tls;     // for https endpoints; NULL when there is none
     uint8_t digest[IMAGE_DIGEST_BYTES]; // of the policy's text
@@ -37,7 +35,6 @@ struct serving {
 };
 
 struct serving_options {
-    const struct signal_registry *registry;
     uint16_t demo_port;    // 0: no demo pool
     const char *cache_dir; // NULL: no cache
     struct slice observe;  // a model's name; empty: off

@@ -23,7 +23,6 @@
 #include "cli/conf.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
-#include "signal/registry.h"
 #include "sim/pool.h"
 
 enum { RELOAD_SETTLE_MS = 50, TEXT_MAX = POLICY_BYTES_MAX + 1, WHY_MAX = 256 * 1024 };
@@ -76,7 +75,6 @@ static enum result open_policy(struct serve *s, struct serving **out)
     }
     for (int again = 0; again < 2; again++) {
         struct serving_options options = {
-            .registry = &signal_registry,
             .demo_port = s->sim ? sim_port(s->sim) : 0,
             .cache_dir = s->conf.cache,
             .observe = slice_cstr(s->conf.observe),
@@ -678,7 +676,7 @@ static int read_settings(struct serve *s, int argc, char **argv, bool *print, bo
             s->policy_arg = argv[i++];
         } else {
             static char admin[] = "--admin-listen";
-            if (strcmp(argv[i], "--admin") == 0)  // what everybody writes
+            if (strcmp(argv[i], "--admin") == 0) // what everybody writes
                 argv[i] = admin;
             enum result r = conf_flag(&s->conf, argc, argv, &i, &why);
             if (r == RESULT_NOT_FOUND)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "path/answer_error.h"
 
 enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
 
@@ -55,28 +56,16 @@ static void stamp_first_byte(struct path *p)
 }
 
 // Sends our own error. Nothing has gone to the client yet.
-static void answer_error(struct path *p, const struct api_error *e, enum path_end end)
+static void end_with_error(struct path *p, const struct api_error *e, enum path_end end)
 {
-    struct buf body;
     struct http_header headers[PATH_HEADERS_MAX];
     size_t n = 0;
-    char seconds[16];
-    struct buf digits = {.ptr = seconds, .room = sizeof seconds, .cap = sizeof seconds};
-    buf_init(&body, PATH_ERROR_BYTES_MAX);
-    p->plan.dialect->error_body(e, &body);
-    headers[n++] = (struct http_header){SLICE("content-type"), SLICE("application/json")};
-    if (e->retry_after_s) {
-        buf_u64(&digits, e->retry_after_s);
-        headers[n++] = (struct http_header){SLICE("retry-after"), buf_slice(&digits)};
-    }
-    if (e->final)
-        headers[n++] = (struct http_header){SLICE("x-should-retry"), SLICE("false")};
+    struct http_exchange *x = p->x;
+    const struct dialect *dialect = p->plan.dialect;
     p->ops->on_head(p, e->status, NULL, headers, &n);
     stamp_first_byte(p);
-    struct http_exchange *x = p->x;
     finish(p, end, e->status, e->code);
-    http_respond(x, e->status, headers, n, buf_slice(&body));
-    buf_deinit(&body);
+    answer_error(x, dialect, e, headers, n);
 }
 
 struct failure {
@@ -218,7 +207,7 @@ static void fail(struct path *p, const struct failure *f)
         e.retry_after_s = p->upstream_retry_after_s
                               ? p->upstream_retry_after_s
                               : pool_retry_after_s(p->pool, p->plan.model, now);
-    answer_error(p, &e, PATH_FAILED);
+    end_with_error(p, &e, PATH_FAILED);
 }
 
 // The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
@@ -564,7 +553,7 @@ static void end_error(struct path *p)
                               .code = "upstream_rejected",
                               .message = SLICE("The model's endpoint rejected the request."),
                               .final = true};
-        answer_error(p, &e, PATH_PASSED);
+        end_with_error(p, &e, PATH_PASSED);
         return;
     }
     struct http_exchange *x = p->x;
@@ -662,7 +651,7 @@ static void attempt(struct path *p)
                                  .code = "no_memory",
                                  .retry_after_s = 1,
                                  .message = SLICE("Merit has no memory for this request.")};
-        answer_error(p, &none, PATH_FAILED);
+        end_with_error(p, &none, PATH_FAILED);
         return;
     }
     memcpy(target, e->path.ptr, e->path.len);
@@ -687,7 +676,7 @@ static void attempt(struct path *p)
                                  .code = "no_memory",
                                  .retry_after_s = 1,
                                  .message = SLICE("Merit has no room for another call.")};
-        answer_error(p, &none, PATH_FAILED);
+        end_with_error(p, &none, PATH_FAILED);
     }
 }
 

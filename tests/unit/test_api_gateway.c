@@ -11,7 +11,6 @@
 
 #include "api/gateway.h"
 #include "base/alloc.h"
-#include "signal/registry.h"
 
 static const char BODY[] =
     "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"please refund me\"}]}";
@@ -120,10 +119,15 @@ static void open_serving(struct rig *r)
              "route money when refund -> answer(big)\n"
              "otherwise -> answer(any) minimise cost\n",
              http_server_port(r->upstream), http_server_port(r->upstream));
-    struct serving_options o = {.registry = &signal_registry, .names = &r->names};
+    struct serving_options o = {.names = &r->names};
+    struct arena arena;
+    struct diag_list diags;
     buf_init(&why, 4096);
-    assert_int_equal(serving_open(&r->serving, slice_cstr(text), &o, NULL, &why), RESULT_OK);
+    arena_init(&arena, 0, 1 << 20);
+    diag_init(&diags, &arena, 10);
+    assert_int_equal(serving_open(&r->serving, slice_cstr(text), &o, &diags, &why), RESULT_OK);
     buf_deinit(&why);
+    arena_deinit(&arena);
 }
 
 static int setup(void **state)

@@ -165,10 +165,10 @@ static void allocations_fail_on_demand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arena_reuses_and_caps), cmocka_unit_test(arena_aligns),     cmocka_unit_test(buf_caps_and_sticks),
-        cmocka_unit_test(map_equals_linear_search),  cmocka_unit_test(siphash_matches_reference),
-        cmocka_unit_test(slices),                    cmocka_unit_test(clock_prints_iso),
-        cmocka_unit_test(allocations_fail_on_demand),
+        cmocka_unit_test(arena_reuses_and_caps),     cmocka_unit_test(arena_aligns),
+        cmocka_unit_test(buf_caps_and_sticks),       cmocka_unit_test(map_equals_linear_search),
+        cmocka_unit_test(siphash_matches_reference), cmocka_unit_test(slices),
+        cmocka_unit_test(clock_prints_iso),          cmocka_unit_test(allocations_fail_on_demand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

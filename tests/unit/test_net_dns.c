@@ -327,6 +327,27 @@ static void old_names_make_room(void **state)
     assert_int_equal(lookups, before + 1);
 }
 
+static void a_name_that_is_looked_up_keeps_its_place(void **state)
+{
+    (void)state;
+    char host[32];
+    for (int i = 0; i < DNS_NAMES_MAX - 1; i++) {
+        struct asker x = {0};
+        snprintf(host, sizeof host, "h%d.example", i);
+        ask(&x, host, 80);
+        wait_for(&x);
+    }
+    struct asker slow = {0}, next = {0}, gone = {0};
+    ask(&slow, "slow.example", 80);
+    ask(&next, "next.example", 80);
+    ask(&gone, "gone.example", 80);
+    sem_post(&gate);
+    wait_for(&slow);
+    wait_for(&next);
+    wait_for(&gone);
+    assert_int_equal(slow.answer.result, RESULT_OK);
+}
+
 static void close_does_not_wait_for_a_lookup(void **state)
 {
     (void)state;
@@ -441,6 +462,7 @@ int main(void)
         TEST(cancel_after_the_answer_was_posted),
         TEST(waiting_is_limited),
         TEST(old_names_make_room),
+        TEST(a_name_that_is_looked_up_keeps_its_place),
         TEST(close_does_not_wait_for_a_lookup),
         TEST(no_memory_is_an_answer),
         TEST(many_loops_at_once),

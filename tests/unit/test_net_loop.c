@@ -403,6 +403,46 @@ static void mailbox_keeps_every_message_in_order(void **state)
     }
 }
 
+// The next message is sent in the very moment in which the loop makes ready to sleep.
+static atomic_int echoed;
+
+static void echo_run(struct loop_message *m, struct loop *loop)
+{
+    (void)m;
+    (void)loop;
+    atomic_fetch_add(&echoed, 1);
+}
+
+static void *send_one_by_one(void *arg)
+{
+    static struct loop_message m = {.run = echo_run};
+    for (int i = 0; i < 20000; i++) {
+        loop_post(arg, &m);
+        while (atomic_load(&echoed) == i)
+            ;
+        for (int k = i % 50; k > 0; k--)
+            __asm__ volatile("");
+    }
+    return NULL;
+}
+
+static void no_wake_is_lost(void **state)
+{
+    (void)state;
+    struct loop *l;
+    pthread_t t;
+    assert_int_equal(loop_open(&l, 0), RESULT_OK);
+    atomic_store(&echoed, 0);
+    assert_int_equal(pthread_create(&t, NULL, send_one_by_one, l), 0);
+    int slept = 0;
+    while (atomic_load(&echoed) < 20000)
+        // A lost wake leaves the loop asleep until the time runs out.
+        slept += !loop_turn(l, 3000) && atomic_load(&echoed) < 20000;
+    assert_int_equal(slept, 0);
+    pthread_join(t, NULL);
+    loop_close(l);
+}
+
 static void *run_loop(void *arg)
 {
     loop_run(arg);
@@ -507,6 +547,7 @@ int main(void)
         cmocka_unit_test(deleted_io_hears_nothing),
         cmocka_unit_test(level_io_is_told_again),
         cmocka_unit_test(mailbox_keeps_every_message_in_order),
+        cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(stop_is_seen_from_anywhere),
         cmocka_unit_test(a_message_posted_by_a_message_runs),
         cmocka_unit_test(busy_poll_ends),
