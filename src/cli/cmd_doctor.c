@@ -16,8 +16,10 @@
 static const char usage[] =
     "usage: merit doctor [POLICY] [--conf FILE] [--offline] [--json]\n"
     "\n"
-    "Checks what `merit serve` needs: the settings, the policy, its models' keys and endpoints (each is asked\n"
-    "for its list of models), ports, keys of callers, certificates, open files, the clock, the CPU, places to\n"
+    "Checks what `merit serve` needs: the settings, the policy, its models' keys and endpoints "
+    "(each is asked\n"
+    "for its list of models), ports, keys of callers, certificates, open files, the clock, the "
+    "CPU, places to\n"
     "write. Each line says ok, warn or FAIL, and what to do.\n"
     "\n"
     "  --conf FILE   the settings, when they are not in ./merit.conf\n"
@@ -31,7 +33,8 @@ static const char usage[] =
 
 static const char *const status_names[] = {"ok", "warn", "fail"};
 
-static void check_policy(struct doctor *d, const struct conf *c, const char *path, bool offline, struct buf *rendered)
+static void check_policy(struct doctor *d, const struct conf *c, const char *path, bool offline,
+                         struct buf *rendered)
 {
     struct buf text;
     struct diag_list diags;
@@ -42,7 +45,8 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
     diag_init(&diags, d->arena, POLICY_DIAGS_MAX);
     enum result r = policy_file_read(path, &text, &name, NULL);
     if (r) {
-        doctor_add(d, DOCTOR_FAIL, "policy", "name a policy, or write one with merit init", "%s cannot be read: %s", name,
+        doctor_add(d, DOCTOR_FAIL, "policy", "name a policy, or write one with merit init",
+                   "%s cannot be read: %s", name,
                    r == RESULT_IO ? file_error(errno, room) : result_name(r));
         buf_deinit(&text);
         return;
@@ -50,12 +54,14 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
     r = decider_open(&decider, buf_slice(&text), &diags);
     if (r) {
         diag_render(&diags, buf_slice(&text), slice_cstr(name), isatty(STDERR_FILENO), rendered);
-        doctor_add(d, DOCTOR_FAIL, "policy", "mend it; `merit policy check` shows where", "%s does not load: %u error%s",
-                   name, diags.errors, diags.errors == 1 ? "" : "s");
+        doctor_add(d, DOCTOR_FAIL, "policy", "mend it; `merit policy check` shows where",
+                   "%s does not load: %u error%s", name, diags.errors,
+                   diags.errors == 1 ? "" : "s");
     } else {
         const struct policy_image *p = decider.image;
-        doctor_add(d, DOCTOR_OK, "policy", "", "%s loads: %u model%s, %u route%s", name, p->models.count,
-                   p->models.count == 1 ? "" : "s", p->routes.count, p->routes.count == 1 ? "" : "s");
+        doctor_add(d, DOCTOR_OK, "policy", "", "%s loads: %u model%s, %u route%s", name,
+                   p->models.count, p->models.count == 1 ? "" : "s", p->routes.count,
+                   p->routes.count == 1 ? "" : "s");
         if (c->observe && image_find_model(p, slice_cstr(c->observe)) == IMAGE_NONE)
             doctor_add(d, DOCTOR_FAIL, "policy", "set observe to a model of the policy, or to off",
                        "observe names %s, which the policy does not have", c->observe);
@@ -72,12 +78,15 @@ static void check_conf(struct doctor *d, struct conf *c, const char *path, struc
     buf_init(&why, 64 * 1024);
     const char *name = path ? path : "merit.conf";
     if (conf_load(c, path, isatty(STDERR_FILENO), rendered))
-        doctor_add(d, DOCTOR_FAIL, "settings", "mend the lines above; `merit serve --print-conf` lists all settings",
+        doctor_add(d, DOCTOR_FAIL, "settings",
+                   "mend the lines above; `merit serve --print-conf` lists all settings",
                    "%s has errors", name);
     else if (conf_check(c, &why))
-        doctor_add(d, DOCTOR_FAIL, "settings", "change it in merit.conf", "%.*s", SLICE_FMT(slice_head(buf_slice(&why), why.len - 1)));
+        doctor_add(d, DOCTOR_FAIL, "settings", "change it in merit.conf", "%.*s",
+                   SLICE_FMT(slice_head(buf_slice(&why), why.len - 1)));
     else
-        doctor_add(d, DOCTOR_OK, "settings", "", "%s", !path && access(name, F_OK) ? "all defaults (no merit.conf here)" : name);
+        doctor_add(d, DOCTOR_OK, "settings", "", "%s",
+                   !path && access(name, F_OK) ? "all defaults (no merit.conf here)" : name);
     buf_deinit(&why);
 }
 
@@ -97,8 +106,8 @@ static int put(const struct doctor *d, bool json, struct buf *out)
                 buf_printf(out, "                   -> %.*s\n", SLICE_FMT(f->fix));
             continue;
         }
-        buf_printf(out, "%s\n {\"check\": \"%s\", \"status\": \"%s\", \"message\": ", i ? "," : "", f->check,
-                   status_names[f->status]);
+        buf_printf(out, "%s\n {\"check\": \"%s\", \"status\": \"%s\", \"message\": ", i ? "," : "",
+                   f->check, status_names[f->status]);
         json_write_string(out, f->message);
         BUF_LIT(out, ", \"fix\": ");
         if (f->fix.len)
@@ -110,8 +119,8 @@ static int put(const struct doctor *d, bool json, struct buf *out)
     if (json)
         BUF_LIT(out, "]}\n");
     else
-        buf_printf(out, "\n%u ok, %u to look at, %u failed%s\n", n[DOCTOR_OK], n[DOCTOR_WARN], n[DOCTOR_FAIL],
-                   d->dropped ? "; more were found than are shown" : "");
+        buf_printf(out, "\n%u ok, %u to look at, %u failed%s\n", n[DOCTOR_OK], n[DOCTOR_WARN],
+                   n[DOCTOR_FAIL], d->dropped ? "; more were found than are shown" : "");
     int code = args_put(out);
     return code ? code : n[DOCTOR_FAIL] || d->nomem ? EXIT_FOUND : EXIT_DONE;
 }

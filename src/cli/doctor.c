@@ -17,14 +17,16 @@
 #include "cli/probe.h"
 #include "text/json.h"
 
-void doctor_add(struct doctor *d, enum doctor_status status, const char *check, const char *fix, const char *fmt, ...)
+void doctor_add(struct doctor *d, enum doctor_status status, const char *check, const char *fix,
+                const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    struct slice message = arena_copy(d->arena, slice_cstr(text)), mend = arena_copy(d->arena, slice_cstr(fix));
+    struct slice message = arena_copy(d->arena, slice_cstr(text)),
+                 mend = arena_copy(d->arena, slice_cstr(fix));
     if (!message.ptr || !mend.ptr) {
         d->nomem = true;
         return;
@@ -54,31 +56,35 @@ static void descriptors(struct doctor *d, const struct conf *c)
     unsigned long long have = limit.rlim_cur, most = limit.rlim_max;
     char fix[200];
     snprintf(fix, sizeof fix,
-             "run `ulimit -n %llu` before merit serve, set LimitNOFILE=%llu in its unit, or lower limits.connections",
+             "run `ulimit -n %llu` before merit serve, set LimitNOFILE=%llu in its unit, or lower "
+             "limits.connections",
              (unsigned long long)need, (unsigned long long)need);
     if (have >= need)
-        doctor_add(d, DOCTOR_OK, "descriptors", "", "%llu open files are allowed, %llu are enough", have,
-                   (unsigned long long)need);
+        doctor_add(d, DOCTOR_OK, "descriptors", "", "%llu open files are allowed, %llu are enough",
+                   have, (unsigned long long)need);
     else
         doctor_add(d, DOCTOR_WARN, "descriptors", fix,
-                   "%llu open files are allowed (%llu at most); %u loops with %u connections may need %llu", have, most,
-                   threads, c->http.connections, (unsigned long long)need);
+                   "%llu open files are allowed (%llu at most); %u loops with %u connections may "
+                   "need %llu",
+                   have, most, threads, c->http.connections, (unsigned long long)need);
 }
 
 static void clocks(struct doctor *d)
 {
-    enum { BORN_S = 1790000000 };  // 2026-09-21: no clock that is right shows less
+    enum { BORN_S = 1790000000 }; // 2026-09-21: no clock that is right shows less
     char now[KEY_TIME_LEN + 1];
     uint64_t now_s = clock_wall_us(&clock_system) / 1000000;
     struct timex state = {0};
     key_time_print(now_s, now);
     if (now_s < BORN_S) {
-        doctor_add(d, DOCTOR_FAIL, "clock", "set the clock: expiry of keys and certificates depends on it",
+        doctor_add(d, DOCTOR_FAIL, "clock",
+                   "set the clock: expiry of keys and certificates depends on it",
                    "the clock says %s, which is in the past", now);
         return;
     }
     if (adjtimex(&state) >= 0 && (state.status & STA_UNSYNC))
-        doctor_add(d, DOCTOR_WARN, "clock", "run a time service (systemd-timesyncd, chrony) here or on the host",
+        doctor_add(d, DOCTOR_WARN, "clock",
+                   "run a time service (systemd-timesyncd, chrony) here or on the host",
                    "the clock says %s; nothing keeps it in step", now);
     else
         doctor_add(d, DOCTOR_OK, "clock", "", "%s, kept in step", now);
@@ -89,7 +95,8 @@ void doctor_machine(struct doctor *d, const struct conf *c)
     descriptors(d, c);
     clocks(d);
     if (hs_valid_platform() == HS_SUCCESS)
-        doctor_add(d, DOCTOR_OK, "patterns", "", "the pattern matcher runs on this CPU (%s)", hs_version());
+        doctor_add(d, DOCTOR_OK, "patterns", "", "the pattern matcher runs on this CPU (%s)",
+                   hs_version());
     else
         doctor_add(d, DOCTOR_FAIL, "patterns", "use a machine with SSE4.2, or NEON on Arm",
                    "the pattern matcher cannot run on this CPU: signals with patterns would fail");
@@ -100,16 +107,19 @@ void doctor_machine(struct doctor *d, const struct conf *c)
 void doctor_listen(struct doctor *d, const char *name, const struct conf_listen *l)
 {
     char room[FILE_ERROR_BYTES], fix[120];
-    snprintf(fix, sizeof fix, "stop what listens there (Merit itself, perhaps), or choose another with --%s HOST:PORT",
-             name);
+    snprintf(
+        fix, sizeof fix,
+        "stop what listens there (Merit itself, perhaps), or choose another with --%s HOST:PORT",
+        name);
     enum result r = http_server_claim(l->host, l->port);
     if (!r)
         doctor_add(d, DOCTOR_OK, "ports", "", "%s %s:%u is free", name, l->host, l->port);
     else if (r == RESULT_EXISTS)
         doctor_add(d, DOCTOR_FAIL, "ports", fix, "%s %s:%u is taken", name, l->host, l->port);
     else
-        doctor_add(d, DOCTOR_FAIL, "ports", "choose an address of this machine and a port above 1023",
-                   "%s %s:%u: %s", name, l->host, l->port, file_error(errno, room));
+        doctor_add(d, DOCTOR_FAIL, "ports",
+                   "choose an address of this machine and a port above 1023", "%s %s:%u: %s", name,
+                   l->host, l->port, file_error(errno, room));
 }
 
 void doctor_writable(struct doctor *d, const char *name, const char *path, bool directory)
@@ -119,8 +129,8 @@ void doctor_writable(struct doctor *d, const char *name, const char *path, bool 
     const char *check = path;
     bool there = !stat(path, &st);
     if (there && directory != (bool)S_ISDIR(st.st_mode)) {
-        doctor_add(d, DOCTOR_FAIL, "files", directory ? "name a directory" : "name a file", "%s %s is %sa directory",
-                   name, path, directory ? "not " : "");
+        doctor_add(d, DOCTOR_FAIL, "files", directory ? "name a directory" : "name a file",
+                   "%s %s is %sa directory", name, path, directory ? "not " : "");
         return;
     }
     // The nearest directory that exists is where it would be made; a log's own must be there.
@@ -135,10 +145,12 @@ void doctor_writable(struct doctor *d, const char *name, const char *path, bool 
                 *slash = 0;
             else
                 snprintf(parent, sizeof parent, ".");
-        } while (directory && access(parent, F_OK) && strcmp(parent, "/") != 0 && strcmp(parent, ".") != 0);
+        } while (directory && access(parent, F_OK) && strcmp(parent, "/") != 0 &&
+                 strcmp(parent, ".") != 0);
     }
     if (access(check, there && !directory ? W_OK : W_OK | X_OK))
-        doctor_add(d, DOCTOR_FAIL, "files", "make the directory, or let the user of merit serve write there",
+        doctor_add(d, DOCTOR_FAIL, "files",
+                   "make the directory, or let the user of merit serve write there",
                    "%s %s cannot be written: %s: %s", name, path, check, file_error(errno, room));
     else
         doctor_add(d, DOCTOR_OK, "files", "", "%s %s can be written", name, path);
@@ -161,21 +173,24 @@ static void caller_keys(struct doctor *d, const struct conf *c)
     buf_init(&why, 4096);
     enum result r = key_set_load(&set, c->keys, NULL, &why);
     if (r) {
-        doctor_add(d, DOCTOR_FAIL, "keys", "mend the file; `merit key list` shows when it is good", "%.*s",
-                   SLICE_FMT(slice_head(buf_slice(&why), why.len ? why.len - 1 : 0)));
+        doctor_add(d, DOCTOR_FAIL, "keys", "mend the file; `merit key list` shows when it is good",
+                   "%.*s", SLICE_FMT(slice_head(buf_slice(&why), why.len ? why.len - 1 : 0)));
         buf_deinit(&why);
         return;
     }
-    uint32_t traffic = key_set_usable(set, KEY_SCOPE_TRAFFIC, now_s), admin = key_set_usable(set, KEY_SCOPE_ADMIN, now_s);
+    uint32_t traffic = key_set_usable(set, KEY_SCOPE_TRAFFIC, now_s),
+             admin = key_set_usable(set, KEY_SCOPE_ADMIN, now_s);
     if (exposed(c->listen, c->listen_count) && !traffic)
         doctor_add(d, DOCTOR_FAIL, "keys", "merit key create --caller NAME",
-                   "listen is open to other machines and there is no key for traffic: merit serve will not start");
+                   "listen is open to other machines and there is no key for traffic: merit serve "
+                   "will not start");
     else if (exposed(c->admin, c->admin_count) && !admin)
         doctor_add(d, DOCTOR_FAIL, "keys", "merit key create --caller NAME --scopes admin",
-                   "admin.listen is open to other machines and there is no admin key: merit serve will not start");
+                   "admin.listen is open to other machines and there is no admin key: merit serve "
+                   "will not start");
     else
-        doctor_add(d, DOCTOR_OK, "keys", "", "%u key%s for traffic, %u for admin in %s", traffic, traffic == 1 ? "" : "s",
-                   admin, c->keys);
+        doctor_add(d, DOCTOR_OK, "keys", "", "%u key%s for traffic, %u for admin in %s", traffic,
+                   traffic == 1 ? "" : "s", admin, c->keys);
     key_set_unref(set);
     buf_deinit(&why);
 }
@@ -235,41 +250,47 @@ static bool lists_model(struct slice body, struct slice id, struct arena *arena)
     struct json j;
     uint32_t at = 0, model;
     if (json_parse(&j, body, &json_limits_default, arena) || json_type(&j, 0) != JSON_OBJECT)
-        return true;  // not a list that could speak against it
+        return true; // not a list that could speak against it
     uint32_t data = json_get(&j, 0, SLICE("data"), NULL);
     if (data == JSON_NONE || json_type(&j, data) != JSON_ARRAY)
         return true;
     while (json_element(&j, data, &at, &model)) {
-        uint32_t t = json_type(&j, model) == JSON_OBJECT ? json_get(&j, model, SLICE("id"), NULL) : JSON_NONE;
+        uint32_t t = json_type(&j, model) == JSON_OBJECT ? json_get(&j, model, SLICE("id"), NULL)
+                                                         : JSON_NONE;
         if (t != JSON_NONE && json_type(&j, t) == JSON_STRING && json_string_is(&j, t, id))
             return true;
     }
     return false;
 }
 
-static void judge(struct doctor *d, const struct policy_image *p, const struct image_model *m, struct slice url,
-                  const struct probe_answer *a)
+static void judge(struct doctor *d, const struct policy_image *p, const struct image_model *m,
+                  struct slice url, const struct probe_answer *a)
 {
     struct slice name = image_text(p, m->name), id = image_text(p, m->upstream_name);
     unsigned long long ms = a->took_us / 1000;
     if (a->status == 401 || a->status == 403)
-        doctor_add(d, DOCTOR_FAIL, "upstream", "put a valid key where the policy reads it", "%.*s: %.*s refuses the key (%d)",
-                   SLICE_FMT(name), SLICE_FMT(url), a->status);
+        doctor_add(d, DOCTOR_FAIL, "upstream", "put a valid key where the policy reads it",
+                   "%.*s: %.*s refuses the key (%d)", SLICE_FMT(name), SLICE_FMT(url), a->status);
     else if (a->status >= 500)
-        doctor_add(d, DOCTOR_FAIL, "upstream", "look into that server's log", "%.*s: %.*s answers %d", SLICE_FMT(name),
-                   SLICE_FMT(url), a->status);
+        doctor_add(d, DOCTOR_FAIL, "upstream", "look into that server's log",
+                   "%.*s: %.*s answers %d", SLICE_FMT(name), SLICE_FMT(url), a->status);
     else if (a->status != 200)
-        doctor_add(d, DOCTOR_WARN, "upstream", "check the endpoint's path: it usually ends with /v1",
-                   "%.*s: %.*s is there, but answers %d to GET /models", SLICE_FMT(name), SLICE_FMT(url), a->status);
+        doctor_add(d, DOCTOR_WARN, "upstream",
+                   "check the endpoint's path: it usually ends with /v1",
+                   "%.*s: %.*s is there, but answers %d to GET /models", SLICE_FMT(name),
+                   SLICE_FMT(url), a->status);
     else if (!lists_model(buf_slice(&a->body), id, d->arena))
-        doctor_add(d, DOCTOR_WARN, "upstream", "set the model's name as the server knows it: as \"NAME\"",
-                   "%.*s: %.*s does not list a model \"%.*s\"", SLICE_FMT(name), SLICE_FMT(url), SLICE_FMT(id));
+        doctor_add(d, DOCTOR_WARN, "upstream",
+                   "set the model's name as the server knows it: as \"NAME\"",
+                   "%.*s: %.*s does not list a model \"%.*s\"", SLICE_FMT(name), SLICE_FMT(url),
+                   SLICE_FMT(id));
     else
-        doctor_add(d, DOCTOR_OK, "upstream", "", "%.*s: %.*s answers in %llu ms", SLICE_FMT(name), SLICE_FMT(url), ms);
+        doctor_add(d, DOCTOR_OK, "upstream", "", "%.*s: %.*s answers in %llu ms", SLICE_FMT(name),
+                   SLICE_FMT(url), ms);
 }
 
-static void endpoint(struct doctor *d, const struct conf *c, const struct policy_image *p, const struct image_model *m,
-                     struct slice url, struct slice authorization)
+static void endpoint(struct doctor *d, const struct conf *c, const struct policy_image *p,
+                     const struct image_model *m, struct slice url, struct slice authorization)
 {
     struct probe_request request = {.url = url,
                                     .path = "/models",
@@ -278,13 +299,13 @@ static void endpoint(struct doctor *d, const struct conf *c, const struct policy
                                     .roots = c->upstream_roots};
     struct probe_answer answer;
     enum result r = probe_get(&request, &answer);
-    const char *fix = r == RESULT_DNS       ? "check the host's name and this machine's resolver"
-                      : r == RESULT_TLS     ? "check the certificate; name its root with upstream.roots"
+    const char *fix = r == RESULT_DNS   ? "check the host's name and this machine's resolver"
+                      : r == RESULT_TLS ? "check the certificate; name its root with upstream.roots"
                       : r == RESULT_TIMEOUT ? "check that a firewall lets this machine through"
                                             : "start the server, or check host and port";
     if (r)
-        doctor_add(d, DOCTOR_FAIL, "upstream", fix, "%.*s: %.*s: %s", SLICE_FMT(image_text(p, m->name)), SLICE_FMT(url),
-                   answer.why);
+        doctor_add(d, DOCTOR_FAIL, "upstream", fix, "%.*s: %.*s: %s",
+                   SLICE_FMT(image_text(p, m->name)), SLICE_FMT(url), answer.why);
     else
         judge(d, p, m, url, &answer);
     probe_done(&answer);
@@ -300,8 +321,10 @@ void doctor_upstreams(struct doctor *d, const struct conf *c, const struct polic
         bool good = key_of(p, m, &key);
         if (!good)
             doctor_add(d, DOCTOR_WARN, "upstream", "set it before merit serve starts",
-                       "%.*s: its key is missing (%s %.*s): it will not be chosen", SLICE_FMT(image_text(p, m->name)),
-                       m->key_source == IMAGE_KEY_ENV ? "variable" : "file", SLICE_FMT(image_text(p, m->key_name)));
+                       "%.*s: its key is missing (%s %.*s): it will not be chosen",
+                       SLICE_FMT(image_text(p, m->name)),
+                       m->key_source == IMAGE_KEY_ENV ? "variable" : "file",
+                       SLICE_FMT(image_text(p, m->key_name)));
         const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
         for (uint32_t k = 0; k < m->endpoints.count; k++) {
             struct slice url = image_text(p, e[k].url);
@@ -312,8 +335,8 @@ void doctor_upstreams(struct doctor *d, const struct conf *c, const struct polic
         }
     }
     if (simulated)
-        doctor_add(d, DOCTOR_OK, "upstream", "", "%u model%s of the demo pool inside the program", simulated,
-                   simulated == 1 ? "" : "s");
+        doctor_add(d, DOCTOR_OK, "upstream", "", "%u model%s of the demo pool inside the program",
+                   simulated, simulated == 1 ? "" : "s");
     if (key.ptr)
         explicit_bzero(key.ptr, key.room);
     buf_deinit(&key);

@@ -11,9 +11,9 @@ enum doctor_status { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
 struct doctor_finding {
     enum doctor_status status;
-    const char *check;     // "policy", "upstream", ...
+    const char *check; // "policy", "upstream", ...
     struct slice message;
-    struct slice fix;      // empty when there is nothing to do
+    struct slice fix; // empty when there is nothing to do
 };
 
 enum { DOCTOR_FINDINGS_MAX = 256, DOCTOR_TIMEOUT_MS = 4000 };
@@ -25,8 +25,8 @@ struct doctor {
     bool nomem;
 };
 
-void doctor_add(struct doctor *d, enum doctor_status status, const char *check, const char *fix, const char *fmt, ...)
-    MERIT_PRINTF(5, 6);
+void doctor_add(struct doctor *d, enum doctor_status status, const char *check, const char *fix,
+                const char *fmt, ...) MERIT_PRINTF(5, 6);
 
 // The machine: descriptors against what the settings allow, the clock, the pattern matcher's instructions.
 void doctor_machine(struct doctor *d, const struct conf *c);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,24 +97,28 @@ static bool found(struct slice out, const char *check, const char *status, const
     return false;
 }
 
-#define ASSERT_FOUND(out, check, status, part)                                                                 \
-    do {                                                                                                       \
-        if (!found(out, check, status, part))                                                                  \
-            fail_msg("%s %s %s not in %.*s", check, status, part, SLICE_FMT(out));                             \
+#define ASSERT_FOUND(out, check, status, part)                                                     \
+    do {                                                                                           \
+        if (!found(out, check, status, part))                                                      \
+            fail_msg("%s %s %s not in %.*s", check, status, part, SLICE_FMT(out));                 \
     } while (0)
 
 static const char *policy_for(const char *model, const char *more, unsigned port)
 {
-    return arena_cstr(&arena, arena_printf(&arena,
-                                           "policy \"t\" version 1\nmodel x endpoint \"http://127.0.0.1:%u/v1\" as "
-                                           "\"%s\" %s context 4096 tok\notherwise -> answer(x)\n",
-                                           port, model, more));
+    return arena_cstr(
+        &arena,
+        arena_printf(&arena,
+                     "policy \"t\" version 1\nmodel x endpoint \"http://127.0.0.1:%u/v1\" as "
+                     "\"%s\" %s context 4096 tok\notherwise -> answer(x)\n",
+                     port, model, more));
 }
 
 static const char *conf_for(const char *more)
 {
-    return arena_cstr(&arena, arena_printf(&arena, "listen 0\nadmin.listen 0\nkeys keys\ncache off\nlog.access off\n%s",
-                                           more));
+    return arena_cstr(
+        &arena,
+        arena_printf(&arena, "listen 0\nadmin.listen 0\nkeys keys\ncache off\nlog.access off\n%s",
+                     more));
 }
 
 static void a_good_set_up_passes(void **state)
@@ -143,22 +147,28 @@ static void each_trouble_is_named(void **state)
         const char *conf, *policy, *check, *status, *part;
         int code;
     } cases[] = {
-        {conf_for("nope 1\n"), policy_for("swift", "", sim_port(sim)), "settings", "fail", "has errors", 1},
-        {conf_for("listen 127.0.0.1:0 tls\n"), policy_for("swift", "", sim_port(sim)), "settings", "fail",
-         "no certificate", 1},
+        {conf_for("nope 1\n"), policy_for("swift", "", sim_port(sim)), "settings", "fail",
+         "has errors", 1},
+        {conf_for("listen 127.0.0.1:0 tls\n"), policy_for("swift", "", sim_port(sim)), "settings",
+         "fail", "no certificate", 1},
         {conf_for(""), "policy \"t\" version 1\n", "policy", "fail", "does not load", 1},
-        {conf_for("observe y\n"), policy_for("swift", "", sim_port(sim)), "policy", "fail", "observe names y", 1},
+        {conf_for("observe y\n"), policy_for("swift", "", sim_port(sim)), "policy", "fail",
+         "observe names y", 1},
         {conf_for(""), policy_for("swift", "", closed), "upstream", "fail", "refused", 1},
-        {conf_for(""), policy_for("other", "", sim_port(sim)), "upstream", "warn", "does not list", 0},
-        {conf_for(""), policy_for("swift", "key env MERIT_TEST_NO_KEY", sim_port(sim)), "upstream", "warn",
-         "key is missing", 0},
-        {conf_for(""), policy_for("swift", "key env MERIT_TEST_KEY", sim_port(sim)), "upstream", "ok", "answers in", 0},
-        {conf_for("listen 0.0.0.0:0\n"), policy_for("swift", "", sim_port(sim)), "keys", "fail", "will not start", 1},
-        {conf_for("admin.listen [::]:0\n"), policy_for("swift", "", sim_port(sim)), "keys", "fail", "no admin key", 1},
-        {conf_for("log.decisions /nonexistent/x/log\n"), policy_for("swift", "", sim_port(sim)), "files", "fail",
-         "cannot be written", 1},
-        {conf_for("tls.certificate /nonexistent/a /nonexistent/b\n"), policy_for("swift", "", sim_port(sim)), "tls",
-         "fail", "", 1},
+        {conf_for(""), policy_for("other", "", sim_port(sim)), "upstream", "warn", "does not list",
+         0},
+        {conf_for(""), policy_for("swift", "key env MERIT_TEST_NO_KEY", sim_port(sim)), "upstream",
+         "warn", "key is missing", 0},
+        {conf_for(""), policy_for("swift", "key env MERIT_TEST_KEY", sim_port(sim)), "upstream",
+         "ok", "answers in", 0},
+        {conf_for("listen 0.0.0.0:0\n"), policy_for("swift", "", sim_port(sim)), "keys", "fail",
+         "will not start", 1},
+        {conf_for("admin.listen [::]:0\n"), policy_for("swift", "", sim_port(sim)), "keys", "fail",
+         "no admin key", 1},
+        {conf_for("log.decisions /nonexistent/x/log\n"), policy_for("swift", "", sim_port(sim)),
+         "files", "fail", "cannot be written", 1},
+        {conf_for("tls.certificate /nonexistent/a /nonexistent/b\n"),
+         policy_for("swift", "", sim_port(sim)), "tls", "fail", "", 1},
         {conf_for(arena_cstr(&arena, arena_printf(&arena, "listen 127.0.0.1:%u\n", sim_port(sim)))),
          policy_for("swift", "", sim_port(sim)), "ports", "fail", "is taken", 1},
     };
@@ -171,7 +181,8 @@ static void each_trouble_is_named(void **state)
     }
     assert_int_equal(file_replace(in_dir("keys"), SLICE("broken\n"), 0600), RESULT_OK);
     int code;
-    ASSERT_FOUND(run(conf_for(""), policy_for("swift", "", sim_port(sim)), &code), "keys", "fail", "line 1");
+    ASSERT_FOUND(run(conf_for(""), policy_for("swift", "", sim_port(sim)), &code), "keys", "fail",
+                 "line 1");
     assert_int_equal(code, EXIT_FOUND);
     unlink(in_dir("keys"));
 }
