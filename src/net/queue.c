@@ -106,7 +106,9 @@ enum result queue_copy(struct loop *l, struct conn_queue *q, struct slice s)
 {
     while (s.len) {
         struct queue_block *b = q->open;
-        if (b->used == b->room) {
+        if (b->used == b->room && !q->block.pieces) {
+            b = q->open = &q->block;
+        } else if (b->used == b->room) {
             enum result r = open_block(l, q, s.len);
             if (r)
                 return r;
@@ -115,7 +117,8 @@ enum result queue_copy(struct loop *l, struct conn_queue *q, struct slice s)
         size_t n = s.len < b->room - b->used ? s.len : b->room - b->used;
         char *to = b->data + b->used;
         struct queue_piece *last = q->count ? &q->pieces[q->first + q->count - 1] : NULL;
-        if (last && last->block == b && last->ptr + last->len == to) {
+        // The last piece of the open block ends where the block is filled to.
+        if (last && last->block == b) {
             last->len += n;
             q->bytes += n;
         } else {

@@ -42,17 +42,22 @@ struct text_stats {
 
 // A word: a run of letters and digits, or one CJK character; folded by simple case folding.
 struct text_word {
-    uint32_t view, begin, end; // bytes of the view's text
-    uint32_t folded;           // offset in `folded` of text_words
-    uint16_t folded_len, chars;
-    uint32_t letters; // which letters occur, one bit for each code modulo 32
+    uint32_t begin;             // byte of the view's text
+    uint32_t folded;            // offset in `folded` of text_words
+    uint16_t len;               // bytes, at most UINT16_MAX are told
+    uint16_t folded_len, chars; // 0 and UINT16_MAX for a word over SIGNAL_WORD_CHARS_MAX
+    uint16_t view;
 };
 
 struct text_words {
     const struct text_word *at;
     uint32_t count;
+    // The folded words in order, a space behind each, a NUL before each view's first and behind the
+    // last; a word over SIGNAL_WORD_CHARS_MAX is a NUL.
     const char *folded;
-    bool cut; // by SIGNAL_WORDS_MAX or with the text
+    uint32_t folded_len;
+    bool ascii; // all of `folded` is
+    bool cut;   // by SIGNAL_WORDS_MAX or with the text
 };
 
 // A pattern that occurs.

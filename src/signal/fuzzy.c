@@ -75,7 +75,8 @@ enum result fuzzy_prepare(struct slice phrase, uint32_t distance, struct arena *
     struct slice folded = text_words_fold(phrase, arena, &f->words);
     if (!folded.ptr)
         return RESULT_NOMEM;
-    f->chars = decode(folded, f->code);
+    // A NUL stands for a word that is too long.
+    f->chars = folded.len && memchr(folded.ptr, '\0', folded.len) ? 0 : decode(folded, f->code);
     if (f->chars == 0)
         return folded.len ? RESULT_LIMIT : RESULT_SYNTAX;
     f->limit = least(least(distance, SIMILAR_DISTANCE_MAX), f->chars / 4);
@@ -86,33 +87,24 @@ enum result fuzzy_prepare(struct slice phrase, uint32_t distance, struct arena *
 
 static bool near(const struct fuzzy *f, const struct text_words *words, uint32_t first)
 {
-    uint32_t code[CHARS], n = 0;
-    for (uint32_t k = 0; k < f->words; k++) {
-        const struct text_word *w = &words->at[first + k];
-        uint32_t part[CHARS];
-        uint32_t len = decode(slice_make(words->folded + w->folded, w->folded_len), part);
-        if (len == 0 || n + len + (k > 0) > CHARS)
-            return false;
-        if (k)
-            code[n++] = ' ';
-        memcpy(code + n, part, len * sizeof *part);
-        n += len;
-    }
+    const struct text_word *a = &words->at[first], *b = &words->at[first + f->words - 1];
+    uint32_t code[CHARS];
+    uint32_t n =
+        decode(slice_make(words->folded + a->folded, b->folded + b->folded_len - a->folded), code);
+    // One edit changes at most two of the characters that occur.
+    if (n == 0 || (uint32_t)__builtin_popcount(letters_of(code, n) ^ f->letters) > 2 * f->limit)
+        return false;
     return fuzzy_distance(f->code, f->chars, code, n, f->limit) <= f->limit;
 }
 
 bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct similar_place *place)
 {
     for (uint32_t i = 0; i + f->words <= words->count; i++) {
-        uint32_t chars = f->words - 1, letters = f->words > 1 ? 1u : 0u;
-        for (uint32_t k = 0; k < f->words; k++) {
+        uint32_t chars = f->words - 1;
+        for (uint32_t k = 0; k < f->words; k++)
             chars += words->at[i + k].chars;
-            letters |= words->at[i + k].letters;
-        }
         uint32_t apart = chars > f->chars ? chars - f->chars : f->chars - chars;
-        // One edit changes at most two of the letters that occur.
-        if (apart > f->limit || (uint32_t)__builtin_popcount(letters ^ f->letters) > 2 * f->limit ||
-            words->at[i].view != words->at[i + f->words - 1].view)
+        if (apart > f->limit || words->at[i].view != words->at[i + f->words - 1].view)
             continue;
         if (near(f, words, i)) {
             *place = (struct similar_place){i, f->words, true};

@@ -17,6 +17,7 @@
 // Limits: KEYWORDS_MAX strings of 4,096 bytes; bm25 SIMILAR_PHRASES_MAX; fuzzy and ngram SIMILAR_COMPARED_MAX strings
 // of 64 characters. On text that was cut (SIGNAL_TEXT_MAX, SIGNAL_WORDS_MAX) the signal fails with FACT_ERROR_LIMIT
 // unless what was seen decides it.
+#include <math.h>
 #include <stdlib.h>
 
 #include "signal/families.h"
@@ -71,6 +72,7 @@ struct state {
     struct bm25 *bm25;
     struct ngram **ngrams;
     struct fuzzy **fuzzies;
+    double floor; // no value below it makes a difference
 };
 
 // Walks the strings with the tag that holds for each.
@@ -268,6 +270,8 @@ static enum result prepare(const struct policy_image *image, const struct image_
     s->count = count_strings(image, def, modes);
     s->mode = mode_of(modes);
     s->match = (enum match)named_word(image, def, "match", matches);
+    if (def->has_threshold)
+        s->floor = nextafter(def->threshold, -INFINITY);
     *state = s;
     if (s->count == 0)
         return RESULT_SYNTAX;
@@ -327,7 +331,8 @@ static void show_place(struct fact *out, const struct text_views *views,
         return;
     const struct text_word *first = &words->at[place->first_word];
     const struct text_word *last = &words->at[place->first_word + place->words - 1];
-    signal_fact_evidence(out, &views->at[first->view], first->begin, last->end, argument);
+    signal_fact_evidence(out, &views->at[first->view], first->begin, last->begin + last->len,
+                         argument);
 }
 
 static enum result compute_fuzzy(const struct state *s, const struct text_views *views,
@@ -356,7 +361,7 @@ static enum result compute_number(const struct state *s, struct arena *arena,
         r = bm25_scores(s->bm25, words, arena, scores, places);
     for (uint32_t i = 0; i < s->count && !r; i++) {
         if (s->mode == NGRAM)
-            scores[i] = ngram_best(s->ngrams[i], words, &places[i]);
+            scores[i] = ngram_best(s->ngrams[i], words, s->floor, arena, &places[i]);
         if (s->match == ALL ? scores[i] < scores[best] : scores[i] > scores[best])
             best = i;
     }

@@ -1,7 +1,11 @@
-#include <stdlib.h>
+#include <math.h>
 
 #include "signal/similar.h"
 #include "text/utf8.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { GRAMS_MAX = SIMILAR_PHRASE_CHARS_MAX + SIMILAR_ARITY_MAX, SLOTS = 256 };
 
@@ -16,6 +20,10 @@ struct ngram {
     struct gram gram[GRAMS_MAX];
     uint8_t count[GRAMS_MAX]; // how often each unique gram occurs
     uint8_t slots[SLOTS];     // index of a unique gram + 1, or 0; linear probing
+    // For the sieve, when the phrase is ASCII: in which of eight buckets there is a gram with this
+    // character (of 32 classes) at the first, second or third place.
+    bool ascii;
+    uint8_t bucket[3][32];
 };
 
 // The padded phrase, and which gram begins at each of its places.
@@ -60,6 +68,20 @@ static int find(const struct ngram *g, const uint32_t *code, uint32_t *slot)
     return -1;
 }
 
+static void fill_buckets(struct ngram *g)
+{
+    g->ascii = true;
+    for (uint32_t i = 0; i < g->unique; i++)
+        for (uint32_t k = 0; k < 3; k++) {
+            // Grams of two have any character at the third place.
+            uint32_t code = k < g->arity ? g->gram[i].code[k] : 0;
+            g->ascii &= code < 0x80;
+            for (uint32_t c = 0; c < 32; c++)
+                if (k >= g->arity || c == (code & 31))
+                    g->bucket[k][c] |= (uint8_t)(1u << i % 8);
+        }
+}
+
 enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *arena,
                           struct ngram **out)
 {
@@ -75,6 +97,9 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
         return RESULT_NOMEM;
     if (folded.len == 0)
         return RESULT_SYNTAX;
+    // A NUL stands for a word that is too long.
+    if (memchr(folded.ptr, '\0', folded.len))
+        return RESULT_LIMIT;
     g->arity = arity;
     pad(p.code, n);
     if (!append(&p, &n, folded) || n - (arity - 1) > SIMILAR_PHRASE_CHARS_MAX)
@@ -93,6 +118,7 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
         }
         g->count[known]++;
     }
+    fill_buckets(g);
     *out = g;
     return RESULT_OK;
 }
@@ -113,30 +139,14 @@ static uint32_t shared(const struct ngram *g, const struct padded *p)
     return n;
 }
 
-static bool window(const struct ngram *g, const struct text_words *words, uint32_t first,
-                   struct padded *p)
+static struct slice window(const struct text_words *words, uint32_t first, uint32_t count)
 {
-    uint32_t n = g->arity - 1;
-    pad(p->code, n);
-    for (uint32_t k = 0; k < g->words; k++) {
-        const struct text_word *w = &words->at[first + k];
-        if (k)
-            p->code[n++] = ' ';
-        if (w->folded_len == 0 ||
-            !append(p, &n, slice_make(words->folded + w->folded, w->folded_len)))
-            return false;
-        if (n >= SIMILAR_PHRASE_CHARS_MAX + g->arity - 1 && k + 1 < g->words)
-            return false;
-    }
-    if (n - (g->arity - 1) > SIMILAR_PHRASE_CHARS_MAX)
-        return false;
-    pad(p->code + n, g->arity - 1);
-    p->grams = n;
-    return true;
+    const struct text_word *a = &words->at[first], *b = &words->at[first + count - 1];
+    return slice_make(words->folded + a->folded, b->folded + b->folded_len - a->folded);
 }
 
-// No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n`
-// different ones at least n + arity - 1.
+// No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n` different
+// ones at least n + arity - 1.
 static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t letters)
 {
     uint32_t theirs = chars + g->arity - 1, ours = g->grams;
@@ -149,29 +159,158 @@ static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t let
     return (double)both / (theirs + ours - both);
 }
 
-double ngram_best(const struct ngram *g, const struct text_words *words,
-                  struct similar_place *place)
+// The likeness of the words from `first` on when it is above `floor`, else 0.
+static double likeness(const struct ngram *g, const struct text_words *words, uint32_t first,
+                       double floor)
 {
-    double best = 0;
+    uint32_t chars = g->words - 1, letters = 0, n = g->arity - 1;
     struct padded p;
-    *place = (struct similar_place){0};
-    for (uint32_t i = 0; i + g->words <= words->count && best < 1; i++) {
-        uint32_t chars = g->words - 1, letters = 0;
-        for (uint32_t k = 0; k < g->words; k++) {
-            chars += words->at[i + k].chars;
-            letters |= words->at[i + k].letters;
+    for (uint32_t k = 0; k < g->words; k++)
+        chars += words->at[first + k].chars;
+    double grams = chars + g->arity - 1;
+    if (chars > SIMILAR_PHRASE_CHARS_MAX ||
+        words->at[first].view != words->at[first + g->words - 1].view ||
+        (grams < g->grams ? grams / g->grams : g->grams / grams) <= floor)
+        return 0;
+    pad(p.code, n);
+    append(&p, &n, window(words, first, g->words));
+    for (uint32_t i = g->arity - 1; i < n; i++)
+        letters |= p.code[i] == ' ' ? 0 : 1u << (p.code[i] & 31);
+    if (likeness_bound(g, chars, letters) <= floor)
+        return 0;
+    pad(p.code + n, g->arity - 1);
+    p.grams = n;
+    uint32_t both = shared(g, &p);
+    double value = (double)both / (g->grams + p.grams - both);
+    return value > floor ? value : 0;
+}
+
+// The sieve: where in the folded text there can be a window above `floor`. A window shares more than floor * grams
+// grams, and has less than grams / floor of its own. So many places of the text that begin like a gram of the phrase
+// must stand in so short a range; they are counted in groups of eight.
+enum { GROUP = 8, RANGE_GROUPS_MAX = 8 };
+
+struct sieve {
+    uint32_t need, groups; // gram places, in so many groups
+};
+
+static bool sieve_init(struct sieve *v, const struct ngram *g, double floor)
+{
+    if (!g->ascii || floor <= 0.05)
+        return false;
+    double hidden = 2.0 * (g->arity - 2), need = trunc(floor * g->grams * (1 - 1e-9)) + 1 - hidden;
+    double range = g->grams / floor * (1 + 1e-9);
+    *v = (struct sieve){need > 0 ? (uint32_t)need : 0, (uint32_t)(range + 14) / GROUP};
+    // With fewer grams than that, chance would pass most texts.
+    return need >= 4 && v->groups <= RANGE_GROUPS_MAX;
+}
+
+// Bit i: the gram places of text[i..] are in one bucket. Reads 66 bytes.
+typedef uint64_t place_scan(const struct ngram *g, const char *text);
+
+static uint64_t places_scalar(const struct ngram *g, const char *text)
+{
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 64; i++)
+        bits |= (uint64_t)((g->bucket[0][text[i] & 31] & g->bucket[1][text[i + 1] & 31] &
+                            g->bucket[2][text[i + 2] & 31]) != 0)
+                << i;
+    return bits;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static inline __m256i look_up(const uint8_t table[32],
+                                                              const char *text)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)text);
+    __m256i low =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+    __m256i high =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(table + 16)));
+    __m256i index = _mm256_and_si256(v, _mm256_set1_epi8(15));
+    // Bit 4 chooses the half; blending looks at bit 7.
+    return _mm256_blendv_epi8(_mm256_shuffle_epi8(low, index), _mm256_shuffle_epi8(high, index),
+                              _mm256_slli_epi16(v, 3));
+}
+
+__attribute__((target("avx2"))) static inline uint32_t places_half(const struct ngram *g,
+                                                                   const char *text)
+{
+    __m256i hit = _mm256_and_si256(
+        _mm256_and_si256(look_up(g->bucket[0], text), look_up(g->bucket[1], text + 1)),
+        look_up(g->bucket[2], text + 2));
+    return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(hit, _mm256_setzero_si256()));
+}
+
+__attribute__((target("avx2"))) static uint64_t places_avx2(const struct ngram *g, const char *text)
+{
+    return places_half(g, text) | (uint64_t)places_half(g, text + 32) << 32;
+}
+#endif
+
+// Set bits of each byte.
+static uint64_t byte_counts(uint64_t x)
+{
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    return (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+}
+
+// For each group whether enough places stand in it and behind it; NULL: no memory. *any: one has.
+static uint8_t *sift(const struct ngram *g, const struct sieve *v, const struct text_words *words,
+                     struct arena *arena, bool *any)
+{
+    place_scan *scan = places_scalar;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        scan = places_avx2;
+#endif
+    // The folded text has room for reading behind it; groups behind the last count nothing.
+    size_t blocks = words->folded_len / 64 + 1, groups = blocks * 8;
+    uint8_t *count = arena_alloc(arena, groups + 16);
+    if (!count)
+        return NULL;
+    *any = false;
+    for (size_t i = 0; i < blocks; i++) {
+        uint64_t counts = byte_counts(scan(g, words->folded + i * 64));
+        memcpy(count + i * 8, &counts, 8);
+    }
+    memset(count + groups, 0, 16);
+    for (size_t i = 0; i < groups; i += 8) {
+        uint64_t sum = 0, part;
+        for (uint32_t k = 0; k < v->groups; k++) {
+            memcpy(&part, count + i + k, 8);
+            sum += part;
         }
-        if (likeness_bound(g, chars, letters) <= best ||
-            words->at[i].view != words->at[i + g->words - 1].view)
+        // A byte gets its highest bit when its sum, at most 64, reaches what is needed.
+        sum = (sum + (128 - v->need) * 0x0101010101010101u) & 0x8080808080808080u;
+        *any |= sum != 0;
+        memcpy(count + i, &sum, 8);
+    }
+    return count;
+}
+
+double ngram_best(const struct ngram *g, const struct text_words *words, double floor,
+                  struct arena *arena, struct similar_place *place)
+{
+    double best = floor > 0 ? floor : 0;
+    struct sieve v;
+    uint8_t *may = NULL;
+    bool any = true;
+    *place = (struct similar_place){0};
+    if (words->ascii && sieve_init(&v, g, best)) {
+        may = sift(g, &v, words, arena, &any);
+        if (may && !any)
+            return 0;
+    }
+    for (uint32_t i = 0; i + g->words <= words->count && best < 1; i++) {
+        if (may && !may[(words->at[i].folded - 1) / GROUP])
             continue;
-        if (!window(g, words, i, &p))
-            continue;
-        uint32_t both = shared(g, &p);
-        double likeness = (double)both / (g->grams + p.grams - both);
-        if (likeness > best) {
-            best = likeness;
+        double value = likeness(g, words, i, best);
+        if (value > best) {
+            best = value;
             *place = (struct similar_place){i, g->words, true};
         }
     }
-    return best;
+    return place->found ? best : 0;
 }

@@ -9,9 +9,9 @@
 //   structure(links)          http://, https:// and www.
 //   structure(words)          runs of letters and digits; each CJK character is a word
 //   structure(chars)          characters (code points)
-//   structure(sequence "first" "then" "finally")   bool: the markers occur in this order, without overlap; literals as
-//                             keywords(...) matches them, up to SEQUENCE_MAX
-//   structure(density regex "..." ...)   number: matches without overlap of the expressions, per word
+//   structure(sequence "first", "then", "finally")   bool: the markers occur in this order, without overlap;
+//                             literals as keywords(...) matches them, 2 to SEQUENCE_MAX
+//   structure(density "\\d+", ...)   number: matches without overlap of the regular expressions, per word
 //
 // Asks: the text of the anchor message (work/anchor.h). Fenced code counts for words, chars and code_blocks only; the
 // strings of sequence and density are looked for in all of it.
@@ -38,13 +38,10 @@ enum kind {
 static const char *const kinds[] = {"questions",     "code_blocks", "list_items", "numbers",
                                     "ordered_steps", "links",       "words",      "chars",
                                     "sequence",      "density",     NULL};
-static const char *const tags[] = {"regex", NULL};
+static const char *const tags[] = {"sequence", "density", "regex", NULL};
 
 static const struct signal_arg_spec args[] = {
-    {.kind = SIGNAL_ARG_WORD,
-     .words = kinds,
-     .required = true,
-     .help = "what is counted or looked for"},
+    {.kind = SIGNAL_ARG_WORD, .words = kinds, .help = "what is counted or looked for"},
     {.kind = SIGNAL_ARG_STRING,
      .tags = tags,
      .repeated = true,
@@ -59,9 +56,14 @@ struct state {
     } patterns[];
 };
 
+// A word says it, or the tag of the first string.
 static enum kind kind_of(const struct policy_image *image, const struct image_signal *def)
 {
+    const struct image_arg *a = signal_args(image, def);
     int i = signal_word_index(kinds, signal_arg_word(image, def));
+    for (uint32_t k = 0; k < def->args.count && i < 0; k++)
+        if (a[k].kind == IMAGE_ARG_STRING)
+            i = signal_word_index(kinds, image_text(image, a[k].tag));
     return i < 0 ? CHARS : (enum kind)i;
 }
 
@@ -78,12 +80,19 @@ static uint32_t count_strings(const struct policy_image *image, const struct ima
     return n;
 }
 
+static bool tag_is(const struct policy_image *image, const struct image_arg *arg, const char *tag)
+{
+    return arg->tag.len == 0 || slice_eq_cstr(image_text(image, arg->tag), tag);
+}
+
 static void check(const struct policy_image *image, const struct image_signal *def,
                   void (*fail)(void *ctx, uint32_t arg, const char *message), void *ctx)
 {
     enum kind kind = kind_of(image, def);
     uint32_t strings = count_strings(image, def);
     const struct image_arg *a = signal_args(image, def);
+    if (def->args.count == 0)
+        fail(ctx, 0, "what to count is needed, as in structure(questions)");
     if (kind == SEQUENCE && (strings < 2 || strings > SEQUENCE_MAX))
         fail(ctx, 0, "a sequence has 2 to 16 markers");
     if (kind == DENSITY && (strings < 1 || strings > DENSITY_MAX))
@@ -96,7 +105,7 @@ static void check(const struct policy_image *image, const struct image_signal *d
             continue;
         if (a[i].text.len == 0 || a[i].text.len > PATTERN_BYTES_MAX)
             fail(ctx, i, "a string of 1 to 4096 bytes is needed");
-        else if (kind == SEQUENCE && a[i].tag.len)
+        else if (kind == SEQUENCE && !tag_is(image, &a[i], "sequence"))
             fail(ctx, i, "a marker is a plain string");
         else if (kind == DENSITY && pattern_check(image_text(image, a[i].text), diag))
             fail(ctx, i, diag);

@@ -1,8 +1,17 @@
 // Words of a text, folded, for the signals that compare words.
+//
+// ASCII is taken in blocks of 64 bytes whose letters and digits become a bit mask; the mask's edges are
+// the words. Everything else goes character by character.
 #include <string.h>
 
 #include "signal/artifacts.h"
 #include "text/utf8.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { COPY = 16, PAD = 64 };
 
 // The folded character of an ASCII letter or digit, 0 for all other bytes.
 static const char fold_ascii[256] = {
@@ -15,47 +24,61 @@ static const char fold_ascii[256] = {
 
 struct splitter {
     struct slice text;
-    size_t at;
+    uint16_t view;
+    struct text_word *at;
+    uint32_t count, room;
     char *folded;
-    size_t folded_len;
+    size_t len;
+    bool ascii;
 };
 
-// Where the next word begins; the text's length at its end.
-static size_t word_begin(struct slice text, size_t at)
+// A word of ASCII from `begin` to `end`.
+static inline void put_ascii(struct splitter *s, size_t begin, size_t end)
 {
-    while (at < text.len) {
-        unsigned char c = (unsigned char)text.ptr[at];
-        if (c < 0x80) {
-            if (fold_ascii[c])
-                return at;
-            at++;
-            continue;
+    size_t n = end - begin;
+    char *to = s->folded + s->len;
+    if (s->count == s->room)
+        return;
+    struct text_word w = {(uint32_t)begin, (uint32_t)s->len, (uint16_t)n,
+                          (uint16_t)n,     (uint16_t)n,      s->view};
+    if (MERIT_UNLIKELY(n > SIGNAL_WORD_CHARS_MAX)) {
+        w.len = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
+        w.folded_len = 0;
+        w.chars = UINT16_MAX;
+        *to = '\0';
+        n = 1;
+    } else {
+        // A letter or digit is folded by one bit, so that 16 bytes go at a time; the rest is overwritten.
+        size_t i = 0;
+        for (; i < n && s->text.len - begin >= i + COPY; i += COPY) {
+            uint64_t part[2];
+            memcpy(part, s->text.ptr + begin + i, COPY);
+            part[0] |= 0x2020202020202020u;
+            part[1] |= 0x2020202020202020u;
+            memcpy(to + i, part, COPY);
         }
-        size_t from = at;
-        uint32_t code = utf8_next(text, &at);
-        if (utf8_is_cjk(code) || utf8_is_word(code))
-            return from;
+        for (; i < n; i++)
+            to[i] = fold_ascii[(unsigned char)s->text.ptr[begin + i]];
     }
-    return text.len;
+    to[n] = ' ';
+    s->len += n + 1;
+    s->at[s->count++] = w;
 }
 
-// The next word, which is folded behind the others; false at the end.
-static bool next_word(struct splitter *s, struct text_word *w)
+// The word that begins at `at`, whatever its characters; returns where it ends.
+static size_t put_any(struct splitter *s, size_t at)
 {
     const char *t = s->text.ptr;
-    size_t end = s->text.len, at = word_begin(s->text, s->at);
-    uint32_t chars = 0, letters = 0;
-    char *from = s->folded + s->folded_len, *put = from;
-    w->folded = (uint32_t)s->folded_len;
-    w->begin = (uint32_t)at;
+    size_t begin = at, end = s->text.len;
+    uint32_t chars = 0;
+    char *to = s->folded + s->len, *put = to;
     while (at < end) {
         unsigned char c = (unsigned char)t[at];
         if (c < 0x80) {
-            char folded = fold_ascii[c];
-            if (!folded)
+            if (!fold_ascii[c])
                 break;
-            *put++ = folded;
-            letters |= 1u << (folded & 31);
+            if (chars < SIGNAL_WORD_CHARS_MAX)
+                *put++ = fold_ascii[c];
             at++;
             chars++;
             continue;
@@ -65,57 +88,166 @@ static bool next_word(struct splitter *s, struct text_word *w)
         bool cjk = utf8_is_cjk(code);
         if ((cjk && chars) || !(cjk || utf8_is_word(code)))
             break;
-        code = utf8_fold(code);
-        put += utf8_put(code, put);
-        letters |= 1u << (code & 31);
+        if (chars < SIGNAL_WORD_CHARS_MAX)
+            put += utf8_put(utf8_fold(code), put);
         at = next;
         chars++;
         if (cjk)
             break;
     }
-    s->at = at;
-    w->end = (uint32_t)at;
-    w->letters = letters;
-    // A longer word compares with nothing, so that its length need not fit.
-    w->chars = chars <= SIGNAL_WORD_CHARS_MAX ? (uint16_t)chars : UINT16_MAX;
-    w->folded_len = chars <= SIGNAL_WORD_CHARS_MAX ? (uint16_t)(put - from) : 0;
-    s->folded_len += w->folded_len;
-    return chars > 0;
+    bool fits = chars <= SIGNAL_WORD_CHARS_MAX;
+    size_t n = fits ? (size_t)(put - to) : 1, len = at - begin;
+    if (s->count == s->room)
+        return at;
+    if (!fits)
+        *to = '\0';
+    to[n] = ' ';
+    s->len += n + 1;
+    s->ascii &= n == len;
+    s->at[s->count++] = (struct text_word){(uint32_t)begin,
+                                           (uint32_t)(to - s->folded),
+                                           len < UINT16_MAX ? (uint16_t)len : UINT16_MAX,
+                                           fits ? (uint16_t)n : 0,
+                                           fits ? (uint16_t)chars : UINT16_MAX,
+                                           s->view};
+    return at;
 }
 
-// Folding a character makes it at most one byte longer, and never an ASCII one.
+// Around a character beyond ASCII at `at`: the word that it is in or begins, from `begin` when one is
+// open, or the characters between words. Returns where ASCII outside of words goes on.
+static size_t put_other(struct splitter *s, size_t begin, size_t at)
+{
+    if (begin != SIZE_MAX)
+        at = put_any(s, begin);
+    while (at < s->text.len && (unsigned char)s->text.ptr[at] >= 0x80) {
+        size_t next = at;
+        uint32_t code = utf8_next(s->text, &next);
+        at = utf8_is_cjk(code) || utf8_is_word(code) ? put_any(s, at) : next;
+    }
+    return at;
+}
+
+typedef void mask_scan(const char *p, uint64_t *word, uint64_t *high);
+
+static inline __attribute__((always_inline)) void split(struct splitter *s, mask_scan *scan)
+{
+    size_t at = 0, end = s->text.len, open = SIZE_MAX;
+    char tail[64];
+    while (at < end) {
+        const char *from = s->text.ptr + at;
+        unsigned n = 64;
+        uint64_t word, high;
+        if (end - at < 64) {
+            n = (unsigned)(end - at);
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, from, n);
+            from = tail;
+        }
+        scan(from, &word, &high);
+        if (MERIT_UNLIKELY(high != 0)) {
+            n = (unsigned)__builtin_ctzll(high);
+            word &= ((uint64_t)1 << n) - 1;
+        }
+        uint64_t before = word << 1 | (open != SIZE_MAX);
+        uint64_t starts = word & ~before, ends = ~word & before;
+        if (n < 64)
+            ends &= ((uint64_t)1 << n) - 1;
+        if (open != SIZE_MAX && ends) {
+            put_ascii(s, open, at + (unsigned)__builtin_ctzll(ends));
+            ends &= ends - 1;
+            open = SIZE_MAX;
+        }
+        for (; ends; ends &= ends - 1, starts &= starts - 1)
+            put_ascii(s, at + (unsigned)__builtin_ctzll(starts),
+                      at + (unsigned)__builtin_ctzll(ends));
+        if (starts)
+            open = at + (unsigned)__builtin_ctzll(starts);
+        at += n;
+        if (MERIT_UNLIKELY(high != 0)) {
+            at = put_other(s, open, at);
+            open = SIZE_MAX;
+        }
+    }
+    if (open != SIZE_MAX)
+        put_ascii(s, open, end);
+}
+
+static inline void mask_scalar(const char *p, uint64_t *word, uint64_t *high)
+{
+    *word = *high = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        *word |= (uint64_t)(fold_ascii[(unsigned char)p[i]] != 0) << i;
+        *high |= (uint64_t)((unsigned char)p[i] >= 0x80) << i;
+    }
+}
+
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,bmi")))
+
+AVX2 static inline __m256i alnum_avx2(__m256i v)
+{
+    __m256i lower = _mm256_or_si256(v, _mm256_set1_epi8(32));
+    // A signed comparison does for an unsigned one after moving the range to the bottom.
+    __m256i letter = _mm256_add_epi8(lower, _mm256_set1_epi8((char)(-128 - 'a')));
+    __m256i digit = _mm256_add_epi8(v, _mm256_set1_epi8((char)(-128 - '0')));
+    return _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(-128 + 26), letter),
+                           _mm256_cmpgt_epi8(_mm256_set1_epi8(-128 + 10), digit));
+}
+
+AVX2 static inline void mask_avx2(const char *p, uint64_t *word, uint64_t *high)
+{
+    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+    *word = (uint64_t)(uint32_t)_mm256_movemask_epi8(alnum_avx2(a)) |
+            (uint64_t)(uint32_t)_mm256_movemask_epi8(alnum_avx2(b)) << 32;
+    *high = (uint64_t)(uint32_t)_mm256_movemask_epi8(a) |
+            (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
+}
+
+AVX2 static void split_avx2(struct splitter *s)
+{
+    split(s, mask_avx2);
+}
+#endif
+
+static void split_scalar(struct splitter *s)
+{
+    split(s, mask_scalar);
+}
+
+// Folding a character makes it at most half longer; every word has a space behind it, and a copy of 16
+// bytes may reach over the end.
 static size_t folded_room(struct slice text)
 {
-    return text.len + text.len / 2 + 4;
+    return text.len * 2 + PAD;
 }
 
 enum result text_words_split(const struct text_views *views, uint32_t count, struct arena *arena,
                              struct text_words *out)
 {
-    size_t room = count < SIGNAL_WORDS_MAX ? count : SIGNAL_WORDS_MAX, bytes = 0;
-    *out = (struct text_words){.cut = views->cut};
+    size_t bytes = PAD;
+    struct splitter s = {.room = count < SIGNAL_WORDS_MAX ? count : SIGNAL_WORDS_MAX,
+                         .ascii = true};
+    void (*best)(struct splitter *) = split_scalar;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+        best = split_avx2;
+#endif
     for (uint32_t i = 0; i < views->count; i++)
         bytes += folded_room(views->at[i].text);
-    struct text_word *at = arena_alloc(arena, (room + 1) * sizeof *at);
-    struct splitter s = {.folded = arena_alloc_aligned(arena, bytes + 1, 1)};
-    if (!at || !s.folded)
+    s.at = arena_alloc(arena, (s.room + 1) * sizeof *s.at);
+    s.folded = arena_alloc_aligned(arena, bytes, 64);
+    if (!s.at || !s.folded)
         return RESULT_NOMEM;
     for (uint32_t i = 0; i < views->count; i++) {
         s.text = views->at[i].text;
-        s.at = 0;
-        for (;;) {
-            struct text_word w = {.view = i};
-            if (!next_word(&s, &w))
-                break;
-            if (out->count == room) {
-                out->cut = true;
-                break;
-            }
-            at[out->count++] = w;
-        }
+        s.view = (uint16_t)i;
+        s.folded[s.len++] = '\0';
+        best(&s);
     }
-    out->at = at;
-    out->folded = s.folded;
+    s.folded[s.len] = '\0';
+    *out = (struct text_words){
+        s.at, s.count, s.folded, (uint32_t)s.len, s.ascii, views->cut || count > s.room};
     return RESULT_OK;
 }
 
@@ -123,22 +255,13 @@ struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *w
 {
     struct text_view view = {text, 0, 0};
     struct text_views views = {&view, 1, false};
-    struct text_words split;
-    *words = 0;
+    struct text_words split_words;
     struct text_stats stats = {0};
+    *words = 0;
     text_stats_add(&stats, text);
-    if (text_words_split(&views, stats.words, arena, &split))
+    if (text_words_split(&views, stats.words, arena, &split_words))
         return SLICE_EMPTY;
-    char *joined = arena_alloc_aligned(arena, folded_room(text) + split.count + 1, 1);
-    if (!joined)
-        return SLICE_EMPTY;
-    size_t len = 0;
-    for (uint32_t i = 0; i < split.count; i++) {
-        if (i)
-            joined[len++] = ' ';
-        memcpy(joined + len, split.folded + split.at[i].folded, split.at[i].folded_len);
-        len += split.at[i].folded_len;
-    }
-    *words = split.count;
-    return slice_make(joined, len);
+    *words = split_words.count;
+    // Without the NUL before and the space behind.
+    return slice_make(split_words.folded + 1, split_words.count ? split_words.folded_len - 2 : 0);
 }

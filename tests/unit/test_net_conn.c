@@ -525,6 +525,48 @@ static void the_queue_is_limited(void **state)
     probe_free(p);
 }
 
+// A slow reader whose queue never runs empty: what was sent is reused, so that memory stays flat.
+static void a_lasting_queue_reuses_its_memory(void **state)
+{
+    (void)state;
+    struct loop *l;
+    assert_int_equal(loop_open(&l, 0), RESULT_OK);
+    struct conn_queue *q = queue_take(l);
+    struct rng rng;
+    rng_seed(&rng, 5);
+    char text[3000], marker = 'm';
+    uint64_t in = 0, out = 0, allocations = 0;
+    for (int step = 0; step < 20000; step++) {
+        if (step == 1000)
+            allocations = alloc_count();
+        size_t n = 1 + rng_below(&rng, sizeof text);
+        for (size_t i = 0; i < n; i++)
+            text[i] = stream_byte(0, in + i);
+        if (q->bytes < 60000) {
+            assert_int_equal(queue_copy(l, q, slice_make(text, n)), RESULT_OK);
+            in += n;
+            if (rng_below(&rng, 8) == 0) {
+                // One byte from elsewhere; any value does.
+                assert_int_equal(queue_pin(q, slice_make(&marker, 1)), RESULT_OK);
+                in++;
+            }
+        }
+        struct iovec v[QUEUE_IOV_MAX];
+        int pieces = queue_iov(q, v, QUEUE_IOV_MAX);
+        assert_true(pieces > 0);
+        for (size_t i = 0; i < v[0].iov_len; i++)
+            if (v[0].iov_base != &marker)
+                assert_int_equal(((char *)v[0].iov_base)[i], stream_byte(0, out + i));
+        size_t take = q->bytes - 1 < 2000 ? q->bytes - 1 : rng_below(&rng, 2000);
+        queue_consume(l, q, take);
+        out += take;
+        assert_int_equal(q->bytes, in - out);
+    }
+    assert_int_equal(alloc_count(), allocations);
+    queue_give(l, q);
+    loop_close(l);
+}
+
 // ---- connecting ----
 
 static uint16_t free_port(bool listening, int *fd)
@@ -715,6 +757,7 @@ int main(void)
         cmocka_unit_test(shutdown_ends_after_the_queue),
         cmocka_unit_test(an_early_answer_is_read_before_the_error),
         cmocka_unit_test(the_queue_is_limited),
+        cmocka_unit_test(a_lasting_queue_reuses_its_memory),
         cmocka_unit_test(connects_and_sends_what_waited),
         cmocka_unit_test(refusal_is_told_once),
         cmocka_unit_test(connect_fails_at_once),

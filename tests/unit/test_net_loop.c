@@ -403,6 +403,47 @@ static void mailbox_keeps_every_message_in_order(void **state)
     }
 }
 
+// The next message is sent in the very moment in which the loop makes ready to sleep.
+static atomic_int echoed;
+
+static void echo_run(struct loop_message *m, struct loop *loop)
+{
+    (void)m;
+    (void)loop;
+    atomic_fetch_add(&echoed, 1);
+}
+
+static void *send_one_by_one(void *arg)
+{
+    static struct loop_message m = {.run = echo_run};
+    for (int i = 0; i < 20000; i++) {
+        loop_post(arg, &m);
+        while (atomic_load(&echoed) == i)
+            ;
+        for (int k = i % 50; k > 0; k--)
+            __asm__ volatile("");
+    }
+    return NULL;
+}
+
+static void no_wake_is_lost(void **state)
+{
+    (void)state;
+    struct loop *l;
+    pthread_t t;
+    assert_int_equal(loop_open(&l, 0), RESULT_OK);
+    atomic_store(&echoed, 0);
+    assert_int_equal(pthread_create(&t, NULL, send_one_by_one, l), 0);
+    while (atomic_load(&echoed) < 20000) {
+        // A lost wake leaves the loop asleep until the time runs out.
+        uint64_t before = mono_ms();
+        loop_turn(l, 10000);
+        assert_true(mono_ms() - before < 9000);
+    }
+    pthread_join(t, NULL);
+    loop_close(l);
+}
+
 static void *run_loop(void *arg)
 {
     loop_run(arg);
@@ -439,8 +480,10 @@ static void a_message_posted_by_a_message_runs(void **state)
     assert_int_equal(loop_open(&l, 0), RESULT_OK);
     struct letter x = {{NULL, echo_post}, 0, 3};
     loop_post(l, &x.m);
+    uint64_t start = mono_ms();
     for (int i = 0; i < 4; i++)
-        assert_true(loop_turn(l, 1000));
+        assert_true(loop_turn(l, 10000));
+    assert_true(mono_ms() - start < 5000);
     assert_int_equal(x.number, -1);
     x.number = 2;
     loop_post(l, &x.m);
@@ -507,6 +550,7 @@ int main(void)
         cmocka_unit_test(deleted_io_hears_nothing),
         cmocka_unit_test(level_io_is_told_again),
         cmocka_unit_test(mailbox_keeps_every_message_in_order),
+        cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(stop_is_seen_from_anywhere),
         cmocka_unit_test(a_message_posted_by_a_message_runs),
         cmocka_unit_test(busy_poll_ends),

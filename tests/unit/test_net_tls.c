@@ -358,6 +358,18 @@ static void certificates_are_chosen_by_name(void **state)
     assert_false(meet(client, "x.y.wild.example", sv, NULL));
     assert_false(meet(client, "wild.example", sv, NULL));
     tls_context_unref(sv);
+    // An exact name goes before a wildcard, whichever stands first.
+    for (int swap = 0; swap < 2; swap++) {
+        struct tls_certificate two[2];
+        two[swap] = (struct tls_certificate){"a.example", certs_path(&certs, "a", "pem"),
+                                             certs_path(&certs, "a", "key")};
+        two[!swap] = (struct tls_certificate){"*.example", certs_path(&certs, "b", "pem"),
+                                              certs_path(&certs, "b", "key")};
+        assert_int_equal(tls_server_open(&sv, two, 2, diag), RESULT_OK);
+        assert_true(meet(client, "a.example", sv, NULL));
+        assert_true(meet(client, "b.example", sv, NULL));
+        tls_context_unref(sv);
+    }
 }
 
 static void copy_file(const char *from, const char *to)
@@ -550,14 +562,48 @@ static void key_updates_pass(void **state)
     other_stop(&o);
 }
 
+static void key_updates_pass_while_writing_is_blocked(void **state)
+{
+    (void)state;
+    struct other o;
+    size_t len = 12000000, got = 0;
+    char *body = malloc(len), *text = malloc(20000);
+    for (size_t i = 0; i < len; i++)
+        body[i] = stream_byte(0, i);
+    assert_int_equal(other_start(&o, TLS1_3_VERSION, TLS1_3_VERSION, NULL), 1);
+    conn_send(&o.p.server.conn, slice_make(body, len), CONN_PINNED);
+    pair_turns(&o.p, 3);
+    assert_true(conn_queued(&o.p.server.conn) > 0);
+    // Now its reading has to write first, and writing has to wait for our reading.
+    assert_int_equal(SSL_key_update(o.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_write(o.ssl, "ask", 3), 3);
+    pair_turns(&o.p, 3);
+    for (int turn = 0; turn < 20000 && (got < len || !o.p.server.got_len); turn++) {
+        int n = SSL_read(o.ssl, text, 20000);
+        for (int i = 0; i < n; i++)
+            if (text[i] != stream_byte(0, got + (size_t)i))
+                fail_msg("byte %zu differs", got + (size_t)i);
+        if (n > 0)
+            got += (size_t)n;
+        else
+            assert_int_equal(SSL_get_error(o.ssl, n), SSL_ERROR_WANT_READ);
+        loop_turn(o.p.loop, n > 0 ? 0 : 5);
+    }
+    assert_int_equal(got, len);
+    assert_int_equal(o.p.server.got_len, 3);
+    assert_int_equal(o.p.server.errors, 0);
+    free(body);
+    free(text);
+    other_stop(&o);
+}
+
 static void an_end_without_notice_is_no_end(void **state)
 {
     (void)state;
     struct other o;
     assert_int_equal(other_start(&o, TLS1_2_VERSION, TLS1_3_VERSION, NULL), 1);
     assert_int_equal(SSL_write(o.ssl, "half", 4), 4);
-    close(o.fd);
-    o.fd = -1;
+    shutdown(o.fd, SHUT_WR);
     pair_turns(&o.p, 5);
     assert_int_equal(o.p.server.got_len, 4);
     assert_false(o.p.server.eof);
@@ -756,6 +802,7 @@ int main(void)
         cmocka_unit_test(unusable_files_are_named),
         cmocka_unit_test(versions_and_protocols_are_held),
         cmocka_unit_test(key_updates_pass),
+        cmocka_unit_test(key_updates_pass_while_writing_is_blocked),
         cmocka_unit_test(an_end_without_notice_is_no_end),
         cmocka_unit_test(a_reset_close_sends_no_notice),
         cmocka_unit_test(plain_text_at_a_tls_port),

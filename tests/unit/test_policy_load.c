@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "fake/families.h"
+#include "policy/explain.h"
+#include "policy/fmt.h"
 #include "policy/policy.h"
 #include "policy/tree.h"
 
@@ -290,6 +293,45 @@ static void every_failed_allocation_is_survived(void **state)
     }
 }
 
+// The same for a file full of mistakes, for formatting, and for what shows them.
+static void every_failed_allocation_is_survived_while_complaining(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"names", "types", "routes", "later", "whole", "syntax"};
+    for (size_t i = 0; i < MERIT_COUNT(names); i++) {
+        char path[256];
+        struct buf text;
+        snprintf(path, sizeof path, "%s/tests/golden/policy/%s.merit", MERIT_SOURCE_DIR, names[i]);
+        buf_init(&text, POLICY_BYTES_MAX);
+        assert_int_equal(file_read(path, &text), RESULT_OK);
+        for (uint64_t n = 1;; n++) {
+            struct loaded l;
+            struct buf out;
+            const struct tree *tree = NULL;
+            buf_init(&out, 1 << 20);
+            uint64_t before = alloc_count();
+            alloc_fail_at(n, 0);
+            arena_init(&l.arena, 0, POLICY_ARENA_MAX);
+            diag_init(&l.diags, &l.arena, POLICY_DIAGS_MAX);
+            enum result r =
+                policy_load(buf_slice(&text), &fake_registry, &l.arena, &l.diags, &l.image);
+            assert_true((r == RESULT_OK) == (l.image != NULL));
+            if (policy_parse(buf_slice(&text), &l.arena, &l.diags, &tree) == RESULT_OK)
+                (void)!fmt_policy(tree, &out);
+            diag_render(&l.diags, buf_slice(&text), SLICE("f"), false, &out);
+            if (l.image)
+                explain_policy_json(l.image, &out);
+            bool done = alloc_count() - before < n;
+            alloc_fail_at(0, 0);
+            arena_deinit(&l.arena);
+            buf_deinit(&out);
+            if (done)
+                break;
+        }
+        buf_deinit(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +342,7 @@ int main(void)
         cmocka_unit_test(patterns_are_appended),
         cmocka_unit_test(damaged_images_are_refused_or_whole),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(every_failed_allocation_is_survived_while_complaining),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
