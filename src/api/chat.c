@@ -312,32 +312,16 @@ static void answer_no_model(struct request *r)
 
 // --- the body that goes on
 
-static struct slice json_literal(struct arena *a, struct slice key, struct slice text)
-{
-    struct buf b;
-    buf_init(&b, MESSAGE_MAX);
-    if (key.len) {
-        json_write_string(&b, key);
-        buf_byte(&b, ':');
-    }
-    json_write_string(&b, text);
-    struct slice copy = buf_result(&b) ? SLICE_EMPTY : arena_copy(a, buf_slice(&b));
-    buf_deinit(&b);
-    return copy;
-}
-
 static enum result edit_model(struct request *r, struct json_edits *e)
 {
     const struct openai_request *o = &r->openai;
-    struct slice name = r->epoch->serving->pool.models[r->model].upstream_name;
-    if (o->model != JSON_NONE && json_string_is(&o->json, o->model, name))
+    const struct pool_model *m = &r->epoch->serving->pool.models[r->model];
+    if (o->model == JSON_NONE)
+        return json_edit_member(e, &o->json, 0, m->upstream_json);
+    if (json_string_is(&o->json, o->model, m->upstream_name))
         return RESULT_OK;
-    struct slice text =
-        json_literal(r->x->arena, o->model == JSON_NONE ? SLICE("model") : SLICE_EMPTY, name);
-    if (!text.ptr)
-        return RESULT_NOMEM;
-    return o->model == JSON_NONE ? json_edit_member(e, &o->json, 0, text)
-                                 : json_edit_value(e, &o->json, o->model, text);
+    return json_edit_value(e, &o->json, o->model,
+                           slice_from(m->upstream_json, sizeof "\"model\":" - 1));
 }
 
 // Merit needs usage to account for a stream, so it asks for it; path/ hides it again.

@@ -359,8 +359,13 @@ static bool is_dropped(struct slice name, bool routing_allowed)
                                            {"x-vsr-", 6},
                                            {"x-selected-model", 16},
                                            {"x-gateway-destination-endpoint", 30}};
-    // Names and prefixes above begin with one of these letters; most headers do not.
-    if (!strchr("aAxXcChHeEfFkKtTuUpP", name.ptr[0]))
+    // The names and prefixes above begin with one of these letters; most headers do not.
+    static const uint32_t letters = 1u << ('a' - 'a') | 1u << ('c' - 'a') | 1u << ('e' - 'a') |
+                                    1u << ('f' - 'a') | 1u << ('h' - 'a') | 1u << ('k' - 'a') |
+                                    1u << ('p' - 'a') | 1u << ('t' - 'a') | 1u << ('u' - 'a') |
+                                    1u << ('x' - 'a');
+    uint32_t first = ((uint32_t)(unsigned char)name.ptr[0] | 0x20) - 'a';
+    if (first > 25 || !(letters >> first & 1))
         return false;
     for (size_t i = 0; i < MERIT_COUNT(names); i++) {
         if (name.len == names[i].len && slice_ieq(name, names[i]))

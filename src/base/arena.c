@@ -51,6 +51,7 @@ void arena_reset(struct arena *a)
 
 void *arena_alloc_slow(struct arena *a, size_t size, size_t align)
 {
+    (void)align;
     assert(align && align <= 64 && (align & (align - 1)) == 0);
     // A chunk begins at a multiple of 16: more than that needs room to move on to it.
     size_t slack = align > 16 ? align - 16 : 0, need = size + slack;

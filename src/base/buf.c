@@ -73,27 +73,34 @@ void buf_i64(struct buf *b, int64_t v)
     buf_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
-void buf_micro(struct buf *b, int64_t v)
+// `v` over 10^places.
+static void decimal(struct buf *b, int64_t v, unsigned places, uint64_t scale)
 {
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     if (v < 0)
         buf_byte(b, '-');
-    buf_u64(b, u / 1000000);
-    unsigned fraction = (unsigned)(u % 1000000);
+    buf_u64(b, u / scale);
+    uint64_t fraction = u % scale;
     if (!fraction)
         return;
-    char digits[7];
-    int places = 6;
-    while (fraction % 10 == 0) {
-        fraction /= 10;
+    char digits[20] = ".";
+    for (; fraction % 10 == 0; fraction /= 10)
         places--;
-    }
-    for (int i = places; i > 0; i--) {
+    for (unsigned i = places; i > 0; i--) {
         digits[i] = (char)('0' + fraction % 10);
         fraction /= 10;
     }
-    digits[0] = '.';
-    buf_append(b, digits, (size_t)places + 1);
+    buf_append(b, digits, places + 1);
+}
+
+void buf_micro(struct buf *b, int64_t v)
+{
+    decimal(b, v, 6, 1000000);
+}
+
+void buf_nano(struct buf *b, int64_t v)
+{
+    decimal(b, v, 9, 1000000000);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

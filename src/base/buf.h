@@ -14,9 +14,9 @@
 
 struct buf {
     char *ptr;
-    size_t len, room;   // used, allocated
-    size_t cap;         // most bytes it may ever hold
-    enum result err;    // the first failure
+    size_t len, room; // used, allocated
+    size_t cap;       // most bytes it may ever hold
+    enum result err;  // the first failure
 };
 
 // Allocates nothing yet.
@@ -65,6 +65,8 @@ void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
 // `v` millionths as a decimal with six places, trailing zeros cut: 1500000 -> 1.5.
 void buf_micro(struct buf *b, int64_t v);
+// The same of billionths, with nine places.
+void buf_nano(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) MERIT_PRINTF(2, 3);
 // Drops the first n bytes (n <= len).
 void buf_consume(struct buf *b, size_t n);

@@ -54,7 +54,7 @@ struct conf {
     struct tls_certificate certificates[CONF_CERTIFICATES_MAX];
     uint32_t certificate_count;
 
-    const char *policy;  // path; "demo": the built-in policy over the demo pool
+    const char *policy;  // path, or "demo" for the built-in one; NULL: where policy_file_read looks
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 

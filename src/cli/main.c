@@ -13,7 +13,9 @@ static const struct command {
 } commands[] = {
     {"serve", cmd_serve, "the router as a server: an OpenAI endpoint in front of your models"},
     {"route", cmd_route, "decide on one request without calling anything, and say why"},
+    {"init", cmd_init, "find model servers and keys, and write a policy for them"},
     {"policy", cmd_policy, "check, format and explain a policy"},
+    {"doctor", cmd_doctor, "check a set-up and say what to do"},
     {"key", cmd_key, "keys of callers: create, list, rotate, revoke"},
     {"sim", cmd_sim, "simulated models behind an OpenAI endpoint"},
 };

@@ -84,9 +84,42 @@ struct exchange *server_exchange_take(struct http_server *s)
     return x;
 }
 
+bool server_body_take(struct exchange *x, size_t room)
+{
+    struct http_server *s = x->pub.server;
+    x->body_room = room;
+    if (room < BODY_BLOCK_FROM || room > BODY_BLOCK_BYTES) {
+        x->body = arena_alloc_aligned(x->pub.arena, room, 1);
+        return x->body != NULL;
+    }
+    x->block = s->free_blocks;
+    if (x->block) {
+        s->free_blocks = x->block->next;
+        s->free_block_count--;
+    } else if (!(x->block = alloc_bytes(sizeof *x->block))) {
+        return false;
+    }
+    x->body = x->block->data;
+    return true;
+}
+
+static void give_block(struct http_server *s, struct body_block *b)
+{
+    if (s->free_block_count == FREE_BLOCKS_MAX) {
+        alloc_free(b);
+        return;
+    }
+    b->next = s->free_blocks;
+    s->free_blocks = b;
+    s->free_block_count++;
+}
+
 void server_exchange_give(struct http_server *s, struct exchange *x)
 {
     x->conn = NULL;
+    if (x->block)
+        give_block(s, x->block);
+    x->block = NULL;
     if (s->free_exchange_count == FREE_EXCHANGES_MAX) {
         arena_deinit(&x->arena);
         alloc_free(x);
@@ -288,6 +321,11 @@ static void run_free(struct loop_task *t)
         next = x->next_free;
         arena_deinit(&x->arena);
         alloc_free(x);
+    }
+    struct body_block *b, *next_block;
+    for (b = s->free_blocks; b; b = next_block) {
+        next_block = b->next;
+        alloc_free(b);
     }
     buf_deinit(&s->head);
     alloc_free(s);

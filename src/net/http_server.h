@@ -1,7 +1,7 @@
 // The server side of HTTP/1.1: listeners, connections, exchanges.
 //
 // A request is handed over whole: head first (`on_head`, which may refuse before the body is read), then, when the
-// body is complete, `on_request`. Head and body lie in the exchange's arena, contiguous, until the exchange is over.
+// body is complete, `on_request`. Head and body lie in the exchange's memory, contiguous, until the exchange is over.
 // One exchange per connection at a time; pipelined requests wait in order. The answer may come at any later time on
 // the same loop. Out of the handlers' sight: Expect, keep-alive, chunked both ways, limits, timeouts, HEAD.
 //

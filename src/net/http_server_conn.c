@@ -246,9 +246,7 @@ static void announce(struct server_conn *hc, size_t waiting)
         return;
     }
     if (h->content_length > 0 && !x->skip_body) {
-        x->body_room = (size_t)h->content_length + READ_SLACK;
-        x->body = arena_alloc_aligned(x->pub.arena, x->body_room, 1);
-        if (!x->body) {
+        if (!server_body_take(x, (size_t)h->content_length + READ_SLACK)) {
             refuse_nomem(hc);
             return;
         }

@@ -15,6 +15,13 @@ enum {
 
 struct listener;
 
+// Room for a large body, kept between requests: fresh pages from the kernel cost as much as reading it.
+enum { BODY_BLOCK_BYTES = 256 * 1024, BODY_BLOCK_FROM = 64 * 1024, FREE_BLOCKS_MAX = 8 };
+struct body_block {
+    struct body_block *next;
+    char data[BODY_BLOCK_BYTES];
+};
+
 struct http_server {
     struct loop *loop;
     const struct http_server_ops *ops;
@@ -27,6 +34,8 @@ struct http_server {
     bool draining, closing;
     struct server_conn *free_conns;
     struct exchange *free_exchanges;
+    struct body_block *free_blocks;
+    uint32_t free_block_count;
     uint32_t free_conn_count, free_exchange_count;
     size_t arena_cap;
     struct buf head;        // where answers' heads are built
@@ -54,6 +63,7 @@ struct exchange {
     size_t head_have, head_room, head_at;
     char *body;
     size_t body_have, body_room;
+    struct body_block *block; // where a large body lies; NULL: in the arena
     struct http_chunked chunked;
     int64_t left;         // of the stated length of the answer
     bool announced;       // on_head has seen it
@@ -88,6 +98,8 @@ struct server_conn *server_conn_take(struct http_server *s);
 void server_conn_give(struct http_server *s, struct server_conn *hc);
 struct exchange *server_exchange_take(struct http_server *s);
 void server_exchange_give(struct http_server *s, struct exchange *x);
+// Sets x->body and x->body_room; false without memory.
+bool server_body_take(struct exchange *x, size_t room);
 
 // http_server_conn.c
 bool server_conn_start(struct http_server *s, struct server_conn *hc, int fd,

@@ -7,6 +7,9 @@
 #include "path/answer_error.h"
 
 enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
+enum {
+    GATHER_ARENA_MAX = 64 * 1024
+}; // a stated length up to this is gathered in the request's arena
 
 const struct path_settings path_settings_default = {
     .connect_timeout_ms = 5000,
@@ -20,6 +23,14 @@ const struct path_settings path_settings_default = {
 };
 
 static void attempt(struct path *p);
+
+static void drop_gathered(struct path *p)
+{
+    if (!p->gathered_in_arena)
+        buf_deinit(&p->gathered);
+    p->gathered_in_arena = false;
+    buf_init(&p->gathered, p->plan.settings->answer_bytes_max);
+}
 
 static void finish(struct path *p, enum path_end end, int status, const char *reason)
 {
@@ -36,7 +47,7 @@ static void finish(struct path *p, enum path_end end, int status, const char *re
             p->result.usage.output_tok = usage_guess_tok(p->meter.content_bytes);
         }
     }
-    buf_deinit(&p->gathered);
+    drop_gathered(p);
     if (p->mode == MODE_STREAM)
         sse_deinit(&p->sse);
     p->ops->on_end(p, &p->result);
@@ -188,7 +199,7 @@ static void fail(struct path *p, const struct failure *f)
     if (p->mode == MODE_STREAM)
         sse_deinit(&p->sse);
     p->mode = MODE_WAIT;
-    buf_reset(&p->gathered);
+    drop_gathered(p);
     p->meter = (struct answer_meter){0};
     uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
     p->tried |= 1u << ((uint32_t)p->endpoint - first);
@@ -341,6 +352,14 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
         return;
     }
     p->mode = MODE_GATHER;
+    if (head->content_length > 0 && head->content_length <= GATHER_ARENA_MAX) {
+        size_t n = (size_t)head->content_length;
+        char *room = arena_alloc_aligned(p->x->arena, n, 1);
+        if (room) {
+            p->gathered = (struct buf){.ptr = room, .room = n, .cap = n};
+            p->gathered_in_arena = true;
+        }
+    }
     if (head->content_length > (int64_t)p->plan.settings->answer_bytes_max)
         fail(p, &(struct failure){502, "upstream_answer_too_large",
                                   "The answer of the model's endpoint is over the limit.", false,

@@ -105,6 +105,7 @@ struct path {
     struct http_header kept[8]; // headers of the upstream that pass
     uint32_t kept_count;
     struct buf gathered;
+    bool gathered_in_arena;
     struct sse sse;
     struct answer_meter meter;
     struct arena *scratch;

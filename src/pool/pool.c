@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/json.h"
+
 static const struct slice DEMO_URL = {"demo:", 5};
 
 static enum result read_key_file(const char *path, char *out, size_t room, size_t *len)
@@ -81,6 +83,20 @@ static enum result open_endpoint(struct pool_endpoint *e, const struct policy_im
     return RESULT_OK;
 }
 
+static enum result write_upstream_json(struct pool_model *m, struct arena *arena)
+{
+    struct buf b;
+    buf_init(&b, 64 * 1024);
+    BUF_LIT(&b, "\"model\":");
+    json_write_string(&b, m->upstream_name);
+    m->upstream_json = arena_copy(arena, buf_slice(&b));
+    enum result r = buf_result(&b)         ? buf_result(&b)
+                    : m->upstream_json.ptr ? RESULT_OK
+                                           : RESULT_NOMEM;
+    buf_deinit(&b);
+    return r;
+}
+
 static enum result open_model(struct pool *p, uint32_t i, uint32_t first,
                               const struct policy_image *image, uint16_t demo_port,
                               struct arena *arena, char diag[POOL_DIAG_BYTES])
@@ -104,7 +120,8 @@ static enum result open_model(struct pool *p, uint32_t i, uint32_t first,
         if (r)
             return r;
     }
-    return find_key(m, image, def, arena);
+    enum result r = write_upstream_json(m, arena);
+    return r ? r : find_key(m, image, def, arena);
 }
 
 enum result pool_open(struct pool *p, const struct policy_image *image, uint16_t demo_port,

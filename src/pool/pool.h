@@ -37,6 +37,7 @@ struct pool_endpoint {
 
 struct pool_model {
     struct slice name, upstream_name;
+    struct slice upstream_json; // `"model":"NAME"`, ready to be spliced into a body
     uint32_t endpoint_first, endpoint_count;
     struct slice authorization; // "Bearer KEY", or empty; secret
     bool key_missing;           // the policy names a key that is not there

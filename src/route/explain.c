@@ -86,19 +86,10 @@ static void one_line(struct page *p, struct slice s, uint32_t most)
 
 void explain_usd(int64_t nusd, struct buf *out)
 {
-    if (nusd < 0) {
+    if (nusd < 0)
         BUF_LIT(out, "unknown");
-        return;
-    }
-    buf_u64(out, (uint64_t)nusd / 1000000000);
-    uint32_t rest = (uint32_t)((uint64_t)nusd % 1000000000);
-    if (!rest)
-        return;
-    char text[16];
-    int n = snprintf(text, sizeof text, ".%09u", rest);
-    while (text[n - 1] == '0')
-        n--;
-    buf_append(out, text, (size_t)n);
+    else
+        buf_nano(out, nusd);
 }
 
 static void duration(uint32_t ns, struct buf *out)

@@ -70,6 +70,15 @@ static void buf_caps_and_sticks(void **state)
     buf_reset(&b);
     buf_micro(&b, -1500000);
     assert_true(slice_eq(buf_slice(&b), SLICE("-1.5")));
+    buf_reset(&b);
+    buf_nano(&b, 12000000010);
+    assert_int_equal(buf_result(&b), RESULT_LIMIT); // eleven bytes
+    buf_deinit(&b);
+    buf_init(&b, 40);
+    buf_nano(&b, 2000000010);
+    buf_byte(&b, ' ');
+    buf_nano(&b, INT64_MIN);
+    assert_true(slice_eq(buf_slice(&b), SLICE("2.00000001 -9223372036.854775808")));
     buf_deinit(&b);
 }
 

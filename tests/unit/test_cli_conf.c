@@ -44,7 +44,7 @@ static void defaults_hold(void **state)
     assert_int_equal(c.listen[0].port, 8780);
     assert_true(c.listen[0].loopback);
     assert_int_equal(c.admin[0].port, 8781);
-    assert_string_equal(c.policy, "demo");
+    assert_null(c.policy);
     assert_null(c.observe);
     assert_int_equal(c.threads, 0);
     assert_int_equal(c.http.head_bytes, 32 * 1024);

@@ -773,6 +773,15 @@ static void steady_state_allocates_nothing(void **state)
         buf_reset(&r.log);
     }
     assert_int_equal(alloc_count(), before);
+    // Large bodies take turns in one block.
+    static char large[150000];
+    memset(large, 'l', sizeof large);
+    static char expected[sizeof large + 30];
+    snprintf(expected, sizeof expected, "head-200 '%.*s' end ", (int)sizeof large, large);
+    for (int i = 0; i < 3; i++) {
+        round_trip(&r, slice_make(large, sizeof large), false);
+        assert_log(&r, expected);
+    }
     http_server_close(s);
     rig_close(&r);
 }

@@ -358,6 +358,18 @@ static void certificates_are_chosen_by_name(void **state)
     assert_false(meet(client, "x.y.wild.example", sv, NULL));
     assert_false(meet(client, "wild.example", sv, NULL));
     tls_context_unref(sv);
+    // An exact name goes before a wildcard, whichever stands first.
+    for (int swap = 0; swap < 2; swap++) {
+        struct tls_certificate two[2];
+        two[swap] = (struct tls_certificate){"a.example", certs_path(&certs, "a", "pem"),
+                                             certs_path(&certs, "a", "key")};
+        two[!swap] = (struct tls_certificate){"*.example", certs_path(&certs, "b", "pem"),
+                                              certs_path(&certs, "b", "key")};
+        assert_int_equal(tls_server_open(&sv, two, 2, diag), RESULT_OK);
+        assert_true(meet(client, "a.example", sv, NULL));
+        assert_true(meet(client, "b.example", sv, NULL));
+        tls_context_unref(sv);
+    }
 }
 
 static void copy_file(const char *from, const char *to)
