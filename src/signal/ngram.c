@@ -122,7 +122,7 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
     g->grams = n;
     gram_key key = key_begin(g, p.code);
     for (uint32_t i = 0; i < g->grams; i++) {
-        uint32_t slot;
+        uint32_t slot = 0;
         key = key_next(g, key, p.code[i + arity - 1]);
         int known = find(g, key, &slot);
         if (known < 0) {
