@@ -159,8 +159,9 @@ static int open_policy(struct session *s)
 {
     enum result r = policy_file_read(s->args.policy, &s->policy_text, &s->policy_name, NULL);
     if (r) {
+        char room[FILE_ERROR_BYTES];
         fprintf(stderr, "merit route: cannot read the policy %s: %s\n", s->policy_name,
-                r == RESULT_IO ? strerror(errno) : result_name(r));
+                r == RESULT_IO ? file_error(errno, room) : result_name(r));
         return r == RESULT_NOT_FOUND ? EXIT_USAGE : EXIT_FOUND;
     }
     struct diag_list diags;

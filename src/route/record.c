@@ -449,22 +449,16 @@ static void compact_head(const struct decision *d, struct buf *out)
     at += id;
     PUT(at, "\",\"t\":");
     at = put_u64(at, d->wall_us);
-    PUT(at, ",\"epoch\":");
-    at = put_u64(at, d->pool_epoch);
-    PUT(at, ",\"by\":");
-    at = put_u64(at, d->by);
-    PUT(at, ",\"end\":");
-    at = put_u64(at, d->end);
+    PUT(at, ",\"policy\":");
+    out->len += (size_t)(at - begin);
+    add_hex(out, p->digest, 8);
+    begin = at = buf_reserve(out, ROOM);
+    if (!at)
+        return;
     PUT(at, ",\"r\":");
     at = put_i64(at, d->route);
     PUT(at, ",\"m\":");
     at = put_i64(at, d->model);
-    PUT(at, ",\"effort\":");
-    at = put_u64(at, d->effort);
-    PUT(at, ",\"else\":");
-    at = put_u64(at, d->took_else);
-    PUT(at, ",\"observed\":");
-    at = put_u64(at, d->observed);
     PUT(at, ",\"in\":");
     at = put_u64(at, d->input_tok);
     PUT(at, ",\"out\":");
@@ -473,21 +467,35 @@ static void compact_head(const struct decision *d, struct buf *out)
     at = put_i64(at, d->cost_nusd);
     PUT(at, ",\"ns\":");
     at = put_u64(at, d->decide_ns);
-    PUT(at, ",\"avoided\":");
-    at = put_u64(at, d->avoided_ns);
     PUT(at, ",\"anchor\":");
     at = put_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
     PUT(at, ",\"messages\":");
     at = put_u64(at, d->message_count);
-    PUT(at, ",\"policy\":");
+    PUT(at, ",\"epoch\":");
+    at = put_u64(at, d->pool_epoch);
+    // What is zero almost always is left out.
+    const struct {
+        struct slice key;
+        uint64_t value;
+    } rare[] = {
+        {SLICE(",\"avoided\":"), d->avoided_ns},
+        {SLICE(",\"by\":"), d->by},
+        {SLICE(",\"end\":"), d->end},
+        {SLICE(",\"effort\":"), d->effort},
+        {SLICE(",\"else\":"), d->took_else},
+        {SLICE(",\"observed\":"), d->observed},
+    };
+    for (size_t i = 0; i < MERIT_COUNT(rare); i++) {
+        if (!rare[i].value)
+            continue;
+        memcpy(at, rare[i].key.ptr, rare[i].key.len);
+        at = put_u64(at + rare[i].key.len, rare[i].value);
+    }
     out->len += (size_t)(at - begin);
-    add_hex(out, p->digest, 8);
-    BUF_LIT(out, ",\"asked\":");
-    add_string(out, d->model_asked);
-    BUF_LIT(out, ",\"route\":");
-    add_string(out, d->route >= 0 ? image_text(p, image_route(p, d->route)->name) : SLICE_EMPTY);
-    BUF_LIT(out, ",\"model\":");
-    add_string(out, d->model >= 0 ? image_text(p, image_model(p, d->model)->name) : SLICE_EMPTY);
+    if (d->model_asked.len && !slice_eq(d->model_asked, SLICE("auto"))) {
+        BUF_LIT(out, ",\"asked\":");
+        add_string(out, d->model_asked);
+    }
 }
 
 static void compact_value(const struct image_signal *s, const struct fact *f, struct buf *out)
@@ -529,6 +537,10 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     *at++ = ',';
     out->len += (size_t)(at - begin);
     compact_value(image_signal(d->image, (int32_t)index), f, out);
+    if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total) {
+        buf_byte(out, ']');
+        return;
+    }
     buf_byte(out, ',');
     add_decimal(out, f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0, 4);
     begin = at = buf_reserve(out, ROOM);
@@ -584,8 +596,11 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         at = put_u64(at, o->verdict);
         *at++ = ',';
         at = put_i64(at, o->cost_nusd);
-        *at++ = ',';
-        at = put_u64(at, o->verdict == MODEL_LACKS ? o->missing : o->need_tok);
+        uint32_t detail = o->verdict == MODEL_LACKS ? o->missing : o->need_tok;
+        if (detail) {
+            *at++ = ',';
+            at = put_u64(at, detail);
+        }
         *at++ = ']';
     }
     PUT(at, "]}");
