@@ -62,7 +62,6 @@ struct conf {
     uint32_t busy_poll_us;
 
     struct http_limits http;    // of the traffic side; limits.* and timeouts.*
-    uint32_t decide_timeout_ms; // for signals of one request; then on_error holds
     uint32_t drain_timeout_ms;  // after SIGTERM; streams that still run are then broken
     uint32_t decisions_kept;    // in the ring of recent ones
 

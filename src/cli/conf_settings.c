@@ -55,8 +55,6 @@ const struct conf_setting conf_settings[] = {
        "a kept connection without a request"),
     MS("timeouts.write", http.write_timeout_ms, "1m", NULL, 100, HOUR,
        "a client that takes no byte for so long is dropped"),
-    MS("timeouts.decide", decide_timeout_ms, "100ms", NULL, 1, MINUTE,
-       "for the signals of one request; then their on_error holds"),
     MS("timeouts.drain", drain_timeout_ms, "30s", NULL, 0, HOUR,
        "after SIGTERM; streams that still run then are broken"),
     MS("upstream.connect", connect_timeout_ms, "5s", "off", 10, HOUR, "connect and TLS handshake"),
