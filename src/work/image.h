@@ -18,7 +18,7 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 1,
+    IMAGE_VERSION = 2,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
@@ -184,7 +184,6 @@ struct policy_image {
     uint8_t digest[IMAGE_DIGEST_BYTES];  // SHA-256 of the policy's text
     struct image_str name;
     uint32_t policy_version;
-    uint32_t pattern_at, pattern_size;   // serialised pattern set for this kind of CPU, or size 0
     struct image_list zones, models, endpoints, aliases, passes, signals, args, atoms, nodes, bindings, steps, routes;
     struct image_list strs;   // struct image_str: what lists of texts and words point into
     struct image_list chars;  // the bytes of all strings
@@ -194,18 +193,8 @@ struct policy_image {
 // RESULT_VERSION, RESULT_SYNTAX (damaged).
 enum result image_open(const void *block, size_t size, const struct policy_image **out) MERIT_NODISCARD;
 
-// Writes a copy of the block with `patterns` (a serialised pattern set, may be empty) in place of those it has into the
-// empty `out`, for the cache file. RESULT_LIMIT, RESULT_NOMEM.
-enum result image_with_patterns(const struct policy_image *p, struct slice patterns,
-                                struct buf *out) MERIT_NODISCARD;
-
 // Sets the checksum of a block whose `size` is right; for whoever writes one.
 void image_seal(struct policy_image *p);
-
-static inline struct slice image_patterns(const struct policy_image *p)
-{
-    return slice_make((const char *)p + p->pattern_at, p->pattern_size);
-}
 
 static inline struct slice image_text(const struct policy_image *p, struct image_str s)
 {
