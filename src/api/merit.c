@@ -14,7 +14,6 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "policy/policy.h"
-#include "route/explain.h"
 #include "route/record.h"
 
 enum {

@@ -355,7 +355,6 @@ static enum result open_shared(struct serve *s)
             fprintf(stderr, "merit: %s\n", diag);
     }
     s->shared = (struct gateway_shared){
-        .clock = &clock_system,
         .path = path_settings_default,
         .http = c->http,
         .client = c->client,

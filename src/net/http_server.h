@@ -51,7 +51,7 @@ struct http_bad {
 };
 
 struct http_server_ops {
-    // The head is there. 0 goes on; an answer sent inside (http_respond) ends it without reading the body.
+    // The head is there. An answer sent inside (http_respond) ends the exchange without reading the body.
     void (*on_head)(struct http_exchange *x);
     void (*on_request)(struct http_exchange *x);
     // The backlog fell below the high-water mark after it was above.
@@ -74,7 +74,6 @@ struct http_exchange {
     void *user;         // the handler's own
     char peer[46];      // the peer's address, NUL-terminated
     uint64_t begin_us;  // loop time of its first byte
-    uint64_t bytes_out; // body bytes queued so far
     int status;         // of the answer, 0 before
 };
 
@@ -89,7 +88,6 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
                                struct tls_context *tls);
 uint16_t http_server_port(const struct http_server *s);
 void *http_server_user(const struct http_server *s);
-struct loop *http_server_loop(const struct http_server *s);
 // Stops accepting, closes idle connections, marks the others to close after their answer.
 void http_server_drain(struct http_server *s);
 uint32_t http_server_connections(const struct http_server *s);

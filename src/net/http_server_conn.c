@@ -483,7 +483,6 @@ static char *on_space(struct conn *c, size_t *room)
 static void on_data(struct conn *c, char *data, size_t len)
 {
     struct server_conn *hc = MERIT_CONTAINER(c, struct server_conn, c);
-    hc->spoke = true;
     size_t took = feed(hc, data, len);
     if (took == len)
         return;

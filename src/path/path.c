@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "path/answer_error.h"
 
 enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/vec.h"

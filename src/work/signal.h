@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "base/diag.h"
 #include "base/result.h"
 #include "work/fact.h"
 #include "work/image.h"

@@ -117,10 +117,7 @@ struct work {
 
 #define WORK_NO_ANCHOR UINT32_MAX
 
-// "system", "user", ...
-const char *work_role_name(enum work_role role);
 // The bits of `needs` as words, in the order of enum work_need: "tools", "images", ...
 const char *work_need_name(unsigned bit_index);
-const char *work_format_name(enum work_format format);
 
 #endif

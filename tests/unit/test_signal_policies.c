@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "policy/explain.h"
 #include "policy/fmt.h"
 #include "policy/policy.h"
 #include "signal/plan.h"
