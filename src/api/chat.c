@@ -12,7 +12,7 @@
 
 enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096 };
 
-static uint64_t cpu_clock_ns(void *ctx)
+static uint64_t mono_ns(void *ctx)
 {
     struct timespec t;
     (void)ctx;
@@ -27,8 +27,6 @@ static const enum metrics_end END_OF_PATH[] = {
     [PATH_FAILED] = METRICS_FAILED,     [PATH_BROKEN] = METRICS_BROKEN,
     [PATH_GONE] = METRICS_GONE,
 };
-static const char *const END_NAMES[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
-                                                    "gone",     "refused", "infeasible"};
 
 static const struct image_model *model_of(const struct request *r)
 {
@@ -101,7 +99,7 @@ static void write_outcome(const struct request *r, enum metrics_end end,
 {
     uint64_t now = loop_now_us(r->g->loop);
     BUF_LIT(out, "\"end\":\"");
-    buf_cstr(out, END_NAMES[end]);
+    buf_cstr(out, metrics_end_names[end]);
     BUF_LIT(out, "\",\"status\":");
     buf_u64(out, (uint64_t)status);
     add_number(out, "us", now - r->x->begin_us);
@@ -410,18 +408,18 @@ static void count_signals(struct request *r)
 
 static enum result decide(struct request *r)
 {
-    static const struct plan_clock clock = {cpu_clock_ns, NULL};
+    static const struct plan_clock clock = {mono_ns, NULL};
     struct gateway *g = r->g;
     const struct serving *s = r->epoch->serving;
     struct decision *d;
-    uint64_t begin = cpu_clock_ns(NULL);
+    uint64_t begin = mono_ns(NULL);
     struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
     enum result res = decider_run(&s->decider, r->epoch->scratch, &r->work, &pool, &options,
                                   g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &d);
     if (res)
         return res;
-    r->decide_ns = cpu_clock_ns(NULL) - begin;
+    r->decide_ns = mono_ns(NULL) - begin;
     d->wall_us = loop_wall_us(g->loop);
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
     record_id(d->wall_us, rng_next(&g->rng), d->id);
@@ -509,14 +507,7 @@ void chat_begin(struct request *r)
         if (make_pieces(r, &count) == RESULT_OK)
             send_on(r, r->pieces, count);
         else
-            end_with_error(
-                r,
-                &(struct api_error){.status = 503,
-                                    .type = "server_error",
-                                    .code = "no_memory",
-                                    .retry_after_s = 1,
-                                    .message = SLICE("Merit has no memory for this request.")},
-                METRICS_FAILED);
+            end_with_error(r, &request_error_no_memory, METRICS_FAILED);
         return;
     case DECISION_REFUSE:
         end_with_error(r,

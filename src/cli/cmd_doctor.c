@@ -47,7 +47,7 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
     if (r) {
         doctor_add(d, DOCTOR_FAIL, "policy", "name a policy, or write one with merit init",
                    "%s cannot be read: %s", name,
-                   r == RESULT_IO ? file_error(errno, room) : result_name(r));
+                   file_problem(r, room));
         buf_deinit(&text);
         return;
     }

@@ -67,10 +67,9 @@ static enum result open_policy(struct serve *s, struct serving **out)
     diag_init(&diags, &arena, POLICY_DIAGS_MAX);
     enum result r = policy_file_read(s->policy_arg, &text, &s->policy_name, &s->policy_file);
     if (r) {
+        char room[FILE_ERROR_BYTES];
         fprintf(stderr, "merit: cannot read the policy %s: %s\n", s->policy_name,
-                r == RESULT_LIMIT ? "it is over 4 MiB"
-                : r == RESULT_IO  ? strerror(errno)
-                                  : result_name(r));
+                r == RESULT_LIMIT ? "it is over 4 MiB" : file_problem(r, room));
         goto out;
     }
     for (int again = 0; again < 2; again++) {
@@ -305,7 +304,7 @@ static bool is_open_to_others(const struct conf_listen *l, uint32_t n)
     return false;
 }
 
-// Off loopback neither side starts without keys (DESIGN 3).
+// Off loopback neither side starts without keys.
 static bool doors_are_safe(const struct serve *s, uint64_t now_s)
 {
     struct {
@@ -333,8 +332,9 @@ static bool doors_are_safe(const struct serve *s, uint64_t now_s)
 static enum result open_log(const char *path, struct log_sink **out)
 {
     enum result r = path ? log_sink_open(out, path) : RESULT_OK;
+    char room[FILE_ERROR_BYTES];
     if (r)
-        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, file_problem(r, room));
     return r;
 }
 
@@ -376,9 +376,11 @@ static enum result open_shared(struct serve *s)
 
 static enum result listen_failed(const struct conf_listen *l, enum result r)
 {
+    char room[FILE_ERROR_BYTES];
+    int err = errno;
     fprintf(stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port,
-            r == RESULT_IO || r == RESULT_EXISTS ? strerror(errno) : result_name(r),
-            errno == EADDRINUSE
+            file_problem(r, room),
+            err == EADDRINUSE
                 ? "; another program has the port (--listen HOST:PORT takes another one)"
                 : "");
     return r;
@@ -592,7 +594,7 @@ static int run(struct serve *s)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     s->names = alloc_bytes(sizeof *s->names);
     if (!s->names)
         return EXIT_FOUND;
@@ -610,7 +612,7 @@ static int run(struct serve *s)
 static void usage(FILE *to)
 {
     struct buf settings;
-    fputs("merit serve [POLICY] [--conf FILE] [--SETTING VALUE ...]\n\n"
+    fputs("usage: merit serve [POLICY] [--conf FILE] [--SETTING VALUE ...]\n\n"
           "Serves an OpenAI-compatible endpoint and routes under a policy. Without POLICY: "
           "$MERIT_POLICY, ./merit.merit, or\n"
           "the built-in demo policy over simulated models.\n\n"
@@ -619,8 +621,8 @@ static void usage(FILE *to)
           "  merit serve --observe small home.merit         decides and records; all goes to the "
           "model \"small\"\n"
           "  merit serve --print-conf > merit.conf          all settings with their values\n\n"
-          "SIGHUP reloads policy, keys and certificates (files are watched too); SIGTERM drains; "
-          "SIGUSR1 reopens logs.\n\n",
+          "SIGHUP reloads policy, keys and certificates; a change of the policy or of the key file is "
+          "seen without it.\nSIGTERM drains; SIGUSR1 reopens logs.\n\n",
           to);
     buf_init(&settings, WHY_MAX);
     conf_help(&settings);

@@ -18,7 +18,7 @@
 //   HTTP version               505 http_version
 //   Expect other               417 expectation_failed
 //   connections over the cap   503 too_many_connections, then closed
-//   no memory                  503 out_of_memory, then closed
+//   no memory                  503 no_memory, then closed
 //
 // A client that shuts its side or is gone while its request is worked on counts as gone (on_abort), as in nginx.
 #ifndef MERIT_NET_HTTP_SERVER_H

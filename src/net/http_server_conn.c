@@ -161,7 +161,7 @@ static void refuse_over(struct server_conn *hc, int status, const char *code, co
 
 static void refuse_nomem(struct server_conn *hc)
 {
-    refuse(hc, 503, "out_of_memory", "The server has no memory left for this request.",
+    refuse(hc, 503, "no_memory", "The server has no memory left for this request.",
            RESULT_NOMEM);
 }
 

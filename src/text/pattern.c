@@ -133,7 +133,7 @@ static bool regex_flags(const char *expression, bool match_case, bool places, un
         hs_expr_info_t *info = NULL;
         hs_compile_error_t *error = NULL;
         hs_error_t e = hs_expression_info(expression, ladder[i], &info, &error);
-        free(info);
+        free(info); // the library's own malloc; banned: ok
         if (error && error->message)
             snprintf(diag, PATTERN_DIAG_BYTES, "%s", error->message);
         hs_free_compile_error(error);
@@ -361,8 +361,8 @@ enum result pattern_save(const struct pattern_set *s, struct buf *out)
         buf_append(out, bytes[1], len[1]);
         r = buf_result(out);
     }
-    free(bytes[0]);
-    free(bytes[1]);
+    free(bytes[0]); // likewise; banned: ok
+    free(bytes[1]); // banned: ok
     return r;
 }
 

@@ -87,7 +87,7 @@ struct decision {
     uint32_t input_tok;        // estimated
     uint32_t output_tok;       // expected
     int64_t cost_nusd;         // expected cost of the choice; negative when unknown
-    uint32_t decide_ns;        // CPU time of deciding, signals included
+    uint32_t decide_ns;        // time of deciding, signals included
     uint32_t avoided_ns;       // what the signals that were not computed would have cost, by the current costs
     uint32_t anchor;           // message index, or WORK_NO_ANCHOR
     uint32_t message_count;

@@ -16,7 +16,7 @@ enum signal_type {
 };
 
 // Where in the work a value was seen: bytes of the decoded text of a part. Its text is shown only where the sink may
-// see it (DESIGN 3); the record keeps the place.
+// see it; the record keeps the place.
 struct evidence {
     uint32_t message, part, offset, length;
     uint32_t argument;  // which argument of the signal's definition it speaks for
