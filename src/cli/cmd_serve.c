@@ -92,7 +92,8 @@ static enum result open_policy(struct serve *s, struct serving **out)
     }
     diag_render(&diags, buf_slice(&text), slice_cstr(s->policy_name), isatty(STDERR_FILENO),
                 &message);
-    fwrite(message.ptr, 1, message.len, stderr);
+    if (message.len)
+        fwrite(message.ptr, 1, message.len, stderr);
     if (r && !diags.errors)
         fprintf(stderr, "merit: the policy %s does not load: %.*s\n", s->policy_name,
                 SLICE_FMT(why.len ? buf_slice(&why) : slice_cstr(result_name(r))));
