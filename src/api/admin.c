@@ -230,8 +230,16 @@ static void on_part_back(struct loop_message *m, struct loop *loop)
 
 static void write_slot(const struct ring_slot *s, struct buf *out)
 {
+    const struct gateway_epoch *e = s->owner;
+    struct arena arena;
+    struct decision *d;
+    arena_init(&arena, 16 * 1024, ADMIN_ANSWER_MAX);
     BUF_LIT(out, "{\"decision\":");
-    record_json(&s->decision, NULL, out);
+    if (record_read(e->serving->image, buf_slice(&s->record), &arena, &d) == RESULT_OK)
+        record_json(d, NULL, out);
+    else
+        BUF_LIT(out, "null");
+    arena_deinit(&arena);
     BUF_LIT(out, ",\"outcome\":");
     if (s->outcome.len)
         buf_add(out, buf_slice(&s->outcome));
@@ -249,14 +257,14 @@ static void on_part_out(struct loop_message *m, struct loop *loop)
     for (uint32_t n = 0; n < p->query->want; n++) {
         struct ring_slot *s =
             p->query->id[0] ? ring_find(ring, slice_cstr(p->query->id)) : ring_recent(ring, n);
-        if (!s || !s->decision.id[0])
+        if (!s || !s->id[0])
             break;
         size_t at = p->json.len;
         write_slot(s, &p->json);
         if (buf_result(&p->json))
             break;
         p->found[p->count++] =
-            (struct found){s->decision.wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
+            (struct found){s->wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
     }
     p->back.run = on_part_back;
     loop_post(p->query->admin->loop, &p->back);

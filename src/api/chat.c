@@ -162,8 +162,8 @@ static void end_request(struct request *r, enum metrics_end end, const struct pa
     int64_t cost = result ? settle_cost(r, &result->usage) : -1;
     metric_add(&g->metrics->in_flight, (uint64_t)-1);
     count(r, end, result, cost);
-    bool kept = r->slot && r->decision &&
-                memcmp(r->slot->decision.id, r->decision->id, DECISION_ID_LEN) == 0;
+    bool kept =
+        r->slot && r->decision && memcmp(r->slot->id, r->decision->id, DECISION_ID_LEN) == 0;
     if (!g->access_log && !kept)
         return;
     char room[RING_OUTCOME_MAX];
@@ -427,16 +427,17 @@ static enum result decide(struct request *r)
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
     count_signals(r);
-    r->epoch->refs++;
-    r->slot = ring_put(&g->ring, d, r->epoch);
-    if (!r->slot)
-        r->epoch->refs--;
-    if (g->decision_log) {
-        buf_reset(&g->line);
-        record_compact(d, &g->line);
-        if (!buf_result(&g->line))
-            log_line(g->decision_log, buf_slice(&g->line));
-    }
+    if (!g->decision_log && !g->ring.size)
+        return RESULT_OK;
+    buf_reset(&g->line);
+    record_compact(d, &g->line);
+    if (buf_result(&g->line))
+        return RESULT_OK; // a record over its limit is not worth a request
+    if (g->decision_log)
+        log_line(g->decision_log, buf_slice(&g->line));
+    r->slot = ring_put(&g->ring, d, buf_slice(&g->line), r->epoch);
+    if (r->slot)
+        r->epoch->refs++;
     return RESULT_OK;
 }
 
