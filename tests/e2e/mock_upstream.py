@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 
 
 class Request:
@@ -81,6 +82,7 @@ class Mock:
         self.default = default or chat()
         self.script, self.requests = [], []
         self.connections = 0
+        self.troubles = []  # of the mock itself: shown when a test fails
         self.lock, self.tls, self.keep_alive = threading.Lock(), tls, keep_alive
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
@@ -161,8 +163,10 @@ class Mock:
                     request.done.set()
                 if not keep or not self.keep_alive:
                     return
-        except (OSError, Gone, ValueError):
-            pass
+        except (OSError, Gone) as e:
+            self.troubles.append(repr(e))
+        except Exception:
+            self.troubles.append(traceback.format_exc())
         finally:
             with self.lock:
                 self.open.discard(sock)
