@@ -81,11 +81,11 @@ enum result artifacts_stats(struct signal_context *ctx, const struct text_stats 
 enum result artifacts_words(struct signal_context *ctx, const struct text_words **out)
 {
     struct signal_artifacts *a = artifacts(ctx);
-    const struct text_stats *stats;
-    enum result r = artifacts_stats(ctx, &stats);
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
     if (!r && !a->has_words) {
         a->has_words = true;
-        a->words_result = text_words_split(&a->views, stats->words, ctx->arena, &a->words);
+        a->words_result = text_words_split(views, ctx->arena, &a->words);
     }
     *out = &a->words;
     return r ? r : a->words_result;

@@ -42,12 +42,34 @@ struct text_stats {
 
 // A word: a run of letters and digits, or one CJK character; folded by simple case folding.
 struct text_word {
-    uint32_t begin;             // byte of the view's text
-    uint32_t folded;            // offset in `folded` of text_words
-    uint16_t len;               // bytes, at most UINT16_MAX are told
-    uint16_t folded_len, chars; // 0 and UINT16_MAX for a word over SIGNAL_WORD_CHARS_MAX
-    uint16_t view;
+    uint32_t begin;  // byte of the view's text
+    uint32_t folded; // offset in `folded` of text_words
+    // One word in one store: len, folded_len, chars and view of 16 bits each, from the lowest.
+    uint64_t rest;
 };
+
+// Bytes of the text, at most UINT16_MAX are told.
+static inline uint32_t word_len(const struct text_word *w)
+{
+    return w->rest & UINT16_MAX;
+}
+
+// Bytes of the folded form; 0 for a word over SIGNAL_WORD_CHARS_MAX.
+static inline uint32_t word_folded_len(const struct text_word *w)
+{
+    return w->rest >> 16 & UINT16_MAX;
+}
+
+// Characters; UINT16_MAX for a word over SIGNAL_WORD_CHARS_MAX.
+static inline uint32_t word_chars(const struct text_word *w)
+{
+    return w->rest >> 32 & UINT16_MAX;
+}
+
+static inline uint32_t word_view(const struct text_word *w)
+{
+    return (uint32_t)(w->rest >> 48);
+}
 
 struct text_words {
     const struct text_word *at;
@@ -105,8 +127,8 @@ enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits
 void text_stats_add(struct text_stats *stats, struct slice text);
 // The same without vector instructions, whatever the CPU.
 void text_stats_add_scalar(struct text_stats *stats, struct slice text);
-// Splits into words, of which there are `count` (text_stats counts them). RESULT_NOMEM.
-enum result text_words_split(const struct text_views *views, uint32_t count, struct arena *arena,
+// Splits into words, at most SIGNAL_WORDS_MAX. RESULT_NOMEM.
+enum result text_words_split(const struct text_views *views, struct arena *arena,
                              struct text_words *out);
 // Folds a text the same way: its words, joined by single spaces. ptr NULL without memory.
 struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *words);

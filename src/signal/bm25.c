@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "signal/similar.h"
 
+enum { FIRST_BITS = 4096 };
+
 static const double K1 = 1.2, B = 0.75;
 
 // English words that say nothing about the topic; sorted by nothing, looked up when preparing only.
@@ -33,13 +35,32 @@ struct bm25 {
     uint32_t mask;   // of `slots`
     uint32_t *slots; // term index + 1, or 0
     struct term *term;
-    double *norm;       // per document: k1 * (1 - b + b * len / avg)
-    uint64_t first[16]; // which first two bytes a term can have
+    double *norm;                    // per document: k1 * (1 - b + b * len / avg)
+    uint64_t first[FIRST_BITS / 64]; // which first three bytes a word of a term can have
+    bool short_term;                 // a term has fewer
 };
 
 static unsigned first_bit(const char *word)
 {
-    return ((unsigned char)word[0] * 31u + (unsigned char)word[1]) & 1023;
+    uint32_t three = (unsigned char)word[0] | (uint32_t)(unsigned char)word[1] << 8 |
+                     (uint32_t)(unsigned char)word[2] << 16;
+    return (three * 0x9E3779B1u) >> 20;
+}
+
+static void mark_first(struct bm25 *b, struct slice stem)
+{
+    if (stem.len < 3) {
+        b->short_term = true;
+        return;
+    }
+    unsigned bit = first_bit(stem.ptr);
+    b->first[bit / 64] |= (uint64_t)1 << bit % 64;
+    // Stemming keeps the first three letters, but for "ies" that became the third letter y.
+    if (stem.len == 3 && stem.ptr[2] == 'y') {
+        const char word[3] = {stem.ptr[0], stem.ptr[1], 'i'};
+        bit = first_bit(word);
+        b->first[bit / 64] |= (uint64_t)1 << bit % 64;
+    }
 }
 
 static bool has_vowel(const char *word, size_t len)
@@ -139,10 +160,7 @@ static enum result add_term(struct bm25 *b, uint32_t document, uint32_t document
         t->postings = grown;
     }
     t->postings[t->posting_count++] = (struct posting){document, 1};
-    // Stemming keeps the first two letters, so a word that begins otherwise is no term.
-    unsigned bit = stem.len > 1 ? first_bit(stem.ptr) : 0;
-    if (stem.len > 1)
-        b->first[bit / 64] |= (uint64_t)1 << bit % 64;
+    mark_first(b, stem);
     return RESULT_OK;
 }
 
@@ -223,15 +241,17 @@ enum result bm25_scores(const struct bm25 *b, const struct text_words *words, st
         const char *text = words->folded + w->folded;
         char stem[SIGNAL_WORD_CHARS_MAX * 4];
         uint32_t slot;
-        if (w->folded_len == 0)
+        if (word_folded_len(w) == 0)
             continue;
-        if (w->folded_len > 1) {
+        if (word_folded_len(w) > 2) {
             unsigned bit = first_bit(text);
             if (!(b->first[bit / 64] >> bit % 64 & 1))
                 continue;
+        } else if (!b->short_term) {
+            continue;
         }
-        memcpy(stem, text, w->folded_len);
-        struct slice s = slice_make(stem, similar_stem(stem, w->folded_len));
+        memcpy(stem, text, word_folded_len(w));
+        struct slice s = slice_make(stem, similar_stem(stem, word_folded_len(w)));
         struct term *t = find(b, hash_fnv(0, s), s, &slot);
         if (!t || seen[t - b->term])
             continue;

@@ -58,6 +58,15 @@ static uint32_t decode(struct slice s, uint32_t out[CHARS])
     return n;
 }
 
+static uint32_t decode_ascii(struct slice s, uint32_t out[CHARS])
+{
+    if (s.len > CHARS)
+        return 0;
+    for (size_t i = 0; i < s.len; i++)
+        out[i] = (unsigned char)s.ptr[i];
+    return (uint32_t)s.len;
+}
+
 static uint32_t letters_of(const uint32_t *code, uint32_t n)
 {
     uint32_t bits = 0;
@@ -88,13 +97,24 @@ enum result fuzzy_prepare(struct slice phrase, uint32_t distance, struct arena *
 static bool near(const struct fuzzy *f, const struct text_words *words, uint32_t first)
 {
     const struct text_word *a = &words->at[first], *b = &words->at[first + f->words - 1];
-    uint32_t code[CHARS];
-    uint32_t n =
-        decode(slice_make(words->folded + a->folded, b->folded + b->folded_len - a->folded), code);
+    struct slice s =
+        slice_make(words->folded + a->folded, b->folded + word_folded_len(b) - a->folded);
+    uint32_t code[CHARS], n = words->ascii ? decode_ascii(s, code) : decode(s, code);
     // One edit changes at most two of the characters that occur.
     if (n == 0 || (uint32_t)__builtin_popcount(letters_of(code, n) ^ f->letters) > 2 * f->limit)
         return false;
     return fuzzy_distance(f->code, f->chars, code, n, f->limit) <= f->limit;
+}
+
+// One edit leaves the first or the last character as it is.
+static inline bool ends_fit(const struct fuzzy *f, const struct text_words *words, uint32_t first)
+{
+    const struct text_word *a = &words->at[first], *b = &words->at[first + f->words - 1];
+    if (f->limit > 1 || !words->ascii)
+        return true;
+    return (unsigned char)words->folded[a->folded] == f->code[0] ||
+           (unsigned char)words->folded[b->folded + word_folded_len(b) - 1] ==
+               f->code[f->chars - 1];
 }
 
 bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct similar_place *place)
@@ -102,9 +122,11 @@ bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct si
     for (uint32_t i = 0; i + f->words <= words->count; i++) {
         uint32_t chars = f->words - 1;
         for (uint32_t k = 0; k < f->words; k++)
-            chars += words->at[i + k].chars;
+            chars += word_chars(&words->at[i + k]);
         uint32_t apart = chars > f->chars ? chars - f->chars : f->chars - chars;
-        if (apart > f->limit || words->at[i].view != words->at[i + f->words - 1].view)
+        if (apart > f->limit ||
+            word_view(&words->at[i]) != word_view(&words->at[i + f->words - 1]) ||
+            !ends_fit(f, words, i))
             continue;
         if (near(f, words, i)) {
             *place = (struct similar_place){i, f->words, true};

@@ -331,8 +331,8 @@ static void show_place(struct fact *out, const struct text_views *views,
         return;
     const struct text_word *first = &words->at[place->first_word];
     const struct text_word *last = &words->at[place->first_word + place->words - 1];
-    signal_fact_evidence(out, &views->at[first->view], first->begin, last->begin + last->len,
-                         argument);
+    signal_fact_evidence(out, &views->at[word_view(first)], first->begin,
+                         last->begin + word_len(last), argument);
 }
 
 static enum result compute_fuzzy(const struct state *s, const struct text_views *views,

@@ -9,15 +9,14 @@
 
 enum { GRAMS_MAX = SIMILAR_PHRASE_CHARS_MAX + SIMILAR_ARITY_MAX, SLOTS = 256 };
 
-// Grams are compared by their code points, eight bits of hash only find them.
-struct gram {
-    uint32_t code[SIMILAR_ARITY_MAX];
-};
+// A gram's code points, 21 bits each.
+typedef unsigned __int128 gram_key;
 
 struct ngram {
     uint32_t words, arity, grams, letters;
     uint32_t unique;
-    struct gram gram[GRAMS_MAX];
+    gram_key mask; // of a key
+    gram_key gram[GRAMS_MAX];
     uint8_t count[GRAMS_MAX]; // how often each unique gram occurs
     uint8_t slots[SLOTS];     // index of a unique gram + 1, or 0; linear probing
     // For the sieve, when the phrase is ASCII: in which of eight buckets there is a gram with this
@@ -32,12 +31,14 @@ struct padded {
     uint32_t grams;
 };
 
-static uint32_t hash_gram(const uint32_t *code, uint32_t arity)
+static gram_key key_next(const struct ngram *g, gram_key key, uint32_t code)
 {
-    uint32_t h = 0;
-    for (uint32_t i = 0; i < arity; i++)
-        h = (h ^ code[i]) * 0x9E3779B1u;
-    return h >> 24;
+    return (key << 21 | code) & g->mask;
+}
+
+static uint32_t hash_gram(gram_key key)
+{
+    return (uint32_t)(((uint64_t)key ^ (uint64_t)(key >> 60)) * 0x9E3779B97F4A7C15u >> 56);
 }
 
 // False when the text has more characters than are compared.
@@ -57,15 +58,24 @@ static void pad(uint32_t *code, uint32_t n)
         code[i] = ' ';
 }
 
-static int find(const struct ngram *g, const uint32_t *code, uint32_t *slot)
+static inline int find(const struct ngram *g, gram_key key, uint32_t *slot)
 {
-    uint32_t i = hash_gram(code, g->arity);
+    uint32_t i = hash_gram(key);
     for (; g->slots[i]; i = (i + 1) % SLOTS)
-        if (memcmp(g->gram[g->slots[i] - 1].code, code, g->arity * sizeof *code) == 0)
+        if (g->gram[g->slots[i] - 1] == key)
             return g->slots[i] - 1;
     if (slot)
         *slot = i;
     return -1;
+}
+
+// The key of the characters before the first gram ends.
+static gram_key key_begin(const struct ngram *g, const uint32_t *code)
+{
+    gram_key key = 0;
+    for (uint32_t i = 0; i + 1 < g->arity; i++)
+        key = key_next(g, key, code[i]);
+    return key;
 }
 
 static void fill_buckets(struct ngram *g)
@@ -74,7 +84,8 @@ static void fill_buckets(struct ngram *g)
     for (uint32_t i = 0; i < g->unique; i++)
         for (uint32_t k = 0; k < 3; k++) {
             // Grams of two have any character at the third place.
-            uint32_t code = k < g->arity ? g->gram[i].code[k] : 0;
+            uint32_t code =
+                k < g->arity ? (uint32_t)(g->gram[i] >> 21 * (g->arity - 1 - k)) & 0x1FFFFF : 0;
             g->ascii &= code < 0x80;
             for (uint32_t c = 0; c < 32; c++)
                 if (k >= g->arity || c == (code & 31))
@@ -101,6 +112,7 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
     if (memchr(folded.ptr, '\0', folded.len))
         return RESULT_LIMIT;
     g->arity = arity;
+    g->mask = ((gram_key)1 << 21 * arity) - 1;
     pad(p.code, n);
     if (!append(&p, &n, folded) || n - (arity - 1) > SIMILAR_PHRASE_CHARS_MAX)
         return RESULT_LIMIT;
@@ -108,13 +120,15 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
         g->letters |= p.code[i] == ' ' ? 0 : 1u << (p.code[i] & 31);
     pad(p.code + n, arity - 1);
     g->grams = n;
+    gram_key key = key_begin(g, p.code);
     for (uint32_t i = 0; i < g->grams; i++) {
-        uint32_t slot;
-        int known = find(g, p.code + i, &slot);
+        uint32_t slot = 0;
+        key = key_next(g, key, p.code[i + arity - 1]);
+        int known = find(g, key, &slot);
         if (known < 0) {
             known = (int)g->unique++;
             g->slots[slot] = (uint8_t)(known + 1);
-            memcpy(g->gram[known].code, p.code + i, arity * sizeof *p.code);
+            g->gram[known] = key;
         }
         g->count[known]++;
     }
@@ -128,9 +142,11 @@ static uint32_t shared(const struct ngram *g, const struct padded *p)
 {
     uint8_t left[GRAMS_MAX];
     uint32_t n = 0;
+    gram_key key = key_begin(g, p->code);
     memcpy(left, g->count, g->unique);
     for (uint32_t i = 0; i < p->grams; i++) {
-        int known = find(g, p->code + i, NULL);
+        key = key_next(g, key, p->code[i + g->arity - 1]);
+        int known = find(g, key, NULL);
         if (known >= 0 && left[known]) {
             left[known]--;
             n++;
@@ -142,7 +158,7 @@ static uint32_t shared(const struct ngram *g, const struct padded *p)
 static struct slice window(const struct text_words *words, uint32_t first, uint32_t count)
 {
     const struct text_word *a = &words->at[first], *b = &words->at[first + count - 1];
-    return slice_make(words->folded + a->folded, b->folded + b->folded_len - a->folded);
+    return slice_make(words->folded + a->folded, b->folded + word_folded_len(b) - a->folded);
 }
 
 // No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n` different
@@ -166,10 +182,10 @@ static double likeness(const struct ngram *g, const struct text_words *words, ui
     uint32_t chars = g->words - 1, letters = 0, n = g->arity - 1;
     struct padded p;
     for (uint32_t k = 0; k < g->words; k++)
-        chars += words->at[first + k].chars;
+        chars += word_chars(&words->at[first + k]);
     double grams = chars + g->arity - 1;
     if (chars > SIMILAR_PHRASE_CHARS_MAX ||
-        words->at[first].view != words->at[first + g->words - 1].view ||
+        word_view(&words->at[first]) != word_view(&words->at[first + g->words - 1]) ||
         (grams < g->grams ? grams / g->grams : g->grams / grams) <= floor)
         return 0;
     pad(p.code, n);
@@ -256,9 +272,15 @@ static uint64_t byte_counts(uint64_t x)
     return (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
 }
 
-// For each group whether enough places stand in it and behind it; NULL: no memory. *any: one has.
-static uint8_t *sift(const struct ngram *g, const struct sieve *v, const struct text_words *words,
-                     struct arena *arena, bool *any)
+// What is left of the text: where a window may stand.
+struct sifted {
+    uint8_t *may;   // per group, whether enough places stand in it and behind it; NULL: everywhere
+    uint64_t *bits; // the places
+};
+
+// False: no memory. *any: there is a window that may be above the floor.
+static bool sift(const struct ngram *g, const struct sieve *v, const struct text_words *words,
+                 struct arena *arena, struct sifted *out, bool *any)
 {
     place_scan *scan = places_scalar;
 #if defined(__x86_64__)
@@ -268,13 +290,16 @@ static uint8_t *sift(const struct ngram *g, const struct sieve *v, const struct 
     // The folded text has room for reading behind it; groups behind the last count nothing.
     size_t blocks = words->folded_len / 64 + 1, groups = blocks * 8;
     uint8_t *count = arena_alloc(arena, groups + 16);
-    if (!count)
-        return NULL;
+    uint64_t *bits = arena_alloc(arena, (blocks + 2) * sizeof *bits);
+    if (!count || !bits)
+        return false;
     *any = false;
     for (size_t i = 0; i < blocks; i++) {
-        uint64_t counts = byte_counts(scan(g, words->folded + i * 64));
+        bits[i] = scan(g, words->folded + i * 64);
+        uint64_t counts = byte_counts(bits[i]);
         memcpy(count + i * 8, &counts, 8);
     }
+    bits[blocks] = bits[blocks + 1] = 0;
     memset(count + groups, 0, 16);
     for (size_t i = 0; i < groups; i += 8) {
         uint64_t sum = 0, part;
@@ -287,7 +312,26 @@ static uint8_t *sift(const struct ngram *g, const struct sieve *v, const struct 
         *any |= sum != 0;
         memcpy(count + i, &sum, 8);
     }
-    return count;
+    *out = (struct sifted){count, bits};
+    return true;
+}
+
+// Whether the places in the window itself leave it a chance.
+static bool may_be_above(const struct ngram *g, const struct sifted *s,
+                         const struct text_words *words, uint32_t first, double floor)
+{
+    const struct text_word *b = &words->at[first + g->words - 1];
+    uint32_t from = words->at[first].folded - 1, end = b->folded + word_folded_len(b);
+    if (!s->may[from / GROUP])
+        return false;
+    uint32_t chars = end - from - 1, n = chars + 3 - g->arity;
+    if (chars + 1 < g->arity || n > 64)
+        return true;
+    uint64_t low = s->bits[from / 64] >> from % 64;
+    uint64_t bits = from % 64 ? low | s->bits[from / 64 + 1] << (64 - from % 64) : low;
+    bits <<= 64 - n;
+    double grams = (double)g->grams + chars + g->arity - 1, hidden = 2.0 * (g->arity - 2);
+    return (__builtin_popcountll(bits) + hidden) * (1 + floor) > floor * grams * (1 - 1e-9);
 }
 
 double ngram_best(const struct ngram *g, const struct text_words *words, double floor,
@@ -295,16 +339,13 @@ double ngram_best(const struct ngram *g, const struct text_words *words, double 
 {
     double best = floor > 0 ? floor : 0;
     struct sieve v;
-    uint8_t *may = NULL;
+    struct sifted sifted = {NULL, NULL};
     bool any = true;
     *place = (struct similar_place){0};
-    if (words->ascii && sieve_init(&v, g, best)) {
-        may = sift(g, &v, words, arena, &any);
-        if (may && !any)
-            return 0;
-    }
+    if (words->ascii && sieve_init(&v, g, best) && sift(g, &v, words, arena, &sifted, &any) && !any)
+        return 0;
     for (uint32_t i = 0; i + g->words <= words->count && best < 1; i++) {
-        if (may && !may[(words->at[i].folded - 1) / GROUP])
+        if (sifted.may && !may_be_above(g, &sifted, words, i, best))
             continue;
         double value = likeness(g, words, i, best);
         if (value > best) {

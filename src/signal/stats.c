@@ -18,6 +18,9 @@ struct block {
 
 typedef void block_scan(const char *p, struct block *b);
 
+// The pass is compiled once per instruction set, with its block scan and bit counts inside.
+#define INLINE inline __attribute__((always_inline))
+
 static bool is_digit(char c)
 {
     return (unsigned char)(c - '0') < 10;
@@ -33,7 +36,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static void block_scalar(const char *p, struct block *b)
+static inline void block_scalar(const char *p, struct block *b)
 {
     *b = (struct block){0};
     for (unsigned i = 0; i < 64; i++) {
@@ -55,8 +58,9 @@ static void block_scalar(const char *p, struct block *b)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static inline uint64_t half_avx2(__m256i v, struct block *b,
-                                                                 int shift)
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
+
+AVX2 static inline uint64_t half_avx2(__m256i v, struct block *b, int shift)
 {
     __m256i lower = _mm256_or_si256(v, _mm256_set1_epi8(32));
     // A signed comparison does for an unsigned one after moving the range to the bottom.
@@ -77,14 +81,14 @@ __attribute__((target("avx2"))) static inline uint64_t half_avx2(__m256i v, stru
 #undef MASK
 }
 
-__attribute__((target("avx2"))) static void block_avx2(const char *p, struct block *b)
+AVX2 static inline void block_avx2(const char *p, struct block *b)
 {
     *b = (struct block){0};
     b->high = half_avx2(_mm256_loadu_si256((const __m256i *)(const void *)p), b, 0);
     b->high |= half_avx2(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), b, 32);
 }
 
-static void block_sse2(const char *p, struct block *b)
+static inline void block_sse2(const char *p, struct block *b)
 {
     *b = (struct block){0};
     for (int shift = 0; shift < 64; shift += 16) {
@@ -109,19 +113,9 @@ static void block_sse2(const char *p, struct block *b)
 }
 #endif
 
-static block_scan *block_best(void)
-{
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") ? block_avx2 : block_sse2;
-#else
-    return block_scalar;
-#endif
-}
-
 struct pass {
     struct text_stats *stats;
     struct slice text;
-    block_scan *scan;
     size_t end;   // of the range that is being counted
     bool code;    // it is fenced code
     bool in_word; // the character before was a letter or digit, not CJK
@@ -221,7 +215,7 @@ static void mark(struct pass *p, size_t at)
     }
 }
 
-static void ascii_block(struct pass *p, struct block *b, size_t at, unsigned n)
+static INLINE void ascii_block(struct pass *p, struct block *b, size_t at, unsigned n)
 {
     uint64_t live = n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
     uint64_t word = b->word & live;
@@ -263,7 +257,7 @@ static size_t other_run(struct pass *p, size_t at)
     return at;
 }
 
-static void count_range(struct pass *p, size_t at, size_t end, bool code)
+static INLINE void count_range(struct pass *p, block_scan *scan, size_t at, size_t end, bool code)
 {
     char tail[64];
     struct block b;
@@ -280,7 +274,7 @@ static void count_range(struct pass *p, size_t at, size_t end, bool code)
             memset(tail + n, 0, 64 - n);
             from = tail;
         }
-        p->scan(from, &b);
+        scan(from, &b);
         if (b.high) {
             unsigned ascii = (unsigned)__builtin_ctzll(b.high);
             if (ascii)
@@ -348,9 +342,9 @@ static size_t close_fence(struct slice t, size_t at, char c, size_t length)
     return t.len;
 }
 
-static void add(struct text_stats *stats, struct slice text, block_scan *scan)
+static INLINE void add(struct text_stats *stats, struct slice text, block_scan *scan)
 {
-    struct pass p = {.stats = stats, .text = text, .scan = scan};
+    struct pass p = {.stats = stats, .text = text};
     size_t from = 0, tick = find_run(text, 0, '`'), tilde = find_run(text, 0, '~');
     while (tick < text.len || tilde < text.len) {
         size_t at = tick < tilde ? tick : tilde, to = run_end(text, at), begin = line_of(text, at);
@@ -360,9 +354,9 @@ static void add(struct text_stats *stats, struct slice text, block_scan *scan)
         bool opens = begin != SIZE_MAX && begin >= from &&
                      (c == '~' || !memchr(text.ptr + to, '`', line - to));
         if (opens) {
-            count_range(&p, from, begin, false);
+            count_range(&p, scan, from, begin, false);
             from = close_fence(text, line, c, to - at);
-            count_range(&p, begin, from, true);
+            count_range(&p, scan, begin, from, true);
             stats->code_blocks++;
             to = from;
         }
@@ -371,12 +365,32 @@ static void add(struct text_stats *stats, struct slice text, block_scan *scan)
         if (tilde < to)
             tilde = find_run(text, to, '~');
     }
-    count_range(&p, from, text.len, false);
+    count_range(&p, scan, from, text.len, false);
 }
+
+#if defined(__x86_64__)
+AVX2 static void add_avx2(struct text_stats *stats, struct slice text)
+{
+    add(stats, text, block_avx2);
+}
+
+static void add_sse2(struct text_stats *stats, struct slice text)
+{
+    add(stats, text, block_sse2);
+}
+#endif
 
 void text_stats_add(struct text_stats *stats, struct slice text)
 {
-    add(stats, text, block_best());
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("popcnt"))
+        add_avx2(stats, text);
+    else
+        add_sse2(stats, text);
+#else
+    add(stats, text, block_scalar);
+#endif
 }
 
 void text_stats_add_scalar(struct text_stats *stats, struct slice text)

@@ -32,37 +32,46 @@ struct splitter {
     bool ascii;
 };
 
+// Where the next word is put. Kept in locals while ASCII is split: stores through a char pointer would
+// have the compiler read a structure again after each.
+struct place {
+    char *put;
+    struct text_word *word;
+};
+
 // A word of ASCII from `begin` to `end`.
-static inline void put_ascii(struct splitter *s, size_t begin, size_t end)
+static inline __attribute__((always_inline)) struct place
+put_ascii(const struct splitter *s, struct place to, size_t begin, size_t end)
 {
-    size_t n = end - begin;
-    char *to = s->folded + s->len;
-    if (s->count == s->room)
-        return;
-    struct text_word w = {(uint32_t)begin, (uint32_t)s->len, (uint16_t)n,
-                          (uint16_t)n,     (uint16_t)n,      s->view};
-    if (MERIT_UNLIKELY(n > SIGNAL_WORD_CHARS_MAX)) {
-        w.len = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
-        w.folded_len = 0;
-        w.chars = UINT16_MAX;
-        *to = '\0';
-        n = 1;
+    size_t n = end - begin, left = s->text.len - begin;
+    uint64_t len = n, folded_len = n, chars = n;
+    const char *from = s->text.ptr + begin;
+    if (MERIT_UNLIKELY(to.word == s->at + s->room))
+        return to;
+    struct text_word w;
+    if (MERIT_LIKELY(n <= COPY && left >= COPY)) {
+        // A letter or digit is folded by one bit, so that 16 bytes go at a time; what is too much is overwritten.
+        uint64_t part[2];
+        memcpy(part, from, COPY);
+        part[0] |= 0x2020202020202020u;
+        part[1] |= 0x2020202020202020u;
+        memcpy(to.put, part, COPY);
+    } else if (n <= SIGNAL_WORD_CHARS_MAX) {
+        for (size_t i = 0; i < n; i++)
+            to.put[i] = fold_ascii[(unsigned char)from[i]];
     } else {
-        // A letter or digit is folded by one bit, so that 16 bytes go at a time; the rest is overwritten.
-        size_t i = 0;
-        for (; i < n && s->text.len - begin >= i + COPY; i += COPY) {
-            uint64_t part[2];
-            memcpy(part, s->text.ptr + begin + i, COPY);
-            part[0] |= 0x2020202020202020u;
-            part[1] |= 0x2020202020202020u;
-            memcpy(to + i, part, COPY);
-        }
-        for (; i < n; i++)
-            to[i] = fold_ascii[(unsigned char)s->text.ptr[begin + i]];
+        len = n < UINT16_MAX ? n : UINT16_MAX;
+        folded_len = 0;
+        chars = UINT16_MAX;
+        *to.put = '\0';
+        n = 1;
     }
-    to[n] = ' ';
-    s->len += n + 1;
-    s->at[s->count++] = w;
+    to.put[n] = ' ';
+    w = (struct text_word){.begin = (uint32_t)begin,
+                           .folded = (uint32_t)(to.put - s->folded),
+                           .rest = len | folded_len << 16 | chars << 32 | (uint64_t)s->view << 48};
+    *to.word = w;
+    return (struct place){to.put + n + 1, to.word + 1};
 }
 
 // The word that begins at `at`, whatever its characters; returns where it ends.
@@ -103,13 +112,13 @@ static size_t put_any(struct splitter *s, size_t at)
         *to = '\0';
     to[n] = ' ';
     s->len += n + 1;
-    s->ascii &= n == len;
-    s->at[s->count++] = (struct text_word){(uint32_t)begin,
-                                           (uint32_t)(to - s->folded),
-                                           len < UINT16_MAX ? (uint16_t)len : UINT16_MAX,
-                                           fits ? (uint16_t)n : 0,
-                                           fits ? (uint16_t)chars : UINT16_MAX,
-                                           s->view};
+    s->ascii &= n == chars;
+    uint64_t told = len < UINT16_MAX ? len : UINT16_MAX;
+    s->at[s->count++] = (struct text_word){.begin = (uint32_t)begin,
+                                           .folded = (uint32_t)(to - s->folded),
+                                           .rest = told | (uint64_t)(fits ? n : 0) << 16 |
+                                                   (uint64_t)(fits ? chars : UINT16_MAX) << 32 |
+                                                   (uint64_t)s->view << 48};
     return at;
 }
 
@@ -132,6 +141,7 @@ typedef void mask_scan(const char *p, uint64_t *word, uint64_t *high);
 static inline __attribute__((always_inline)) void split(struct splitter *s, mask_scan *scan)
 {
     size_t at = 0, end = s->text.len, open = SIZE_MAX;
+    struct place to = {s->folded + s->len, s->at + s->count};
     char tail[64];
     while (at < end) {
         const char *from = s->text.ptr + at;
@@ -153,23 +163,51 @@ static inline __attribute__((always_inline)) void split(struct splitter *s, mask
         if (n < 64)
             ends &= ((uint64_t)1 << n) - 1;
         if (open != SIZE_MAX && ends) {
-            put_ascii(s, open, at + (unsigned)__builtin_ctzll(ends));
+            to = put_ascii(s, to, open, at + (unsigned)__builtin_ctzll(ends));
             ends &= ends - 1;
             open = SIZE_MAX;
         }
         for (; ends; ends &= ends - 1, starts &= starts - 1)
-            put_ascii(s, at + (unsigned)__builtin_ctzll(starts),
-                      at + (unsigned)__builtin_ctzll(ends));
+            to = put_ascii(s, to, at + (unsigned)__builtin_ctzll(starts),
+                           at + (unsigned)__builtin_ctzll(ends));
         if (starts)
             open = at + (unsigned)__builtin_ctzll(starts);
         at += n;
         if (MERIT_UNLIKELY(high != 0)) {
+            s->len = (size_t)(to.put - s->folded);
+            s->count = (uint32_t)(to.word - s->at);
             at = put_other(s, open, at);
+            to = (struct place){s->folded + s->len, s->at + s->count};
             open = SIZE_MAX;
         }
     }
     if (open != SIZE_MAX)
-        put_ascii(s, open, end);
+        to = put_ascii(s, to, open, end);
+    s->len = (size_t)(to.put - s->folded);
+    s->count = (uint32_t)(to.word - s->at);
+}
+
+// At least as many as there are words: runs of ASCII letters and digits, and characters beyond ASCII.
+static inline __attribute__((always_inline)) size_t count_most(struct slice text, mask_scan *scan)
+{
+    size_t n = 0;
+    uint64_t open = 0;
+    char tail[64];
+    for (size_t at = 0; at < text.len; at += 64) {
+        const char *from = text.ptr + at;
+        uint64_t word, high;
+        if (text.len - at < 64) {
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, from, text.len - at);
+            from = tail;
+        }
+        scan(from, &word, &high);
+        n += (unsigned)__builtin_popcountll(word & ~(word << 1 | open));
+        open = word >> 63;
+        if (high)
+            n += (unsigned)__builtin_popcountll(high);
+    }
+    return n;
 }
 
 static inline void mask_scalar(const char *p, uint64_t *word, uint64_t *high)
@@ -182,7 +220,7 @@ static inline void mask_scalar(const char *p, uint64_t *word, uint64_t *high)
 }
 
 #if defined(__x86_64__)
-#define AVX2 __attribute__((target("avx2,bmi")))
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
 
 AVX2 static inline __m256i alnum_avx2(__m256i v)
 {
@@ -208,11 +246,21 @@ AVX2 static void split_avx2(struct splitter *s)
 {
     split(s, mask_avx2);
 }
+
+AVX2 static size_t count_avx2(struct slice text)
+{
+    return count_most(text, mask_avx2);
+}
 #endif
 
 static void split_scalar(struct splitter *s)
 {
     split(s, mask_scalar);
+}
+
+static size_t count_scalar(struct slice text)
+{
+    return count_most(text, mask_scalar);
 }
 
 // Folding a character makes it at most half longer; every word has a space behind it, and a copy of 16
@@ -222,19 +270,25 @@ static size_t folded_room(struct slice text)
     return text.len * 2 + PAD;
 }
 
-enum result text_words_split(const struct text_views *views, uint32_t count, struct arena *arena,
+enum result text_words_split(const struct text_views *views, struct arena *arena,
                              struct text_words *out)
 {
-    size_t bytes = PAD;
-    struct splitter s = {.room = count < SIGNAL_WORDS_MAX ? count : SIGNAL_WORDS_MAX,
-                         .ascii = true};
+    size_t bytes = PAD, most = 0;
+    struct splitter s = {.ascii = true};
     void (*best)(struct splitter *) = split_scalar;
+    size_t (*count)(struct slice) = count_scalar;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("popcnt")) {
         best = split_avx2;
+        count = count_avx2;
+    }
 #endif
-    for (uint32_t i = 0; i < views->count; i++)
+    for (uint32_t i = 0; i < views->count; i++) {
         bytes += folded_room(views->at[i].text);
+        most += count(views->at[i].text);
+    }
+    s.room = most < SIGNAL_WORDS_MAX ? (uint32_t)most : SIGNAL_WORDS_MAX;
     s.at = arena_alloc(arena, (s.room + 1) * sizeof *s.at);
     s.folded = arena_alloc_aligned(arena, bytes, 64);
     if (!s.at || !s.folded)
@@ -246,8 +300,9 @@ enum result text_words_split(const struct text_views *views, uint32_t count, str
         best(&s);
     }
     s.folded[s.len] = '\0';
-    *out = (struct text_words){
-        s.at, s.count, s.folded, (uint32_t)s.len, s.ascii, views->cut || count > s.room};
+    *out = (struct text_words){s.at,     s.count,
+                               s.folded, (uint32_t)s.len,
+                               s.ascii,  views->cut || s.count == SIGNAL_WORDS_MAX};
     return RESULT_OK;
 }
 
@@ -256,10 +311,8 @@ struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *w
     struct text_view view = {text, 0, 0};
     struct text_views views = {&view, 1, false};
     struct text_words split_words;
-    struct text_stats stats = {0};
     *words = 0;
-    text_stats_add(&stats, text);
-    if (text_words_split(&views, stats.words, arena, &split_words))
+    if (text_words_split(&views, arena, &split_words))
         return SLICE_EMPTY;
     *words = split_words.count;
     // Without the NUL before and the space behind.
