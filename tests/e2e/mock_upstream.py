@@ -88,7 +88,8 @@ class Mock:
         self.port = self.listener.getsockname()[1]
         self.stopping = False
         self.open = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     @property
     def url(self):
@@ -102,6 +103,10 @@ class Mock:
 
     def close(self):
         self.stopping = True
+        # A thread left waiting in accept() would take a connection that is meant for the next listener.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join(5)
         self.listener.close()
         with self.lock:
             for s in list(self.open):
