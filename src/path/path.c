@@ -273,7 +273,7 @@ static bool passes(struct slice name)
     static const struct slice names[] = {
         {"content-type", 12},         {"cache-control", 13},       {"content-language", 16},
         {"retry-after", 11},          {"retry-after-ms", 14},      {"x-should-retry", 14},
-        {"openai-processing-ms", 20}, {"content-disposition", 19},
+        {"openai-processing-ms", 20}, {"content-disposition", 19}, {"content-encoding", 16},
     };
     for (size_t i = 0; i < MERIT_COUNT(names); i++) {
         if (slice_ieq(name, names[i]))
