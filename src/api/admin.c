@@ -1,5 +1,6 @@
 #include "api/admin.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,11 +74,24 @@ static struct slice host_only(struct slice host)
     return colon < 0 ? host : slice_head(host, (size_t)colon);
 }
 
+// Four numbers, the first 127: a name that only begins so can belong to anybody.
+static bool is_loopback_v4(struct slice name)
+{
+    struct slice part;
+    uint64_t n;
+    int parts = 0;
+    while (parts < 4 && slice_split(&name, '.', &part)) {
+        if (part.len > 3 || !slice_u64(part, &n) || n > 255 || (!parts && n != 127))
+            return false;
+        parts++;
+    }
+    return parts == 4 && !name.len;
+}
+
 static bool host_allowed(const struct admin *a, struct slice host)
 {
     struct slice name = host_only(host);
-    if (slice_ieq(name, SLICE("localhost")) || slice_eq(name, SLICE("::1")) ||
-        slice_starts_with(name, SLICE("127.")))
+    if (slice_ieq(name, SLICE("localhost")) || slice_eq(name, SLICE("::1")) || is_loopback_v4(name))
         return true;
     for (uint32_t i = 0; i < a->options.host_count; i++) {
         if (slice_ieq(name, slice_cstr(a->options.hosts[i])))
@@ -216,8 +230,16 @@ static void on_part_back(struct loop_message *m, struct loop *loop)
 
 static void write_slot(const struct ring_slot *s, struct buf *out)
 {
+    const struct gateway_epoch *e = s->owner;
+    struct arena arena;
+    struct decision *d;
+    arena_init(&arena, 16 * 1024, ADMIN_ANSWER_MAX);
     BUF_LIT(out, "{\"decision\":");
-    record_json(&s->decision, NULL, out);
+    if (record_read(e->serving->image, buf_slice(&s->record), &arena, &d) == RESULT_OK)
+        record_json(d, NULL, out);
+    else
+        BUF_LIT(out, "null");
+    arena_deinit(&arena);
     BUF_LIT(out, ",\"outcome\":");
     if (s->outcome.len)
         buf_add(out, buf_slice(&s->outcome));
@@ -235,14 +257,14 @@ static void on_part_out(struct loop_message *m, struct loop *loop)
     for (uint32_t n = 0; n < p->query->want; n++) {
         struct ring_slot *s =
             p->query->id[0] ? ring_find(ring, slice_cstr(p->query->id)) : ring_recent(ring, n);
-        if (!s || !s->decision.id[0])
+        if (!s || !s->id[0])
             break;
         size_t at = p->json.len;
         write_slot(s, &p->json);
         if (buf_result(&p->json))
             break;
         p->found[p->count++] =
-            (struct found){s->decision.wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
+            (struct found){s->wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
     }
     p->back.run = on_part_back;
     loop_post(p->query->admin->loop, &p->back);
@@ -512,12 +534,20 @@ void admin_set_keys(struct admin *a, struct key_set *keys)
     key_set_unref(old);
 }
 
-void admin_close(struct admin *a)
+void admin_stop(struct admin *a)
 {
     if (!a)
         return;
     http_server_close(a->server);
-    // Messages that are still out hold their query; loops that have stopped ran their mailboxes when they closed.
+    a->server = NULL;
+}
+
+void admin_close(struct admin *a)
+{
+    if (!a)
+        return;
+    admin_stop(a);
+    assert(!a->queries);
     serving_unref(a->serving);
     key_set_unref(a->keys);
     alloc_free(a);

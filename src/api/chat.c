@@ -127,11 +127,9 @@ static void write_outcome(const struct request *r, enum metrics_end end,
 static void write_access(struct request *r, struct slice outcome)
 {
     struct buf *out = &r->g->line;
-    char when[CLOCK_ISO_LEN];
-    clock_iso(loop_wall_us(r->g->loop), when);
     buf_reset(out);
     BUF_LIT(out, "{\"time\":\"");
-    buf_append(out, when, sizeof when);
+    clock_stamp(&r->g->stamp, loop_wall_us(r->g->loop), out);
     BUF_LIT(out, "\",\"peer\":\"");
     buf_cstr(out, r->x->peer);
     buf_byte(out, '"');
@@ -162,8 +160,8 @@ static void end_request(struct request *r, enum metrics_end end, const struct pa
     int64_t cost = result ? settle_cost(r, &result->usage) : -1;
     metric_add(&g->metrics->in_flight, (uint64_t)-1);
     count(r, end, result, cost);
-    bool kept = r->slot && r->decision &&
-                memcmp(r->slot->decision.id, r->decision->id, DECISION_ID_LEN) == 0;
+    bool kept =
+        r->slot && r->decision && memcmp(r->slot->id, r->decision->id, DECISION_ID_LEN) == 0;
     if (!g->access_log && !kept)
         return;
     char room[RING_OUTCOME_MAX];
@@ -379,18 +377,22 @@ static void read_headers(struct request *r)
     const struct http_head *head = r->x->head;
     uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
     struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
-    if (!pairs)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        struct slice name = head->headers[i].name;
-        // The head is the exchange's own copy, so its names can be lowered where they stand; they stay the same to HTTP.
-        char *c = (char *)name.ptr;
-        for (size_t k = 0; k < name.len; k++)
-            c[k] = c[k] >= 'A' && c[k] <= 'Z' ? (char)(c[k] | 0x20) : c[k];
-        pairs[i] = (struct work_pair){name, head->headers[i].value};
-    }
+    for (uint32_t i = 0; pairs && i < n; i++)
+        pairs[i] = (struct work_pair){head->headers[i].name, head->headers[i].value};
     r->work.headers = pairs;
-    r->work.header_count = n;
+    r->work.header_count = pairs ? n : 0;
+}
+
+static void read_caller(struct request *r)
+{
+    struct work_caller *c = &r->work.caller;
+    if (r->key) {
+        *c = r->key->caller;
+        return;
+    }
+    c->known = false;
+    c->group_count = 0;
+    c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 
 static void count_signals(struct request *r)
@@ -427,16 +429,17 @@ static enum result decide(struct request *r)
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
     count_signals(r);
-    r->epoch->refs++;
-    r->slot = ring_put(&g->ring, d, r->epoch);
-    if (!r->slot)
-        r->epoch->refs--;
-    if (g->decision_log) {
-        buf_reset(&g->line);
-        record_compact(d, &g->line);
-        if (!buf_result(&g->line))
-            log_line(g->decision_log, buf_slice(&g->line));
-    }
+    if (!g->decision_log && !g->ring.size)
+        return RESULT_OK;
+    buf_reset(&g->line);
+    record_compact(d, &g->line);
+    if (buf_result(&g->line))
+        return RESULT_OK; // a record over its limit is not worth a request
+    if (g->decision_log)
+        log_line(g->decision_log, buf_slice(&g->line));
+    r->slot = ring_put(&g->ring, d, buf_slice(&g->line), r->epoch);
+    if (r->slot)
+        r->epoch->refs++;
     return RESULT_OK;
 }
 
@@ -465,10 +468,8 @@ void chat_begin(struct request *r)
 {
     struct openai_fault fault;
     const struct serving *s = r->epoch->serving;
-    memset(&r->work, 0, sizeof r->work);
     read_headers(r);
-    if (r->key)
-        r->work.caller = r->key->caller;
+    read_caller(r);
     enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
     if (res == RESULT_NOMEM) {
         metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
@@ -538,7 +539,6 @@ void chat_begin(struct request *r)
 
 void pass_begin(struct request *r, int32_t model)
 {
-    memset(&r->work, 0, sizeof r->work);
     r->model = model;
     r->pieces[0] = r->x->body;
     metric_add(&r->g->metrics->passed_through, 1);

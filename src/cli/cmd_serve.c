@@ -531,7 +531,8 @@ static void close_all(struct serve *s)
         loop_stop(s->loops[i]);
         pthread_join(s->threads[i], NULL);
     }
-    // Looks into rings that are still out come home before what they point to goes.
+    // Looks into rings that are still out come home before what they point to goes, and no new ones go out.
+    admin_stop(s->admin);
     for (uint32_t i = 0; i < s->running; i++)
         loop_turn(s->loops[i], 0);
     if (s->loop)

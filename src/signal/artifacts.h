@@ -85,7 +85,7 @@ struct text_words {
 // A pattern that occurs.
 struct pattern_hit {
     uint32_t id, view;
-    uint32_t begin, end; // its first match
+    uint32_t begin, end; // its first match; the last character of it where no start is known
     uint32_t count; // matches: of a regular expression without overlap, of a literal the first only
 };
 
