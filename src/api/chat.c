@@ -127,11 +127,9 @@ static void write_outcome(const struct request *r, enum metrics_end end,
 static void write_access(struct request *r, struct slice outcome)
 {
     struct buf *out = &r->g->line;
-    char when[CLOCK_ISO_LEN];
-    clock_iso(loop_wall_us(r->g->loop), when);
     buf_reset(out);
     BUF_LIT(out, "{\"time\":\"");
-    buf_append(out, when, sizeof when);
+    clock_stamp(&r->g->stamp, loop_wall_us(r->g->loop), out);
     BUF_LIT(out, "\",\"peer\":\"");
     buf_cstr(out, r->x->peer);
     buf_byte(out, '"');
@@ -379,18 +377,22 @@ static void read_headers(struct request *r)
     const struct http_head *head = r->x->head;
     uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
     struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
-    if (!pairs)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        struct slice name = head->headers[i].name;
-        // The head is the exchange's own copy, so its names can be lowered where they stand; they stay the same to HTTP.
-        char *c = (char *)name.ptr;
-        for (size_t k = 0; k < name.len; k++)
-            c[k] = c[k] >= 'A' && c[k] <= 'Z' ? (char)(c[k] | 0x20) : c[k];
-        pairs[i] = (struct work_pair){name, head->headers[i].value};
-    }
+    for (uint32_t i = 0; pairs && i < n; i++)
+        pairs[i] = (struct work_pair){head->headers[i].name, head->headers[i].value};
     r->work.headers = pairs;
-    r->work.header_count = n;
+    r->work.header_count = pairs ? n : 0;
+}
+
+static void read_caller(struct request *r)
+{
+    struct work_caller *c = &r->work.caller;
+    if (r->key) {
+        *c = r->key->caller;
+        return;
+    }
+    c->known = false;
+    c->group_count = 0;
+    c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 
 static void count_signals(struct request *r)
@@ -466,10 +468,8 @@ void chat_begin(struct request *r)
 {
     struct openai_fault fault;
     const struct serving *s = r->epoch->serving;
-    memset(&r->work, 0, sizeof r->work);
     read_headers(r);
-    if (r->key)
-        r->work.caller = r->key->caller;
+    read_caller(r);
     enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
     if (res == RESULT_NOMEM) {
         metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
@@ -539,7 +539,6 @@ void chat_begin(struct request *r)
 
 void pass_begin(struct request *r, int32_t model)
 {
-    memset(&r->work, 0, sizeof r->work);
     r->model = model;
     r->pieces[0] = r->x->body;
     metric_add(&r->g->metrics->passed_through, 1);

@@ -386,9 +386,9 @@ void request_forward_headers(struct request *r)
 {
     const struct http_head *head = r->x->head;
     bool routing_allowed = r->key && (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS);
-    size_t n = 0;
+    size_t n = 1; // the first is the path's
     r->headers[n++] = (struct http_header){SLICE("accept-encoding"), SLICE("identity")};
-    for (uint32_t i = 0; i < head->header_count && n < PATH_UPSTREAM_HEADERS_MAX - 1; i++) {
+    for (uint32_t i = 0; i < head->header_count && n < PATH_UPSTREAM_HEADERS_MAX; i++) {
         const struct http_header *h = &head->headers[i];
         if (is_dropped(h->name, routing_allowed) ||
             (head->connection_names && http_is_hop_by_hop(head, h->name)))
