@@ -1,6 +1,5 @@
 // One chat request: parse, decide, send on, account. See gateway.h for the road.
 
-#include <stdio.h>
 #include <time.h>
 
 #include "api/openai_answer.h"
@@ -10,7 +9,7 @@
 #include "route/explain.h"
 #include "route/record.h"
 
-enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096 };
+enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
 static uint64_t cpu_clock_ns(void *ctx)
 {
@@ -291,19 +290,21 @@ static void answer_infeasible(struct request *r)
 static void answer_no_model(struct request *r)
 {
     char text[512];
-    int len =
-        snprintf(text, sizeof text,
-                 "The model \"%.*s\" does not exist here; GET /v1/models lists what does, and "
-                 "\"auto\" routes.",
-                 (int)(r->decision->model_asked.len > 200 ? 200 : r->decision->model_asked.len),
-                 r->decision->model_asked.ptr);
+    struct buf b = {.ptr = text, .room = sizeof text, .cap = sizeof text};
+    struct slice asked = r->decision->model_asked;
+    size_t n = asked.len > MODEL_SHOWN_MAX ? MODEL_SHOWN_MAX : asked.len;
+    while (n < asked.len && n && ((unsigned char)asked.ptr[n] & 0xc0) == 0x80)
+        n--; // not inside a character
+    BUF_LIT(&b, "The model \"");
+    buf_add(&b, slice_head(asked, n));
+    BUF_LIT(&b, "\" does not exist here; GET /v1/models lists what does, and \"auto\" routes.");
     metric_add(&r->g->metrics->rejects[METRICS_REJECT_MODEL], 1);
     end_with_error(r,
                    &(struct api_error){.status = 404,
                                        .type = "invalid_request_error",
                                        .code = "model_not_found",
                                        .param = "model",
-                                       .message = slice_make(text, (size_t)len),
+                                       .message = buf_slice(&b),
                                        .final = true},
                    METRICS_INFEASIBLE);
 }

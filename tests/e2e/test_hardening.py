@@ -2,6 +2,7 @@
 in the middle of everything."""
 import contextlib
 import gzip
+import json
 import signal
 import socket
 import threading
@@ -81,3 +82,21 @@ def test_ends_while_the_policy_is_reloaded(start, mock):
             if not m.alive():
                 break
         m.stop()
+
+
+def test_an_empty_question_to_the_admin_side(served):
+    status, _, body = served.admin("/merit/v1/route", "POST", b"")
+    assert status == 400 and b'"code":"invalid_json"' in body
+
+
+def test_a_long_name_of_a_model_is_cut_between_characters(served):
+    for name in ("a" + "\u00e9" * 150, "ab" + "\U0001f600" * 60, "\u20ac" * 99):
+        status, _, body = served.chat(model=name)
+        assert status == 404
+        assert json.loads(body.decode())["error"]["code"] == "model_not_found"
+        assert "\ufffd" not in body.decode()
+
+
+def test_a_name_of_a_model_with_a_zero_is_shown_whole(served):
+    status, _, body = served.chat(model="auto\0x")
+    assert status == 404 and 'auto\0x' in json.loads(body)["error"]["message"]
