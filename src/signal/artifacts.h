@@ -1,9 +1,10 @@
 // What several signals share about one piece of work, computed by the first that asks.
 //
-// All of it lives in the arena of the run. The families reach it through signal_context.artifacts; the
-// plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than what is
-// looked at *and* the answer was computed on its head: `cut` tells, and each family decides whether its
-// value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug), RESULT_NOMEM.
+// All of it lives in the arena of the run. The families reach it through signal_context.artifacts;
+// the plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than
+// what is looked at *and* the answer was computed on its head: `cut` tells, and each family decides
+// whether its value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug),
+// RESULT_NOMEM.
 #ifndef MERIT_SIGNAL_ARTIFACTS_H
 #define MERIT_SIGNAL_ARTIFACTS_H
 
