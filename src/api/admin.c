@@ -1,8 +1,8 @@
 #include "api/admin.h"
 
-#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "api/openai_answer.h"
 #include "api/openai_request.h"
@@ -74,16 +74,18 @@ static struct slice host_only(struct slice host)
     return colon < 0 ? host : slice_head(host, (size_t)colon);
 }
 
-// An address only: "127.example.org" is a name, and whoever owns it can point it at this machine.
+// Four numbers, the first 127: a name that only begins so can belong to anybody.
 static bool is_loopback_v4(struct slice name)
 {
-    char text[INET_ADDRSTRLEN];
-    struct in_addr address;
-    if (!name.len || name.len >= sizeof text)
-        return false;
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = '\0';
-    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+    struct slice part;
+    uint64_t n;
+    int parts = 0;
+    while (parts < 4 && slice_split(&name, '.', &part)) {
+        if (part.len > 3 || !slice_u64(part, &n) || n > 255 || (!parts && n != 127))
+            return false;
+        parts++;
+    }
+    return parts == 4 && !name.len;
 }
 
 static bool host_allowed(const struct admin *a, struct slice host)
@@ -228,8 +230,16 @@ static void on_part_back(struct loop_message *m, struct loop *loop)
 
 static void write_slot(const struct ring_slot *s, struct buf *out)
 {
+    const struct gateway_epoch *e = s->owner;
+    struct arena arena;
+    struct decision *d;
+    arena_init(&arena, 16 * 1024, ADMIN_ANSWER_MAX);
     BUF_LIT(out, "{\"decision\":");
-    record_json(&s->decision, NULL, out);
+    if (record_read(e->serving->image, buf_slice(&s->record), &arena, &d) == RESULT_OK)
+        record_json(d, NULL, out);
+    else
+        BUF_LIT(out, "null");
+    arena_deinit(&arena);
     BUF_LIT(out, ",\"outcome\":");
     if (s->outcome.len)
         buf_add(out, buf_slice(&s->outcome));
@@ -247,14 +257,14 @@ static void on_part_out(struct loop_message *m, struct loop *loop)
     for (uint32_t n = 0; n < p->query->want; n++) {
         struct ring_slot *s =
             p->query->id[0] ? ring_find(ring, slice_cstr(p->query->id)) : ring_recent(ring, n);
-        if (!s || !s->decision.id[0])
+        if (!s || !s->id[0])
             break;
         size_t at = p->json.len;
         write_slot(s, &p->json);
         if (buf_result(&p->json))
             break;
         p->found[p->count++] =
-            (struct found){s->decision.wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
+            (struct found){s->wall_us, {(char *)(uintptr_t)at, p->json.len - at}};
     }
     p->back.run = on_part_back;
     loop_post(p->query->admin->loop, &p->back);
@@ -348,15 +358,16 @@ static void answer_route(struct http_exchange *x, struct admin *a)
     struct openai_request openai;
     struct openai_fault fault;
     struct slice body = x->body;
+    bool copied = true;
     struct work *work = ARENA_NEW(x->arena, struct work);
     if (work && json_parse(&j, body, &json_limits_default, x->arena) == RESULT_OK &&
         json_type(&j, 0) == JSON_OBJECT) {
         uint32_t text = json_get(&j, 0, SLICE("text"), NULL);
         if (text != JSON_NONE && json_type(&j, text) == JSON_STRING)
-            body = chat_of_text(x, &j, text);
+            copied = (body = chat_of_text(x, &j, text)).ptr;
     }
-    enum result r = work && body.ptr ? openai_request_parse(body, x->arena, work, &openai, &fault)
-                                     : RESULT_NOMEM;
+    enum result r =
+        work && copied ? openai_request_parse(body, x->arena, work, &openai, &fault) : RESULT_NOMEM;
     if (r && r != RESULT_NOMEM) {
         struct buf out;
         buf_init(&out, ADMIN_ANSWER_MAX);
@@ -524,12 +535,20 @@ void admin_set_keys(struct admin *a, struct key_set *keys)
     key_set_unref(old);
 }
 
-void admin_close(struct admin *a)
+void admin_stop(struct admin *a)
 {
     if (!a)
         return;
     http_server_close(a->server);
-    // Messages that are still out hold their query; loops that have stopped ran their mailboxes when they closed.
+    a->server = NULL;
+}
+
+void admin_close(struct admin *a)
+{
+    if (!a)
+        return;
+    admin_stop(a);
+    assert(!a->queries);
     serving_unref(a->serving);
     key_set_unref(a->keys);
     alloc_free(a);

@@ -46,7 +46,9 @@ uint16_t admin_port(const struct admin *a);
 // Swaps what the routes above speak of; takes references of its own.
 void admin_set_serving(struct admin *a, struct serving *serving);
 void admin_set_keys(struct admin *a, struct key_set *keys);
-// The loops of the gateways must have stopped or still run; answers under way are broken.
+// Closes the doors and breaks off answers under way. Looks into the rings may still be out; they come home in the next
+// turns of the gateways' loops and then of this one, which must pass before the gateways and `a` are closed.
+void admin_stop(struct admin *a);
 void admin_close(struct admin *a);
 
 #endif

@@ -1,6 +1,5 @@
 // One chat request: parse, decide, send on, account. See gateway.h for the road.
 
-#include <stdio.h>
 #include <time.h>
 
 #include "api/openai_answer.h"
@@ -10,7 +9,7 @@
 #include "route/explain.h"
 #include "route/record.h"
 
-enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096 };
+enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
 static uint64_t mono_ns(void *ctx)
 {
@@ -125,11 +124,9 @@ static void write_outcome(const struct request *r, enum metrics_end end,
 static void write_access(struct request *r, struct slice outcome)
 {
     struct buf *out = &r->g->line;
-    char when[CLOCK_ISO_LEN];
-    clock_iso(loop_wall_us(r->g->loop), when);
     buf_reset(out);
     BUF_LIT(out, "{\"time\":\"");
-    buf_append(out, when, sizeof when);
+    clock_stamp(&r->g->stamp, loop_wall_us(r->g->loop), out);
     BUF_LIT(out, "\",\"peer\":\"");
     buf_cstr(out, r->x->peer);
     buf_byte(out, '"');
@@ -160,8 +157,8 @@ static void end_request(struct request *r, enum metrics_end end, const struct pa
     int64_t cost = result ? settle_cost(r, &result->usage) : -1;
     metric_add(&g->metrics->in_flight, (uint64_t)-1);
     count(r, end, result, cost);
-    bool kept = r->slot && r->decision &&
-                memcmp(r->slot->decision.id, r->decision->id, DECISION_ID_LEN) == 0;
+    bool kept =
+        r->slot && r->decision && memcmp(r->slot->id, r->decision->id, DECISION_ID_LEN) == 0;
     if (!g->access_log && !kept)
         return;
     char room[RING_OUTCOME_MAX];
@@ -291,19 +288,21 @@ static void answer_infeasible(struct request *r)
 static void answer_no_model(struct request *r)
 {
     char text[512];
-    int len =
-        snprintf(text, sizeof text,
-                 "The model \"%.*s\" does not exist here; GET /v1/models lists what does, and "
-                 "\"auto\" routes.",
-                 (int)(r->decision->model_asked.len > 200 ? 200 : r->decision->model_asked.len),
-                 r->decision->model_asked.ptr);
+    struct buf b = {.ptr = text, .room = sizeof text, .cap = sizeof text};
+    struct slice asked = r->decision->model_asked;
+    size_t n = asked.len > MODEL_SHOWN_MAX ? MODEL_SHOWN_MAX : asked.len;
+    while (n < asked.len && n && ((unsigned char)asked.ptr[n] & 0xc0) == 0x80)
+        n--; // not inside a character
+    BUF_LIT(&b, "The model \"");
+    buf_add(&b, slice_head(asked, n));
+    BUF_LIT(&b, "\" does not exist here; GET /v1/models lists what does, and \"auto\" routes.");
     metric_add(&r->g->metrics->rejects[METRICS_REJECT_MODEL], 1);
     end_with_error(r,
                    &(struct api_error){.status = 404,
                                        .type = "invalid_request_error",
                                        .code = "model_not_found",
                                        .param = "model",
-                                       .message = slice_make(text, (size_t)len),
+                                       .message = buf_slice(&b),
                                        .final = true},
                    METRICS_INFEASIBLE);
 }
@@ -377,18 +376,22 @@ static void read_headers(struct request *r)
     const struct http_head *head = r->x->head;
     uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
     struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
-    if (!pairs)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        struct slice name = head->headers[i].name;
-        // The head is the exchange's own copy, so its names can be lowered where they stand; they stay the same to HTTP.
-        char *c = (char *)name.ptr;
-        for (size_t k = 0; k < name.len; k++)
-            c[k] = c[k] >= 'A' && c[k] <= 'Z' ? (char)(c[k] | 0x20) : c[k];
-        pairs[i] = (struct work_pair){name, head->headers[i].value};
-    }
+    for (uint32_t i = 0; pairs && i < n; i++)
+        pairs[i] = (struct work_pair){head->headers[i].name, head->headers[i].value};
     r->work.headers = pairs;
-    r->work.header_count = n;
+    r->work.header_count = pairs ? n : 0;
+}
+
+static void read_caller(struct request *r)
+{
+    struct work_caller *c = &r->work.caller;
+    if (r->key) {
+        *c = r->key->caller;
+        return;
+    }
+    c->known = false;
+    c->group_count = 0;
+    c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 
 static void count_signals(struct request *r)
@@ -425,16 +428,17 @@ static enum result decide(struct request *r)
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
     count_signals(r);
-    r->epoch->refs++;
-    r->slot = ring_put(&g->ring, d, r->epoch);
-    if (!r->slot)
-        r->epoch->refs--;
-    if (g->decision_log) {
-        buf_reset(&g->line);
-        record_compact(d, &g->line);
-        if (!buf_result(&g->line))
-            log_line(g->decision_log, buf_slice(&g->line));
-    }
+    if (!g->decision_log && !g->ring.size)
+        return RESULT_OK;
+    buf_reset(&g->line);
+    record_compact(d, &g->line);
+    if (buf_result(&g->line))
+        return RESULT_OK; // a record over its limit is not worth a request
+    if (g->decision_log)
+        log_line(g->decision_log, buf_slice(&g->line));
+    r->slot = ring_put(&g->ring, d, buf_slice(&g->line), r->epoch);
+    if (r->slot)
+        r->epoch->refs++;
     return RESULT_OK;
 }
 
@@ -463,10 +467,8 @@ void chat_begin(struct request *r)
 {
     struct openai_fault fault;
     const struct serving *s = r->epoch->serving;
-    memset(&r->work, 0, sizeof r->work);
     read_headers(r);
-    if (r->key)
-        r->work.caller = r->key->caller;
+    read_caller(r);
     enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
     if (res == RESULT_NOMEM) {
         metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
@@ -529,7 +531,6 @@ void chat_begin(struct request *r)
 
 void pass_begin(struct request *r, int32_t model)
 {
-    memset(&r->work, 0, sizeof r->work);
     r->model = model;
     r->pieces[0] = r->x->body;
     metric_add(&r->g->metrics->passed_through, 1);

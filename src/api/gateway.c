@@ -387,16 +387,13 @@ static bool is_dropped(struct slice name, bool routing_allowed)
 void request_forward_headers(struct request *r)
 {
     const struct http_head *head = r->x->head;
-    struct slice connection = http_header_get(head, "connection");
-    bool names_others = connection.len && !slice_ieq(connection, SLICE("keep-alive")) &&
-                        !slice_ieq(connection, SLICE("close"));
     bool routing_allowed = r->key && (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS);
-    size_t n = 0;
+    size_t n = 1; // the first is the path's
     r->headers[n++] = (struct http_header){SLICE("accept-encoding"), SLICE("identity")};
-    for (uint32_t i = 0; i < head->header_count && n < PATH_UPSTREAM_HEADERS_MAX - 1; i++) {
+    for (uint32_t i = 0; i < head->header_count && n < PATH_UPSTREAM_HEADERS_MAX; i++) {
         const struct http_header *h = &head->headers[i];
         if (is_dropped(h->name, routing_allowed) ||
-            (names_others && http_is_hop_by_hop(head, h->name)))
+            (head->connection_names && http_is_hop_by_hop(head, h->name)))
             continue;
         r->headers[n++] = *h;
     }

@@ -574,7 +574,7 @@ static struct slice header_session(const struct work *w)
     for (uint32_t i = 0; i < w->header_count; i++) {
         struct slice n = w->headers[i].name;
         for (unsigned k = 0; k < rank; k++) {
-            if (n.len == names[k].len && memcmp(n.ptr, names[k].text, n.len) == 0 &&
+            if (n.len == names[k].len && slice_ieq(n, slice_make(names[k].text, n.len)) &&
                 session_fits(w->headers[i].value)) {
                 best = w->headers[i].value;
                 rank = k;

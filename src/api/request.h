@@ -33,9 +33,10 @@ struct gateway {
     struct metrics_shard *metrics;
     struct ring ring;
     struct rng rng;
-    struct arena scratch; // of answers that are read; reset between uses
-    struct buf line;      // of the logs
-    uint32_t sample;      // counts requests, to measure signals of every 32nd
+    struct arena scratch;     // of answers that are read; reset between uses
+    struct buf line;          // of the logs
+    struct clock_stamp stamp; // of the access log
+    uint32_t sample;          // counts requests, to measure signals of every 32nd
     bool draining;
     struct loop_timer drain_timer;
     void (*on_idle)(void *ctx);

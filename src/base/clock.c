@@ -69,3 +69,17 @@ void clock_iso(uint64_t wall_us, char *out)
     digits(out + 17, day_s % 60, 2);
     digits(out + 20, (unsigned)(wall_us % 1000000), 6);
 }
+
+void clock_stamp(struct clock_stamp *s, uint64_t wall_us, struct buf *out)
+{
+    char *to = buf_reserve(out, sizeof s->text);
+    if (!to)
+        return;
+    if (wall_us / 1000000 != s->second || !s->second) {
+        s->second = wall_us / 1000000;
+        clock_iso(wall_us, s->text);
+    }
+    memcpy(to, s->text, sizeof s->text);
+    digits(to + 20, (unsigned)(wall_us % 1000000), 6);
+    out->len += CLOCK_ISO_LEN;
+}

@@ -1,6 +1,7 @@
 #include "path/path.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "path/answer_error.h"
@@ -22,6 +23,11 @@ const struct path_settings path_settings_default = {
 };
 
 static void attempt(struct path *p);
+
+static void clear_meter(struct answer_meter *m)
+{
+    memset(m, 0, offsetof(struct answer_meter, id));
+}
 
 static void drop_gathered(struct path *p)
 {
@@ -199,7 +205,7 @@ static void fail(struct path *p, const struct failure *f)
         sse_deinit(&p->sse);
     p->mode = MODE_WAIT;
     drop_gathered(p);
-    p->meter = (struct answer_meter){0};
+    clear_meter(&p->meter);
     uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
     p->tried |= 1u << ((uint32_t)p->endpoint - first);
     uint64_t now = loop_now_us(p->loop);
@@ -266,7 +272,7 @@ static bool passes(struct slice name)
     static const struct slice names[] = {
         {"content-type", 12},         {"cache-control", 13},       {"content-language", 16},
         {"retry-after", 11},          {"retry-after-ms", 14},      {"x-should-retry", 14},
-        {"openai-processing-ms", 20}, {"content-disposition", 19},
+        {"openai-processing-ms", 20}, {"content-disposition", 19}, {"content-encoding", 16},
     };
     for (size_t i = 0; i < MERIT_COUNT(names); i++) {
         if (slice_ieq(name, names[i]))
@@ -648,16 +654,11 @@ static void attempt(struct path *p)
     uint64_t now = loop_now_us(p->loop);
     const struct pool_model *m = &p->pool->pool->models[plan->model];
     int32_t at = pool_pick(p->pool, plan->model, p->tried, true, now);
-    struct http_header headers[PATH_UPSTREAM_HEADERS_MAX];
-    size_t n = 0;
     assert(at != IMAGE_NONE);
     p->endpoint = at;
     p->result.attempts++;
-    if (m->authorization.len)
-        headers[n++] = (struct http_header){SLICE("authorization"), m->authorization};
-    assert(plan->header_count < PATH_UPSTREAM_HEADERS_MAX);
-    for (size_t i = 0; i < plan->header_count; i++)
-        headers[n++] = plan->headers[i];
+    size_t skip = m->authorization.len ? 0 : 1;
+    plan->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
     const struct pool_endpoint *e = &p->pool->pool->endpoints[at];
     size_t length = e->path.len + plan->target.len;
     char *target = arena_alloc_aligned(p->x->arena, length, 1);
@@ -677,8 +678,8 @@ static void attempt(struct path *p)
     struct http_request request = {
         .method = plan->method,
         .target = slice_make(target, length),
-        .headers = headers,
-        .header_count = n,
+        .headers = plan->headers + skip,
+        .header_count = plan->header_count - skip,
         .pieces = plan->pieces,
         .piece_count = plan->piece_count,
         .connect_timeout_ms = s->connect_timeout_ms,
@@ -703,15 +704,17 @@ void path_start(struct path *p, const struct path_plan *plan, struct http_exchan
                 const struct path_ops *ops, void *user)
 {
     assert(plan->model >= 0 && (uint32_t)plan->model < pool->pool->model_count);
-    *p = (struct path){.plan = *plan,
-                       .ops = ops,
-                       .user = user,
-                       .x = x,
-                       .pool = pool,
-                       .loop = loop,
-                       .endpoint = IMAGE_NONE,
-                       .scratch = scratch,
-                       .result = {.endpoint = IMAGE_NONE}};
+    // The arrays at the end are filled before they are read.
+    memset(p, 0, offsetof(struct path, kept));
+    clear_meter(&p->meter);
+    p->plan = *plan;
+    p->ops = ops;
+    p->user = user;
+    p->x = x;
+    p->pool = pool;
+    p->loop = loop;
+    p->scratch = scratch;
+    p->endpoint = p->result.endpoint = IMAGE_NONE;
     buf_init(&p->gathered, plan->settings->answer_bytes_max);
     attempt(p);
 }

@@ -45,10 +45,10 @@ struct path_plan {
     const struct dialect *dialect;
     int32_t model;
     enum http_method method;
-    struct slice target;               // behind the endpoint's prefix: "/chat/completions"
-    const struct http_header *headers; // for the upstream, without its key
-    size_t header_count;
-    const struct slice *pieces; // of the body
+    struct slice target;         // behind the endpoint's prefix: "/chat/completions"
+    struct http_header *headers; // for the upstream; [0] is the path's, for the endpoint's key
+    size_t header_count;         // [0] included
+    const struct slice *pieces;  // of the body
     size_t piece_count;
     bool relay;         // no answer of the dialect: pass it on as it comes
     bool stream;        // the client wants a stream
@@ -102,13 +102,13 @@ struct path {
     int upstream_status;
     uint32_t upstream_retry_after_s;
     struct slice upstream_type; // content type, in the arena
-    struct http_header kept[8]; // headers of the upstream that pass
     uint32_t kept_count;
     struct buf gathered;
     bool gathered_in_arena;
     struct sse sse;
-    struct answer_meter meter;
     struct arena *scratch;
+    struct http_header kept[8]; // headers of the upstream that pass
+    struct answer_meter meter;
 };
 
 // `scratch` is the loop's, reset by the path between uses. The callbacks come later in this turn or another one, never

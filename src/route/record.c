@@ -492,7 +492,7 @@ static void compact_head(const struct decision *d, struct buf *out)
         at = put_u64(at + rare[i].key.len, rare[i].value);
     }
     out->len += (size_t)(at - begin);
-    if (d->model_asked.len && !slice_eq(d->model_asked, SLICE("auto"))) {
+    if (!slice_eq(d->model_asked, SLICE("auto"))) {
         BUF_LIT(out, ",\"asked\":");
         add_string(out, d->model_asked);
     }

@@ -14,7 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/result.h"
 #include "work/decision.h"
 #include "work/work.h"
 
@@ -29,6 +31,12 @@ enum { RECORD_TEXT_MAX = 120 };
 void record_json(const struct decision *d, const struct record_options *options, struct buf *out);
 // One line for the log, without the newline.
 void record_compact(const struct decision *d, struct buf *out);
+
+// The decision that a compact line records, under the policy of the same digest (the caller's to compare). Everything
+// lies in `arena`, or in the image. Probabilities come back to four places. RESULT_NOMEM; RESULT_SYNTAX and others for a
+// line that is none, or not of this policy.
+enum result record_read(const struct policy_image *image, struct slice line, struct arena *arena,
+                        struct decision **out);
 
 // Stable words, as in the full form.
 const char *record_route_verdict_name(enum route_verdict v);

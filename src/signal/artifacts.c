@@ -196,6 +196,11 @@ static enum result find_hits(struct signal_context *ctx, const struct text_views
     bool uncounted = false;
     if (!r && !s.nomem && s.open)
         r = find_places(a, views, &s, &uncounted);
+    // Where the library gives no start, the last character stands for the match.
+    for (uint32_t i = 0; i < s.count; i++)
+        while (s.at[i].begin == s.at[i].end ||
+               ((unsigned char)views->at[s.at[i].view].text.ptr[s.at[i].begin] & 0xC0) == 0x80)
+            s.at[i].begin--;
     *hits = (struct pattern_hits){s.at, s.count, views->cut, uncounted};
     return s.nomem ? RESULT_NOMEM : r;
 }

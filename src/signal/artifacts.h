@@ -1,9 +1,10 @@
 // What several signals share about one piece of work, computed by the first that asks.
 //
-// All of it lives in the arena of the run. The families reach it through signal_context.artifacts; the
-// plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than what is
-// looked at *and* the answer was computed on its head: `cut` tells, and each family decides whether its
-// value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug), RESULT_NOMEM.
+// All of it lives in the arena of the run. The families reach it through signal_context.artifacts;
+// the plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than
+// what is looked at *and* the answer was computed on its head: `cut` tells, and each family decides
+// whether its value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug),
+// RESULT_NOMEM.
 #ifndef MERIT_SIGNAL_ARTIFACTS_H
 #define MERIT_SIGNAL_ARTIFACTS_H
 
@@ -85,7 +86,7 @@ struct text_words {
 // A pattern that occurs.
 struct pattern_hit {
     uint32_t id, view;
-    uint32_t begin, end; // its first match
+    uint32_t begin, end; // its first match; the last character of it where no start is known
     uint32_t count; // matches: of a regular expression without overlap, of a literal the first only
 };
 

@@ -161,8 +161,8 @@ static struct slice window(const struct text_words *words, uint32_t first, uint3
     return slice_make(words->folded + a->folded, b->folded + word_folded_len(b) - a->folded);
 }
 
-// No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n` different
-// ones at least n + arity - 1.
+// No likeness can be greater. A character that only one side has spoils the grams that it is part
+// of: `n` different ones at least n + arity - 1.
 static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t letters)
 {
     uint32_t theirs = chars + g->arity - 1, ours = g->grams;
@@ -201,9 +201,10 @@ static double likeness(const struct ngram *g, const struct text_words *words, ui
     return value > floor ? value : 0;
 }
 
-// The sieve: where in the folded text there can be a window above `floor`. A window shares more than floor * grams
-// grams, and has less than grams / floor of its own. So many places of the text that begin like a gram of the phrase
-// must stand in so short a range; they are counted in groups of eight.
+// The sieve: where in the folded text there can be a window above `floor`. A window shares more
+// than floor * grams grams, and has less than grams / floor of its own. So many places of the text
+// that begin like a gram of the phrase must stand in so short a range; they are counted in groups
+// of eight.
 enum { GROUP = 8, RANGE_GROUPS_MAX = 8 };
 
 struct sieve {

@@ -35,10 +35,11 @@ struct answer_meter {
     uint64_t events;        // forwarded
     uint64_t content_bytes; // of text and of tool arguments, as they stand in the JSON
     bool begun, finished, done,
-        failed;              // a first event; a finish reason; the terminal event; an error event
-    char id[80], model[120]; // of the first event, JSON-escaped as they came; empty when too long
-    uint8_t id_len, model_len;
+        failed; // a first event; a finish reason; the terminal event; an error event
     uint64_t created;
+    uint8_t id_len, model_len;
+    char id[80],
+        model[120]; // of the first event, JSON-escaped as they came; as far as the lengths say
 };
 
 // What to do with one event of a stream.

@@ -75,9 +75,9 @@ enum work_need {
 // Who asks, as the keys say. Never taken from a header alone.
 struct work_caller {
     bool known;
+    uint32_t group_count;
     struct slice id, team, tenant;
     struct slice groups[WORK_GROUPS_MAX];
-    uint32_t group_count;
 };
 
 struct work {
@@ -101,11 +101,9 @@ struct work {
     bool usage_asked;          // stream_options.include_usage
     uint32_t image_count, audio_count;
 
-    struct work_pair metadata[WORK_METADATA_MAX];
-    uint32_t metadata_count;
-    const struct work_pair *headers;  // lower-case names
+    const struct work_pair *headers;  // names as sent: compare with slice_ieq
     uint32_t header_count;
-    struct work_caller caller;
+    uint32_t metadata_count;
     struct slice session;      // empty when the client gave none
 
     // The task anchor: the last user message that a person wrote. In a tool loop that is not the last message
@@ -113,6 +111,10 @@ struct work {
     uint32_t anchor;
     // Estimated input tokens of the whole request (work/tokens.h tells how, and how wrong it may be).
     uint32_t input_tok;
+
+    // Last, because they are large and mostly empty.
+    struct work_caller caller;
+    struct work_pair metadata[WORK_METADATA_MAX];
 };
 
 #define WORK_NO_ANCHOR UINT32_MAX

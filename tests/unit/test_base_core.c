@@ -152,6 +152,16 @@ static void clock_prints_iso(void **state)
     assert_string_equal(text, "2026-11-21T10:30:00.123456Z");
     clock_iso(951782400000000u, text);
     assert_string_equal(text, "2000-02-29T00:00:00.000000Z");
+    struct clock_stamp stamp = {0};
+    struct buf out;
+    buf_init(&out, 4096);
+    for (uint64_t us = 951782399999000u; us < 951782400003000u; us += 777) {
+        clock_iso(us, text);
+        buf_reset(&out);
+        clock_stamp(&stamp, us, &out);
+        assert_true(slice_eq(buf_slice(&out), slice_make(text, CLOCK_ISO_LEN)));
+    }
+    buf_deinit(&out);
 }
 
 static void allocations_fail_on_demand(void **state)

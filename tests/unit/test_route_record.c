@@ -212,6 +212,59 @@ static void compact_form(void **state)
     assert_true(raw_is(&j, get(&j, 0, "models"), "[[5,-1,17],[0,1234567],[6,5,9000]]"));
 }
 
+// A compact line holds everything: read back, it gives the same full form.
+static void compact_reads_back(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct buf again;
+        struct decision *d;
+        f.d.end = kind == 1 ? DECISION_REFUSE : DECISION_ANSWER;
+        f.d.message = kind == 1 ? SLICE("no") : SLICE_EMPTY;
+        f.d.model_asked = kind == 2 ? SLICE("gpt \"5\"") : kind == 3 ? SLICE_EMPTY : SLICE("auto");
+        f.d.anchor = kind == 3 ? WORK_NO_ANCHOR : 0;
+        f.d.cost_nusd = kind == 3 ? -1 : 1234567;
+        f.d.observed = kind == 2;
+        buf_reset(&f.out);
+        record_compact(&f.d, &f.out);
+        assert_int_equal(record_read(f.image, buf_slice(&f.out), &f.arena, &d), RESULT_OK);
+        buf_init(&again, 1 << 20);
+        record_json(d, NULL, &again);
+        buf_reset(&f.out);
+        record_json(&f.d, NULL, &f.out);
+        assert_true(slice_eq(buf_slice(&f.out), buf_slice(&again)));
+        buf_deinit(&again);
+    }
+}
+
+// Nothing that is no such line is taken for one, and no part of one is read out of bounds.
+static void damaged_lines_are_refused(void **state)
+{
+    (void)state;
+    struct rng r;
+    struct decision *d;
+    rng_seed(&r, 3);
+    record_compact(&f.d, &f.out);
+    char line[2048];
+    size_t n = f.out.len;
+    assert_true(n < sizeof line);
+    assert_int_not_equal(record_read(f.image, SLICE("{}"), &f.arena, &d), RESULT_OK);
+    assert_int_not_equal(record_read(f.image, SLICE("[]"), &f.arena, &d), RESULT_OK);
+    for (int i = 0; i < 20000; i++) {
+        memcpy(line, f.out.ptr, n);
+        for (uint64_t k = 0; k <= rng_below(&r, 3); k++)
+            line[rng_below(&r, n)] = "0123456789,[]{}\":-x"[rng_below(&r, 19)];
+        arena_reset(&f.arena);
+        if (record_read(f.image, slice_make(line, n), &f.arena, &d))
+            continue;
+        struct buf out;
+        buf_init(&out, 1 << 20);
+        record_json(d, NULL, &out);
+        assert_int_equal(buf_result(&out), RESULT_OK);
+        buf_deinit(&out);
+    }
+}
+
 // Every number comes back as the same double, in both forms.
 static void numbers_are_exact(void **state)
 {
@@ -347,6 +400,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_form, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_only_when_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(compact_form, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(compact_reads_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_lines_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(numbers_are_exact, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_sort_by_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),

@@ -1,0 +1,259 @@
+// The way back: from a compact line to the decision that it records.
+#include "route/record.h"
+#include "text/json.h"
+
+struct reader {
+    struct json json;
+    struct arena *arena;
+    struct decision *d;
+    bool bad; // something is missing, of another type, or does not fit the policy
+};
+
+static uint64_t whole(struct reader *r, uint32_t token, uint64_t most)
+{
+    uint64_t v = 0;
+    if (token == JSON_NONE || json_u64(&r->json, token, &v) || v > most)
+        r->bad = true;
+    return r->bad ? 0 : v;
+}
+
+// -1, or a number up to `most`.
+static int64_t place(struct reader *r, uint32_t token, uint64_t most)
+{
+    if (token != JSON_NONE && slice_eq(json_raw(&r->json, token), SLICE("-1")))
+        return -1;
+    return (int64_t)whole(r, token, most);
+}
+
+static uint32_t member(const struct reader *r, const char *key)
+{
+    return json_get(&r->json, 0, slice_cstr(key), NULL);
+}
+
+// A member that is left out when it is 0.
+static uint64_t rare(struct reader *r, const char *key, uint64_t most)
+{
+    uint32_t token = member(r, key);
+    return token == JSON_NONE ? 0 : whole(r, token, most);
+}
+
+// The next element of a row, or JSON_NONE behind its end.
+static uint32_t next(const struct reader *r, uint32_t row, uint32_t *at)
+{
+    uint32_t value;
+    return json_element(&r->json, row, at, &value) ? value : JSON_NONE;
+}
+
+static struct slice text(struct reader *r, uint32_t token)
+{
+    if (token == JSON_NONE || json_type(&r->json, token) != JSON_STRING) {
+        r->bad = true;
+        return SLICE_EMPTY;
+    }
+    struct slice s = json_string(&r->json, token, r->arena);
+    return arena_copy(r->arena, s);
+}
+
+static void read_texts(struct reader *r, uint32_t array, struct fact *f)
+{
+    uint32_t at = 0, token;
+    if (array == JSON_NONE || json_type(&r->json, array) != JSON_ARRAY) {
+        r->bad = true;
+        return;
+    }
+    uint32_t most = r->json.tokens[array].next - array;
+    struct slice *texts = ARENA_ARRAY(r->arena, struct slice, most);
+    if (!texts) {
+        r->bad = true;
+        return;
+    }
+    while ((token = next(r, array, &at)) != JSON_NONE)
+        texts[f->text_count++] = text(r, token);
+    f->texts = texts;
+}
+
+static void read_value(struct reader *r, uint32_t token, enum signal_type type, struct fact *f)
+{
+    switch (type) {
+    case SIGNAL_TEXT:
+        f->text = text(r, token);
+        return;
+    case SIGNAL_SET:
+        read_texts(r, token, f);
+        return;
+    default:
+        // What is not finite was written as null.
+        if (token == JSON_NONE)
+            r->bad = true;
+        else if (json_type(&r->json, token) != JSON_NULL &&
+                 json_double(&r->json, token, &f->number))
+            r->bad = true;
+    }
+}
+
+static void read_evidence(struct reader *r, uint32_t row, struct fact *f)
+{
+    if (json_type(&r->json, row) != JSON_ARRAY || f->evidence_count == FACT_EVIDENCE_MAX) {
+        r->bad = true;
+        return;
+    }
+    uint32_t at = 0;
+    struct evidence *e = &f->evidence[f->evidence_count++];
+    uint32_t *const fields[] = {&e->message, &e->part, &e->offset, &e->length, &e->argument};
+    for (size_t i = 0; i < MERIT_COUNT(fields); i++)
+        *fields[i] = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+}
+
+static void read_signal(struct reader *r, uint32_t row)
+{
+    const struct policy_image *p = r->d->image;
+    uint32_t at = 0;
+    if (json_type(&r->json, row) != JSON_ARRAY || !p->signals.count) {
+        r->bad = true;
+        return;
+    }
+    uint64_t index = whole(r, next(r, row, &at), p->signals.count - 1);
+    struct fact *f = &r->d->facts[index];
+    f->state = (enum fact_state)whole(r, next(r, row, &at), FACT_FAILED);
+    read_value(r, next(r, row, &at), image_signal(p, (int32_t)index)->type, f);
+    f->probability = 1;
+    uint32_t token = next(r, row, &at);
+    if (token == JSON_NONE)
+        return;
+    double probability = 0;
+    if (json_double(&r->json, token, &probability))
+        r->bad = true;
+    f->probability = (float)probability;
+    f->cost_ns = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_DEADLINE);
+    f->evidence_total = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    while (!r->bad && (token = next(r, row, &at)) != JSON_NONE)
+        read_evidence(r, token, f);
+}
+
+static void read_route(struct reader *r, uint32_t row, uint32_t i)
+{
+    const struct policy_image *p = r->d->image;
+    uint32_t at = 0;
+    if (i >= p->routes.count || json_type(&r->json, row) != JSON_ARRAY) {
+        r->bad = true;
+        return;
+    }
+    struct route_outcome *o = &r->d->route_outcomes[i];
+    o->verdict = (enum route_verdict)whole(r, next(r, row, &at), ROUTE_BYPASSED);
+    o->atom = (int32_t)place(r, next(r, row, &at), p->atoms.count ? p->atoms.count - 1 : 0);
+}
+
+static void read_model(struct reader *r, uint32_t row, uint32_t i)
+{
+    uint32_t at = 0;
+    if (i >= r->d->image->models.count || json_type(&r->json, row) != JSON_ARRAY) {
+        r->bad = true;
+        return;
+    }
+    struct model_outcome *o = &r->d->model_outcomes[i];
+    o->verdict = (enum model_verdict)whole(r, next(r, row, &at), MODEL_NO_KEY);
+    o->cost_nusd = place(r, next(r, row, &at), INT64_MAX);
+    uint32_t token = next(r, row, &at);
+    if (token == JSON_NONE)
+        return;
+    uint32_t detail = (uint32_t)whole(r, token, UINT32_MAX);
+    if (o->verdict == MODEL_LACKS)
+        o->missing = detail;
+    else
+        o->need_tok = detail;
+}
+
+static void read_rows(struct reader *r, const char *key)
+{
+    uint32_t array = member(r, key), at = 0, row;
+    if (array == JSON_NONE || json_type(&r->json, array) != JSON_ARRAY) {
+        r->bad = true;
+        return;
+    }
+    for (uint32_t i = 0; !r->bad && (row = next(r, array, &at)) != JSON_NONE; i++) {
+        if (key[0] == 's')
+            read_signal(r, row);
+        else if (key[0] == 'r')
+            read_route(r, row, i);
+        else
+            read_model(r, row, i);
+    }
+}
+
+// The message of a refusal is the policy's own.
+static void find_message(struct decision *d)
+{
+    if (d->end != DECISION_REFUSE || d->route == IMAGE_NONE)
+        return;
+    const struct image_route *route = image_route(d->image, d->route);
+    struct image_list steps = d->took_else ? route->otherwise : route->steps;
+    const struct image_step *step = IMAGE_AT(d->image, steps, struct image_step);
+    for (uint32_t i = 0; i < steps.count; i++)
+        if (step[i].kind == IMAGE_STEP_REFUSE)
+            d->message = image_text(d->image, step[i].text);
+}
+
+static void read_head(struct reader *r)
+{
+    struct decision *d = r->d;
+    const struct policy_image *p = d->image;
+    struct slice id = text(r, member(r, "id"));
+    if (whole(r, member(r, "v"), DECISION_SCHEMA) != DECISION_SCHEMA || id.len > DECISION_ID_LEN)
+        r->bad = true;
+    else
+        memcpy(d->id, id.ptr ? id.ptr : "", id.len);
+    d->wall_us = whole(r, member(r, "t"), UINT64_MAX);
+    d->pool_epoch = whole(r, member(r, "epoch"), UINT64_MAX);
+    d->route = (int32_t)place(r, member(r, "r"), p->routes.count ? p->routes.count - 1 : 0);
+    d->model = (int32_t)place(r, member(r, "m"), p->models.count ? p->models.count - 1 : 0);
+    d->input_tok = (uint32_t)whole(r, member(r, "in"), UINT32_MAX);
+    d->output_tok = (uint32_t)whole(r, member(r, "out"), UINT32_MAX);
+    d->cost_nusd = place(r, member(r, "cost"), INT64_MAX);
+    d->decide_ns = (uint32_t)whole(r, member(r, "ns"), UINT32_MAX);
+    int64_t anchor = place(r, member(r, "anchor"), UINT32_MAX);
+    d->anchor = anchor < 0 ? WORK_NO_ANCHOR : (uint32_t)anchor;
+    d->message_count = (uint32_t)whole(r, member(r, "messages"), UINT32_MAX);
+    d->avoided_ns = (uint32_t)rare(r, "avoided", UINT32_MAX);
+    d->by = (enum decision_by)rare(r, "by", DECISION_BY_NAME);
+    d->end = (enum decision_end)rare(r, "end", DECISION_NO_MODEL);
+    d->effort = (enum image_effort)rare(r, "effort", IMAGE_EFFORT_COUNT_ - 1);
+    d->took_else = rare(r, "else", 1);
+    d->observed = rare(r, "observed", 1);
+    uint32_t asked = member(r, "asked");
+    d->model_asked = asked == JSON_NONE ? SLICE("auto") : text(r, asked);
+    find_message(d);
+}
+
+enum result record_read(const struct policy_image *image, struct slice line, struct arena *arena,
+                        struct decision **out)
+{
+    struct reader r = {.arena = arena, .d = ARENA_NEW(arena, struct decision)};
+    *out = NULL;
+    if (!r.d)
+        return RESULT_NOMEM;
+    r.d->image = image;
+    r.d->facts = ARENA_ARRAY(arena, struct fact, image->signals.count + 1);
+    r.d->route_outcomes = ARENA_ARRAY(arena, struct route_outcome, image->routes.count + 1);
+    r.d->model_outcomes = ARENA_ARRAY(arena, struct model_outcome, image->models.count + 1);
+    if (!r.d->facts || !r.d->route_outcomes || !r.d->model_outcomes)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < image->routes.count; i++)
+        r.d->route_outcomes[i].atom = IMAGE_NONE;
+    enum result res = json_parse(&r.json, line, &json_limits_default, arena);
+    if (res)
+        return res;
+    if (json_type(&r.json, 0) != JSON_OBJECT)
+        return RESULT_TYPE;
+    read_head(&r);
+    if (!r.bad)
+        read_rows(&r, "signals");
+    if (!r.bad)
+        read_rows(&r, "routes");
+    if (!r.bad)
+        read_rows(&r, "models");
+    if (r.bad)
+        return RESULT_SYNTAX;
+    *out = r.d;
+    return RESULT_OK;
+}
