@@ -73,7 +73,6 @@ struct conf {
 
     const char *log_access;    // path, "-" for standard output, NULL for off
     const char *log_decisions; // likewise
-    bool log_prompts;          // texts of prompts in the decision log
 
     const char *keys;  // path of the key file; it need not exist
     const char *cache; // directory of compiled policies; NULL when off

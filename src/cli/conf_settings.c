@@ -81,8 +81,6 @@ const struct conf_setting conf_settings[] = {
         "one JSON line per request; - is standard output"),
     ONE("log.decisions", CONF_PATH, log_decisions, "off", "off", 0, 0, "PATH",
         "one JSON line per decision; - is standard output"),
-    ONE("log.prompts", CONF_BOOL, log_prompts, "off", NULL, 0, 0, "on|off",
-        "texts of prompts in the decision log"),
     ONE("keys", CONF_PATH, keys, "merit.keys", NULL, 0, 0, "PATH",
         "callers' keys, written by merit key; it need not exist on loopback"),
     ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",
