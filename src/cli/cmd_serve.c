@@ -525,14 +525,28 @@ static void print_ready(const struct serve *s)
     fflush(stderr);
 }
 
+// What could still send something to the other loops: signals, changed files, questions to the admin side.
+static void stop_control(struct serve *s)
+{
+    admin_stop(s->admin);
+    if (!s->loop)
+        return;
+    if (s->signals.on_event && s->signals.fd >= 0)
+        loop_del(s->loop, &s->signals);
+    if (s->watch.on_event && s->watch.fd >= 0)
+        loop_del(s->loop, &s->watch);
+    loop_timer_cancel(s->loop, &s->reload_timer);
+    loop_timer_cancel(s->loop, &s->drain_timer);
+}
+
 static void close_all(struct serve *s)
 {
+    stop_control(s);
     for (uint32_t i = 0; i < s->running; i++) {
         loop_stop(s->loops[i]);
         pthread_join(s->threads[i], NULL);
     }
-    // Looks into rings that are still out come home before what they point to goes, and no new ones go out.
-    admin_stop(s->admin);
+    // What is still out in the mailboxes comes home before what it points to goes, and nothing new goes out.
     for (uint32_t i = 0; i < s->running; i++)
         loop_turn(s->loops[i], 0);
     if (s->loop)
@@ -544,15 +558,7 @@ static void close_all(struct serve *s)
             loop_close(s->loops[i]);
     }
     admin_close(s->admin);
-    if (s->loop) {
-        if (s->signals.on_event && s->signals.fd >= 0)
-            loop_del(s->loop, &s->signals);
-        if (s->watch.on_event && s->watch.fd >= 0)
-            loop_del(s->loop, &s->watch);
-        loop_timer_cancel(s->loop, &s->reload_timer);
-        loop_timer_cancel(s->loop, &s->drain_timer);
-        loop_close(s->loop);
-    }
+    loop_close(s->loop);
     if (s->signals.on_event && s->signals.fd >= 0)
         close(s->signals.fd);
     if (s->watch.on_event && s->watch.fd >= 0)

@@ -77,12 +77,6 @@ static void count_scalar(struct counts *n, const unsigned char *p, size_t len)
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2,popcnt")))
 
-AVX2 static inline uint64_t masks(__m256i low, __m256i high)
-{
-    return (uint64_t)(uint32_t)_mm256_movemask_epi8(low) |
-           (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
-}
-
 // Bytes from `first` on, `n` of them; a signed comparison after moving the range to the bottom.
 AVX2 static inline __m256i in_range(__m256i v, int first, int n)
 {
@@ -90,31 +84,106 @@ AVX2 static inline __m256i in_range(__m256i v, int first, int n)
                              _mm256_add_epi8(v, _mm256_set1_epi8((char)(-128 - first))));
 }
 
+AVX2 static inline uint64_t sum_bytes(__m256i v)
+{
+    __m256i four = _mm256_sad_epu8(v, _mm256_setzero_si256());
+    __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+    return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
+}
+
+// Counts per byte of a register; a true comparison is -1, so that counting is subtracting.
+struct lanes {
+    __m256i letters, uppers, digits, newlines, blanks;
+};
+
+AVX2 static inline __m256i count_lanes(struct lanes *l, __m256i v)
+{
+#define EQUAL(c) _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c))
+    __m256i letter = in_range(_mm256_or_si256(v, _mm256_set1_epi8(32)), 'a', 26);
+    // Tab (9) and carriage return (13) differ in one bit.
+    __m256i blank =
+        _mm256_or_si256(EQUAL(' '), _mm256_cmpeq_epi8(_mm256_or_si256(v, _mm256_set1_epi8(4)),
+                                                      _mm256_set1_epi8('\r')));
+    l->letters = _mm256_sub_epi8(l->letters, letter);
+    l->uppers = _mm256_sub_epi8(l->uppers, in_range(v, 'A', 26));
+    l->digits = _mm256_sub_epi8(l->digits, in_range(v, '0', 10));
+    l->newlines = _mm256_sub_epi8(l->newlines, EQUAL('\n'));
+    l->blanks = _mm256_sub_epi8(l->blanks, blank);
+#undef EQUAL
+    return letter;
+}
+
+// Words that begin in 32 bytes whose letters are given.
+AVX2 static inline void count_words(struct counts *n, __m256i letters)
+{
+    uint32_t letter = (uint32_t)_mm256_movemask_epi8(letters);
+    n->words += (unsigned)__builtin_popcount(letter & ~(letter << 1 | n->in_word));
+    n->in_word = letter >> 31;
+}
+
+AVX2 static inline void sum_lanes(struct counts *n, const struct lanes *l)
+{
+    n->letters += sum_bytes(l->letters);
+    n->uppers += sum_bytes(l->uppers);
+    n->digits += sum_bytes(l->digits);
+    n->newlines += sum_bytes(l->newlines);
+    n->blanks += sum_bytes(l->blanks);
+}
+
+// Fewer than 32 bytes behind `done` others of the same text; bytes that are not of it become NULs, which
+// only `ascii` counts.
+AVX2 static inline __m256i load_tail(const unsigned char *p, size_t len, size_t done)
+{
+    static const signed char keep[64] = {[32] = -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                         -1,        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                         -1,        -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    if (done < 32) {
+        unsigned char room[32] = {0};
+        memcpy(room, p, len);
+        return _mm256_loadu_si256((const __m256i *)(const void *)room);
+    }
+    // The last 32 bytes of the text, those that were counted before blotted out.
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + len - 32));
+    return _mm256_and_si256(v, _mm256_loadu_si256((const __m256i *)(const void *)(keep + len)));
+}
+
 AVX2 static void count_avx2(struct counts *n, const unsigned char *p, size_t len)
 {
-    const __m256i fold = _mm256_set1_epi8(32);
-    for (; len >= 64; p += 64, len -= 64) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
-        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
-        if (_mm256_movemask_epi8(_mm256_or_si256(a, b))) {
-            count_scalar(n, p, 64);
-            continue;
+    size_t done = 0;
+    while (len - done >= 32) {
+        // A lane holds 255 counts.
+        struct lanes l = {0};
+        size_t end = len - done < 255 * 32 ? len : done + 255 * 32, from = done;
+        for (; end - done >= 32; done += 32) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + done));
+            if (_mm256_movemask_epi8(v))
+                break;
+            count_words(n, count_lanes(&l, v));
         }
-#define COUNT(x, y) (uint64_t) __builtin_popcountll(masks(x, y))
-#define EQUAL(v, c) _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c))
-#define BLANK(v) _mm256_or_si256(_mm256_or_si256(EQUAL(v, ' '), EQUAL(v, '\t')), EQUAL(v, '\r'))
-        uint64_t letter = masks(in_range(_mm256_or_si256(a, fold), 'a', 26),
-                                in_range(_mm256_or_si256(b, fold), 'a', 26));
-        n->ascii += 64;
-        n->letters += (uint64_t)__builtin_popcountll(letter);
-        n->words += (uint64_t)__builtin_popcountll(letter & ~(letter << 1 | n->in_word));
-        n->in_word = letter >> 63;
-        n->uppers += COUNT(in_range(a, 'A', 26), in_range(b, 'A', 26));
-        n->digits += COUNT(in_range(a, '0', 10), in_range(b, '0', 10));
-        n->newlines += COUNT(EQUAL(a, '\n'), EQUAL(b, '\n'));
-        n->blanks += COUNT(BLANK(a), BLANK(b));
+        n->ascii += done - from;
+        sum_lanes(n, &l);
+        if (end - done >= 32) {
+            count_scalar(n, p + done, 32);
+            done += 32;
+        }
     }
-    count_scalar(n, p, len);
+    if (done == len)
+        return;
+    __m256i v = load_tail(p + done, len - done, done);
+    if (_mm256_movemask_epi8(v)) {
+        count_scalar(n, p + done, len - done);
+        return;
+    }
+    struct lanes l = {0};
+    __m256i letters = count_lanes(&l, v);
+    // Where the tail begins, a word may go on.
+    unsigned first = done < 32 ? 0 : 32 - (unsigned)(len - done);
+    uint32_t letter = (uint32_t)_mm256_movemask_epi8(letters);
+    n->words +=
+        (unsigned)__builtin_popcount(letter & ~(letter << 1 | (uint32_t)n->in_word << first));
+    n->in_word = p[len - 1] < 0x80 && is_letter(p[len - 1]);
+    n->ascii += len - done;
+    sum_lanes(n, &l);
 }
 #endif
 

@@ -66,3 +66,18 @@ def test_ends_while_the_admin_side_is_asked(start, mock):
             stop.set()
             for t in threads:
                 t.join()
+
+
+def test_ends_while_the_policy_is_reloaded(start, mock):
+    """A reload in the control loop's last turn must not be handed to loops that have ended."""
+    for n in range(8):
+        m = start(policy_text({"small": mock.url}))
+        texts = [policy_text({"small": mock.url}, name=f"p{i}") for i in range(4)]
+        for i in range(12):
+            m.policy.write_text(texts[i % 4])
+            m.signal(signal.SIGHUP)
+            if i == 4 + n % 4:
+                m.signal(signal.SIGTERM)
+            if not m.alive():
+                break
+        m.stop()

@@ -378,7 +378,7 @@ def test_pass_through(start, mock):
 
 def test_doctor(scratch, start, mock):
     m = start(policy_text({"small": mock.url}))
-    r = merit(scratch, "doctor", "--policy", m.policy)
+    r = merit(scratch, "doctor", m.policy)
     assert r.returncode in (0, 1) and len(r.stdout) > 50, r.stderr
 
 

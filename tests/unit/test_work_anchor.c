@@ -157,6 +157,19 @@ static void token_estimate(void **state)
         struct slice t = text_make(&r, room, sizeof room);
         assert_int_equal(tokens_of_text(t), tokens_of_text_scalar(t));
     }
+    // Long runs of ASCII, with few kinds of bytes, so that a count per lane would overflow, and one other in places.
+    static char ascii[20000];
+    static const char kinds[] = "aZ5 \n\t\r.Mz";
+    for (int i = 0; i < 4000; i++) {
+        size_t len = rng_below(&r, i % 40 ? 300 : sizeof ascii), few = 1 + rng_below(&r, 10);
+        size_t from = rng_below(&r, sizeof kinds - few);
+        for (size_t k = 0; k < len; k++)
+            ascii[k] = kinds[from + rng_below(&r, few)];
+        if (len > 1 && rng_below(&r, 4) == 0)
+            memcpy(ascii + rng_below(&r, len - 1), "\xC3\xA9", 2);
+        struct slice t = slice_make(ascii, len);
+        assert_int_equal(tokens_of_text(t), tokens_of_text_scalar(t));
+    }
     // 11 tokens in both vocabularies.
     uint32_t n = tokens_of_text(SLICE("The quick brown fox jumps over the lazy dog today."));
     assert_in_range(n, 9, 13);
