@@ -396,8 +396,10 @@ static enum result open_loops(struct serve *s)
         enum result r = loop_open(&s->loops[i], s->conf.busy_poll_us);
         if (!r)
             r = gateway_open(&s->gateways[i], &s->shared, s->loops[i], i, s->serving, s->keys);
-        if (r)
+        if (r) {
+            fprintf(stderr, "merit: cannot open loop %u: %s\n", i, result_name(r));
             return r;
+        }
         for (uint32_t k = 0; k < s->conf.listen_count; k++) {
             struct conf_listen *l = &s->conf.listen[k];
             errno = 0;
