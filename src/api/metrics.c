@@ -13,7 +13,7 @@ const struct metrics_bounds METRICS_REQUEST = {18,
                                                 30000000, 60000000, 120000000, 300000000}};
 
 const char *const metrics_end_names[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
-                                                    "gone",     "refused", "infeasible"};
+                                                     "gone",     "refused", "infeasible"};
 
 void metrics_names_init(struct metrics_names *n)
 {
@@ -114,7 +114,8 @@ static void routes(struct buf *out, const struct sum *s, const struct metrics_na
             uint64_t v = SUM(s, route_ends[i][e]);
             if (v)
                 buf_printf(out, "merit_requests_total{route=\"%s\",end=\"%s\"} %llu\n",
-                           n->family[METRICS_ROUTES].names[i], metrics_end_names[e], (unsigned long long)v);
+                           n->family[METRICS_ROUTES].names[i], metrics_end_names[e],
+                           (unsigned long long)v);
         }
     }
 }
@@ -143,7 +144,8 @@ static void models(struct buf *out, const struct sum *s, const struct metrics_na
             uint64_t v = SUM(s, models[i].ends[e]);
             if (v)
                 buf_printf(out, "merit_model_requests_total{model=\"%s\",end=\"%s\"} %llu\n",
-                           n->family[METRICS_MODELS].names[i], metrics_end_names[e], (unsigned long long)v);
+                           n->family[METRICS_MODELS].names[i], metrics_end_names[e],
+                           (unsigned long long)v);
         }
     }
     model_counter(out, s, n, "merit_upstream_attempts_total",

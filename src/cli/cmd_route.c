@@ -193,8 +193,7 @@ static int read_input(struct session *s, struct buf *body)
         enum result r = file_read("-", &s->input);
         if (r) {
             char room[FILE_ERROR_BYTES];
-            fprintf(stderr, "merit route: cannot read standard input: %s\n",
-                    file_problem(r, room));
+            fprintf(stderr, "merit route: cannot read standard input: %s\n", file_problem(r, room));
             return EXIT_USAGE;
         }
         text = buf_slice(&s->input);

@@ -378,11 +378,10 @@ static enum result listen_failed(const struct conf_listen *l, enum result r)
 {
     char room[FILE_ERROR_BYTES];
     int err = errno;
-    fprintf(stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port,
-            file_problem(r, room),
-            err == EADDRINUSE
-                ? "; another program has the port (--listen HOST:PORT takes another one)"
-                : "");
+    fprintf(
+        stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port, file_problem(r, room),
+        err == EADDRINUSE ? "; another program has the port (--listen HOST:PORT takes another one)"
+                          : "");
     return r;
 }
 
@@ -397,8 +396,10 @@ static enum result open_loops(struct serve *s)
         enum result r = loop_open(&s->loops[i], s->conf.busy_poll_us);
         if (!r)
             r = gateway_open(&s->gateways[i], &s->shared, s->loops[i], i, s->serving, s->keys);
-        if (r)
+        if (r) {
+            fprintf(stderr, "merit: cannot open loop %u: %s\n", i, result_name(r));
             return r;
+        }
         for (uint32_t k = 0; k < s->conf.listen_count; k++) {
             struct conf_listen *l = &s->conf.listen[k];
             errno = 0;
@@ -628,7 +629,8 @@ static void usage(FILE *to)
           "  merit serve --observe small home.merit         decides and records; all goes to the "
           "model \"small\"\n"
           "  merit serve --print-conf > merit.conf          all settings with their values\n\n"
-          "SIGHUP reloads policy, keys and certificates; a change of the policy or of the key file is "
+          "SIGHUP reloads policy, keys and certificates; a change of the policy or of the key file "
+          "is "
           "seen without it.\nSIGTERM drains; SIGUSR1 reopens logs.\n\n",
           to);
     buf_init(&settings, WHY_MAX);

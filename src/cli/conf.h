@@ -61,9 +61,9 @@ struct conf {
     uint32_t threads; // event loops; 0: one per CPU that the process may use
     uint32_t busy_poll_us;
 
-    struct http_limits http;    // of the traffic side; limits.* and timeouts.*
-    uint32_t drain_timeout_ms;  // after SIGTERM; streams that still run are then broken
-    uint32_t decisions_kept;    // in the ring of recent ones
+    struct http_limits http;   // of the traffic side; limits.* and timeouts.*
+    uint32_t drain_timeout_ms; // after SIGTERM; streams that still run are then broken
+    uint32_t decisions_kept;   // in the ring of recent ones
 
     struct http_client_limits client; // upstream.*
     uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms,

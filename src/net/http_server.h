@@ -71,10 +71,10 @@ struct http_exchange {
     struct http_head *head;
     struct slice body;
     struct http_server *server;
-    void *user;         // the handler's own
-    char peer[46];      // the peer's address, NUL-terminated
-    uint64_t begin_us;  // loop time of its first byte
-    int status;         // of the answer, 0 before
+    void *user;        // the handler's own
+    char peer[46];     // the peer's address, NUL-terminated
+    uint64_t begin_us; // loop time of its first byte
+    int status;        // of the answer, 0 before
 };
 
 enum result http_server_open(struct http_server **out, struct loop *loop,

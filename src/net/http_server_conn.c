@@ -161,8 +161,7 @@ static void refuse_over(struct server_conn *hc, int status, const char *code, co
 
 static void refuse_nomem(struct server_conn *hc)
 {
-    refuse(hc, 503, "no_memory", "The server has no memory left for this request.",
-           RESULT_NOMEM);
+    refuse(hc, 503, "no_memory", "The server has no memory left for this request.", RESULT_NOMEM);
 }
 
 // --- the end of an exchange

@@ -340,7 +340,8 @@ static void fuzzy_equals_trying_all(void **state)
             at = k;
         }
         if (fuzzy_find(f, &words, &place) != want)
-            fail_msg("%s within %u at word %u of %.*s", text, limit, at, (int)words.folded_len, words.folded + 1);
+            fail_msg("%s within %u at word %u of %.*s", text, limit, at, (int)words.folded_len,
+                     words.folded + 1);
         if (want)
             assert_int_equal(place.first_word, at);
         hits += want;
