@@ -16,7 +16,7 @@ void metrics_names_init(struct metrics_names *n)
 {
     memset(n, 0, sizeof *n);
     for (int f = 0; f < METRICS_FAMILIES; f++) {
-        strcpy(n->family[f].names[0], "other");
+        memcpy(n->family[f].names[0], "other", sizeof "other");
         atomic_store(&n->family[f].count, 1);
     }
 }

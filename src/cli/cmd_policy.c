@@ -108,7 +108,7 @@ static void report(struct session *s)
 static int failed(const struct session *s, const char *what, enum result r)
 {
     fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name,
-            r == RESULT_IO ? strerror(errno) : result_name(r));
+            r == RESULT_IO ? strerrordesc_np(errno) : result_name(r));
     return EXIT_FOUND;
 }
 

@@ -69,7 +69,7 @@ static enum result open_policy(struct serve *s, struct serving **out)
     if (r) {
         fprintf(stderr, "merit: cannot read the policy %s: %s\n", s->policy_name,
                 r == RESULT_LIMIT ? "it is over 4 MiB"
-                : r == RESULT_IO  ? strerror(errno)
+                : r == RESULT_IO  ? strerrordesc_np(errno)
                                   : result_name(r));
         goto out;
     }
@@ -334,7 +334,7 @@ static enum result open_log(const char *path, struct log_sink **out)
 {
     enum result r = path ? log_sink_open(out, path) : RESULT_OK;
     if (r)
-        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, strerrordesc_np(errno));
     return r;
 }
 
@@ -378,7 +378,7 @@ static enum result open_shared(struct serve *s)
 static enum result listen_failed(const struct conf_listen *l, enum result r)
 {
     fprintf(stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port,
-            r == RESULT_IO || r == RESULT_EXISTS ? strerror(errno) : result_name(r),
+            r == RESULT_IO || r == RESULT_EXISTS ? strerrordesc_np(errno) : result_name(r),
             errno == EADDRINUSE
                 ? "; another program has the port (--listen HOST:PORT takes another one)"
                 : "");
@@ -396,8 +396,10 @@ static enum result open_loops(struct serve *s)
         enum result r = loop_open(&s->loops[i], s->conf.busy_poll_us);
         if (!r)
             r = gateway_open(&s->gateways[i], &s->shared, s->loops[i], i, s->serving, s->keys);
-        if (r)
+        if (r) {
+            fprintf(stderr, "merit: cannot open loop %u: %s\n", i, result_name(r));
             return r;
+        }
         for (uint32_t k = 0; k < s->conf.listen_count; k++) {
             struct conf_listen *l = &s->conf.listen[k];
             errno = 0;
@@ -600,7 +602,7 @@ static int run(struct serve *s)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     s->names = alloc_bytes(sizeof *s->names);
     if (!s->names)
         return EXIT_FOUND;

@@ -1,5 +1,7 @@
 #include "cli/conf_settings.h"
 
+#include "api/ring.h"
+
 #define AT(field) (uint32_t) offsetof(struct conf, field)
 #define ONE(name, kind, field, fallback, absent, min, max, form, help)                             \
     {                                                                                              \
@@ -45,7 +47,7 @@ const struct conf_setting conf_settings[] = {
           "client connections of each event loop"),
     SIZE("limits.backlog", http.high_water_bytes, "256KiB", NULL, 4 * KIB, 64 * MIB,
          "unsent bytes for a slow client above which its upstream is paused"),
-    COUNT("limits.decisions", decisions_kept, "1000", NULL, 1, 1000000,
+    COUNT("limits.decisions", decisions_kept, "1000", NULL, 1, RING_SIZE_MAX,
           "recent decisions that the admin side can show"),
     MS("timeouts.header", http.header_timeout_ms, "10s", NULL, 100, HOUR,
        "from a request's first byte to the end of its head"),

@@ -100,3 +100,9 @@ def test_a_long_name_of_a_model_is_cut_between_characters(served):
 def test_a_name_of_a_model_with_a_zero_is_shown_whole(served):
     status, _, body = served.chat(model="auto\0x")
     assert status == 404 and 'auto\0x' in json.loads(body)["error"]["message"]
+
+
+def test_more_decisions_than_can_be_kept_are_a_usage_error(start, mock):
+    m = start(policy_text({"small": mock.url}), "--limits-decisions", "100001", wait=False)
+    assert m.process.wait(20) == 2
+    assert "100000" in m.errors()
