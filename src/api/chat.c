@@ -378,10 +378,14 @@ static void read_headers(struct request *r)
     const struct http_head *head = r->x->head;
     uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
     struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
-    for (uint32_t i = 0; pairs && i < n; i++)
-        pairs[i] = (struct work_pair){head->headers[i].name, head->headers[i].value};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; pairs && i < n; i++) {
+        const struct http_header *h = &head->headers[i];
+        if (r->epoch->serving->reads_headers || openai_names_session(h->name))
+            pairs[kept++] = (struct work_pair){h->name, h->value};
+    }
     r->work.headers = pairs;
-    r->work.header_count = pairs ? n : 0;
+    r->work.header_count = kept;
 }
 
 static void read_caller(struct request *r)

@@ -563,14 +563,26 @@ static bool session_fits(struct slice s)
     return s.len > 0 && s.len <= OPENAI_SESSION_MAX;
 }
 
+// Best first.
+static const struct name session_headers[] = {NAME("x-session-id"), NAME("x-inferoa-session-id"),
+                                              NAME("x-claude-code-session-id"), NAME("session_id"),
+                                              NAME("session-id")};
+
+bool openai_names_session(struct slice name)
+{
+    for (unsigned k = 0; k < MERIT_COUNT(session_headers); k++)
+        if (name.len == session_headers[k].len &&
+            slice_ieq(name, slice_make(session_headers[k].text, name.len)))
+            return true;
+    return false;
+}
+
 // The session of the best-ranked header, or empty.
 static struct slice header_session(const struct work *w)
 {
-    static const struct name names[] = {NAME("x-session-id"), NAME("x-inferoa-session-id"),
-                                        NAME("x-claude-code-session-id"), NAME("session_id"),
-                                        NAME("session-id")};
+    const struct name *names = session_headers;
     struct slice best = SLICE_EMPTY;
-    unsigned rank = MERIT_COUNT(names);
+    unsigned rank = MERIT_COUNT(session_headers);
     for (uint32_t i = 0; i < w->header_count; i++) {
         struct slice n = w->headers[i].name;
         for (unsigned k = 0; k < rank; k++) {
