@@ -635,14 +635,24 @@ static enum result read_numbers(struct reader *rd)
     return RESULT_OK;
 }
 
+static enum result read_model(struct reader *rd)
+{
+    struct slice *name = &rd->w->model_asked;
+    enum result r = read_string(rd, FIELD_MODEL, name);
+    if (!r && name->len > WORK_MODEL_BYTES_MAX)
+        return refuse(rd, RESULT_LIMIT, "limit", "model", "\"model\" may have %u bytes",
+                      (unsigned)WORK_MODEL_BYTES_MAX);
+    return r;
+}
+
 static enum result read_body(struct reader *rd)
 {
     struct work *w = rd->w;
     bool logprobs = false;
     enum result r;
-    if ((r = read_fields(rd)) || (r = read_string(rd, FIELD_MODEL, &w->model_asked)) ||
-        (r = read_messages(rd)) || (r = read_tools(rd)) || (r = read_tool_choice(rd)) ||
-        (r = read_format(rd)) || (r = read_numbers(rd)) || (r = read_stream(rd)) ||
+    if ((r = read_fields(rd)) || (r = read_model(rd)) || (r = read_messages(rd)) ||
+        (r = read_tools(rd)) || (r = read_tool_choice(rd)) || (r = read_format(rd)) ||
+        (r = read_numbers(rd)) || (r = read_stream(rd)) ||
         (r = read_bool(rd, FIELD_LOGPROBS, &logprobs)) || (r = read_metadata(rd)) ||
         (r = read_modalities(rd)) || (r = read_session(rd)))
         return r;

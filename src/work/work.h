@@ -13,6 +13,7 @@
 
 // Limits of one request; over them the dialect answers 400 and names the limit.
 enum {
+    WORK_MODEL_BYTES_MAX = 1024, // of the name that is asked for; decisions keep it
     WORK_MESSAGES_MAX = 4096,
     WORK_PARTS_MAX = 16384,
     WORK_TOOLS_MAX = 1024,

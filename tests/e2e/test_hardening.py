@@ -3,14 +3,16 @@ in the middle of everything."""
 import contextlib
 import gzip
 import json
+import resource
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
-from conftest import policy_text
-from mock_upstream import answer
+from conftest import policy_text, until
+from mock_upstream import Mock, answer, chat
 
 
 @pytest.mark.parametrize("host", ["127.example.org", "127.0.0.1.example.org", "127.1", "127.0.0.256",
@@ -106,3 +108,27 @@ def test_more_decisions_than_can_be_kept_are_a_usage_error(start, mock):
     m = start(policy_text({"small": mock.url}), "--limits-decisions", "100001", wait=False)
     assert m.process.wait(20) == 2
     assert "100000" in m.errors()
+
+
+def test_names_of_models_have_a_limit(served):
+    """A decision is kept with the name that was asked for, so names must not be as long as bodies."""
+    assert served.chat(model="m" * 1024)[0] == 404
+    status, _, body = served.chat(model="m" * 1025)
+    assert status == 400 and json.loads(body)["error"]["param"] == "model"
+
+
+def test_want_of_descriptors_is_no_fault_of_the_endpoint(start):
+    """Clients that use up Merit's own descriptors must not put its endpoints out of service."""
+    with Mock(chat(delay=0.05, first=0.4)) as mock:
+        m = start(policy_text({"small": mock.url}))
+        resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "x"}]}).encode()
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        with contextlib.ExitStack() as clients:
+            for _ in range(40):
+                s = clients.enter_context(socket.create_connection(("127.0.0.1", m.port), 10))
+                s.sendall(request)
+            time.sleep(0.3)
+        until(lambda: m.chat()[0] == 200)
+        assert m.metric(r'merit_requests_total.*end="failed"') > 0
+        assert m.metric(r'merit_requests_total.*end="infeasible"') == 0
