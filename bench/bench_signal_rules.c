@@ -1,6 +1,7 @@
-// What a policy's rule signals cost over a 1.5 kB chat body: 12 signals of all families, then with 200 more patterns,
-// then each family alone. CPU time of this thread; the fastest of the rounds' medians would hide nothing here, so the
-// median of 21 rounds is printed, with its spread (10 % and 90 %).
+// What a policy's rule signals cost over a 1.5 kB chat body: 12 signals of all families, then with
+// 200 more patterns, then each family alone. CPU time of this thread; the fastest of the rounds'
+// medians would hide nothing here, so the median of 21 rounds is printed, with its spread (10 % and
+// 90 %).
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

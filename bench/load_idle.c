@@ -63,7 +63,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < count; i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        if (fds[i] < 0 || connect(fds[i], (struct sockaddr *)&a, sizeof a) != 0 || request(fds[i], path) != 0) {
+        if (fds[i] < 0 || connect(fds[i], (struct sockaddr *)&a, sizeof a) != 0 ||
+            request(fds[i], path) != 0) {
             fprintf(stderr, "connection %d: %s\n", i, strerror(errno));
             break;
         }

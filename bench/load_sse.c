@@ -152,17 +152,22 @@ static int event_text(const struct up *u, const struct options *o, int n, char *
     char content[32];
     if (n < o->chunks) {
         content_of(n, content);
-        return snprintf(to, room,
-                        "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1790000000,"
-                        "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},"
-                        "\"finish_reason\":%s}]}\n\n",
-                        content, n == o->chunks - 1 ? "\"stop\"" : "null");
+        return snprintf(
+            to, room,
+            "data: "
+            "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":"
+            "1790000000,"
+            "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},"
+            "\"finish_reason\":%s}]}\n\n",
+            content, n == o->chunks - 1 ? "\"stop\"" : "null");
     }
-    return snprintf(to, room, "%sdata: [DONE]\n\n",
-                    !u->usage ? ""
-                              : "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":"
-                                "1790000000,\"model\":\"bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":300,"
-                                "\"completion_tokens\":64,\"total_tokens\":364}}\n\n");
+    return snprintf(
+        to, room, "%sdata: [DONE]\n\n",
+        !u->usage
+            ? ""
+            : "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":"
+              "1790000000,\"model\":\"bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":300,"
+              "\"completion_tokens\":64,\"total_tokens\":364}}\n\n");
 }
 
 static void up_append(struct up *u, const char *data, int len)
@@ -227,21 +232,28 @@ static void up_answer(struct up *u, const char *body, size_t len, const struct o
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
-    bool stream = len && (memmem(body, len, "\"stream\":true", 13) || memmem(body, len, "\"stream\": true", 14));
+    bool stream = len && (memmem(body, len, "\"stream\":true", 13) ||
+                          memmem(body, len, "\"stream\": true", 14));
     if (!stream) {
         char json[768];
         int n = snprintf(json, sizeof json,
-                         "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1790000000,\"model\":"
-                         "\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%0350d\"},"
-                         "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":300,\"completion_tokens\":80,"
+                         "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":"
+                         "1790000000,\"model\":"
+                         "\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                         "\"content\":\"%0350d\"},"
+                         "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":300,"
+                         "\"completion_tokens\":80,"
                          "\"total_tokens\":380}}",
                          7);
         u->out_len = (size_t)snprintf(
-            u->out, OUT_MAX, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, json);
+            u->out, OUT_MAX,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n,
+            json);
         up_flush(u);
         return;
     }
-    u->usage = memmem(body, len, "\"include_usage\":true", 20) || memmem(body, len, "\"include_usage\": true", 21);
+    u->usage = memmem(body, len, "\"include_usage\":true", 20) ||
+               memmem(body, len, "\"include_usage\": true", 21);
     u->streaming = true;
     u->next = 0;
     memcpy(u->out, head, sizeof head - 1);
@@ -397,7 +409,15 @@ static int serve(const struct options *o)
 
 // ------------------------------------------------------------------------------------------------ the client
 
-enum body_state { BODY_SIZE, BODY_EXTENSION, BODY_DATA, BODY_DATA_END, BODY_TRAILER, BODY_PLAIN, BODY_OVER };
+enum body_state {
+    BODY_SIZE,
+    BODY_EXTENSION,
+    BODY_DATA,
+    BODY_DATA_END,
+    BODY_TRAILER,
+    BODY_PLAIN,
+    BODY_OVER
+};
 
 struct stream {
     int fd; // -1: not connected
@@ -462,7 +482,8 @@ static void failure(struct stream *s, const char *why, const char *text, size_t 
     tally.first_failure = why;
     len = len > 400 ? 400 : len;
     for (size_t i = 0; i < len; i++) // goes into a JSON string
-        tally.failure_text[i] = text[i] < ' ' || text[i] == '"' || text[i] == '\\' || text[i] & 0x80 ? ' ' : text[i];
+        tally.failure_text[i] =
+            text[i] < ' ' || text[i] == '"' || text[i] == '\\' || text[i] & 0x80 ? ' ' : text[i];
 }
 
 static void event_check(struct stream *s, const struct options *o)
@@ -494,8 +515,8 @@ static void event_check(struct stream *s, const struct options *o)
     }
     int n = (int)strtol(content + 12, NULL, 10), width = content_of(n, want);
     size_t after = (size_t)(content + 11 - e) + (size_t)width;
-    if (n < 0 || n >= o->chunks || after >= len || memcmp(content + 11, want, (size_t)width) != 0 || e[after] != '"' ||
-        e[len - 1] != '}') {
+    if (n < 0 || n >= o->chunks || after >= len || memcmp(content + 11, want, (size_t)width) != 0 ||
+        e[after] != '"' || e[len - 1] != '}') {
         tally.altered++;
         return;
     }
@@ -685,7 +706,8 @@ static void stream_read(struct stream *s, const struct options *o)
         if (n < 0 && errno == EAGAIN)
             return;
         if (n <= 0) {
-            bool plain_end = n == 0 && s->busy && s->head_done && s->state == BODY_PLAIN && s->left == SIZE_MAX;
+            bool plain_end =
+                n == 0 && s->busy && s->head_done && s->state == BODY_PLAIN && s->left == SIZE_MAX;
             stream_close(s);
             if (s->busy && s->reused && s->head_len == 0 && !s->head_done) {
                 tally.stale++; // the server had closed the kept connection: begin again
@@ -729,9 +751,10 @@ static void stream_read(struct stream *s, const struct options *o)
 
 static void request_make(const struct options *o)
 {
-    static const char body[] =
-        "{\"model\":\"auto\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
-        "{\"role\":\"user\",\"content\":\"Tell me in two sentences what a heat pump does.\"}],\"stream\":true}";
+    static const char body[] = "{\"model\":\"auto\",\"messages\":[{\"role\":\"system\",\"content\":"
+                               "\"You are a helpful assistant.\"},"
+                               "{\"role\":\"user\",\"content\":\"Tell me in two sentences what a "
+                               "heat pump does.\"}],\"stream\":true}";
     char *text = NULL;
     size_t len = sizeof body - 1;
     if (o->body) {
@@ -743,10 +766,11 @@ static void request_make(const struct options *o)
         fclose(f);
     }
     request = need(malloc(len + 1024));
-    int head = snprintf(request, 1024,
-                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
-                        "Authorization: Bearer %s\r\nAccept: text/event-stream\r\nContent-Length: %zu\r\n\r\n",
-                        o->path, o->port, o->key, len);
+    int head = snprintf(
+        request, 1024,
+        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+        "Authorization: Bearer %s\r\nAccept: text/event-stream\r\nContent-Length: %zu\r\n\r\n",
+        o->path, o->port, o->key, len);
     memcpy(request + head, text ? text : body, len);
     request_len = (size_t)head + len;
     free(text);
@@ -754,24 +778,29 @@ static void request_make(const struct options *o)
 
 static int report(double seconds)
 {
-    bool good = !tally.lost && !tally.merged && !tally.reordered && !tally.altered && !tally.extra && !tally.failed &&
-                tally.whole > 0;
-    printf("{\"streams\": %ld, \"peak\": %d, \"failed\": %ld, \"events\": %ld, \"lost\": %ld, \"merged\": %ld, \"reordered\": %ld, "
-           "\"altered\": %ld, \"extra\": %ld, \"comments\": %ld, \"stale\": %ld, \"seconds\": %.3f, "
-           "\"events_per_s\": %.0f, \"ttft_us_p50\": %.0f, \"ttft_us_p99\": %.0f, \"total_ms_p50\": %.1f, "
-           "\"total_ms_p99\": %.1f, \"first_failure\": \"%s %s\"}\n",
-           (long)tally.whole, peak, (long)tally.failed, (long)tally.events, (long)tally.lost, (long)tally.merged,
-           (long)tally.reordered, (long)tally.altered, (long)tally.extra, (long)tally.comments, (long)tally.stale,
-           seconds, (double)tally.events / seconds, quantile(&tally.ttft, 0.5), quantile(&tally.ttft, 0.99),
-           quantile(&tally.total, 0.5) / 1000, quantile(&tally.total, 0.99) / 1000,
-           tally.first_failure ? tally.first_failure : "", tally.failure_text);
+    bool good = !tally.lost && !tally.merged && !tally.reordered && !tally.altered &&
+                !tally.extra && !tally.failed && tally.whole > 0;
+    printf(
+        "{\"streams\": %ld, \"peak\": %d, \"failed\": %ld, \"events\": %ld, \"lost\": %ld, "
+        "\"merged\": %ld, \"reordered\": %ld, "
+        "\"altered\": %ld, \"extra\": %ld, \"comments\": %ld, \"stale\": %ld, \"seconds\": %.3f, "
+        "\"events_per_s\": %.0f, \"ttft_us_p50\": %.0f, \"ttft_us_p99\": %.0f, \"total_ms_p50\": "
+        "%.1f, "
+        "\"total_ms_p99\": %.1f, \"first_failure\": \"%s %s\"}\n",
+        (long)tally.whole, peak, (long)tally.failed, (long)tally.events, (long)tally.lost,
+        (long)tally.merged, (long)tally.reordered, (long)tally.altered, (long)tally.extra,
+        (long)tally.comments, (long)tally.stale, seconds, (double)tally.events / seconds,
+        quantile(&tally.ttft, 0.5), quantile(&tally.ttft, 0.99), quantile(&tally.total, 0.5) / 1000,
+        quantile(&tally.total, 0.99) / 1000, tally.first_failure ? tally.first_failure : "",
+        tally.failure_text);
     return good ? 0 : 1;
 }
 
 static int run(const struct options *o)
 {
     struct epoll_event events[EVENTS];
-    int64_t begun = now_us(), until = begun + (int64_t)(o->seconds * 1e6), give_up = until + 60000000;
+    int64_t begun = now_us(), until = begun + (int64_t)(o->seconds * 1e6),
+            give_up = until + 60000000;
     int64_t spread = (int64_t)o->chunks * o->interval_us / o->streams;
     request_make(o);
     run_poll = epoll_create1(EPOLL_CLOEXEC);
@@ -782,11 +811,13 @@ static int run(const struct options *o)
     for (;;) {
         int64_t now = now_us();
         bool more = o->total ? tally.begun < o->total : now < until;
-        while (opened < o->streams && begun + opened * spread <= now && (!o->total || tally.begun < o->total))
+        while (opened < o->streams && begun + opened * spread <= now &&
+               (!o->total || tally.begun < o->total))
             stream_begin(&streams[opened++], o);
         if ((!more && running == 0) || (!o->total && now > give_up))
             break;
-        int n = wait_us(run_poll, events, opened < o->streams ? begun + opened * spread - now : 50000);
+        int n =
+            wait_us(run_poll, events, opened < o->streams ? begun + opened * spread - now : 50000);
         for (int i = 0; i < n; i++) {
             struct stream *s = events[i].data.ptr;
             if (s->busy && events[i].events & EPOLLOUT && s->sent < request_len)
@@ -848,8 +879,12 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "probe") == 0)
         return probe();
-    struct options o = {.chunks = 64, .streams = 512, .interval_us = 10000, .seconds = 5,
-                        .path = "/v1/chat/completions", .key = "sk-bench"};
+    struct options o = {.chunks = 64,
+                        .streams = 512,
+                        .interval_us = 10000,
+                        .seconds = 5,
+                        .path = "/v1/chat/completions",
+                        .key = "sk-bench"};
     for (int i = 2; i < argc; i++) {
         const char *name = argv[i];
         if (strcmp(name, "--burst") == 0) {
@@ -881,7 +916,8 @@ int main(int argc, char **argv)
             o.port = 0, i = argc;
     }
     if (argc < 2 || !o.port || o.chunks < 1 || o.streams < 1) {
-        fprintf(stderr, "usage: load_sse serve|run --port P ... (the head of bench/load_sse.c tells the rest)\n");
+        fprintf(stderr, "usage: load_sse serve|run --port P ... (the head of bench/load_sse.c "
+                        "tells the rest)\n");
         return 2;
     }
     raise_descriptors();

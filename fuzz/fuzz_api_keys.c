@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         key_set_unref(second);
         key_set_unref(first);
     } else if (!why.len) {
-        abort();  // a refusal without a reason
+        abort(); // a refusal without a reason
     }
     buf_deinit(&why);
     buf_deinit(&a);

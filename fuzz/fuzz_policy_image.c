@@ -22,9 +22,6 @@ static void walk(const struct policy_image *p)
     for (uint32_t i = 0; i < p->atoms.count; i++)
         for (uint32_t k = 0; k < atoms[i].texts.count; k++)
             sum += image_text(p, IMAGE_AT(p, atoms[i].texts, struct image_str)[k]).len;
-    struct slice patterns = image_patterns(p);
-    for (size_t i = 0; i < patterns.len; i++)
-        sum += (unsigned char)patterns.ptr[i];
     const struct image_alias *aliases = IMAGE_AT(p, p->aliases, struct image_alias);
     for (uint32_t i = 0; i < p->aliases.count; i++)
         sum += image_find_alias(p, image_text(p, aliases[i].name)) != NULL;

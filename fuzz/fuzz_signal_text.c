@@ -1,6 +1,6 @@
-// Any text through every family: no crash, facts of the family's kind, evidence inside the text and between characters.
-// The first byte says in how many parts and messages the rest is cut; bytes that are not UTF-8 must fail the text
-// signals, never reach the pattern scan.
+// Any text through every family: no crash, facts of the family's kind, evidence inside the text and
+// between characters. The first byte says in how many parts and messages the rest is cut; bytes
+// that are not UTF-8 must fail the text signals, never reach the pattern scan.
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

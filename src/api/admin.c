@@ -358,15 +358,16 @@ static void answer_route(struct http_exchange *x, struct admin *a)
     struct openai_request openai;
     struct openai_fault fault;
     struct slice body = x->body;
+    bool copied = true;
     struct work *work = ARENA_NEW(x->arena, struct work);
     if (work && json_parse(&j, body, &json_limits_default, x->arena) == RESULT_OK &&
         json_type(&j, 0) == JSON_OBJECT) {
         uint32_t text = json_get(&j, 0, SLICE("text"), NULL);
         if (text != JSON_NONE && json_type(&j, text) == JSON_STRING)
-            body = chat_of_text(x, &j, text);
+            copied = (body = chat_of_text(x, &j, text)).ptr;
     }
-    enum result r = work && body.ptr ? openai_request_parse(body, x->arena, work, &openai, &fault)
-                                     : RESULT_NOMEM;
+    enum result r =
+        work && copied ? openai_request_parse(body, x->arena, work, &openai, &fault) : RESULT_NOMEM;
     if (r && r != RESULT_NOMEM) {
         struct buf out;
         buf_init(&out, ADMIN_ANSWER_MAX);

@@ -1,6 +1,5 @@
 // One chat request: parse, decide, send on, account. See gateway.h for the road.
 
-#include <stdio.h>
 #include <time.h>
 
 #include "api/openai_answer.h"
@@ -10,9 +9,9 @@
 #include "route/explain.h"
 #include "route/record.h"
 
-enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096 };
+enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
-static uint64_t cpu_clock_ns(void *ctx)
+static uint64_t mono_ns(void *ctx)
 {
     struct timespec t;
     (void)ctx;
@@ -27,8 +26,6 @@ static const enum metrics_end END_OF_PATH[] = {
     [PATH_FAILED] = METRICS_FAILED,     [PATH_BROKEN] = METRICS_BROKEN,
     [PATH_GONE] = METRICS_GONE,
 };
-static const char *const END_NAMES[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
-                                                    "gone",     "refused", "infeasible"};
 
 static const struct image_model *model_of(const struct request *r)
 {
@@ -101,7 +98,7 @@ static void write_outcome(const struct request *r, enum metrics_end end,
 {
     uint64_t now = loop_now_us(r->g->loop);
     BUF_LIT(out, "\"end\":\"");
-    buf_cstr(out, END_NAMES[end]);
+    buf_cstr(out, metrics_end_names[end]);
     BUF_LIT(out, "\",\"status\":");
     buf_u64(out, (uint64_t)status);
     add_number(out, "us", now - r->x->begin_us);
@@ -291,19 +288,21 @@ static void answer_infeasible(struct request *r)
 static void answer_no_model(struct request *r)
 {
     char text[512];
-    int len =
-        snprintf(text, sizeof text,
-                 "The model \"%.*s\" does not exist here; GET /v1/models lists what does, and "
-                 "\"auto\" routes.",
-                 (int)(r->decision->model_asked.len > 200 ? 200 : r->decision->model_asked.len),
-                 r->decision->model_asked.ptr);
+    struct buf b = {.ptr = text, .room = sizeof text, .cap = sizeof text};
+    struct slice asked = r->decision->model_asked;
+    size_t n = asked.len > MODEL_SHOWN_MAX ? MODEL_SHOWN_MAX : asked.len;
+    while (n < asked.len && n && ((unsigned char)asked.ptr[n] & 0xc0) == 0x80)
+        n--; // not inside a character
+    BUF_LIT(&b, "The model \"");
+    buf_add(&b, slice_head(asked, n));
+    BUF_LIT(&b, "\" does not exist here; GET /v1/models lists what does, and \"auto\" routes.");
     metric_add(&r->g->metrics->rejects[METRICS_REJECT_MODEL], 1);
     end_with_error(r,
                    &(struct api_error){.status = 404,
                                        .type = "invalid_request_error",
                                        .code = "model_not_found",
                                        .param = "model",
-                                       .message = slice_make(text, (size_t)len),
+                                       .message = buf_slice(&b),
                                        .final = true},
                    METRICS_INFEASIBLE);
 }
@@ -377,10 +376,14 @@ static void read_headers(struct request *r)
     const struct http_head *head = r->x->head;
     uint32_t n = head->header_count < WORK_HEADERS_MAX ? head->header_count : WORK_HEADERS_MAX;
     struct work_pair *pairs = arena_alloc(r->x->arena, n * sizeof *pairs);
-    for (uint32_t i = 0; pairs && i < n; i++)
-        pairs[i] = (struct work_pair){head->headers[i].name, head->headers[i].value};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; pairs && i < n; i++) {
+        const struct http_header *h = &head->headers[i];
+        if (r->epoch->serving->reads_headers || openai_names_session(h->name))
+            pairs[kept++] = (struct work_pair){h->name, h->value};
+    }
     r->work.headers = pairs;
-    r->work.header_count = pairs ? n : 0;
+    r->work.header_count = kept;
 }
 
 static void read_caller(struct request *r)
@@ -412,18 +415,18 @@ static void count_signals(struct request *r)
 
 static enum result decide(struct request *r)
 {
-    static const struct plan_clock clock = {cpu_clock_ns, NULL};
+    static const struct plan_clock clock = {mono_ns, NULL};
     struct gateway *g = r->g;
     const struct serving *s = r->epoch->serving;
     struct decision *d;
-    uint64_t begin = cpu_clock_ns(NULL);
+    uint64_t begin = mono_ns(NULL);
     struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
     enum result res = decider_run(&s->decider, r->epoch->scratch, &r->work, &pool, &options,
                                   g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &d);
     if (res)
         return res;
-    r->decide_ns = cpu_clock_ns(NULL) - begin;
+    r->decide_ns = mono_ns(NULL) - begin;
     d->wall_us = loop_wall_us(g->loop);
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
     record_id(d->wall_us, rng_next(&g->rng), d->id);
@@ -510,14 +513,7 @@ void chat_begin(struct request *r)
         if (make_pieces(r, &count) == RESULT_OK)
             send_on(r, r->pieces, count);
         else
-            end_with_error(
-                r,
-                &(struct api_error){.status = 503,
-                                    .type = "server_error",
-                                    .code = "no_memory",
-                                    .retry_after_s = 1,
-                                    .message = SLICE("Merit has no memory for this request.")},
-                METRICS_FAILED);
+            end_with_error(r, &request_error_no_memory, METRICS_FAILED);
         return;
     case DECISION_REFUSE:
         end_with_error(r,

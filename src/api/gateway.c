@@ -33,15 +33,17 @@ void request_reject(struct http_exchange *x, struct gateway *g, const struct api
     answer_error(x, DIALECT, e, NULL, 0);
 }
 
+const struct api_error request_error_no_memory = {
+    .status = 503,
+    .type = "server_error",
+    .code = "no_memory",
+    .retry_after_s = 1,
+    .message = {"Merit has no memory for this request.", 37},
+};
+
 void request_no_memory(struct http_exchange *x, struct gateway *g)
 {
-    request_reject(x, g,
-                   &(struct api_error){.status = 503,
-                                       .type = "server_error",
-                                       .code = "no_memory",
-                                       .retry_after_s = 1,
-                                       .message = SLICE("Merit has no memory for this request.")},
-                   METRICS_REJECT_OVERLOAD);
+    request_reject(x, g, &request_error_no_memory, METRICS_REJECT_OVERLOAD);
 }
 
 // --- epochs

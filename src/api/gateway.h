@@ -5,7 +5,7 @@
 //   path         attempts, streaming, usage                             -> metrics, logs, ring
 //
 // A gateway belongs to its loop's thread; other threads reach it by loop_post (gateway_post_serving and the like).
-// `struct gateway_shared` is set up before the loops start and not changed while they run, but where it says so.
+// `struct gateway_shared` is set up before the loops start and not changed while they run.
 #ifndef MERIT_API_GATEWAY_H
 #define MERIT_API_GATEWAY_H
 
@@ -24,7 +24,6 @@
 #include "path/path.h"
 
 struct gateway_shared {
-    const struct clock *clock;
     struct path_settings path;
     struct http_limits http;
     struct http_client_limits client;

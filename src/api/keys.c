@@ -45,12 +45,6 @@ uint32_t key_scopes_parse(struct slice list)
     return scopes;
 }
 
-const char *key_verdict_name(enum key_verdict v)
-{
-    static const char *const names[] = {"ok", "unknown", "expired", "revoked", "scope", "rate"};
-    return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
-}
-
 static bool is_alnum(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
@@ -353,21 +347,6 @@ uint32_t key_set_usable(const struct key_set *s, uint32_t scopes, uint64_t now_s
         n += (k->scopes & scopes) && !k->revoked_s && (!k->expires_s || k->expires_s > now_s);
     }
     return n;
-}
-
-bool key_watch_changed(struct key_watch *w, const char *path)
-{
-    struct key_watch now = {0};
-    struct stat st;
-    if (!stat(path, &st)) {
-        now.inode = st.st_ino;
-        now.size = (uint64_t)st.st_size;
-        now.mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-        now.ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000 + (uint64_t)st.st_ctim.tv_nsec;
-    }
-    bool changed = memcmp(&now, w, sizeof now) != 0;
-    *w = now;
-    return changed;
 }
 
 // ---- Looking up

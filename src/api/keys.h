@@ -78,11 +78,6 @@ const struct key *key_set_by_id(const struct key_set *s, struct slice id);
 // Keys that would open a door with one of these scopes now.
 uint32_t key_set_usable(const struct key_set *s, uint32_t scopes, uint64_t now_s);
 
-// Tells whether the file has changed since the last call (by inode, size and times). One thread.
-struct key_watch {
-    uint64_t inode, size, mtime_ns, ctime_ns;
-};
-bool key_watch_changed(struct key_watch *w, const char *path);
 // "2026-11-21T10:30:00Z" (a NUL-terminated text) and back; only this form, years 1970 to 9999.
 enum { KEY_TIME_LEN = 20 };
 void key_time_print(uint64_t seconds, char out[KEY_TIME_LEN + 1]);
@@ -117,8 +112,6 @@ enum key_verdict {
     KEY_SCOPE, // it exists, but not for this
     KEY_RATE,
 };
-// "ok", "unknown", "expired", ...
-const char *key_verdict_name(enum key_verdict v);
 
 // The key of a secret with all bits of `scopes`. `*key` is set whenever the secret is known, also with a bad verdict
 // (for logs), else NULL; it lives as long as the set. Takes the same time for every wrong secret of the right form.

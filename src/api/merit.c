@@ -14,7 +14,6 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "policy/policy.h"
-#include "route/explain.h"
 #include "route/record.h"
 
 enum {
@@ -161,8 +160,8 @@ merit_status merit_policy_open_file(const char *path, const merit_policy_options
     enum result r = file_read(path, &text);
     merit_status status = status_of(r);
     if (r) {
-        char why[256];
-        snprintf(why, sizeof why, "cannot read %s: %s", path, result_name(r));
+        char why[256], room[FILE_ERROR_BYTES];
+        snprintf(why, sizeof why, "cannot read %s: %s", path, file_problem(r, room));
         tell(error, error_size, slice_cstr(why));
     } else {
         merit_policy_options o;

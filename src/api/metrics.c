@@ -12,11 +12,14 @@ const struct metrics_bounds METRICS_REQUEST = {18,
                                                 200000, 500000, 1000000, 2000000, 5000000, 10000000,
                                                 30000000, 60000000, 120000000, 300000000}};
 
+const char *const metrics_end_names[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
+                                                     "gone",     "refused", "infeasible"};
+
 void metrics_names_init(struct metrics_names *n)
 {
     memset(n, 0, sizeof *n);
     for (int f = 0; f < METRICS_FAMILIES; f++) {
-        strcpy(n->family[f].names[0], "other");
+        memcpy(n->family[f].names[0], "other", sizeof "other");
         atomic_store(&n->family[f].count, 1);
     }
 }
@@ -102,9 +105,6 @@ static void histogram(struct buf *out, const struct sum *s, const char *name, co
     buf_printf(out, "%s_sum %.9f\n%s_count %llu\n", name, seconds, name, (unsigned long long)total);
 }
 
-static const char *const END_NAMES[METRICS_ENDS] = {"answered", "passed",  "failed",    "broken",
-                                                    "gone",     "refused", "infeasible"};
-
 static void routes(struct buf *out, const struct sum *s, const struct metrics_names *n)
 {
     head(out, "merit_requests_total", "counter", "Decided requests by route and how they ended.");
@@ -114,7 +114,8 @@ static void routes(struct buf *out, const struct sum *s, const struct metrics_na
             uint64_t v = SUM(s, route_ends[i][e]);
             if (v)
                 buf_printf(out, "merit_requests_total{route=\"%s\",end=\"%s\"} %llu\n",
-                           n->family[METRICS_ROUTES].names[i], END_NAMES[e], (unsigned long long)v);
+                           n->family[METRICS_ROUTES].names[i], metrics_end_names[e],
+                           (unsigned long long)v);
         }
     }
 }
@@ -143,7 +144,8 @@ static void models(struct buf *out, const struct sum *s, const struct metrics_na
             uint64_t v = SUM(s, models[i].ends[e]);
             if (v)
                 buf_printf(out, "merit_model_requests_total{model=\"%s\",end=\"%s\"} %llu\n",
-                           n->family[METRICS_MODELS].names[i], END_NAMES[e], (unsigned long long)v);
+                           n->family[METRICS_MODELS].names[i], metrics_end_names[e],
+                           (unsigned long long)v);
         }
     }
     model_counter(out, s, n, "merit_upstream_attempts_total",

@@ -60,6 +60,7 @@ enum metrics_end {
     METRICS_INFEASIBLE, // no model could serve it
     METRICS_ENDS
 };
+extern const char *const metrics_end_names[METRICS_ENDS]; // "answered", ...
 
 enum metrics_reject {
     METRICS_REJECT_BAD_REQUEST,

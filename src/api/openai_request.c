@@ -563,14 +563,26 @@ static bool session_fits(struct slice s)
     return s.len > 0 && s.len <= OPENAI_SESSION_MAX;
 }
 
+// Best first.
+static const struct name session_headers[] = {NAME("x-session-id"), NAME("x-inferoa-session-id"),
+                                              NAME("x-claude-code-session-id"), NAME("session_id"),
+                                              NAME("session-id")};
+
+bool openai_names_session(struct slice name)
+{
+    for (unsigned k = 0; k < MERIT_COUNT(session_headers); k++)
+        if (name.len == session_headers[k].len &&
+            slice_ieq(name, slice_make(session_headers[k].text, name.len)))
+            return true;
+    return false;
+}
+
 // The session of the best-ranked header, or empty.
 static struct slice header_session(const struct work *w)
 {
-    static const struct name names[] = {NAME("x-session-id"), NAME("x-inferoa-session-id"),
-                                        NAME("x-claude-code-session-id"), NAME("session_id"),
-                                        NAME("session-id")};
+    const struct name *names = session_headers;
     struct slice best = SLICE_EMPTY;
-    unsigned rank = MERIT_COUNT(names);
+    unsigned rank = MERIT_COUNT(session_headers);
     for (uint32_t i = 0; i < w->header_count; i++) {
         struct slice n = w->headers[i].name;
         for (unsigned k = 0; k < rank; k++) {
@@ -623,14 +635,24 @@ static enum result read_numbers(struct reader *rd)
     return RESULT_OK;
 }
 
+static enum result read_model(struct reader *rd)
+{
+    struct slice *name = &rd->w->model_asked;
+    enum result r = read_string(rd, FIELD_MODEL, name);
+    if (!r && name->len > WORK_MODEL_BYTES_MAX)
+        return refuse(rd, RESULT_LIMIT, "limit", "model", "\"model\" may have %u bytes",
+                      (unsigned)WORK_MODEL_BYTES_MAX);
+    return r;
+}
+
 static enum result read_body(struct reader *rd)
 {
     struct work *w = rd->w;
     bool logprobs = false;
     enum result r;
-    if ((r = read_fields(rd)) || (r = read_string(rd, FIELD_MODEL, &w->model_asked)) ||
-        (r = read_messages(rd)) || (r = read_tools(rd)) || (r = read_tool_choice(rd)) ||
-        (r = read_format(rd)) || (r = read_numbers(rd)) || (r = read_stream(rd)) ||
+    if ((r = read_fields(rd)) || (r = read_model(rd)) || (r = read_messages(rd)) ||
+        (r = read_tools(rd)) || (r = read_tool_choice(rd)) || (r = read_format(rd)) ||
+        (r = read_numbers(rd)) || (r = read_stream(rd)) ||
         (r = read_bool(rd, FIELD_LOGPROBS, &logprobs)) || (r = read_metadata(rd)) ||
         (r = read_modalities(rd)) || (r = read_session(rd)))
         return r;

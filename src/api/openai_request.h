@@ -48,4 +48,8 @@ enum result openai_request_parse(struct slice body, struct arena *arena, struct 
                                  struct openai_request *r,
                                  struct openai_fault *fault) MERIT_NODISCARD;
 
+// Whether a header of this name may hold the session; the others can be left out of work.headers when no signal reads
+// headers.
+bool openai_names_session(struct slice name);
+
 #endif

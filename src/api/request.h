@@ -74,6 +74,7 @@ void gateway_epoch_unref(struct gateway_epoch *e);
 // An error before there is an answer, in the protocol's shape; counts it.
 void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,
                     enum metrics_reject reason);
+extern const struct api_error request_error_no_memory;
 void request_no_memory(struct http_exchange *x, struct gateway *g);
 // Headers of the client that go on to the upstream, into r->headers.
 void request_forward_headers(struct request *r);

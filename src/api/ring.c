@@ -6,11 +6,12 @@
 
 enum result ring_open(struct ring *r, uint32_t size, void (*release)(void *owner))
 {
-    *r = (struct ring){.size = size, .release = release};
+    *r = (struct ring){.release = release};
     if (!size)
         return RESULT_OK;
     if (size > RING_SIZE_MAX)
         return RESULT_LIMIT;
+    r->size = size;
     r->slots = alloc_zeroed(size, sizeof *r->slots);
     if (!r->slots) {
         r->size = 0;

@@ -259,6 +259,9 @@ static enum result make_ready(struct serving *s, const struct serving_options *o
         r = take_slots(s, o->names);
     if (!r)
         r = write_models(s);
+    for (uint32_t i = 0; i < s->image->signals.count; i++)
+        s->reads_headers |= slice_eq(
+            image_text(s->image, image_signal(s->image, (int32_t)i)->family), SLICE("header"));
     s->observe_model = IMAGE_NONE;
     if (!r && o->observe.len) {
         s->observe_model = image_find_model(s->image, o->observe);

@@ -31,6 +31,7 @@ struct serving {
     struct slice models_json;                                 // the answer of GET /v1/models
     const uint16_t *route_slots, *model_slots, *signal_slots; // of the metrics
     int32_t observe_model;                                    // IMAGE_NONE: decisions are obeyed
+    bool reads_headers;                                       // a signal does
     bool from_cache;
 };
 

@@ -10,7 +10,7 @@ enum { FIRST_SIZE_DEFAULT = 4096, CHUNK_MAX = 256 * 1024 };
 
 struct arena_chunk {
     struct arena_chunk *next;
-    size_t size;  // of data
+    size_t size;              // of data
     _Alignas(16) char data[]; // as aligned as alloc_bytes gives
 };
 

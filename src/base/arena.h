@@ -15,11 +15,11 @@
 struct arena_chunk;
 
 struct arena {
-    struct arena_chunk *head;   // newest chunk; the list ends with the first one
-    char *at, *end;             // the free part of the newest chunk
-    size_t used;                // bytes of chunks held, for the cap
-    size_t cap;                 // most bytes of chunks; reaching it makes arena_alloc return NULL
-    size_t first_size;          // of the first chunk
+    struct arena_chunk *head; // newest chunk; the list ends with the first one
+    char *at, *end;           // the free part of the newest chunk
+    size_t used;              // bytes of chunks held, for the cap
+    size_t cap;               // most bytes of chunks; reaching it makes arena_alloc return NULL
+    size_t first_size;        // of the first chunk
 };
 
 // Holds nothing until the first allocation. `first_size` 0 means 4,096.

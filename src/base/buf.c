@@ -66,13 +66,6 @@ void buf_u64(struct buf *b, uint64_t v)
     buf_append(b, p, (size_t)(digits + sizeof digits - p));
 }
 
-void buf_i64(struct buf *b, int64_t v)
-{
-    if (v < 0)
-        buf_byte(b, '-');
-    buf_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
 // `v` over 10^places.
 static void decimal(struct buf *b, int64_t v, unsigned places, uint64_t scale)
 {
@@ -118,12 +111,4 @@ void buf_printf(struct buf *b, const char *fmt, ...)
         b->len += (size_t)n;
     }
     va_end(again);
-}
-
-void buf_consume(struct buf *b, size_t n)
-{
-    assert(n <= b->len);
-    b->len -= n;
-    if (b->len)
-        memmove(b->ptr, b->ptr + n, b->len);
 }

@@ -62,14 +62,11 @@ static inline void buf_byte(struct buf *b, char c)
 
 void buf_cstr(struct buf *b, const char *s);
 void buf_u64(struct buf *b, uint64_t v);
-void buf_i64(struct buf *b, int64_t v);
 // `v` millionths as a decimal with six places, trailing zeros cut: 1500000 -> 1.5.
 void buf_micro(struct buf *b, int64_t v);
 // The same of billionths, with nine places.
 void buf_nano(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) MERIT_PRINTF(2, 3);
-// Drops the first n bytes (n <= len).
-void buf_consume(struct buf *b, size_t n);
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -181,3 +181,14 @@ const char *file_error(int err, char room[FILE_ERROR_BYTES])
 {
     return strerror_r(err, room, FILE_ERROR_BYTES);
 }
+
+const char *file_problem(enum result r, char room[FILE_ERROR_BYTES])
+{
+    if (r == RESULT_LIMIT)
+        return "it is too large";
+    if (r == RESULT_NOMEM)
+        return "no memory";
+    return (r == RESULT_IO || r == RESULT_NOT_FOUND || r == RESULT_EXISTS) && errno
+               ? file_error(errno, room)
+               : result_name(r);
+}

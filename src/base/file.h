@@ -25,6 +25,9 @@ enum result file_make_folder(const char *path, unsigned mode) MERIT_NODISCARD;
 // The system's words for an errno, in `room`: "No such file or directory".
 enum { FILE_ERROR_BYTES = 128 };
 const char *file_error(int err, char room[FILE_ERROR_BYTES]);
+// Why a function of this file failed, right behind the call: errno's words for RESULT_IO and RESULT_NOT_FOUND, else
+// a word for `r`.
+const char *file_problem(enum result r, char room[FILE_ERROR_BYTES]);
 
 // Tests only, process-wide: the n-th open, read, write, sync or rename of this file's functions from now on fails with
 // EIO (1 is the next one); 0 disarms.

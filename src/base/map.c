@@ -21,8 +21,7 @@ void map_deinit(struct map *m)
 static size_t find(const struct map *m, uint64_t hash, struct slice key)
 {
     size_t i = hash & (m->size - 1);
-    while (m->entries[i].value &&
-           (m->entries[i].hash != hash || !slice_eq(m->entries[i].key, key)))
+    while (m->entries[i].value && (m->entries[i].hash != hash || !slice_eq(m->entries[i].key, key)))
         i = (i + 1) & (m->size - 1);
     return i;
 }

@@ -14,14 +14,14 @@
 
 struct map_entry {
     struct slice key;
-    void *value;  // NULL marks a free place
+    void *value; // NULL marks a free place
     uint64_t hash;
 };
 
 struct map {
     struct map_entry *entries;
     size_t count, size;
-    size_t cap;  // most entries
+    size_t cap; // most entries
     struct hash_key key;
 };
 

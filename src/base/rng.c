@@ -36,7 +36,7 @@ uint64_t rng_next(struct rng *r)
 uint64_t rng_below(struct rng *r, uint64_t n)
 {
     assert(n > 0);
-    uint64_t unfair = -n % n;  // 2^64 mod n values at the low end would come up once too often
+    uint64_t unfair = -n % n; // 2^64 mod n values at the low end would come up once too often
     uint64_t x;
     do {
         x = rng_next(r);

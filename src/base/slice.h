@@ -11,7 +11,7 @@
 #include "base/compiler.h"
 
 struct slice {
-    const char *ptr;  // may be NULL only when len is 0
+    const char *ptr; // may be NULL only when len is 0
     size_t len;
 };
 

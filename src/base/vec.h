@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define VEC(type)         \
-    struct {              \
-        type *at;         \
-        size_t len, room; \
-        size_t cap;       \
+#define VEC(type)                                                                                  \
+    struct {                                                                                       \
+        type *at;                                                                                  \
+        size_t len, room;                                                                          \
+        size_t cap;                                                                                \
     }
 
 // Grows `*at` (elements of `size`) to hold one more than `len`; false at the cap or without memory.

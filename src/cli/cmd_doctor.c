@@ -46,8 +46,7 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
     enum result r = policy_file_read(path, &text, &name, NULL);
     if (r) {
         doctor_add(d, DOCTOR_FAIL, "policy", "name a policy, or write one with merit init",
-                   "%s cannot be read: %s", name,
-                   r == RESULT_IO ? file_error(errno, room) : result_name(r));
+                   "%s cannot be read: %s", name, file_problem(r, room));
         buf_deinit(&text);
         return;
     }

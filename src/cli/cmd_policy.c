@@ -107,8 +107,8 @@ static void report(struct session *s)
 
 static int failed(const struct session *s, const char *what, enum result r)
 {
-    fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name,
-            r == RESULT_IO ? strerror(errno) : result_name(r));
+    char room[FILE_ERROR_BYTES];
+    fprintf(stderr, "merit policy: %s %s: %s\n", what, s->name, file_problem(r, room));
     return EXIT_FOUND;
 }
 

@@ -161,7 +161,7 @@ static int open_policy(struct session *s)
     if (r) {
         char room[FILE_ERROR_BYTES];
         fprintf(stderr, "merit route: cannot read the policy %s: %s\n", s->policy_name,
-                r == RESULT_IO ? file_error(errno, room) : result_name(r));
+                file_problem(r, room));
         return r == RESULT_NOT_FOUND ? EXIT_USAGE : EXIT_FOUND;
     }
     struct diag_list diags;
@@ -192,7 +192,8 @@ static int read_input(struct session *s, struct buf *body)
     if (s->args.input) {
         enum result r = file_read("-", &s->input);
         if (r) {
-            fprintf(stderr, "merit route: cannot read standard input: %s\n", result_name(r));
+            char room[FILE_ERROR_BYTES];
+            fprintf(stderr, "merit route: cannot read standard input: %s\n", file_problem(r, room));
             return EXIT_USAGE;
         }
         text = buf_slice(&s->input);

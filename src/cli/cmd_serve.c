@@ -67,10 +67,9 @@ static enum result open_policy(struct serve *s, struct serving **out)
     diag_init(&diags, &arena, POLICY_DIAGS_MAX);
     enum result r = policy_file_read(s->policy_arg, &text, &s->policy_name, &s->policy_file);
     if (r) {
+        char room[FILE_ERROR_BYTES];
         fprintf(stderr, "merit: cannot read the policy %s: %s\n", s->policy_name,
-                r == RESULT_LIMIT ? "it is over 4 MiB"
-                : r == RESULT_IO  ? strerror(errno)
-                                  : result_name(r));
+                r == RESULT_LIMIT ? "it is over 4 MiB" : file_problem(r, room));
         goto out;
     }
     for (int again = 0; again < 2; again++) {
@@ -305,7 +304,7 @@ static bool is_open_to_others(const struct conf_listen *l, uint32_t n)
     return false;
 }
 
-// Off loopback neither side starts without keys (DESIGN 3).
+// Off loopback neither side starts without keys.
 static bool doors_are_safe(const struct serve *s, uint64_t now_s)
 {
     struct {
@@ -333,8 +332,9 @@ static bool doors_are_safe(const struct serve *s, uint64_t now_s)
 static enum result open_log(const char *path, struct log_sink **out)
 {
     enum result r = path ? log_sink_open(out, path) : RESULT_OK;
+    char room[FILE_ERROR_BYTES];
     if (r)
-        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "merit: cannot open the log %s: %s\n", path, file_problem(r, room));
     return r;
 }
 
@@ -355,7 +355,6 @@ static enum result open_shared(struct serve *s)
             fprintf(stderr, "merit: %s\n", diag);
     }
     s->shared = (struct gateway_shared){
-        .clock = &clock_system,
         .path = path_settings_default,
         .http = c->http,
         .client = c->client,
@@ -377,11 +376,12 @@ static enum result open_shared(struct serve *s)
 
 static enum result listen_failed(const struct conf_listen *l, enum result r)
 {
-    fprintf(stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port,
-            r == RESULT_IO || r == RESULT_EXISTS ? strerror(errno) : result_name(r),
-            errno == EADDRINUSE
-                ? "; another program has the port (--listen HOST:PORT takes another one)"
-                : "");
+    char room[FILE_ERROR_BYTES];
+    int err = errno;
+    fprintf(
+        stderr, "merit: cannot listen on %s:%u: %s%s\n", l->host, l->port, file_problem(r, room),
+        err == EADDRINUSE ? "; another program has the port (--listen HOST:PORT takes another one)"
+                          : "");
     return r;
 }
 
@@ -396,8 +396,10 @@ static enum result open_loops(struct serve *s)
         enum result r = loop_open(&s->loops[i], s->conf.busy_poll_us);
         if (!r)
             r = gateway_open(&s->gateways[i], &s->shared, s->loops[i], i, s->serving, s->keys);
-        if (r)
+        if (r) {
+            fprintf(stderr, "merit: cannot open loop %u: %s\n", i, result_name(r));
             return r;
+        }
         for (uint32_t k = 0; k < s->conf.listen_count; k++) {
             struct conf_listen *l = &s->conf.listen[k];
             errno = 0;
@@ -525,14 +527,28 @@ static void print_ready(const struct serve *s)
     fflush(stderr);
 }
 
+// What could still send something to the other loops: signals, changed files, questions to the admin side.
+static void stop_control(struct serve *s)
+{
+    admin_stop(s->admin);
+    if (!s->loop)
+        return;
+    if (s->signals.on_event && s->signals.fd >= 0)
+        loop_del(s->loop, &s->signals);
+    if (s->watch.on_event && s->watch.fd >= 0)
+        loop_del(s->loop, &s->watch);
+    loop_timer_cancel(s->loop, &s->reload_timer);
+    loop_timer_cancel(s->loop, &s->drain_timer);
+}
+
 static void close_all(struct serve *s)
 {
+    stop_control(s);
     for (uint32_t i = 0; i < s->running; i++) {
         loop_stop(s->loops[i]);
         pthread_join(s->threads[i], NULL);
     }
-    // Looks into rings that are still out come home before what they point to goes, and no new ones go out.
-    admin_stop(s->admin);
+    // What is still out in the mailboxes comes home before what it points to goes, and nothing new goes out.
     for (uint32_t i = 0; i < s->running; i++)
         loop_turn(s->loops[i], 0);
     if (s->loop)
@@ -544,15 +560,7 @@ static void close_all(struct serve *s)
             loop_close(s->loops[i]);
     }
     admin_close(s->admin);
-    if (s->loop) {
-        if (s->signals.on_event && s->signals.fd >= 0)
-            loop_del(s->loop, &s->signals);
-        if (s->watch.on_event && s->watch.fd >= 0)
-            loop_del(s->loop, &s->watch);
-        loop_timer_cancel(s->loop, &s->reload_timer);
-        loop_timer_cancel(s->loop, &s->drain_timer);
-        loop_close(s->loop);
-    }
+    loop_close(s->loop);
     if (s->signals.on_event && s->signals.fd >= 0)
         close(s->signals.fd);
     if (s->watch.on_event && s->watch.fd >= 0)
@@ -594,7 +602,7 @@ static int run(struct serve *s)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     s->names = alloc_bytes(sizeof *s->names);
     if (!s->names)
         return EXIT_FOUND;
@@ -612,7 +620,7 @@ static int run(struct serve *s)
 static void usage(FILE *to)
 {
     struct buf settings;
-    fputs("merit serve [POLICY] [--conf FILE] [--SETTING VALUE ...]\n\n"
+    fputs("usage: merit serve [POLICY] [--conf FILE] [--SETTING VALUE ...]\n\n"
           "Serves an OpenAI-compatible endpoint and routes under a policy. Without POLICY: "
           "$MERIT_POLICY, ./merit.merit, or\n"
           "the built-in demo policy over simulated models.\n\n"
@@ -621,8 +629,9 @@ static void usage(FILE *to)
           "  merit serve --observe small home.merit         decides and records; all goes to the "
           "model \"small\"\n"
           "  merit serve --print-conf > merit.conf          all settings with their values\n\n"
-          "SIGHUP reloads policy, keys and certificates (files are watched too); SIGTERM drains; "
-          "SIGUSR1 reopens logs.\n\n",
+          "SIGHUP reloads policy, keys and certificates; a change of the policy or of the key file "
+          "is "
+          "seen without it.\nSIGTERM drains; SIGUSR1 reopens logs.\n\n",
           to);
     buf_init(&settings, WHY_MAX);
     conf_help(&settings);

@@ -72,8 +72,7 @@ static int run_endpoint(const struct endpoint_options *o, struct sim_options *op
     if (r) {
         fprintf(stderr,
                 "merit sim endpoint: cannot listen on %s:%u: %s; try another --host or --port\n",
-                options->host, options->port,
-                r == RESULT_IO || r == RESULT_EXISTS ? file_error(errno, room) : result_name(r));
+                options->host, options->port, file_problem(r, room));
         return EXIT_FOUND;
     }
     printf("%shttp://%s:%u/v1%s\n", o->json ? "{\"url\": \"" : "Simulated models on ",

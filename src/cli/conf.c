@@ -402,8 +402,6 @@ enum result conf_check(struct conf *c, struct buf *why)
     if (c->total_timeout_ms && c->first_byte_timeout_ms > c->total_timeout_ms)
         BUF_LIT(why,
                 "upstream.first_byte is longer than upstream.total: lower it or raise the total\n");
-    if (c->log_prompts && !c->log_decisions)
-        BUF_LIT(why, "log.prompts is on but log.decisions is off: name a file for the decisions\n");
     return why->len > before ? RESULT_SYNTAX : RESULT_OK;
 }
 

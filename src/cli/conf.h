@@ -61,10 +61,9 @@ struct conf {
     uint32_t threads; // event loops; 0: one per CPU that the process may use
     uint32_t busy_poll_us;
 
-    struct http_limits http;    // of the traffic side; limits.* and timeouts.*
-    uint32_t decide_timeout_ms; // for signals of one request; then on_error holds
-    uint32_t drain_timeout_ms;  // after SIGTERM; streams that still run are then broken
-    uint32_t decisions_kept;    // in the ring of recent ones
+    struct http_limits http;   // of the traffic side; limits.* and timeouts.*
+    uint32_t drain_timeout_ms; // after SIGTERM; streams that still run are then broken
+    uint32_t decisions_kept;   // in the ring of recent ones
 
     struct http_client_limits client; // upstream.*
     uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms,
@@ -74,7 +73,6 @@ struct conf {
 
     const char *log_access;    // path, "-" for standard output, NULL for off
     const char *log_decisions; // likewise
-    bool log_prompts;          // texts of prompts in the decision log
 
     const char *keys;  // path of the key file; it need not exist
     const char *cache; // directory of compiled policies; NULL when off

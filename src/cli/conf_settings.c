@@ -1,5 +1,7 @@
 #include "cli/conf_settings.h"
 
+#include "api/ring.h"
+
 #define AT(field) (uint32_t) offsetof(struct conf, field)
 #define ONE(name, kind, field, fallback, absent, min, max, form, help)                             \
     {                                                                                              \
@@ -45,7 +47,7 @@ const struct conf_setting conf_settings[] = {
           "client connections of each event loop"),
     SIZE("limits.backlog", http.high_water_bytes, "256KiB", NULL, 4 * KIB, 64 * MIB,
          "unsent bytes for a slow client above which its upstream is paused"),
-    COUNT("limits.decisions", decisions_kept, "1000", NULL, 1, 1000000,
+    COUNT("limits.decisions", decisions_kept, "1000", NULL, 1, RING_SIZE_MAX,
           "recent decisions that the admin side can show"),
     MS("timeouts.header", http.header_timeout_ms, "10s", NULL, 100, HOUR,
        "from a request's first byte to the end of its head"),
@@ -55,8 +57,6 @@ const struct conf_setting conf_settings[] = {
        "a kept connection without a request"),
     MS("timeouts.write", http.write_timeout_ms, "1m", NULL, 100, HOUR,
        "a client that takes no byte for so long is dropped"),
-    MS("timeouts.decide", decide_timeout_ms, "100ms", NULL, 1, MINUTE,
-       "for the signals of one request; then their on_error holds"),
     MS("timeouts.drain", drain_timeout_ms, "30s", NULL, 0, HOUR,
        "after SIGTERM; streams that still run then are broken"),
     MS("upstream.connect", connect_timeout_ms, "5s", "off", 10, HOUR, "connect and TLS handshake"),
@@ -83,8 +83,6 @@ const struct conf_setting conf_settings[] = {
         "one JSON line per request; - is standard output"),
     ONE("log.decisions", CONF_PATH, log_decisions, "off", "off", 0, 0, "PATH",
         "one JSON line per decision; - is standard output"),
-    ONE("log.prompts", CONF_BOOL, log_prompts, "off", NULL, 0, 0, "on|off",
-        "texts of prompts in the decision log"),
     ONE("keys", CONF_PATH, keys, "merit.keys", NULL, 0, 0, "PATH",
         "callers' keys, written by merit key; it need not exist on loopback"),
     ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",

@@ -15,7 +15,6 @@ enum conf_kind {
     CONF_MS,          // uint32_t
     CONF_US,          // uint32_t
     CONF_RATIO,       // double
-    CONF_BOOL,        // bool
 };
 
 struct conf_setting {

@@ -295,13 +295,6 @@ enum result conf_apply(struct conf *c, const struct conf_setting *s,
         return many_apply(c, s, values, count, directory, problem);
     if (s->kind == CONF_PATH || s->kind == CONF_TEXT)
         return text_apply(c, s, values[0].text, directory);
-    if (s->kind == CONF_BOOL) {
-        bool on = slice_eq_cstr(values[0].text, "on");
-        if (!on && !slice_eq_cstr(values[0].text, "off"))
-            return wrong(problem, 0, s->help, "%s is on or off", s->name);
-        *(bool *)field(c, s->offset) = on;
-        return RESULT_OK;
-    }
     return number_apply(c, s, values[0].text, problem);
 }
 
@@ -361,9 +354,6 @@ void conf_value_print(const struct conf *c, const struct conf_setting *s, uint32
     case CONF_PATH:
     case CONF_TEXT:
         text_print(c, s, out);
-        break;
-    case CONF_BOOL:
-        buf_cstr(out, *(const bool *)field(c, s->offset) ? "on" : "off");
         break;
     case CONF_RATIO:
         buf_printf(out, "%.15g", *(const double *)field(c, s->offset));

@@ -30,6 +30,9 @@ static enum result result_of(int error)
     case ENOMEM:
     case ENOBUFS:
         return RESULT_NOMEM;
+    case EMFILE:
+    case ENFILE:
+        return RESULT_LIMIT;
     default:
         return RESULT_IO;
     }

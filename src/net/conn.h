@@ -71,7 +71,8 @@ struct conn {
 // RESULT_NOMEM, RESULT_IO, RESULT_TLS.
 enum result conn_init(struct conn *c, struct loop *loop, int fd, const struct conn_ops *ops,
                       struct tls_context *tls, bool client, const char *server_name);
-// Starts a non-blocking connect and conn_init. RESULT_REFUSED, RESULT_IO, ... as conn_init.
+// Starts a non-blocking connect and conn_init. RESULT_REFUSED, RESULT_IO,
+// RESULT_LIMIT (no descriptor is free), ... as conn_init.
 enum result conn_connect(struct conn *c, struct loop *loop, const struct sockaddr *addr,
                          socklen_t len, const struct conn_ops *ops, struct tls_context *tls,
                          const char *server_name);

@@ -127,7 +127,6 @@ void http_respond_body(struct http_exchange *pub, struct slice piece)
     assert(x->answered && !x->ended);
     if (!piece.len)
         return;
-    pub->bytes_out += piece.len;
     if (x->bodiless)
         return;
     if (x->chunks) {

@@ -361,11 +361,6 @@ void *http_server_user(const struct http_server *s)
     return s->user;
 }
 
-struct loop *http_server_loop(const struct http_server *s)
-{
-    return s->loop;
-}
-
 uint32_t http_server_connections(const struct http_server *s)
 {
     return s->conn_count;

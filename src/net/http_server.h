@@ -18,7 +18,7 @@
 //   HTTP version               505 http_version
 //   Expect other               417 expectation_failed
 //   connections over the cap   503 too_many_connections, then closed
-//   no memory                  503 out_of_memory, then closed
+//   no memory                  503 no_memory, then closed
 //
 // A client that shuts its side or is gone while its request is worked on counts as gone (on_abort), as in nginx.
 #ifndef MERIT_NET_HTTP_SERVER_H
@@ -51,7 +51,7 @@ struct http_bad {
 };
 
 struct http_server_ops {
-    // The head is there. 0 goes on; an answer sent inside (http_respond) ends it without reading the body.
+    // The head is there. An answer sent inside (http_respond) ends the exchange without reading the body.
     void (*on_head)(struct http_exchange *x);
     void (*on_request)(struct http_exchange *x);
     // The backlog fell below the high-water mark after it was above.
@@ -71,11 +71,10 @@ struct http_exchange {
     struct http_head *head;
     struct slice body;
     struct http_server *server;
-    void *user;         // the handler's own
-    char peer[46];      // the peer's address, NUL-terminated
-    uint64_t begin_us;  // loop time of its first byte
-    uint64_t bytes_out; // body bytes queued so far
-    int status;         // of the answer, 0 before
+    void *user;        // the handler's own
+    char peer[46];     // the peer's address, NUL-terminated
+    uint64_t begin_us; // loop time of its first byte
+    int status;        // of the answer, 0 before
 };
 
 enum result http_server_open(struct http_server **out, struct loop *loop,
@@ -89,7 +88,6 @@ enum result http_server_listen(struct http_server *s, const char *host, uint16_t
                                struct tls_context *tls);
 uint16_t http_server_port(const struct http_server *s);
 void *http_server_user(const struct http_server *s);
-struct loop *http_server_loop(const struct http_server *s);
 // Stops accepting, closes idle connections, marks the others to close after their answer.
 void http_server_drain(struct http_server *s);
 uint32_t http_server_connections(const struct http_server *s);

@@ -161,8 +161,7 @@ static void refuse_over(struct server_conn *hc, int status, const char *code, co
 
 static void refuse_nomem(struct server_conn *hc)
 {
-    refuse(hc, 503, "out_of_memory", "The server has no memory left for this request.",
-           RESULT_NOMEM);
+    refuse(hc, 503, "no_memory", "The server has no memory left for this request.", RESULT_NOMEM);
 }
 
 // --- the end of an exchange
@@ -483,7 +482,6 @@ static char *on_space(struct conn *c, size_t *room)
 static void on_data(struct conn *c, char *data, size_t len)
 {
     struct server_conn *hc = MERIT_CONTAINER(c, struct server_conn, c);
-    hc->spoke = true;
     size_t took = feed(hc, data, len);
     if (took == len)
         return;

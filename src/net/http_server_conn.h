@@ -2,6 +2,7 @@
 #ifndef MERIT_NET_HTTP_SERVER_CONN_H
 #define MERIT_NET_HTTP_SERVER_CONN_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "net/conn.h"
 #include "net/http_parse.h"
@@ -87,7 +88,7 @@ struct server_conn {
     struct loop_timer timer;
     struct loop_task step;
     uint8_t state; // enum server_state
-    bool reading, over_cap, spoke;
+    bool reading, over_cap;
     char peer[46];
 };
 

@@ -147,7 +147,7 @@ static const char *reason(void)
     unsigned long e = ERR_peek_last_error();
     const char *text = NULL;
     if (ERR_SYSTEM_ERROR(e))
-        text = strerror(ERR_GET_REASON(e));
+        text = strerrordesc_np(ERR_GET_REASON(e));
     else if (e)
         text = ERR_reason_error_string(e);
     return text ? text : "no reason given";

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "path/answer_error.h"
 
 enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
@@ -627,13 +626,16 @@ static void on_error(struct http_call *call, void *user, enum result why, enum h
         end_stream(p);
         return;
     }
-    leave(p, POOL_FAILED);
     if (!p->head_sent) {
         struct failure f = failure_of_error(why, phase);
         if (why == RESULT_TIMEOUT && phase == HTTP_PHASE_BODY)
             f.repeat = false;
+        leave(p, f.outcome);
         fail(p, &f);
-    } else if (p->mode == MODE_STREAM) {
+        return;
+    }
+    leave(p, POOL_FAILED);
+    if (p->mode == MODE_STREAM) {
         break_off(p, why == RESULT_TIMEOUT ? "upstream_timeout" : "upstream_cut",
                   why == RESULT_TIMEOUT
                       ? "The model's endpoint fell silent in the middle of its answer."

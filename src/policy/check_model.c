@@ -2,7 +2,6 @@
 #include "policy/check.h"
 #include "policy/policy.h"
 #include "policy/provider.h"
-#include "work/work.h"
 
 static const char *const tokens_unit = "tok", *const price_unit = "usd/Mtok";
 

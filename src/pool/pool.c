@@ -249,7 +249,7 @@ static void eject(struct pool_loop *l, struct pool_seat *s, uint64_t now_us)
 void pool_end(struct pool_loop *l, int32_t endpoint, enum pool_outcome outcome, uint64_t now_us)
 {
     struct pool_seat *s = &l->seats[endpoint];
-    bool was_trying = s->trying;
+    bool was_trying = s->trying, was_out = s->out_until_us > now_us;
     s->in_flight--;
     s->trying = false;
     if (outcome == POOL_OK || outcome == POOL_LIMITED) {
@@ -259,10 +259,13 @@ void pool_end(struct pool_loop *l, int32_t endpoint, enum pool_outcome outcome, 
     } else if (outcome == POOL_FAILED) {
         s->errors++;
         s->failures++;
-        if (was_trying || s->failures >= POOL_FAILURES_TO_EJECT)
+        // Calls that were under way when it was put out tell of the same fault once more.
+        if (was_out && !was_trying)
+            s->failures = 0;
+        else if (was_trying || s->failures >= POOL_FAILURES_TO_EJECT)
             eject(l, s, now_us);
     }
-    if (was_trying || outcome == POOL_FAILED)
+    if (was_trying || was_out || outcome == POOL_FAILED)
         refresh_model(l, l->pool->endpoints[endpoint].model, now_us);
 }
 

@@ -53,7 +53,6 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
 struct route_table;
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out) MERIT_NODISCARD;
-const struct policy_image *route_table_image(const struct route_table *t);
 
 struct route_options {
     // One per signal of the image, or NULL. Those that are not FACT_UNKNOWN are taken as they are and not computed:

@@ -230,11 +230,6 @@ enum result route_table_open(const struct policy_image *image, const struct rout
     return RESULT_OK;
 }
 
-const struct policy_image *route_table_image(const struct route_table *t)
-{
-    return t->image;
-}
-
 static int32_t first_atom(const struct table_literals *l, uint64_t of)
 {
     return (int32_t)(l->word * 64 + (uint32_t)__builtin_ctzll(of));

@@ -1,9 +1,10 @@
 // What several signals share about one piece of work, computed by the first that asks.
 //
-// All of it lives in the arena of the run. The families reach it through signal_context.artifacts; the
-// plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than what is
-// looked at *and* the answer was computed on its head: `cut` tells, and each family decides whether its
-// value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug), RESULT_NOMEM.
+// All of it lives in the arena of the run. The families reach it through signal_context.artifacts;
+// the plan makes one per run. The functions give RESULT_LIMIT when the anchored text is longer than
+// what is looked at *and* the answer was computed on its head: `cut` tells, and each family decides
+// whether its value can still change. RESULT_UTF8 when a text is not UTF-8 (a dialect's bug),
+// RESULT_NOMEM.
 #ifndef MERIT_SIGNAL_ARTIFACTS_H
 #define MERIT_SIGNAL_ARTIFACTS_H
 
@@ -122,8 +123,8 @@ enum result artifacts_views(struct signal_context *ctx, const struct text_views 
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
 enum result artifacts_words(struct signal_context *ctx, const struct text_words **out);
 enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits **out);
-// The folded words alone, as text_fold_fast gives them; NULL when they are not to be had: the text is not ASCII, was or
-// might be cut, the CPU lacks the instructions, or there is no memory.
+// The folded words alone, as text_fold_fast gives them; NULL when they are not to be had: the text
+// is not ASCII, was or might be cut, the CPU lacks the instructions, or there is no memory.
 const struct slice *artifacts_folded(struct signal_context *ctx);
 
 // The parts, for tests against naive oracles.
@@ -134,9 +135,9 @@ void text_stats_add_scalar(struct text_stats *stats, struct slice text);
 // Splits into words, at most SIGNAL_WORDS_MAX. RESULT_NOMEM.
 enum result text_words_split(const struct text_views *views, struct arena *arena,
                              struct text_words *out);
-// The words of texts of ASCII, folded, a blank before and behind each, several times faster than splitting; a word over
-// SIGNAL_WORD_CHARS_MAX stands there as it is. FOLD_PAD NULs that may be read follow. False when a text is not ASCII,
-// the CPU lacks AVX-512 VBMI2, or without memory.
+// The words of texts of ASCII, folded, a blank before and behind each, several times faster than
+// splitting; a word over SIGNAL_WORD_CHARS_MAX stands there as it is. FOLD_PAD NULs that may be
+// read follow. False when a text is not ASCII, the CPU lacks AVX-512 VBMI2, or without memory.
 enum { FOLD_PAD = 256 };
 bool text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out);
 // Folds a text the same way: its words, joined by single spaces. ptr NULL without memory.

@@ -267,8 +267,9 @@ enum result bm25_scores(const struct bm25 *b, const struct text_words *words, st
     return RESULT_OK;
 }
 
-// The words that become a term begin with it, since stemming takes letters off a word's end; but for "ies", which
-// becomes "y", where nothing is taken off any more. A word of fewer than three letters is its stem.
+// The words that become a term begin with it, since stemming takes letters off a word's end; but
+// for "ies", which becomes "y", where nothing is taken off any more. A word of fewer than three
+// letters is its stem.
 bool bm25_pieces(const struct bm25 *b, struct arena *arena, struct slice *out, uint32_t max,
                  uint32_t *count)
 {

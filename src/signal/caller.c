@@ -4,8 +4,8 @@
 //   caller(id | team | tenant)  text; empty without a known caller
 //   caller(known)               bool: the request came with a valid key
 //
-// Asks: work.caller, which comes from the key alone, never from a header. Costs: a load. Evidence: none.
-// Limits: WORK_GROUPS_MAX groups; cannot fail. Without keys configured nobody is known.
+// Asks: work.caller, which comes from the key alone, never from a header. Costs: a load. Evidence:
+// none. Limits: WORK_GROUPS_MAX groups; cannot fail. Without keys configured nobody is known.
 #include "signal/families.h"
 
 enum kind { GROUP, ID, TEAM, TENANT, KNOWN };

@@ -2,9 +2,9 @@
 //
 //   signal long = context above 8000
 //
-// Asks: the whole request (messages, tools, images), not only the anchored text. Needs: work.input_tok, which
-// work/tokens.h estimates when the request is parsed. Costs: a load. Evidence: none. Limits: it is an estimate; its
-// error is stated in work/tokens.h.
+// Asks: the whole request (messages, tools, images), not only the anchored text. Needs:
+// work.input_tok, which work/tokens.h estimates when the request is parsed. Costs: a load.
+// Evidence: none. Limits: it is an estimate; its error is stated in work/tokens.h.
 #include "signal/families.h"
 
 static enum signal_type type(const struct policy_image *image, const struct image_signal *def)

@@ -2,15 +2,15 @@
 //
 //   conversation(user | assistant | system | developer | tool)  messages of that role; number
 //   conversation(messages)          all messages
-//   conversation(turns)             user messages that a person wrote (agents' continuation lines are none)
+//   conversation(turns)             user messages that a person wrote, not agents' lines
 //   conversation(tool_calls)        calls that assistant messages ask for
-//   conversation(tool_cycles)       assistant messages with calls that have a tool result behind them, before the next
-//                                   assistant message
-//   conversation(active_tool_loop)  bool: behind the anchor an assistant message asked for tools and no assistant
-//                                   message without calls came after it
+//   conversation(tool_cycles)       assistant messages with calls that have a tool result behind
+//                                   them, before the next assistant message
+//   conversation(active_tool_loop)  bool: behind the anchor an assistant message asked for tools
+//                                   and no assistant message without calls came after it
 //
-// Asks: the list of messages. Costs: one pass over it, a nanosecond each; at most WORK_MESSAGES_MAX of them.
-// Evidence: none (places are in texts). Limits: none of its own; cannot fail.
+// Asks: the list of messages. Costs: one pass over it, a nanosecond each; at most WORK_MESSAGES_MAX
+// of them. Evidence: none (places are in texts). Limits: none of its own; cannot fail.
 #include "signal/families.h"
 
 enum kind {

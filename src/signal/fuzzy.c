@@ -152,10 +152,11 @@ struct choice {
 
 enum { PIECE_MIN = 3, PIECE_WORTH_MIN = 110, PADDED = CHARS + 2 };
 
-// `limit` + 1 pieces of the phrase with a blank at either end, as it stands in the folded text, of which neighbours have
-// at least one character between them. Each edit of an alignment spoils at most one: a character that is replaced or
-// left out is part of one piece; one put in tears the piece apart that it stands inside of; two that change places are
-// neighbours, and no neighbours are of different pieces. So `limit` edits leave one piece as it is.
+// `limit` + 1 pieces of the phrase with a blank at either end, as it stands in the folded text, of
+// which neighbours have at least one character between them. Each edit of an alignment spoils at
+// most one: a character that is replaced or left out is part of one piece; one put in tears the
+// piece apart that it stands inside of; two that change places are neighbours, and no neighbours
+// are of different pieces. So `limit` edits leave one piece as it is.
 uint32_t fuzzy_pieces(const struct fuzzy *f, struct arena *arena,
                       struct slice out[SIMILAR_DISTANCE_MAX + 1])
 {

@@ -1,22 +1,26 @@
-// keywords: whether words, expressions or phrases occur in the anchored text, or how like it is to them.
+// keywords: whether words, expressions or phrases occur in the anchored text, or how like it is.
 //
-//   keywords("a", "b c")              bool: literals, whole words except next to CJK (text/pattern.h)
+//   keywords("a", "b c")              bool: literals, whole words but next to CJK (text/pattern.h)
 //   keywords(regex "a+b", "c.*d")     bool: regular expressions of vectorscan
-//   keywords(fuzzy "kubernetes", distance 2)  bool: within an edit distance (signal/similar.h: optimal string alignment)
-//   keywords(bm25 "doc 1", "doc 2")   number: the greatest BM25 score of a document; use with `above`
-//   keywords(ngram "phrase", arity 3) number: the greatest n-gram likeness, 0 to 1; use with `above`
+//   keywords(fuzzy "kubernetes", distance 2)  bool: near by optimal string alignment
+//   keywords(bm25 "doc 1", "doc 2")   number: the greatest BM25 score of a document
+//   keywords(ngram "phrase", arity 3) number: the greatest n-gram likeness, 0 to 1
 //
-// A tag holds for the strings behind it until another; literals and regular expressions may be mixed (`literal "x"`),
-// the others not. `match any` (the default) is true when one occurs, `all` when every one does, `none` when none does;
-// for numbers `any` is the greatest value, `all` the least. `case on` tells upper and lower case apart (literal and
-// regex only).
+// Formulas are in signal/similar.h. Numbers are used with `above` or `below`; that makes n-grams
+// many times cheaper, since most texts are nowhere near the threshold.
 //
-// Asks: the text of the anchor message (work/anchor.h), each part by itself. Needs: the shared pattern scan, or the
-// shared word split, which is left out where the folded text alone shows that no phrase is near. Costs: signal_keywords.cost and docs/signals.md. Evidence: per string that is found its first
-// place (of a number: where the best phrase was found).
-// Limits: KEYWORDS_MAX strings of 4,096 bytes; bm25 SIMILAR_PHRASES_MAX; fuzzy and ngram SIMILAR_COMPARED_MAX strings
-// of 64 characters. On text that was cut (SIGNAL_TEXT_MAX, SIGNAL_WORDS_MAX) the signal fails with FACT_ERROR_LIMIT
-// unless what was seen decides it.
+// A tag holds for the strings behind it until another; literals and regular expressions may be
+// mixed (`literal "x"`), the others not. `match any` (the default) is true when one occurs, `all`
+// when every one does, `none` when none does; for numbers `any` is the greatest value, `all` the
+// least. `case on` tells upper and lower case apart (literal and regex only).
+//
+// Asks: the text of the anchor message (work/anchor.h), each part by itself. Needs: the shared
+// pattern scan, or the shared word split, which is left out where the folded text alone shows that
+// no phrase is near. Costs: signal_keywords.cost and docs/signals.md.
+// Evidence: per string that is found its first place (of a number: where the best phrase was
+// found). Limits: KEYWORDS_MAX strings of 4,096 bytes; bm25 SIMILAR_PHRASES_MAX; fuzzy and ngram
+// SIMILAR_COMPARED_MAX strings of 64 characters. On text that was cut (SIGNAL_TEXT_MAX,
+// SIGNAL_WORDS_MAX) the signal fails with FACT_ERROR_LIMIT unless what was seen decides it.
 #include <math.h>
 #include <stdlib.h>
 

@@ -3,11 +3,12 @@
 //   metadata("key")    text: the value in the body's `metadata`; empty when it is absent
 //   header("x-name")   text: the value of a request header; empty when it is absent
 //
-// Asks: the metadata (exact keys) or the headers (names without regard to case; of several equal ones the first).
-// Costs: one comparison per entry, at most WORK_METADATA_MAX or WORK_HEADERS_MAX. Evidence: none.
-// Limits: both are the caller's word and prove nothing about who asks; use caller(...) for that. `authorization`,
-// `proxy-authorization`, `cookie`, `x-api-key` and every `x-merit-` name are refused when the policy is compiled:
-// credentials are no signal, and what Merit itself writes would be an echo. Cannot fail.
+// Asks: the metadata (exact keys) or the headers (names without regard to case; of several equal
+// ones the first). Costs: one comparison per entry, at most WORK_METADATA_MAX or WORK_HEADERS_MAX.
+// Evidence: none. Limits: both are the caller's word and prove nothing about who asks; use
+// caller(...) for that. `authorization`, `proxy-authorization`, `cookie`, `x-api-key` and every
+// `x-merit-` name are refused when the policy is compiled: credentials are no signal, and what
+// Merit itself writes would be an echo. Cannot fail.
 #include "signal/families.h"
 
 enum { HEADER_NAME_MAX = 128 };

@@ -3,8 +3,8 @@
 //   modality                          enum: text, image, audio, mixed (images and audio)
 //   modality(images | audio | files)  number of such parts
 //
-// Asks: the parts of all messages. Costs: a load; files, which the work does not count, one pass over the parts.
-// Evidence: none. Limits: none of its own; cannot fail.
+// Asks: the parts of all messages. Costs: a load; files, which the work does not count, one pass
+// over the parts. Evidence: none. Limits: none of its own; cannot fail.
 #include "signal/families.h"
 
 enum kind { IMAGES, AUDIO, FILES, ALL };

@@ -161,8 +161,8 @@ static struct slice window(const struct text_words *words, uint32_t first, uint3
     return slice_make(words->folded + a->folded, b->folded + word_folded_len(b) - a->folded);
 }
 
-// No likeness can be greater. A character that only one side has spoils the grams that it is part of: `n` different
-// ones at least n + arity - 1.
+// No likeness can be greater. A character that only one side has spoils the grams that it is part
+// of: `n` different ones at least n + arity - 1.
 static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t letters)
 {
     uint32_t theirs = chars + g->arity - 1, ours = g->grams;
@@ -175,7 +175,8 @@ static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t let
     return (double)both / (theirs + ours - both);
 }
 
-// The likeness of a folded text of at most SIMILAR_PHRASE_CHARS_MAX characters when it is above `floor`, else 0.
+// The likeness of a folded text of at most SIMILAR_PHRASE_CHARS_MAX characters when it is above
+// `floor`, else 0.
 static double likeness_of(const struct ngram *g, struct slice folded, uint32_t chars, double floor)
 {
     uint32_t letters = 0, n = g->arity - 1;
@@ -209,9 +210,10 @@ static double likeness(const struct ngram *g, const struct text_words *words, ui
     return likeness_of(g, window(words, first, g->words), chars, floor);
 }
 
-// The sieve: where in the folded text there can be a window above `floor`. A window shares more than floor * grams
-// grams, and has less than grams / floor of its own. So many places of the text that begin like a gram of the phrase
-// must stand in so short a range; they are counted in groups of eight.
+// The sieve: where in the folded text there can be a window above `floor`. A window shares more
+// than floor * grams grams, and has less than grams / floor of its own. So many places of the text
+// that begin like a gram of the phrase must stand in so short a range; they are counted in groups
+// of eight.
 enum { GROUP = 8, RANGE_GROUPS_MAX = 8 };
 
 struct sieve {
@@ -372,7 +374,8 @@ double ngram_best(const struct ngram *g, const struct text_words *words, double 
     return place->found ? best : 0;
 }
 
-// Highest bits of the bytes whose group begins a range with enough places. The longest range ends in the next block.
+// Highest bits of the bytes whose group begins a range with enough places. The longest range ends
+// in the next block.
 static inline __attribute__((always_inline)) uint64_t ranges(const struct sieve *v, uint64_t first,
                                                              uint64_t second)
 {

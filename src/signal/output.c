@@ -3,7 +3,8 @@
 //   output          enum: text, json, schema
 //   output(tokens)  number: the limit that the client gave (0 without one)
 //
-// Asks: response_format and the output limit. Costs: a load. Evidence: none. Limits: none; cannot fail.
+// Asks: response_format and the output limit. Costs: a load. Evidence: none. Limits: none; cannot
+// fail.
 #include "signal/families.h"
 
 static const char *const kinds[] = {"tokens", NULL};

@@ -1,7 +1,8 @@
 // Pieces: short runs of characters of which a text must hold one for a phrase to be found in it.
 //
-// They are looked for in the folded words of the text (text_fold_fast in signal/artifacts.h), all of a set in one pass.
-// When none occurs the phrase's value is known, and the text need not be split into words.
+// They are looked for in the folded words of the text (text_fold_fast in signal/artifacts.h), all
+// of a set in one pass. When none occurs the phrase's value is known, and the text need not be
+// split into words.
 #ifndef MERIT_SIGNAL_PIECES_H
 #define MERIT_SIGNAL_PIECES_H
 

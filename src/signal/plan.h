@@ -1,20 +1,24 @@
-// A policy's signals, made ready to compute: built once per policy image, immutable, shared by threads.
+// A policy's signals, made ready to compute: built once per policy image, immutable, shared by
+// threads.
 //
-// Opening a plan compiles every signal definition of the image (its family's `prepare`) and all their patterns into one
-// set, so that the anchored text is scanned once for all of them. For one piece of work a thread begins a run and asks
-// it for signals, in any order, each at most once or more often with the same answer; what several signals need
-// (the anchored text, its pattern hits, its counts, its words) is computed by the first that asks and kept in the run.
+// Opening a plan compiles every signal definition of the image (its family's `prepare`) and all
+// their patterns into one set, so that the anchored text is scanned once for all of them. For one
+// piece of work a thread begins a run and asks it for signals, in any order, each at most once or
+// more often with the same answer; what several signals need (the anchored text, its pattern hits,
+// its counts, its words) is computed by the first that asks and kept in the run.
 //
 //   plan_open(image, &signal_registry, saved, diags, &plan)       once per policy
 //   plan_scratch_open(plan, &scratch)                             once per thread and plan
 //   run = plan_begin(plan, scratch, work, arena, NULL)            once per piece of work
 //   plan_compute(run, i, &facts[i])                               per signal that is wanted
 //
-// Several runs may be open on one scratch at a time (a thread works on one of them at any moment). The image must
-// outlive the plan, the plan its scratches, work and arena the run. A run is never closed: it is memory of the arena.
+// Several runs may be open on one scratch at a time (a thread works on one of them at any moment).
+// The image must outlive the plan, the plan its scratches, work and arena the run. A run is never
+// closed: it is memory of the arena.
 //
-// Limits: the anchored text is looked at up to SIGNAL_TEXT_MAX bytes (signal/artifacts.h); a signal whose value could
-// depend on what lies behind is FACT_FAILED with FACT_ERROR_LIMIT, and its on_error holds.
+// Limits: the anchored text is looked at up to SIGNAL_TEXT_MAX bytes (signal/artifacts.h); a signal
+// whose value could depend on what lies behind is FACT_FAILED with FACT_ERROR_LIMIT, and its
+// on_error holds.
 #ifndef MERIT_SIGNAL_PLAN_H
 #define MERIT_SIGNAL_PLAN_H
 
@@ -38,23 +42,25 @@ enum {
     PLAN_BYTES_MAX = 64 * 1024 * 1024, // memory of the prepared definitions, patterns aside
 };
 
-// Nanoseconds of a clock that only goes forward; the caller's, because this layer reads none. It is read twice per
-// signal: hand one in for a sample of the requests where 40 ns per signal count.
+// Nanoseconds of a clock that only goes forward; the caller's, because this layer reads none. It is
+// read twice per signal: hand one in for a sample of the requests where 40 ns per signal count.
 struct plan_clock {
     uint64_t (*now_ns)(void *ctx);
     void *ctx;
 };
 
-// `saved` is what plan_save_patterns gave for the same image, or empty; when it is of another kind of CPU, another
-// library or other patterns it is ignored and the patterns are compiled (milliseconds each). Problems that the family's
-// `check` would have found go to `diags` (may be NULL) with the span of the argument.
-// RESULT_NOT_FOUND (a family that the registry lacks), RESULT_SYNTAX (a pattern does not compile, arguments are not of
-// the family's forms), RESULT_LIMIT, RESULT_NOMEM.
+// `saved` is what plan_save_patterns gave for the same image, or empty; when it is of another kind
+// of CPU, another library or other patterns it is ignored and the patterns are compiled
+// (milliseconds each). Problems that the family's `check` would have found go to `diags` (may be
+// NULL) with the span of the argument. RESULT_NOT_FOUND (a family that the registry lacks),
+// RESULT_SYNTAX (a pattern does not compile, arguments are not of the family's forms),
+// RESULT_LIMIT, RESULT_NOMEM.
 enum result plan_open(const struct policy_image *image, const struct signal_registry *registry,
                       struct slice saved, struct diag_list *diags,
                       struct plan **out) MERIT_NODISCARD;
 void plan_close(struct plan *p);
-// Appends the compiled pattern set, for the policy's cache file; nothing when the policy has no patterns.
+// Appends the compiled pattern set, for the policy's cache file; nothing when the policy has no
+// patterns.
 enum result plan_save_patterns(const struct plan *p, struct buf *out) MERIT_NODISCARD;
 // Whether `saved` was used rather than compiled anew; true as well when there are no patterns.
 bool plan_loaded_saved(const struct plan *p);
@@ -69,9 +75,9 @@ void plan_scratch_close(struct plan_scratch *s);
 struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
                             const struct work *work, struct arena *arena,
                             const struct plan_clock *clock) MERIT_NODISCARD;
-// Computes one signal. Always fills `out`: FACT_KNOWN, or FACT_FAILED with the definition's on_error and the reason.
-// A number with `above` or `below` comes out as the truth value (a comparison with "above t" is v > t, with
-// "below t" v < t).
+// Computes one signal. Always fills `out`: FACT_KNOWN, or FACT_FAILED with the definition's
+// on_error and the reason. A number with `above` or `below` comes out as the truth value (a
+// comparison with "above t" is v > t, with "below t" v < t).
 void plan_compute(struct plan_run *run, int32_t signal, struct fact *out);
 
 #endif

@@ -1,8 +1,9 @@
 // One pass over a text that counts what signal/structure.c offers.
 //
-// The text is taken in blocks of 64 bytes. A block of ASCII becomes a few bit masks (letters and digits, digits, line
-// ends, question marks, '.' and ':'), from which words are counted by arithmetic; the rarer events are looked at one by
-// one. Characters beyond ASCII are decoded. Fenced code is found first, since only words and characters count in it.
+// The text is taken in blocks of 64 bytes. A block of ASCII becomes a few bit masks (letters and
+// digits, digits, line ends, question marks, '.' and ':'), from which words are counted by
+// arithmetic; the rarer events are looked at one by one. Characters beyond ASCII are decoded.
+// Fenced code is found first, since only words and characters count in it.
 #include <string.h>
 
 #include "signal/artifacts.h"
@@ -165,7 +166,8 @@ static void line_head(struct pass *p, size_t at)
     }
 }
 
-// A question mark: one question per run of ? and !, when no letter, digit or underscore follows (as in a link's query).
+// A question mark: one question per run of ? and !, when no letter, digit or underscore follows (as
+// in a link's query).
 static void question(struct pass *p, size_t at)
 {
     const char *t = p->text.ptr;
@@ -179,7 +181,8 @@ static void question(struct pass *p, size_t at)
     p->stats->questions += i >= p->end || !(is_alnum(t[i]) || t[i] == '_');
 }
 
-// The first digit of a run: one number unless it continues a name ("v2") or a number ("3.14", "1,000", "12:30").
+// The first digit of a run: one number unless it continues a name ("v2") or a number ("3.14",
+// "1,000", "12:30").
 static void number(struct pass *p, size_t at)
 {
     const char *t = p->text.ptr;
@@ -302,8 +305,8 @@ static size_t run_end(struct slice t, size_t at)
     return at;
 }
 
-// The next run of three or more of `c`, or the text's end. memchr, because runs are rare and memmem is
-// five times slower.
+// The next run of three or more of `c`, or the text's end. memchr, because runs are rare and memmem
+// is five times slower.
 static size_t find_run(struct slice t, size_t from, char c)
 {
     while (from < t.len) {
@@ -327,7 +330,8 @@ static size_t line_of(struct slice t, size_t at)
     return i == 0 || t.ptr[i - 1] == '\n' ? i : SIZE_MAX;
 }
 
-// Behind the closing fence of one that opened with `length` times `c`; the text's end when it is not closed.
+// Behind the closing fence of one that opened with `length` times `c`; the text's end when it is
+// not closed.
 static size_t close_fence(struct slice t, size_t at, char c, size_t length)
 {
     while ((at = find_run(t, at, c)) < t.len) {
@@ -350,7 +354,8 @@ static INLINE void add(struct text_stats *stats, struct slice text, block_scan *
         size_t at = tick < tilde ? tick : tilde, to = run_end(text, at), begin = line_of(text, at);
         char c = text.ptr[at];
         size_t line = line_end(text, to);
-        // In the first line of a fence of backticks there is no other backtick: that would be inline code.
+        // In the first line of a fence of backticks there is no other backtick: that would be
+        // inline code.
         bool opens = begin != SIZE_MAX && begin >= from &&
                      (c == '~' || !memchr(text.ptr + to, '`', line - to));
         if (opens) {

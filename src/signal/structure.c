@@ -1,23 +1,25 @@
 // structure: counts of the anchored text, and markers in order.
 //
-//   structure(questions)      runs of ? and ! with a ?, not before a letter, digit or _ (as in a link); also full-width
-//                             and Arabic question marks
-//   structure(code_blocks)    fenced blocks (``` or ~~~ at the start of a line); one that is not closed counts
-//   structure(list_items)     lines that begin with "- ", "* ", "+ ", "1. ", "1) ", "(1) " or a bullet
+//   structure(questions)      runs of ? and ! with a ?, not before a letter, digit or _ (as in a
+//                             link); also full-width and Arabic question marks
+//   structure(code_blocks)    fenced blocks (``` or ~~~ at the start of a line), closed or not
+//   structure(list_items)     lines that begin with "- ", "* ", "+ ", "1. ", "1) ", "(1) ", bullet
 //   structure(numbers)        runs of digits; "3.14", "1,000" and "12:30" are one; "v2" is none
 //   structure(ordered_steps)  lines that begin with "1. ", "1) ", "(1) " or "step 1"
 //   structure(links)          http://, https:// and www.
 //   structure(words)          runs of letters and digits; each CJK character is a word
 //   structure(chars)          characters (code points)
-//   structure(sequence "first", "then", "finally")   bool: the markers occur in this order, without overlap;
-//                             literals as keywords(...) matches them, 2 to SEQUENCE_MAX
-//   structure(density "\\d+", ...)   number: matches without overlap of the regular expressions, per word
+//   structure(sequence "first", "then", "finally")   bool: the markers occur in this order, without
+//                             overlap; literals as keywords(...) matches them, 2 to SEQUENCE_MAX
+//   structure(density "\d+", ...)   number: matches without overlap of the regular expressions, in
+//                             relation to the words
 //
-// Asks: the text of the anchor message (work/anchor.h). Fenced code counts for words, chars and code_blocks only; the
-// strings of sequence and density are looked for in all of it.
-// Needs: one counting pass, shared by all counts; the shared pattern scan for sequence and density, a second scan for a
-// sequence whose markers all occur and for expressions that match. Evidence: the markers; the first match of each
-// expression. Limits: SIGNAL_TEXT_MAX bytes; beyond, a number fails with FACT_ERROR_LIMIT.
+// Asks: the text of the anchor message (work/anchor.h). Fenced code counts for words, chars and
+// code_blocks only; the strings of sequence and density are looked for in all of it.
+// Needs: one counting pass, shared by all counts; the shared pattern scan for sequence and density,
+// a second scan for a sequence whose markers all occur and for expressions that match. Evidence:
+// the markers; the first match of each expression. Limits: SIGNAL_TEXT_MAX bytes; beyond, a number
+// fails with FACT_ERROR_LIMIT.
 #include "signal/families.h"
 
 enum { SEQUENCE_MAX = 16, DENSITY_MAX = 64 };

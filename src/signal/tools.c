@@ -4,9 +4,9 @@
 //   tools("name", ...)     bool: one of these is among them (exact names)
 //   tools(required)        bool: the request forces a call
 //
-// Asks: the request's tools and tool_choice. Costs: a load; with names one comparison per name and tool, at most
-// TOOL_NAMES_MAX names and WORK_TOOLS_MAX tools. Evidence: none (names are no text of a message).
-// Limits: TOOL_NAMES_MAX names; cannot fail.
+// Asks: the request's tools and tool_choice. Costs: a load; with names one comparison per name and
+// tool, at most TOOL_NAMES_MAX names and WORK_TOOLS_MAX tools. Evidence: none (names are no text of
+// a message). Limits: TOOL_NAMES_MAX names; cannot fail.
 #include "signal/families.h"
 
 enum { TOOL_NAMES_MAX = 64 };

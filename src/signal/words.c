@@ -1,7 +1,7 @@
 // Words of a text, folded, for the signals that compare words.
 //
-// ASCII is taken in blocks of 64 bytes whose letters and digits become a bit mask; the mask's edges are
-// the words. Everything else goes character by character.
+// ASCII is taken in blocks of 64 bytes whose letters and digits become a bit mask; the mask's edges
+// are the words. Everything else goes character by character.
 #include <string.h>
 
 #include "signal/artifacts.h"
@@ -32,8 +32,8 @@ struct splitter {
     bool ascii;
 };
 
-// Where the next word is put. Kept in locals while ASCII is split: stores through a char pointer would
-// have the compiler read a structure again after each.
+// Where the next word is put. Kept in locals while ASCII is split: stores through a char pointer
+// would have the compiler read a structure again after each.
 struct place {
     char *put;
     struct text_word *word;
@@ -50,7 +50,8 @@ put_ascii(const struct splitter *s, struct place to, size_t begin, size_t end)
         return to;
     struct text_word w;
     if (MERIT_LIKELY(n <= COPY && left >= COPY)) {
-        // A letter or digit is folded by one bit, so that 16 bytes go at a time; what is too much is overwritten.
+        // A letter or digit is folded by one bit, so that 16 bytes go at a time; what is too much
+        // is overwritten.
         uint64_t part[2];
         memcpy(part, from, COPY);
         part[0] |= 0x2020202020202020u;
@@ -122,8 +123,8 @@ static size_t put_any(struct splitter *s, size_t at)
     return at;
 }
 
-// Around a character beyond ASCII at `at`: the word that it is in or begins, from `begin` when one is
-// open, or the characters between words. Returns where ASCII outside of words goes on.
+// Around a character beyond ASCII at `at`: the word that it is in or begins, from `begin` when one
+// is open, or the characters between words. Returns where ASCII outside of words goes on.
 static size_t put_other(struct splitter *s, size_t begin, size_t at)
 {
     if (begin != SIZE_MAX)
@@ -187,7 +188,8 @@ static inline __attribute__((always_inline)) void split(struct splitter *s, mask
     s->count = (uint32_t)(to.word - s->at);
 }
 
-// At least as many as there are words: runs of ASCII letters and digits, and characters beyond ASCII.
+// At least as many as there are words: runs of ASCII letters and digits, and characters beyond
+// ASCII.
 static inline __attribute__((always_inline)) size_t count_most(struct slice text, mask_scan *scan)
 {
     size_t n = 0;
@@ -263,8 +265,8 @@ static size_t count_scalar(struct slice text)
     return count_most(text, mask_scalar);
 }
 
-// Folding a character makes it at most half longer; every word has a space behind it, and a copy of 16
-// bytes may reach over the end.
+// Folding a character makes it at most half longer; every word has a space behind it, and a copy of
+// 16 bytes may reach over the end.
 static size_t folded_room(struct slice text)
 {
     return text.len * 2 + PAD;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -132,7 +133,7 @@ static bool regex_flags(const char *expression, bool match_case, bool places, un
         hs_expr_info_t *info = NULL;
         hs_compile_error_t *error = NULL;
         hs_error_t e = hs_expression_info(expression, ladder[i], &info, &error);
-        free(info);
+        free(info); // banned: ok, the library's malloc
         if (error && error->message)
             snprintf(diag, PATTERN_DIAG_BYTES, "%s", error->message);
         hs_free_compile_error(error);
@@ -268,7 +269,8 @@ static enum result collect(const struct pattern_builder *b, const struct pattern
 static enum result compile(struct expressions *x, bool places, hs_database_t **out,
                            uint32_t *bad_id, char diag[PATTERN_DIAG_BYTES])
 {
-    // An expression may turn out too large for start offsets only here; then it goes without, once each.
+    // An expression may turn out too large for start offsets only here; then it goes without, once
+    // each.
     for (unsigned tries = 0; x->count && tries <= x->count; tries++) {
         hs_compile_error_t *error = NULL;
         hs_error_t e =
@@ -360,8 +362,8 @@ enum result pattern_save(const struct pattern_set *s, struct buf *out)
         buf_append(out, bytes[1], len[1]);
         r = buf_result(out);
     }
-    free(bytes[0]);
-    free(bytes[1]);
+    free(bytes[0]); // banned: ok, the library's malloc
+    free(bytes[1]); // banned: ok, the same
     return r;
 }
 

@@ -7,7 +7,8 @@ enum {
     SUFFIX_LINES_MAX = 4,
 };
 
-// How continuation lines of known agents begin. Each stands for a family of lines that only differ in what follows.
+// How continuation lines of known agents begin. Each stands for a family of lines that only differ
+// in what follows.
 static const char *const continuations[] = {
     "Continue from the tool evidence.",
     "Continue the same Elephant Agent turn using",

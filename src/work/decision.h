@@ -15,53 +15,53 @@ enum { DECISION_SCHEMA = 1, DECISION_ID_LEN = 20 };
 
 // What became of a route while deciding.
 enum route_verdict {
-    ROUTE_NOT_REACHED,  // an earlier one matched
-    ROUTE_FALSE,        // its guard does not hold; `atom` refuted it
+    ROUTE_NOT_REACHED, // an earlier one matched
+    ROUTE_FALSE,       // its guard does not hold; `atom` refuted it
     ROUTE_MATCHED,
-    ROUTE_INFEASIBLE,   // it matched, but no model could serve it, and it has no else
-    ROUTE_BYPASSED,     // the client named a model or an alias of one
+    ROUTE_INFEASIBLE, // it matched, but no model could serve it, and it has no else
+    ROUTE_BYPASSED,   // the client named a model or an alias of one
 };
 
 struct route_outcome {
     enum route_verdict verdict;
-    int32_t atom;  // the deciding question, or IMAGE_NONE
+    int32_t atom; // the deciding question, or IMAGE_NONE
 };
 
 // Why a model is not the one.
 enum model_verdict {
     MODEL_CHOSEN,
-    MODEL_NOT_CANDIDATE,   // the path does not name it
-    MODEL_DEARER,          // feasible, another one has the better objective
-    MODEL_LATER,           // feasible, another one stands before it in the policy's order
-    MODEL_LOWER_QUALITY,   // feasible, under `maximise quality`
-    MODEL_LACKS,           // it cannot do what the work needs: `missing`
-    MODEL_WINDOW,          // input and output do not fit its window
-    MODEL_OUTPUT,          // the output asked for is longer than it gives
-    MODEL_QUALITY,         // below `where quality >=`
-    MODEL_COST,            // above `within`
-    MODEL_UNPRICED,        // `within` or `minimise cost` needs a price and it states none
-    MODEL_DOWN,            // no endpoint of it is up
-    MODEL_NO_KEY,          // its key is missing in the environment or file
+    MODEL_NOT_CANDIDATE, // the path does not name it
+    MODEL_DEARER,        // feasible, another one has the better objective
+    MODEL_LATER,         // feasible, another one stands before it in the policy's order
+    MODEL_LOWER_QUALITY, // feasible, under `maximise quality`
+    MODEL_LACKS,         // it cannot do what the work needs: `missing`
+    MODEL_WINDOW,        // input and output do not fit its window
+    MODEL_OUTPUT,        // the output asked for is longer than it gives
+    MODEL_QUALITY,       // below `where quality >=`
+    MODEL_COST,          // above `within`
+    MODEL_UNPRICED,      // `within` or `minimise cost` needs a price and it states none
+    MODEL_DOWN,          // no endpoint of it is up
+    MODEL_NO_KEY,        // its key is missing in the environment or file
 };
 
 struct model_outcome {
     enum model_verdict verdict;
-    uint32_t missing;           // enum work_need bits, for MODEL_LACKS
-    uint32_t need_tok;          // for MODEL_WINDOW and MODEL_OUTPUT
-    int64_t cost_nusd;          // expected; negative when unknown
+    uint32_t missing;  // enum work_need bits, for MODEL_LACKS
+    uint32_t need_tok; // for MODEL_WINDOW and MODEL_OUTPUT
+    int64_t cost_nusd; // expected; negative when unknown
 };
 
 enum decision_by {
-    DECISION_BY_ROUTES,   // the routes, first match
-    DECISION_BY_ALIAS,    // an alias named the route or model
-    DECISION_BY_NAME,     // the client named a model of the policy
+    DECISION_BY_ROUTES, // the routes, first match
+    DECISION_BY_ALIAS,  // an alias named the route or model
+    DECISION_BY_NAME,   // the client named a model of the policy
 };
 
 enum decision_end {
-    DECISION_ANSWER,      // `model` with `effort`
-    DECISION_REFUSE,      // the path refuses, with `message`
-    DECISION_INFEASIBLE,  // nothing can serve it: `model_outcomes` say why
-    DECISION_NO_MODEL,    // the client asked for a model that the policy does not have
+    DECISION_ANSWER,     // `model` with `effort`
+    DECISION_REFUSE,     // the path refuses, with `message`
+    DECISION_INFEASIBLE, // nothing can serve it: `model_outcomes` say why
+    DECISION_NO_MODEL,   // the client asked for a model that the policy does not have
 };
 
 struct decision {
@@ -72,24 +72,25 @@ struct decision {
 
     enum decision_by by;
     enum decision_end end;
-    int32_t route;             // index, or IMAGE_NONE
-    int32_t model;             // index, or IMAGE_NONE
+    int32_t route; // index, or IMAGE_NONE
+    int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool took_else;            // the route's `else` path was taken
-    bool observed;             // observe-only: decided, not obeyed
-    struct slice message;      // of a refusal
+    bool took_else;       // the route's `else` path was taken
+    bool observed;        // observe-only: decided, not obeyed
+    struct slice message; // of a refusal
     struct slice model_asked;
 
-    struct fact *facts;                     // one per signal of the policy
-    struct route_outcome *route_outcomes;   // one per route
-    struct model_outcome *model_outcomes;   // one per model
+    struct fact *facts;                   // one per signal of the policy
+    struct route_outcome *route_outcomes; // one per route
+    struct model_outcome *model_outcomes; // one per model
 
-    uint32_t input_tok;        // estimated
-    uint32_t output_tok;       // expected
-    int64_t cost_nusd;         // expected cost of the choice; negative when unknown
-    uint32_t decide_ns;        // CPU time of deciding, signals included
-    uint32_t avoided_ns;       // what the signals that were not computed would have cost, by the current costs
-    uint32_t anchor;           // message index, or WORK_NO_ANCHOR
+    uint32_t input_tok;  // estimated
+    uint32_t output_tok; // expected
+    int64_t cost_nusd;   // expected cost of the choice; negative when unknown
+    uint32_t decide_ns;  // time of deciding, signals included
+    // What the signals that were not computed would have cost, by the current costs.
+    uint32_t avoided_ns;
+    uint32_t anchor; // message index, or WORK_NO_ANCHOR
     uint32_t message_count;
 };
 

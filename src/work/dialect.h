@@ -1,7 +1,7 @@
 // A dialect: how one protocol of clients says things that the path has to say or to read.
 //
 // The path (path/) moves bytes and knows no protocol; the api/ layer hands it one of these tables. All functions are
-// pure. DESIGN 3 calls this joint `dialect`; today there is one, api/openai_answer.c.
+// pure. Today there is one, api/openai_answer.c.
 #ifndef MERIT_WORK_DIALECT_H
 #define MERIT_WORK_DIALECT_H
 

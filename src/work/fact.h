@@ -8,30 +8,36 @@
 #include "base/slice.h"
 
 enum signal_type {
-    SIGNAL_BOOL,    // number is 0 or 1
-    SIGNAL_NUMBER,  // number
-    SIGNAL_ENUM,    // number is the index of a word that the family declares
-    SIGNAL_TEXT,    // text
-    SIGNAL_SET,     // texts: membership is what a policy asks
+    SIGNAL_BOOL,   // number is 0 or 1
+    SIGNAL_NUMBER, // number
+    SIGNAL_ENUM,   // number is the index of a word that the family declares
+    SIGNAL_TEXT,   // text
+    SIGNAL_SET,    // texts: membership is what a policy asks
 };
 
 // Where in the work a value was seen: bytes of the decoded text of a part. Its text is shown only where the sink may
-// see it (DESIGN 3); the record keeps the place.
+// see it; the record keeps the place.
 struct evidence {
     uint32_t message, part, offset, length;
-    uint32_t argument;  // which argument of the signal's definition it speaks for
+    uint32_t argument; // which argument of the signal's definition it speaks for
 };
 
 enum { FACT_EVIDENCE_MAX = 4 };
 
 enum fact_state {
-    FACT_UNKNOWN,  // not asked
-    FACT_KNOWN,    // computed
-    FACT_GIVEN,    // set by a test, a witness or `merit route --given`
-    FACT_FAILED,   // could not be computed; the value is the definition's on_error
+    FACT_UNKNOWN, // not asked
+    FACT_KNOWN,   // computed
+    FACT_GIVEN,   // set by a test, a witness or `merit route --given`
+    FACT_FAILED,  // could not be computed; the value is the definition's on_error
 };
 
-enum fact_error { FACT_ERROR_NONE, FACT_ERROR_LIMIT, FACT_ERROR_NOMEM, FACT_ERROR_INPUT, FACT_ERROR_DEADLINE };
+enum fact_error {
+    FACT_ERROR_NONE,
+    FACT_ERROR_LIMIT,
+    FACT_ERROR_NOMEM,
+    FACT_ERROR_INPUT,
+    FACT_ERROR_DEADLINE
+};
 
 struct fact {
     enum fact_state state;
@@ -40,11 +46,11 @@ struct fact {
     struct slice text;
     const struct slice *texts;
     uint32_t text_count;
-    float probability;         // of the value being right, 1 for what is counted rather than guessed
-    uint32_t cost_ns;          // what computing it took, its share of shared artifacts included
+    float probability; // of the value being right, 1 for what is counted rather than guessed
+    uint32_t cost_ns;  // what computing it took, its share of shared artifacts included
     struct evidence evidence[FACT_EVIDENCE_MAX];
-    uint32_t evidence_count;   // kept
-    uint32_t evidence_total;   // seen
+    uint32_t evidence_count; // kept
+    uint32_t evidence_total; // seen
 };
 
 #endif

@@ -251,11 +251,10 @@ static bool layout_ok(const struct policy_image *p)
         if (list->at % 8 || list->at < sizeof *p || end > p->size)
             return false;
     }
-    return p->pattern_at % 8 == 0 && (uint64_t)p->pattern_at + p->pattern_size <= p->size;
+    return true;
 }
 
-// FNV-1a over 64-bit words rather than bytes: a cache file holds a pattern set of some hundred kilobytes, and a start
-// has 50 ms.
+// FNV-1a over 64-bit words rather than bytes: an image may have megabytes, and a start has 50 ms.
 static uint64_t checksum(const struct policy_image *p)
 {
     uint64_t h = 0xcbf29ce484222325u;
@@ -293,28 +292,6 @@ enum result image_open(const void *block, size_t size, const struct policy_image
     if (!models_ok(p) || !signals_ok(p) || !routes_ok(p))
         return RESULT_SYNTAX;
     *out = p;
-    return RESULT_OK;
-}
-
-enum result image_with_patterns(const struct policy_image *p, struct slice patterns,
-                                struct buf *out)
-{
-    assert(out->len == 0);
-    // The set is the last thing in a block that has one.
-    size_t body = p->pattern_size ? p->pattern_at : p->size;
-    size_t at = (body + 7) & ~(size_t)7;
-    if (patterns.len > IMAGE_BYTES_MAX - at)
-        return RESULT_LIMIT;
-    buf_append(out, p, body);
-    buf_append(out, "\0\0\0\0\0\0\0", at - body);
-    buf_add(out, patterns);
-    if (buf_result(out))
-        return buf_result(out);
-    struct policy_image *copy = (struct policy_image *)(void *)out->ptr;
-    copy->size = (uint32_t)out->len;
-    copy->pattern_at = patterns.len ? (uint32_t)at : 0;
-    copy->pattern_size = (uint32_t)patterns.len;
-    image_seal(copy);
     return RESULT_OK;
 }
 

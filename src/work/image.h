@@ -8,8 +8,8 @@
 #define MERIT_WORK_IMAGE_H
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -18,13 +18,13 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 1,
+    IMAGE_VERSION = 2,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
-    IMAGE_GUARD_DEPTH_MAX = 136,  // nodes of a guard inside each other
-    IMAGE_WORDS_MAX = 64,         // values of an enum
-    IMAGE_TOK_MAX = 1000000000,   // of a window or an output
+    IMAGE_GUARD_DEPTH_MAX = 136, // nodes of a guard inside each other
+    IMAGE_WORDS_MAX = 64,        // values of an enum
+    IMAGE_TOK_MAX = 1000000000,  // of a window or an output
 };
 // Of a price, nano-USD per million tokens (100,000 USD). A price times IMAGE_TOK_MAX exceeds 64 bits: divide first or
 // multiply in 128.
@@ -46,28 +46,35 @@ struct image_zone {
 
 enum image_key_source { IMAGE_KEY_NONE, IMAGE_KEY_ENV, IMAGE_KEY_FILE };
 
-enum image_effort { IMAGE_EFFORT_DEFAULT, IMAGE_EFFORT_OFF, IMAGE_EFFORT_LOW, IMAGE_EFFORT_MEDIUM, IMAGE_EFFORT_HIGH,
-                    IMAGE_EFFORT_ON, IMAGE_EFFORT_COUNT_ };
+enum image_effort {
+    IMAGE_EFFORT_DEFAULT,
+    IMAGE_EFFORT_OFF,
+    IMAGE_EFFORT_LOW,
+    IMAGE_EFFORT_MEDIUM,
+    IMAGE_EFFORT_HIGH,
+    IMAGE_EFFORT_ON,
+    IMAGE_EFFORT_COUNT_
+};
 
 struct image_model {
-    struct image_str name;           // how the policy calls it
-    struct image_str upstream_name;  // what goes into the request's `model`
-    struct image_list endpoints;     // struct image_endpoint
-    int32_t zone;                    // index, or IMAGE_NONE
+    struct image_str name;          // how the policy calls it
+    struct image_str upstream_name; // what goes into the request's `model`
+    struct image_list endpoints;    // struct image_endpoint
+    int32_t zone;                   // index, or IMAGE_NONE
     uint32_t line;
-    uint32_t context_tok, output_tok;  // output_tok is context_tok when the policy states none
-    uint32_t can;                    // enum work_need bits
-    uint32_t efforts;                // bit per enum image_effort
+    uint32_t context_tok, output_tok; // output_tok is context_tok when the policy states none
+    uint32_t can;                     // enum work_need bits
+    uint32_t efforts;                 // bit per enum image_effort
     enum image_key_source key_source;
-    struct image_str key_name;       // the variable's or the file's name, never the key
-    bool priced;                     // false: the policy states no price, costs are unknown, not zero
-    int64_t price_in_nusd, price_out_nusd, price_cached_nusd;  // per million tokens
-    float quality;                   // declared, 0..1; negative when the policy states none
-    struct image_str provider;       // "openai", or empty
+    struct image_str key_name; // the variable's or the file's name, never the key
+    bool priced;               // false: the policy states no price, costs are unknown, not zero
+    int64_t price_in_nusd, price_out_nusd, price_cached_nusd; // per million tokens
+    float quality;             // declared, 0..1; negative when the policy states none
+    struct image_str provider; // "openai", or empty
 };
 
 struct image_endpoint {
-    struct image_str url;  // http(s)://host[:port]/base, or "demo:" for the embedded pool
+    struct image_str url; // http(s)://host[:port]/base, or "demo:" for the embedded pool
     int32_t model;
     uint32_t line;
 };
@@ -77,7 +84,7 @@ enum image_target { IMAGE_TARGET_ROUTES, IMAGE_TARGET_ROUTE, IMAGE_TARGET_MODEL 
 struct image_alias {
     struct image_str name;
     enum image_target target;
-    int32_t index;  // of the route or model
+    int32_t index; // of the route or model
     uint32_t line;
 };
 
@@ -92,11 +99,11 @@ enum image_arg_kind { IMAGE_ARG_STRING, IMAGE_ARG_NUMBER, IMAGE_ARG_WORD };
 
 struct image_arg {
     enum image_arg_kind kind;
-    struct image_str name;  // of a named argument; empty for positional
-    struct image_str tag;   // "regex" in keywords(regex "a+b"); empty without
-    struct image_str text;  // of a string or word
+    struct image_str name; // of a named argument; empty for positional
+    struct image_str tag;  // "regex" in keywords(regex "a+b"); empty without
+    struct image_str text; // of a string or word
     double number;
-    uint32_t begin, end;    // span in the source
+    uint32_t begin, end; // span in the source
 };
 
 struct image_signal {
@@ -115,34 +122,40 @@ struct image_signal {
 };
 
 enum image_op {
-    IMAGE_OP_TRUE,  // the signal is true (bool), non-empty (text, set)
-    IMAGE_OP_EQ,    // the one of `texts` (text), the word `number` (enum), `number`
-    IMAGE_OP_NE,    // the compiler writes NOT EQ instead, so that both are one atom
+    IMAGE_OP_TRUE, // the signal is true (bool), non-empty (text, set)
+    IMAGE_OP_EQ,   // the one of `texts` (text), the word `number` (enum), `number`
+    IMAGE_OP_NE,   // the compiler writes NOT EQ instead, so that both are one atom
     IMAGE_OP_LT,
     IMAGE_OP_LE,
     IMAGE_OP_GT,
     IMAGE_OP_GE,
-    IMAGE_OP_IN,    // one of `texts` (text, enum), any of them (set)
+    IMAGE_OP_IN, // one of `texts` (text, enum), any of them (set)
 };
 
 // A question about one signal. Equal questions are one atom, wherever they stand.
 struct image_atom {
     int32_t signal;
     enum image_op op;
-    double number;            // of a number, bool, or the index of an enum's word
-    struct image_list texts;  // struct image_str, for EQ, NE and IN on text and set
-    uint64_t words;           // for IN on an enum: bit per word (an enum has at most 64)
-    struct image_str shown;   // as the policy writes it: `questions > 3`
+    double number;           // of a number, bool, or the index of an enum's word
+    struct image_list texts; // struct image_str, for EQ, NE and IN on text and set
+    uint64_t words;          // for IN on an enum: bit per word (an enum has at most 64)
+    struct image_str shown;  // as the policy writes it: `questions > 3`
 };
 
-enum image_node_kind { IMAGE_NODE_TRUE, IMAGE_NODE_ATOM, IMAGE_NODE_NOT, IMAGE_NODE_AND, IMAGE_NODE_OR };
+enum image_node_kind {
+    IMAGE_NODE_TRUE,
+    IMAGE_NODE_ATOM,
+    IMAGE_NODE_NOT,
+    IMAGE_NODE_AND,
+    IMAGE_NODE_OR
+};
 
 // A guard in prefix order: AND and OR are followed by `count` subtrees; `size` is the number of nodes of the whole
 // subtree, itself included, so that one can be stepped over. AND and OR have at least
 // two children; depth is at most IMAGE_GUARD_DEPTH_MAX.
 struct image_node {
     enum image_node_kind kind;
-    uint32_t arg;  // atom index, or child count
+    uint32_t arg; // atom index, or child count
     uint32_t size;
 };
 
@@ -156,9 +169,9 @@ struct image_binding {
 
 struct image_step {
     enum image_step_kind kind;
-    struct image_list bindings;  // struct image_binding, in the policy's order; `any` is written out
+    struct image_list bindings; // struct image_binding, in the policy's order; `any` is written out
     bool any;
-    struct image_str text;       // the message of a refusal
+    struct image_str text; // the message of a refusal
 };
 
 enum image_objective { IMAGE_OBJECTIVE_ORDER, IMAGE_OBJECTIVE_COST, IMAGE_OBJECTIVE_QUALITY };
@@ -166,9 +179,9 @@ enum image_objective { IMAGE_OBJECTIVE_ORDER, IMAGE_OBJECTIVE_COST, IMAGE_OBJECT
 struct image_route {
     struct image_str name;
     uint32_t line;
-    struct image_list guard;     // struct image_node
-    struct image_list steps;     // struct image_step, in order
-    struct image_str path_name;  // "answer", "refuse", or the name of a `path`
+    struct image_list guard;    // struct image_node
+    struct image_list steps;    // struct image_step, in order
+    struct image_str path_name; // "answer", "refuse", or the name of a `path`
     enum image_objective objective;
     float quality_min;           // `where quality >= x`; 0 without
     int64_t cost_max_nusd;       // `within x usd`; negative without
@@ -177,35 +190,26 @@ struct image_route {
 };
 
 struct policy_image {
-    char magic[8];  // "MERITPOL"
+    char magic[8]; // "MERITPOL"
     uint32_t version;
-    uint32_t size;  // of the whole block
-    uint64_t checksum;  // over the block with this field zero, see image_seal
-    uint8_t digest[IMAGE_DIGEST_BYTES];  // SHA-256 of the policy's text
+    uint32_t size;                      // of the whole block
+    uint64_t checksum;                  // over the block with this field zero, see image_seal
+    uint8_t digest[IMAGE_DIGEST_BYTES]; // SHA-256 of the policy's text
     struct image_str name;
     uint32_t policy_version;
-    uint32_t pattern_at, pattern_size;   // serialised pattern set for this kind of CPU, or size 0
-    struct image_list zones, models, endpoints, aliases, passes, signals, args, atoms, nodes, bindings, steps, routes;
-    struct image_list strs;   // struct image_str: what lists of texts and words point into
-    struct image_list chars;  // the bytes of all strings
+    struct image_list zones, models, endpoints, aliases, passes, signals, args, atoms, nodes,
+        bindings, steps, routes;
+    struct image_list strs;  // struct image_str: what lists of texts and words point into
+    struct image_list chars; // the bytes of all strings
 };
 
 // A view of the block. `size` is what is readable; `block` is aligned to 8. Reads all of it once.
 // RESULT_VERSION, RESULT_SYNTAX (damaged).
-enum result image_open(const void *block, size_t size, const struct policy_image **out) MERIT_NODISCARD;
-
-// Writes a copy of the block with `patterns` (a serialised pattern set, may be empty) in place of those it has into the
-// empty `out`, for the cache file. RESULT_LIMIT, RESULT_NOMEM.
-enum result image_with_patterns(const struct policy_image *p, struct slice patterns,
-                                struct buf *out) MERIT_NODISCARD;
+enum result image_open(const void *block, size_t size,
+                       const struct policy_image **out) MERIT_NODISCARD;
 
 // Sets the checksum of a block whose `size` is right; for whoever writes one.
 void image_seal(struct policy_image *p);
-
-static inline struct slice image_patterns(const struct policy_image *p)
-{
-    return slice_make((const char *)p + p->pattern_at, p->pattern_size);
-}
 
 static inline struct slice image_text(const struct policy_image *p, struct image_str s)
 {

@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "base/diag.h"
 #include "base/result.h"
 #include "work/fact.h"
 #include "work/image.h"
@@ -18,34 +17,36 @@
 
 // Order of magnitude, for planning before anything was measured.
 enum signal_cost {
-    SIGNAL_COST_FREE,     // read off the parsed work: tens of nanoseconds
-    SIGNAL_COST_PATTERN,  // shares one pattern scan: microseconds
-    SIGNAL_COST_TEXT,     // its own pass over the anchored text: microseconds
-    SIGNAL_COST_EMBED,    // static embedding: tens of microseconds
-    SIGNAL_COST_ENCODER,  // shares one encoder pass: milliseconds
-    SIGNAL_COST_JUDGE,    // an external call: seconds
+    SIGNAL_COST_FREE,    // read off the parsed work: tens of nanoseconds
+    SIGNAL_COST_PATTERN, // shares one pattern scan: microseconds
+    SIGNAL_COST_TEXT,    // its own pass over the anchored text: microseconds
+    SIGNAL_COST_EMBED,   // static embedding: tens of microseconds
+    SIGNAL_COST_ENCODER, // shares one encoder pass: milliseconds
+    SIGNAL_COST_JUDGE,   // an external call: seconds
 };
 
 // A guess in nanoseconds for a class until costs are measured. Grade: guessed, 2026-11.
 uint32_t signal_cost_guess_ns(enum signal_cost cost);
 
 enum signal_arg_kind {
-    SIGNAL_ARG_STRING,   // "text"
-    SIGNAL_ARG_NUMBER,   // 3, 0.5, 2 tok
-    SIGNAL_ARG_WORD,     // one of `words`
+    SIGNAL_ARG_STRING, // "text"
+    SIGNAL_ARG_NUMBER, // 3, 0.5, 2 tok
+    SIGNAL_ARG_WORD,   // one of `words`
 };
 
 // One argument form. Positional arguments have an empty name; others are written `name value`.
 // A tagged string is written `tag "text"`, as in keywords(regex "a+b"): its spec has `tag` set.
 struct signal_arg_spec {
-    const char *name;          // NULL for positional
+    const char *name; // NULL for positional
     enum signal_arg_kind kind;
-    const char *const *words;  // NULL-terminated, for SIGNAL_ARG_WORD
-    const char *const *tags;   // NULL-terminated words that may stand before a positional string, or NULL
-    double min, max;           // for numbers, inclusive
+    const char *const *words; // NULL-terminated, for SIGNAL_ARG_WORD
+    const char *const
+        *tags;       // NULL-terminated words that may stand before a positional string, or NULL
+    double min, max; // for numbers, inclusive
     bool required, repeated;
-    const char *help;          // one line for messages and documents
-    const char *unit;          // for numbers: the unit a policy must write behind it ("tok", "ms"), or NULL for none
+    const char *help; // one line for messages and documents
+    const char *
+        unit; // for numbers: the unit a policy must write behind it ("tok", "ms"), or NULL for none
 };
 
 // Text in which patterns are looked for together (text/pattern.h); opaque here.
@@ -56,20 +57,21 @@ struct pattern_scan;
 struct signal_context {
     const struct work *work;
     struct arena *arena;
-    void *artifacts;  // owned by signal/: pattern hits, words of the anchored text
+    void *artifacts; // owned by signal/: pattern hits, words of the anchored text
 };
 
 struct signal_family {
-    const char *name;      // "keywords"
-    const char *summary;   // one line
+    const char *name;    // "keywords"
+    const char *summary; // one line
     enum signal_cost cost;
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
     enum signal_type (*type)(const struct policy_image *image, const struct image_signal *def);
-    const char *const *words;  // NULL-terminated, the values of an enum type
-    const char *unit;          // of a number type: what a policy must write behind a number it is compared with, as
-                               // "tok" in `context above 8k tok`; NULL for a plain number
+    const char *const *words; // NULL-terminated, the values of an enum type
+    const char
+        *unit; // of a number type: what a policy must write behind a number it is compared with, as
+               // "tok" in `context above 8k tok`; NULL for a plain number
 
     // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
     // `arg`. May be NULL.

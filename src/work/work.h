@@ -13,11 +13,12 @@
 
 // Limits of one request; over them the dialect answers 400 and names the limit.
 enum {
+    WORK_MODEL_BYTES_MAX = 1024, // of the name that is asked for; decisions keep it
     WORK_MESSAGES_MAX = 4096,
     WORK_PARTS_MAX = 16384,
     WORK_TOOLS_MAX = 1024,
-    WORK_METADATA_MAX = 32,        // entries of the body's `metadata`
-    WORK_METADATA_KEY_MAX = 128,   // bytes
+    WORK_METADATA_MAX = 32,      // entries of the body's `metadata`
+    WORK_METADATA_KEY_MAX = 128, // bytes
     WORK_METADATA_VALUE_MAX = 1024,
     WORK_HEADERS_MAX = 64,
     WORK_GROUPS_MAX = 32,
@@ -28,8 +29,8 @@ enum work_role {
     WORK_DEVELOPER,
     WORK_USER,
     WORK_ASSISTANT,
-    WORK_TOOL,   // a tool's result
-    WORK_OTHER,  // a role that this build does not know; passed on untouched
+    WORK_TOOL,  // a tool's result
+    WORK_OTHER, // a role that this build does not know; passed on untouched
     WORK_ROLE_COUNT_
 };
 
@@ -43,15 +44,15 @@ enum work_part_kind {
 
 struct work_part {
     enum work_part_kind kind;
-    struct slice text;  // decoded; empty when the part is not text
-    struct slice raw;   // the same run in the body, between the quotes
+    struct slice text; // decoded; empty when the part is not text
+    struct slice raw;  // the same run in the body, between the quotes
 };
 
 struct work_message {
     enum work_role role;
-    uint32_t part_first, part_count;  // into work.parts
-    uint32_t tool_calls;              // calls that an assistant message asks for
-    bool synthetic;                   // a continuation line that an agent wrote, not its user
+    uint32_t part_first, part_count; // into work.parts
+    uint32_t tool_calls;             // calls that an assistant message asks for
+    bool synthetic;                  // a continuation line that an agent wrote, not its user
 };
 
 struct work_pair {
@@ -66,8 +67,8 @@ enum work_need {
     WORK_NEED_IMAGES = 1 << 1,
     WORK_NEED_AUDIO = 1 << 2,
     WORK_NEED_FILES = 1 << 3,
-    WORK_NEED_JSON = 1 << 4,     // JSON mode
-    WORK_NEED_SCHEMA = 1 << 5,   // an answer held to a JSON schema
+    WORK_NEED_JSON = 1 << 4,   // JSON mode
+    WORK_NEED_SCHEMA = 1 << 5, // an answer held to a JSON schema
     WORK_NEED_LOGPROBS = 1 << 6,
     WORK_NEED_COUNT_ = 7
 };
@@ -88,23 +89,23 @@ struct work {
     const struct work_part *parts;
     uint32_t part_count;
 
-    const struct slice *tool_names;  // of the tools offered
+    const struct slice *tool_names; // of the tools offered
     uint32_t tool_count;
-    uint32_t tool_bytes;       // raw bytes of the tools array
-    bool tool_required;        // tool_choice forces a call
+    uint32_t tool_bytes; // raw bytes of the tools array
+    bool tool_required;  // tool_choice forces a call
 
-    uint32_t needs;            // enum work_need bits
+    uint32_t needs; // enum work_need bits
     enum work_format format;
-    uint32_t max_output_tok;   // 0 when the client gave none
-    uint32_t choices;          // n, at least 1
+    uint32_t max_output_tok; // 0 when the client gave none
+    uint32_t choices;        // n, at least 1
     bool stream;
-    bool usage_asked;          // stream_options.include_usage
+    bool usage_asked; // stream_options.include_usage
     uint32_t image_count, audio_count;
 
-    const struct work_pair *headers;  // names as sent: compare with slice_ieq
+    const struct work_pair *headers; // names as sent: compare with slice_ieq
     uint32_t header_count;
     uint32_t metadata_count;
-    struct slice session;      // empty when the client gave none
+    struct slice session; // empty when the client gave none
 
     // The task anchor: the last user message that a person wrote. In a tool loop that is not the last message
     // (work_anchor in work/anchor.h finds it). WORK_NO_ANCHOR when there is none.
@@ -119,10 +120,7 @@ struct work {
 
 #define WORK_NO_ANCHOR UINT32_MAX
 
-// "system", "user", ...
-const char *work_role_name(enum work_role role);
 // The bits of `needs` as words, in the order of enum work_need: "tools", "images", ...
 const char *work_need_name(unsigned bit_index);
-const char *work_format_name(enum work_format format);
 
 #endif

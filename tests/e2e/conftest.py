@@ -193,9 +193,9 @@ def scratch(tmp_path):
 
 
 @pytest.fixture
-def start(scratch):
+def start(scratch, request):
     """start(policy, *flags) -> Merit; stopped and checked at the end of the test."""
-    running = []
+    running = request.node.merits = []
 
     def begin(policy=None, *flags, env=None, host="127.0.0.1", wait=True, listen_flags=True):
         folder = scratch / f"merit{len(running)}"
@@ -217,8 +217,9 @@ def start(scratch):
 
 
 @pytest.fixture
-def mock():
+def mock(request):
     with Mock() as m:
+        request.node.mock = m
         yield m
 
 
@@ -257,6 +258,12 @@ SKIPPED = []
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
+    if report.failed:
+        for m in getattr(item, "merits", []):
+            log = m.stdout.read_text(errors="replace") if m.stdout.exists() else ""
+            report.sections.append(("merit", (m.errors() if m.stderr.exists() else "")[-3000:] + log[-3000:]))
+        for what in getattr(getattr(item, "mock", None), "troubles", []):
+            report.sections.append(("mock", what))
     if report.skipped and "hardware" not in str(report.longrepr):
         SKIPPED.append(item.nodeid)
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 
 
 class Request:
@@ -81,12 +82,14 @@ class Mock:
         self.default = default or chat()
         self.script, self.requests = [], []
         self.connections = 0
+        self.troubles = []  # of the mock itself: shown when a test fails
         self.lock, self.tls, self.keep_alive = threading.Lock(), tls, keep_alive
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.stopping = False
         self.open = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     @property
     def url(self):
@@ -100,6 +103,10 @@ class Mock:
 
     def close(self):
         self.stopping = True
+        # A thread left waiting in accept() would take a connection that is meant for the next listener.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join(5)
         self.listener.close()
         with self.lock:
             for s in list(self.open):
@@ -161,8 +168,10 @@ class Mock:
                     request.done.set()
                 if not keep or not self.keep_alive:
                     return
-        except (OSError, Gone, ValueError):
-            pass
+        except (OSError, Gone) as e:
+            self.troubles.append(repr(e))
+        except Exception:
+            self.troubles.append(traceback.format_exc())
         finally:
             with self.lock:
                 self.open.discard(sock)

@@ -2,14 +2,17 @@
 in the middle of everything."""
 import contextlib
 import gzip
+import json
+import resource
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
-from conftest import policy_text
-from mock_upstream import answer
+from conftest import policy_text, until
+from mock_upstream import Mock, answer, chat
 
 
 @pytest.mark.parametrize("host", ["127.example.org", "127.0.0.1.example.org", "127.1", "127.0.0.256",
@@ -66,3 +69,66 @@ def test_ends_while_the_admin_side_is_asked(start, mock):
             stop.set()
             for t in threads:
                 t.join()
+
+
+def test_ends_while_the_policy_is_reloaded(start, mock):
+    """A reload in the control loop's last turn must not be handed to loops that have ended."""
+    for n in range(8):
+        m = start(policy_text({"small": mock.url}))
+        texts = [policy_text({"small": mock.url}, name=f"p{i}") for i in range(4)]
+        for i in range(12):
+            m.policy.write_text(texts[i % 4])
+            m.signal(signal.SIGHUP)
+            if i == 4 + n % 4:
+                m.signal(signal.SIGTERM)
+            if not m.alive():
+                break
+        m.stop()
+
+
+def test_an_empty_question_to_the_admin_side(served):
+    status, _, body = served.admin("/merit/v1/route", "POST", b"")
+    assert status == 400 and b'"code":"invalid_json"' in body
+
+
+def test_a_long_name_of_a_model_is_cut_between_characters(served):
+    for name in ("a" + "\u00e9" * 150, "ab" + "\U0001f600" * 60, "\u20ac" * 99):
+        status, _, body = served.chat(model=name)
+        assert status == 404
+        assert json.loads(body.decode())["error"]["code"] == "model_not_found"
+        assert "\ufffd" not in body.decode()
+
+
+def test_a_name_of_a_model_with_a_zero_is_shown_whole(served):
+    status, _, body = served.chat(model="auto\0x")
+    assert status == 404 and 'auto\0x' in json.loads(body)["error"]["message"]
+
+
+def test_more_decisions_than_can_be_kept_are_a_usage_error(start, mock):
+    m = start(policy_text({"small": mock.url}), "--limits-decisions", "100001", wait=False)
+    assert m.process.wait(20) == 2
+    assert "100000" in m.errors()
+
+
+def test_names_of_models_have_a_limit(served):
+    """A decision is kept with the name that was asked for, so names must not be as long as bodies."""
+    assert served.chat(model="m" * 1024)[0] == 404
+    status, _, body = served.chat(model="m" * 1025)
+    assert status == 400 and json.loads(body)["error"]["param"] == "model"
+
+
+def test_want_of_descriptors_is_no_fault_of_the_endpoint(start):
+    """Clients that use up Merit's own descriptors must not put its endpoints out of service."""
+    with Mock(chat(delay=0.05, first=0.4)) as mock:
+        m = start(policy_text({"small": mock.url}))
+        resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "x"}]}).encode()
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        with contextlib.ExitStack() as clients:
+            for _ in range(40):
+                s = clients.enter_context(socket.create_connection(("127.0.0.1", m.port), 10))
+                s.sendall(request)
+            time.sleep(0.3)
+        until(lambda: m.chat()[0] == 200)
+        assert m.metric(r'merit_requests_total.*end="failed"') > 0
+        assert m.metric(r'merit_requests_total.*end="infeasible"') == 0

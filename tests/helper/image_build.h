@@ -1,8 +1,8 @@
 // Builds a policy image with signals by hand, for tests of layers that only read one.
 //
 //   struct image_build b; build_init(&b);
-//   build_signal(&b, "code", "keywords"); build_string(&b, "regex", "a+"); build_word(&b, "match", "all");
-//   const struct policy_image *p = build_done(&b);
+//   build_signal(&b, "code", "keywords"); build_string(&b, "regex", "a+"); build_word(&b, "match",
+//   "all"); const struct policy_image *p = build_done(&b);
 #ifndef MERIT_TESTS_IMAGE_BUILD_H
 #define MERIT_TESTS_IMAGE_BUILD_H
 

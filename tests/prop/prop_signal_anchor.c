@@ -1,5 +1,5 @@
-// In a tool loop of 32 rounds every step is understood alike: the same anchor and the same facts on all 33 requests.
-// Routing by the last message fails the same test.
+// In a tool loop of 32 rounds every step is understood alike: the same anchor and the same facts on
+// all 33 requests. Routing by the last message fails the same test.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +181,8 @@ static void all_steps_are_understood_alike(void **state)
         uint32_t apart = steps_apart(&w, &profiles[i], false);
         if (apart)
             fail_msg("%s: %u steps", profiles[i].name, apart);
-        // What the first step says: keywords yes, the tools' words no, in order, 1 question, 2 items, 2 turns.
+        // What the first step says: keywords yes, the tools' words no, in order, 1 question, 2
+        // items, 2 turns.
         assert_int_equal(w.first[0].number, 1);
         assert_int_equal(w.first[1].number, 0);
         assert_int_equal(w.first[2].number, 1);

@@ -257,7 +257,8 @@ static void ngram_is_below_the_floor_where_told(void **state)
     arena_deinit(&x.arena);
 }
 
-// A text too long for its words to be compared fails as it does without pieces, and a long one does not.
+// A text too long for its words to be compared fails as it does without pieces, and a long one does
+// not.
 static void long_texts_keep_their_limit(void **state)
 {
     (void)state;

@@ -141,8 +141,7 @@ static int setup(void **state)
     assert_int_equal(http_server_open(&r->upstream, r->loop, &UPSTREAM_OPS, NULL, r), RESULT_OK);
     assert_int_equal(http_server_listen(r->upstream, "127.0.0.1", 0, NULL), RESULT_OK);
     open_serving(r);
-    r->shared = (struct gateway_shared){.clock = &clock_system,
-                                        .path = path_settings_default,
+    r->shared = (struct gateway_shared){.path = path_settings_default,
                                         .http = http_limits_default,
                                         .client = http_client_limits_default,
                                         .dns = r->dns,

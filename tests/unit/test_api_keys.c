@@ -490,20 +490,6 @@ static void writers_wait_for_each_other(void **state)
     key_set_unref(s);
 }
 
-static void watch_sees_changes(void **state)
-{
-    (void)state;
-    struct key_watch w = {0};
-    assert_false(key_watch_changed(&w, path));
-    create(&plain);
-    assert_true(key_watch_changed(&w, path));
-    assert_false(key_watch_changed(&w, path));
-    create(&plain);
-    assert_true(key_watch_changed(&w, path));
-    unlink(path);
-    assert_true(key_watch_changed(&w, path));
-}
-
 static void bearer_is_taken(void **state)
 {
     (void)state;
@@ -530,7 +516,6 @@ int main(void)
         cmocka_unit_test(times_read_back),
         cmocka_unit_test_setup(writes_fail_cleanly, fresh),
         cmocka_unit_test_setup(writers_wait_for_each_other, fresh),
-        cmocka_unit_test_setup(watch_sees_changes, fresh),
         cmocka_unit_test(bearer_is_taken),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);

@@ -66,6 +66,7 @@ static void no_memory_leaves_no_half_copy(void **state)
     assert_null(put(&r, 1));
     ring_close(&r);
     assert_int_equal(ring_open(&r, RING_SIZE_MAX + 1, release), RESULT_LIMIT);
+    ring_close(&r);
 }
 
 int main(void)

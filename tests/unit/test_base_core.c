@@ -65,8 +65,8 @@ static void buf_caps_and_sticks(void **state)
     assert_int_equal(b.len, 5);
     buf_reset(&b);
     buf_u64(&b, 0);
-    buf_i64(&b, -42);
-    assert_true(slice_eq(buf_slice(&b), SLICE("0-42")));
+    buf_u64(&b, 4200);
+    assert_true(slice_eq(buf_slice(&b), SLICE("04200")));
     buf_reset(&b);
     buf_micro(&b, -1500000);
     assert_true(slice_eq(buf_slice(&b), SLICE("-1.5")));

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
 #include "base/sha256.h"
 
 static void assert_digest(const uint8_t *digest, const char *want)

@@ -52,7 +52,6 @@ static void defaults_hold(void **state)
     assert_int_equal(c.first_byte_timeout_ms, 300000);
     assert_string_equal(c.log_access, "-");
     assert_null(c.log_decisions);
-    assert_false(c.log_prompts);
     assert_null(c.upstream_roots);
     assert_true(c.demo_pace == 1);
     struct buf why;
@@ -79,7 +78,7 @@ static void reads_every_form(void **state)
                  "policy clinic.merit\n"
                  "demo.pace 0.25\n"
                  "[upstream]\nconnect 1.5s\nidle off\nroots /etc/roots.pem\n"
-                 "[log]\naccess off\ndecisions decisions.log\nprompts on");
+                 "[log]\naccess off\ndecisions decisions.log");
     assert_int_equal(r.result, RESULT_OK);
     const struct conf *c = &r.conf;
     assert_int_equal(c->listen_count, 3);
@@ -106,7 +105,6 @@ static void reads_every_form(void **state)
     assert_string_equal(c->upstream_roots, "/etc/roots.pem");
     assert_null(c->log_access);
     assert_string_equal(c->log_decisions, "/etc/merit/decisions.log");
-    assert_true(c->log_prompts);
     run_deinit(&r);
 }
 
@@ -136,7 +134,6 @@ static void names_each_mistake(void **state)
         {"listen 127.0.0.1:99999", "bad-value", "no port", ""},
         {"listen 127.0.0.1", "bad-value", "no port", ""},
         {"listen 8780 ssl", "bad-value", "\"ssl\" is not known here", "tls"},
-        {"log.prompts yes", "bad-value", "on or off", ""},
         {"tls.certificate chain.pem", "bad-value", "takes CHAIN KEY", "write: tls.certificate"},
         {"observe \"x", "open-quote", "not closed", ""},
         {"observe \"x\"y", "stuck-value", "space is missing", ""},
@@ -224,13 +221,13 @@ static void contradictions_are_told(void **state)
 {
     (void)state;
     struct run r;
-    run_init(&r, "listen 9000 tls\nadmin.listen 9000\nupstream.total 1s\nlog.prompts on\n");
+    run_init(&r, "listen 9000 tls\nadmin.listen 9000\nupstream.total 1s\n");
     assert_int_equal(r.result, RESULT_OK);
     struct buf why;
     buf_init(&why, 4000);
     assert_int_equal(conf_check(&r.conf, &why), RESULT_SYNTAX);
     static const char *const want[] = {"no certificate", "both 127.0.0.1:9000",
-                                       "longer than upstream.total", "log.decisions is off"};
+                                       "longer than upstream.total"};
     for (size_t i = 0; i < MERIT_COUNT(want); i++)
         assert_true(slice_find(buf_slice(&why), slice_cstr(want[i])) >= 0);
     buf_deinit(&why);
@@ -248,7 +245,7 @@ static void print_reads_back(void **state)
         "tls.certificate \"a b\" /c d.e\ntls.certificate /x /y\nobserve \"#x\"\nthreads "
         "4\nbusy_poll 1ms\n"
         "limits.head 1500B\nlimits.body 3MiB\nlog.access off\nlog.decisions \"/a "
-        "\\\"b\"\nlog.prompts on\n"
+        "\\\"b\"\n"
         "demo.pace 0\nupstream.total off\nupstream.first_byte 90s\ncache off\nkeys "
         "\"[k]\"\nupstream.keep 1h\n",
     };
@@ -271,7 +268,7 @@ static void print_reads_back(void **state)
         struct slice rest = buf_slice(&first), line;
         while (slice_split(&rest, '\n', &line))
             settings += line.len > 1 && line.ptr[0] != '#';
-        assert_int_equal(settings, i ? 21 : 0);
+        assert_int_equal(settings, i ? 20 : 0);
         buf_reset(&first);
         conf_print_json(&r.conf, &first);
         assert_true(slice_starts_with(buf_slice(&first), SLICE("{\"listen\": [\"")));

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "api/keys.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/doctor.h"

@@ -16,7 +16,6 @@
 #include "cli/commands.h"
 #include "cli/init.h"
 #include "cli/probe.h"
-#include "policy/policy.h"
 #include "sim/pool.h"
 
 static struct arena arena;

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
-#include "base/rng.h"
 #include "net/http_server.h"
 #include "net/sys.h"
 

@@ -213,28 +213,6 @@ static void same_text_gives_same_bytes(void **state)
     unload(&b);
 }
 
-static void patterns_are_appended(void **state)
-{
-    (void)state;
-    struct loaded l;
-    struct buf out, again;
-    const struct policy_image *p;
-    load(&l, whole);
-    buf_init(&out, IMAGE_BYTES_MAX);
-    buf_init(&again, IMAGE_BYTES_MAX);
-    assert_int_equal(image_with_patterns(l.image, SLICE("patterns"), &out), RESULT_OK);
-    assert_int_equal(image_open(out.ptr, out.len, &p), RESULT_OK);
-    assert_true(slice_eq(image_patterns(p), SLICE("patterns")));
-    assert_int_equal(image_with_patterns(p, SLICE("other"), &again), RESULT_OK);
-    assert_int_equal(image_open(again.ptr, again.len, &p), RESULT_OK);
-    assert_true(slice_eq(image_patterns(p), SLICE("other")));
-    again.ptr[again.len - 1] ^= 1;
-    assert_int_equal(image_open(again.ptr, again.len, &p), RESULT_SYNTAX);
-    buf_deinit(&out);
-    buf_deinit(&again);
-    unload(&l);
-}
-
 // Any byte changed, the checksum made right again: opened and walked, or refused, never followed out of the block.
 static void damaged_images_are_refused_or_whole(void **state)
 {
@@ -339,7 +317,6 @@ int main(void)
         cmocka_unit_test(signals_are_typed),
         cmocka_unit_test(guards_are_folded),
         cmocka_unit_test(same_text_gives_same_bytes),
-        cmocka_unit_test(patterns_are_appended),
         cmocka_unit_test(damaged_images_are_refused_or_whole),
         cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(every_failed_allocation_is_survived_while_complaining),

@@ -13,7 +13,6 @@
 #include "base/rng.h"
 #include "route/explain.h"
 #include "route/record.h"
-#include "route/route.h"
 #include "support/image_builder.h"
 #include "text/json.h"
 

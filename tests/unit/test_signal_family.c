@@ -1,5 +1,5 @@
-// signal/: the families that read the request's shape, and what the plan does around them: thresholds, on_error, limits,
-// costs, saved patterns, wrong definitions, memory that runs out.
+// signal/: the families that read the request's shape, and what the plan does around them:
+// thresholds, on_error, limits, costs, saved patterns, wrong definitions, memory that runs out.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,8 @@ static int32_t add_string(struct image_build *b, const char *family, const char 
     return (int32_t)b->signal_count - 1;
 }
 
-// A conversation with everything in it: system, developer, user, two calls, results, answer, user, call, result, line.
+// A conversation with everything in it: system, developer, user, two calls, results, answer, user,
+// call, result, line.
 static struct work rich_work(void)
 {
     static struct work_part parts[12];

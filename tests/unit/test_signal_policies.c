@@ -1,4 +1,5 @@
-// The policies of the repository load with the families of this build, and so does every sample of docs/policy.md.
+// The policies of the repository load with the families of this build, and so does every sample of
+// docs/policy.md and docs/signals.md.
 //
 // A sample is a block between ```merit and ```. One that does not begin with `policy` is put into a frame that defines
 // what the document says is there; `# error: CODE` on a sample's first line says that exactly this error is
@@ -12,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "policy/explain.h"
 #include "policy/fmt.h"
 #include "policy/policy.h"
 #include "signal/plan.h"
@@ -134,12 +134,13 @@ static struct slice slice_trim_lines(struct slice s)
     return s;
 }
 
-static void check_sample(struct slice sample, struct slice output, unsigned line)
+static void check_sample(struct slice sample, struct slice output, const char *document,
+                         unsigned line)
 {
     struct loaded l;
     struct buf text;
     char name[64];
-    snprintf(name, sizeof name, "docs/policy.md:%u", line);
+    snprintf(name, sizeof name, "%s:%u", document, line);
     buf_init(&text, POLICY_BYTES_MAX);
     struct slice head = slice_from(sample, 1), expected;
     if (!slice_split(&head, '\n', &expected) || !slice_starts_with(expected, SLICE("# error: ")))
@@ -186,11 +187,10 @@ static struct slice output_behind(struct slice rest)
     return SLICE_EMPTY;
 }
 
-static void samples_of_the_document_hold(void **state)
+static unsigned check_samples(const char *document)
 {
-    (void)state;
     struct buf text;
-    read_source("docs/policy.md", &text);
+    read_source(document, &text);
     struct slice rest = buf_slice(&text), line;
     const char *begin = NULL;
     unsigned number = 0, samples = 0;
@@ -200,13 +200,20 @@ static void samples_of_the_document_hold(void **state)
             begin = line.ptr + line.len;
         } else if (begin && slice_eq(line, SLICE("```"))) {
             check_sample(slice_make(begin, (size_t)(line.ptr - begin)), output_behind(rest),
-                         number);
+                         document, number);
             begin = NULL;
             samples++;
         }
     }
-    assert_true(samples >= 10);
     buf_deinit(&text);
+    return samples;
+}
+
+static void samples_of_the_documents_hold(void **state)
+{
+    (void)state;
+    assert_true(check_samples("docs/policy.md") >= 10);
+    assert_true(check_samples("docs/signals.md") >= 3);
 }
 
 int main(void)
@@ -214,7 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_policies_load),
         cmocka_unit_test(reference_is_what_it_says),
-        cmocka_unit_test(samples_of_the_document_hold),
+        cmocka_unit_test(samples_of_the_documents_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

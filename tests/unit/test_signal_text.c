@@ -282,7 +282,8 @@ static void distance_equals_the_table(void **state)
     }
 }
 
-// The folded words [first, first + k) joined by spaces, as code points; 0 when there are more than 64.
+// The folded words [first, first + k) joined by spaces, as code points; 0 when there are more than
+// 64.
 static uint32_t joined(const struct text_words *w, uint32_t first, uint32_t k, uint32_t *out)
 {
     uint32_t n = 0;
@@ -339,7 +340,8 @@ static void fuzzy_equals_trying_all(void **state)
             at = k;
         }
         if (fuzzy_find(f, &words, &place) != want)
-            fail_msg("%s within %u at word %u of %.*s", text, limit, at, (int)words.folded_len, words.folded + 1);
+            fail_msg("%s within %u at word %u of %.*s", text, limit, at, (int)words.folded_len,
+                     words.folded + 1);
         if (want)
             assert_int_equal(place.first_word, at);
         hits += want;

@@ -1,4 +1,5 @@
-// text/pattern: literals beside a plain search with word boundaries, expressions, saving and loading, limits.
+// text/pattern: literals beside a plain search with word boundaries, expressions, saving and
+// loading, limits.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
