@@ -196,8 +196,9 @@ static void on_watch(struct loop_io *io, uint32_t events)
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
             const char *policy = base_name(s->policy_file), *keys = base_name(s->conf.keys);
-            if (e->len &&
-                ((policy && strcmp(e->name, policy) == 0) || (keys && strcmp(e->name, keys) == 0)))
+            // "..data" is how a Kubernetes volume changes all its files at once.
+            if (e->len && ((policy && strcmp(e->name, policy) == 0) ||
+                           (keys && strcmp(e->name, keys) == 0) || strcmp(e->name, "..data") == 0))
                 loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
             at += sizeof *e + e->len;
         }

@@ -217,3 +217,20 @@ enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits
     *out = &a->hits;
     return r ? r : a->hits_result;
 }
+
+const struct slice *artifacts_folded(struct signal_context *ctx)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_views *views;
+    if (artifacts_views(ctx, &views) || views->cut)
+        return NULL;
+    if (!a->has_folded) {
+        size_t bytes = 0;
+        a->has_folded = true;
+        // Words have a character between them, so that SIGNAL_WORDS_MAX is not reached.
+        for (uint32_t i = 0; i < views->count; i++)
+            bytes += views->at[i].text.len + 1;
+        a->folds = bytes < 2 * SIGNAL_WORDS_MAX && text_fold_fast(views, ctx->arena, &a->folded);
+    }
+    return a->folds ? &a->folded : NULL;
+}

@@ -266,3 +266,33 @@ enum result bm25_scores(const struct bm25 *b, const struct text_words *words, st
     }
     return RESULT_OK;
 }
+
+// The words that become a term begin with it, since stemming takes letters off a word's end; but
+// for "ies", which becomes "y", where nothing is taken off any more. A word of fewer than three
+// letters is its stem.
+bool bm25_pieces(const struct bm25 *b, struct arena *arena, struct slice *out, uint32_t max,
+                 uint32_t *count)
+{
+    *count = 0;
+    for (uint32_t i = 0; i < b->terms; i++) {
+        struct slice stem = b->term[i].text;
+        bool ascii = true;
+        for (size_t k = 0; k < stem.len; k++)
+            ascii &= stem.ptr[k] > 0;
+        // A NUL stands for a word that is too long.
+        if (!ascii)
+            continue;
+        bool plural = stem.len >= 3 && stem.ptr[stem.len - 1] == 'y';
+        if (*count + 1 + plural > max)
+            return false;
+        out[*count] = arena_printf(arena, " %.*s%s", SLICE_FMT(stem), stem.len < 3 ? " " : "");
+        if (!out[(*count)++].ptr)
+            return false;
+        if (!plural)
+            continue;
+        out[*count] = arena_printf(arena, " %.*sies", (int)stem.len - 1, stem.ptr);
+        if (!out[(*count)++].ptr)
+            return false;
+    }
+    return true;
+}

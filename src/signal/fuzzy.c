@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "signal/pieces.h"
 #include "signal/similar.h"
 #include "text/utf8.h"
 
@@ -134,4 +137,58 @@ bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct si
         }
     }
     return false;
+}
+
+static bool is_plain(uint32_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ' ';
+}
+
+// The best choice of pieces in the head of a phrase: the one whose commonest piece is the rarest.
+struct choice {
+    uint32_t worth;     // of the commonest piece; 0: no choice
+    uint8_t begin, end; // of the last piece
+};
+
+enum { PIECE_MIN = 3, PIECE_WORTH_MIN = 110, PADDED = CHARS + 2 };
+
+// `limit` + 1 pieces of the phrase with a blank at either end, as it stands in the folded text, of
+// which neighbours have at least one character between them. Each edit of an alignment spoils at
+// most one: a character that is replaced or left out is part of one piece; one put in tears the
+// piece apart that it stands inside of; two that change places are neighbours, and no neighbours
+// are of different pieces. So `limit` edits leave one piece as it is.
+uint32_t fuzzy_pieces(const struct fuzzy *f, struct arena *arena,
+                      struct slice out[SIMILAR_DISTANCE_MAX + 1])
+{
+    struct choice best[SIMILAR_DISTANCE_MAX + 2][PADDED + 1] = {0};
+    uint32_t pieces = f->limit + 1, n = f->chars + 2, code[PADDED] = {' '};
+    memcpy(code + 1, f->code, f->chars * sizeof *code);
+    code[n - 1] = ' ';
+    for (uint32_t e = 0; e <= n; e++)
+        best[0][e].worth = UINT32_MAX;
+    for (uint32_t k = 1; k <= pieces; k++)
+        for (uint32_t e = 1; e <= n; e++) {
+            best[k][e] = best[k][e - 1];
+            uint32_t worth = 0;
+            for (uint32_t b = e; b-- > 0 && is_plain(code[b]);) {
+                worth += pieces_rarity((char)code[b]);
+                uint32_t before = k == 1 ? UINT32_MAX : b ? best[k - 1][b - 1].worth : 0;
+                uint32_t all = least(worth, before);
+                if (e - b >= PIECE_MIN && all > best[k][e].worth)
+                    best[k][e] = (struct choice){all, (uint8_t)b, (uint8_t)e};
+            }
+        }
+    if (best[pieces][n].worth < PIECE_WORTH_MIN)
+        return 0;
+    for (uint32_t k = pieces, e = n; k > 0; k--) {
+        const struct choice *c = &best[k][e];
+        char *text = arena_alloc_aligned(arena, c->end - c->begin, 1);
+        if (!text)
+            return 0;
+        for (uint32_t i = c->begin; i < c->end; i++)
+            text[i - c->begin] = (char)code[i];
+        out[k - 1] = slice_make(text, c->end - c->begin);
+        e = c->begin ? c->begin - 1u : 0;
+    }
+    return pieces;
 }

@@ -6,8 +6,8 @@
 //   keywords(bm25 "doc 1", "doc 2")   number: the greatest BM25 score of a document
 //   keywords(ngram "phrase", arity 3) number: the greatest n-gram likeness, 0 to 1
 //
-// Formulas are in signal/similar.h. Numbers are used with `above` or `below`; that makes n-grams many
-// times cheaper, since most texts are nowhere near the threshold.
+// Formulas are in signal/similar.h. Numbers are used with `above` or `below`; that makes n-grams
+// many times cheaper, since most texts are nowhere near the threshold.
 //
 // A tag holds for the strings behind it until another; literals and regular expressions may be
 // mixed (`literal "x"`), the others not. `match any` (the default) is true when one occurs, `all`
@@ -15,7 +15,8 @@
 // least. `case on` tells upper and lower case apart (literal and regex only).
 //
 // Asks: the text of the anchor message (work/anchor.h), each part by itself. Needs: the shared
-// pattern scan, or the shared word split. Costs: signal_keywords.cost and docs/signals.md.
+// pattern scan, or the shared word split, which is left out where the folded text alone shows that
+// no phrase is near. Costs: signal_keywords.cost and docs/signals.md.
 // Evidence: per string that is found its first place (of a number: where the best phrase was
 // found). Limits: KEYWORDS_MAX strings of 4,096 bytes; bm25 SIMILAR_PHRASES_MAX; fuzzy and ngram
 // SIMILAR_COMPARED_MAX strings of 64 characters. On text that was cut (SIGNAL_TEXT_MAX,
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 
 #include "signal/families.h"
+#include "signal/pieces.h"
 #include "signal/similar.h"
 
 enum { KEYWORDS_MAX = 16384, DISTANCE_DEFAULT = 2, ARITY_DEFAULT = 3 };
@@ -75,7 +77,8 @@ struct state {
     struct bm25 *bm25;
     struct ngram **ngrams;
     struct fuzzy **fuzzies;
-    double floor; // no value below it makes a difference
+    struct piece_set *pieces; // of bm25 and fuzzy, or NULL
+    double floor;             // no value below it makes a difference
 };
 
 // Walks the strings with the tag that holds for each.
@@ -239,6 +242,26 @@ static enum result prepare_patterns(const struct policy_image *image,
     return RESULT_OK;
 }
 
+static enum result prepare_pieces(struct state *s, uint32_t phrases, struct arena *arena)
+{
+    struct slice *texts = ARENA_ARRAY(arena, struct slice, PIECES_MAX);
+    struct piece_set *set = ARENA_NEW(arena, struct piece_set);
+    uint32_t n = 0, more = 1;
+    if (!texts || !set)
+        return RESULT_NOMEM;
+    if (s->mode == BM25 && !bm25_pieces(s->bm25, arena, texts, PIECES_MAX, &n))
+        return RESULT_OK;
+    for (uint32_t i = 0; i < phrases && s->mode == FUZZY; i++, n += more) {
+        more = n + SIMILAR_DISTANCE_MAX + 1 <= PIECES_MAX
+                   ? fuzzy_pieces(s->fuzzies[i], arena, texts + n)
+                   : 0;
+        if (more == 0)
+            return RESULT_OK;
+    }
+    s->pieces = set;
+    return pieces_prepare(texts, n, arena, set);
+}
+
 static enum result prepare_phrases(const struct policy_image *image, const struct image_signal *def,
                                    struct arena *arena, struct state *s)
 {
@@ -260,7 +283,7 @@ static enum result prepare_phrases(const struct policy_image *image, const struc
     for (uint32_t i = 0; i < n && !r && s->mode != BM25; i++)
         r = s->mode == NGRAM ? ngram_prepare(texts[i], arity, arena, &s->ngrams[i])
                              : fuzzy_prepare(texts[i], distance, arena, &s->fuzzies[i]);
-    return r;
+    return r || s->mode == NGRAM ? r : prepare_pieces(s, n, arena);
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
@@ -338,6 +361,22 @@ static void show_place(struct fact *out, const struct text_views *views,
                          last->begin + word_len(last), argument);
 }
 
+// Whether a phrase may be in the text, as far as can be told without splitting it into words.
+static bool possible(const struct state *s, struct signal_context *ctx)
+{
+    if (s->mode == NGRAM ? s->floor <= 0 : !s->pieces)
+        return true;
+    const struct slice *folded = artifacts_folded(ctx);
+    if (!folded)
+        return true;
+    if (s->mode != NGRAM)
+        return pieces_occur(s->pieces, *folded);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (ngram_possible(s->ngrams[i], *folded, s->floor))
+            return true;
+    return false;
+}
+
 static enum result compute_fuzzy(const struct state *s, const struct text_views *views,
                                  const struct text_words *words, struct fact *out)
 {
@@ -382,8 +421,17 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     const struct text_words *words;
     if (s->mode <= REGEX)
         return compute_patterns(s, ctx, out);
-    enum result r = artifacts_words(ctx, &words);
-    if (r || (r = artifacts_views(ctx, &views)))
+    enum result r = artifacts_views(ctx, &views);
+    if (r)
+        return r;
+    if (!possible(s, ctx)) {
+        if (s->mode == FUZZY)
+            return decide(s, 0, false, out);
+        signal_fact_number(out, 0);
+        return RESULT_OK;
+    }
+    r = artifacts_words(ctx, &words);
+    if (r)
         return r;
     return s->mode == FUZZY ? compute_fuzzy(s, views, words, out)
                             : compute_number(s, ctx->arena, views, words, out);

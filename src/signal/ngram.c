@@ -175,21 +175,17 @@ static double likeness_bound(const struct ngram *g, uint32_t chars, uint32_t let
     return (double)both / (theirs + ours - both);
 }
 
-// The likeness of the words from `first` on when it is above `floor`, else 0.
-static double likeness(const struct ngram *g, const struct text_words *words, uint32_t first,
-                       double floor)
+// The likeness of a folded text of at most SIMILAR_PHRASE_CHARS_MAX characters when it is above
+// `floor`, else 0.
+static double likeness_of(const struct ngram *g, struct slice folded, uint32_t chars, double floor)
 {
-    uint32_t chars = g->words - 1, letters = 0, n = g->arity - 1;
+    uint32_t letters = 0, n = g->arity - 1;
     struct padded p;
-    for (uint32_t k = 0; k < g->words; k++)
-        chars += word_chars(&words->at[first + k]);
     double grams = chars + g->arity - 1;
-    if (chars > SIMILAR_PHRASE_CHARS_MAX ||
-        word_view(&words->at[first]) != word_view(&words->at[first + g->words - 1]) ||
-        (grams < g->grams ? grams / g->grams : g->grams / grams) <= floor)
+    if ((grams < g->grams ? grams / g->grams : g->grams / grams) <= floor)
         return 0;
     pad(p.code, n);
-    append(&p, &n, window(words, first, g->words));
+    append(&p, &n, folded);
     for (uint32_t i = g->arity - 1; i < n; i++)
         letters |= p.code[i] == ' ' ? 0 : 1u << (p.code[i] & 31);
     if (likeness_bound(g, chars, letters) <= floor)
@@ -199,6 +195,19 @@ static double likeness(const struct ngram *g, const struct text_words *words, ui
     uint32_t both = shared(g, &p);
     double value = (double)both / (g->grams + p.grams - both);
     return value > floor ? value : 0;
+}
+
+// Of the words from `first` on.
+static double likeness(const struct ngram *g, const struct text_words *words, uint32_t first,
+                       double floor)
+{
+    uint32_t chars = g->words - 1;
+    for (uint32_t k = 0; k < g->words; k++)
+        chars += word_chars(&words->at[first + k]);
+    if (chars > SIMILAR_PHRASE_CHARS_MAX ||
+        word_view(&words->at[first]) != word_view(&words->at[first + g->words - 1]))
+        return 0;
+    return likeness_of(g, window(words, first, g->words), chars, floor);
 }
 
 // The sieve: where in the folded text there can be a window above `floor`. A window shares more
@@ -317,22 +326,30 @@ static bool sift(const struct ngram *g, const struct sieve *v, const struct text
     return true;
 }
 
-// Whether the places in the window itself leave it a chance.
+// Whether the places of a window leave it a chance: `places` are those from the blank before it on.
+static inline bool window_may(const struct ngram *g, uint64_t places, uint32_t chars, double floor)
+{
+    uint32_t n = chars + 3 - g->arity;
+    if (chars + 1 < g->arity || n > 64)
+        return true;
+    double grams = (double)g->grams + chars + g->arity - 1, hidden = 2.0 * (g->arity - 2);
+    return (__builtin_popcountll(places << (64 - n)) + hidden) * (1 + floor) >
+           floor * grams * (1 - 1e-9);
+}
+
+// 64 of the bits from `at` on; one more word than asked for is read.
+static inline uint64_t bits_at(const uint64_t *bits, size_t at)
+{
+    uint64_t low = bits[at / 64] >> at % 64;
+    return at % 64 ? low | bits[at / 64 + 1] << (64 - at % 64) : low;
+}
+
 static bool may_be_above(const struct ngram *g, const struct sifted *s,
                          const struct text_words *words, uint32_t first, double floor)
 {
     const struct text_word *b = &words->at[first + g->words - 1];
     uint32_t from = words->at[first].folded - 1, end = b->folded + word_folded_len(b);
-    if (!s->may[from / GROUP])
-        return false;
-    uint32_t chars = end - from - 1, n = chars + 3 - g->arity;
-    if (chars + 1 < g->arity || n > 64)
-        return true;
-    uint64_t low = s->bits[from / 64] >> from % 64;
-    uint64_t bits = from % 64 ? low | s->bits[from / 64 + 1] << (64 - from % 64) : low;
-    bits <<= 64 - n;
-    double grams = (double)g->grams + chars + g->arity - 1, hidden = 2.0 * (g->arity - 2);
-    return (__builtin_popcountll(bits) + hidden) * (1 + floor) > floor * grams * (1 - 1e-9);
+    return s->may[from / GROUP] && window_may(g, bits_at(s->bits, from), end - from - 1, floor);
 }
 
 double ngram_best(const struct ngram *g, const struct text_words *words, double floor,
@@ -355,4 +372,99 @@ double ngram_best(const struct ngram *g, const struct text_words *words, double 
         }
     }
     return place->found ? best : 0;
+}
+
+// Highest bits of the bytes whose group begins a range with enough places. The longest range ends
+// in the next block.
+static inline __attribute__((always_inline)) uint64_t ranges(const struct sieve *v, uint64_t first,
+                                                             uint64_t second)
+{
+    if ((uint32_t)(__builtin_popcountll(first) + __builtin_popcountll(second)) < v->need)
+        return 0;
+    uint64_t a = byte_counts(first), b = byte_counts(second), sum = a;
+    for (uint32_t k = 1; k < v->groups; k++)
+        sum += a >> 8 * k | b << (64 - 8 * k);
+    return (sum + (128 - v->need) * 0x0101010101010101u) & 0x8080808080808080u;
+}
+
+#if defined(__x86_64__)
+#define AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512vbmi,bmi,bmi2,popcnt")))
+
+// Blocks that are looked at together, and what is known of those behind them.
+enum { BLOCKS = 32, BEHIND = 3 };
+
+// Places and blanks of BLOCKS + BEHIND blocks.
+AVX512 static void look_avx512(const struct ngram *g, struct slice folded, size_t block,
+                               uint64_t *bits, uint64_t *blanks)
+{
+    __m512i table[3];
+    for (int k = 0; k < 3; k++) {
+        __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)g->bucket[k]);
+        table[k] = _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
+    }
+    for (size_t i = 0; i < BLOCKS + BEHIND; i++) {
+        size_t at = (block + i) * 64;
+        if (at >= folded.len) {
+            memset(bits + i, 0, (BLOCKS + BEHIND - i) * sizeof *bits);
+            memset(blanks + i, 0, (BLOCKS + BEHIND - i) * sizeof *blanks);
+            break;
+        }
+        const char *p = folded.ptr + at;
+        __m512i first = _mm512_loadu_si512(p);
+        __m512i hit = _mm512_permutexvar_epi8(first, table[0]);
+        for (int k = 1; k < 3; k++)
+            hit =
+                _mm512_and_si512(hit, _mm512_permutexvar_epi8(_mm512_loadu_si512(p + k), table[k]));
+        bits[i] = _mm512_test_epi8_mask(hit, hit);
+        blanks[i] = _mm512_cmpeq_epi8_mask(first, _mm512_set1_epi8(' '));
+    }
+}
+
+// Windows that begin with one of the blanks of block i.
+AVX512 static bool windows_avx512(const struct ngram *g, const char *folded, const uint64_t *bits,
+                                  const uint64_t *blanks, size_t i, uint64_t from, double floor)
+{
+    for (; from; from &= from - 1) {
+        size_t at = i * 64 + (unsigned)__builtin_ctzll(from);
+        // As many blanks on there is its end, if that is near enough.
+        uint64_t end = _pdep_u64((uint64_t)1 << (g->words - 1), bits_at(blanks, at + 1));
+        uint32_t chars = end ? (uint32_t)__builtin_ctzll(end) : SIMILAR_PHRASE_CHARS_MAX;
+        if (!end && !(bits_at(blanks, at + 1 + SIMILAR_PHRASE_CHARS_MAX) & 1))
+            continue;
+        if (window_may(g, bits_at(bits, at), chars, floor) &&
+            likeness_of(g, slice_make(folded + at + 1, chars), chars, floor) > 0)
+            return true;
+    }
+    return false;
+}
+
+AVX512 static bool possible_avx512(const struct ngram *g, const struct sieve *v,
+                                   struct slice folded, double floor)
+{
+    uint64_t bits[BLOCKS + BEHIND], blanks[BLOCKS + BEHIND];
+    for (size_t block = 0; block * 64 < folded.len; block += BLOCKS) {
+        look_avx512(g, folded, block, bits, blanks);
+        for (size_t i = 0; i < BLOCKS; i++) {
+            uint64_t may = ranges(v, bits[i], bits[i + 1]);
+            if (may && windows_avx512(g, folded.ptr + block * 64, bits, blanks, i,
+                                      blanks[i] & (may >> 7) * 255, floor))
+                return true;
+        }
+    }
+    return false;
+}
+#endif
+
+bool ngram_possible(const struct ngram *g, struct slice folded, double floor)
+{
+    struct sieve v;
+    if (!sieve_init(&v, g, floor))
+        return true;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("bmi2"))
+        return possible_avx512(g, &v, folded, floor);
+#endif
+    (void)folded;
+    return true;
 }

@@ -41,6 +41,10 @@ enum result bm25_prepare(const struct slice *documents, uint32_t count, struct a
 // One score per document; the place is the first word of the text that the document has.
 enum result bm25_scores(const struct bm25 *b, const struct text_words *words, struct arena *arena,
                         double *scores, struct similar_place *places);
+// Pieces (signal/pieces.h) of which a text of ASCII holds at least one when a score is above 0.
+// False when there are more than `max`, or without memory.
+bool bm25_pieces(const struct bm25 *b, struct arena *arena, struct slice *out, uint32_t max,
+                 uint32_t *count);
 
 // Light English stemming in place of a folded ASCII word of more than three letters (other words
 // stay); returns the new length. In this order: "ies" -> "y" in more than four letters; else "es"
@@ -59,6 +63,9 @@ enum result ngram_prepare(struct slice phrase, uint32_t arity, struct arena *are
 // floor makes it many times faster, since most texts are nowhere near it.
 double ngram_best(const struct ngram *g, const struct text_words *words, double floor,
                   struct arena *arena, struct similar_place *place);
+// Whether a text may have a likeness above `floor`, from what text_fold_fast gives; false is
+// certain.
+bool ngram_possible(const struct ngram *g, struct slice folded, double floor);
 
 // Optimal string alignment distance (Damerau-Levenshtein in which no part is edited twice: insert,
 // delete, replace, swap neighbours, each 1), in characters, between the phrase and each run of as
@@ -69,6 +76,10 @@ enum result fuzzy_prepare(struct slice phrase, uint32_t distance, struct arena *
                           struct fuzzy **out);
 // The first run of words that is near enough.
 bool fuzzy_find(const struct fuzzy *f, const struct text_words *words, struct similar_place *place);
+// Pieces (signal/pieces.h) of which a text holds at least one when a run of its words is near
+// enough. 0 when they would be so short that most texts hold them, or without memory.
+uint32_t fuzzy_pieces(const struct fuzzy *f, struct arena *arena,
+                      struct slice out[SIMILAR_DISTANCE_MAX + 1]);
 // For tests: the distance when it is at most `limit`, else limit + 1. Texts of at most 64 code
 // points.
 uint32_t fuzzy_distance(const uint32_t *a, uint32_t a_len, const uint32_t *b, uint32_t b_len,

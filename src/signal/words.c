@@ -320,3 +320,61 @@ struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *w
     // Without the NUL before and the space behind.
     return slice_make(split_words.folded + 1, split_words.count ? split_words.folded_len - 2 : 0);
 }
+
+#if defined(__x86_64__)
+#define AVX512                                                                                     \
+    __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi,popcnt")))
+
+AVX512 static char *fold_avx512(struct slice text, char *put)
+{
+    bool in_word = false;
+    const __m512i blank = _mm512_set1_epi8(' ');
+    for (size_t at = 0; at < text.len; at += 64) {
+        size_t left = text.len - at;
+        __mmask64 live = left < 64 ? ((uint64_t)1 << left) - 1 : ~(uint64_t)0;
+        __m512i v = _mm512_maskz_loadu_epi8(live, text.ptr + at);
+        if (_mm512_movepi8_mask(v))
+            return NULL;
+        // A letter or digit is folded by one bit.
+        __m512i lower = _mm512_or_si512(v, blank);
+        uint64_t word =
+            _mm512_cmplt_epu8_mask(_mm512_sub_epi8(lower, _mm512_set1_epi8('a')),
+                                   _mm512_set1_epi8(26)) |
+            _mm512_cmplt_epu8_mask(_mm512_sub_epi8(v, _mm512_set1_epi8('0')), _mm512_set1_epi8(10));
+        uint64_t keep = word | (word << 1 | in_word);
+        __m512i folded = _mm512_mask_mov_epi8(blank, word, lower);
+        _mm512_storeu_si512(put, _mm512_maskz_compress_epi8(keep, folded));
+        put += __builtin_popcountll(keep);
+        in_word = word >> 63;
+    }
+    *put = ' ';
+    return put + in_word;
+}
+#endif
+
+bool text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out)
+{
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx512vbmi2") || !__builtin_cpu_supports("avx512vbmi") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return false;
+    size_t room = FOLD_PAD;
+    for (uint32_t i = 0; i < views->count; i++)
+        room += views->at[i].text.len + 2;
+    char *begin = arena_alloc_aligned(arena, room, 64), *put = begin;
+    for (uint32_t i = 0; put && i < views->count; i++) {
+        *put = ' ';
+        put = fold_avx512(views->at[i].text, put + 1);
+    }
+    if (!put)
+        return false;
+    memset(put, 0, FOLD_PAD);
+    *out = slice_make(begin, (size_t)(put - begin));
+    return true;
+#else
+    (void)views;
+    (void)arena;
+    (void)out;
+    return false;
+#endif
+}
