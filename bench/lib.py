@@ -317,7 +317,8 @@ class Report:
         self.name, self.figures, self.rows, self.passed = name, {}, [], True
         self.probe = probe_ms()
         log(f"# {name}: {cpu_model()}, {datetime.date.today()}, {PAIRS} pairs, probe {self.probe:.1f} ms"
-            f" (reference {PROBE_REFERENCE_MS} ms){', SHORT RUN' if SHORT else ''}")
+            f" (reference {PROBE_REFERENCE_MS} ms), load of others {os.getloadavg()[0]:.1f}"
+            f"{', SHORT RUN' if SHORT else ''}")
 
     def scaled(self, value):
         """An absolute time as the reference machine would have it, by the probes before and after."""
