@@ -408,9 +408,10 @@ static void take_keys(struct gateway *g, struct key_set *keys)
     g->keys = keys && key_set_count(keys) ? keys : NULL;
     if (keys && !g->keys)
         key_set_unref(keys);
-    g->key_required =
-        g->shared->key_required ||
-        (g->keys && key_set_usable(g->keys, KEY_SCOPE_TRAFFIC, loop_wall_us(g->loop) / 1000000));
+    // A door that was locked is not opened by a key file that is lost, emptied or expired: only a new start does that.
+    g->key_required |= g->shared->key_required;
+    if (g->keys && key_set_usable(g->keys, KEY_SCOPE_TRAFFIC, loop_wall_us(g->loop) / 1000000))
+        g->key_required = true;
 }
 
 enum result gateway_open(struct gateway **out, const struct gateway_shared *shared,

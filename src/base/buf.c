@@ -56,14 +56,33 @@ void buf_cstr(struct buf *b, const char *s)
     buf_append(b, s, strlen(s));
 }
 
+char *buf_put_u64(char *at, uint64_t v)
+{
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
+        "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
+        "858687888990919293949596979899";
+    char tmp[20];
+    unsigned n = sizeof tmp;
+    while (v >= 100) {
+        n -= 2;
+        memcpy(tmp + n, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        n -= 2;
+        memcpy(tmp + n, pairs + v * 2, 2);
+    } else {
+        tmp[--n] = (char)('0' + v);
+    }
+    memcpy(at, tmp + n, sizeof tmp - n);
+    return at + sizeof tmp - n;
+}
+
 void buf_u64(struct buf *b, uint64_t v)
 {
-    char digits[20], *p = digits + sizeof digits;
-    do {
-        *--p = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    buf_append(b, p, (size_t)(digits + sizeof digits - p));
+    char digits[BUF_U64_LEN];
+    buf_append(b, digits, (size_t)(buf_put_u64(digits, v) - digits));
 }
 
 // `v` over 10^places.

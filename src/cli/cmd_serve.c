@@ -196,8 +196,9 @@ static void on_watch(struct loop_io *io, uint32_t events)
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
             const char *policy = base_name(s->policy_file), *keys = base_name(s->conf.keys);
-            if (e->len &&
-                ((policy && strcmp(e->name, policy) == 0) || (keys && strcmp(e->name, keys) == 0)))
+            // "..data" is how a Kubernetes volume changes all its files at once.
+            if (e->len && ((policy && strcmp(e->name, policy) == 0) ||
+                           (keys && strcmp(e->name, keys) == 0) || strcmp(e->name, "..data") == 0))
                 loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
             at += sizeof *e + e->len;
         }
@@ -555,6 +556,9 @@ static void close_all(struct serve *s)
         loop_turn(s->loop, 0);
     for (uint32_t i = 0; i < s->count && s->gateways; i++)
         gateway_close(s->gateways[i]);
+    // Before the loops: its helper may still be waking one of them.
+    if (s->dns)
+        dns_close(s->dns);
     for (uint32_t i = 0; i < s->count && s->loops; i++) {
         if (s->loops[i])
             loop_close(s->loops[i]);
@@ -569,8 +573,6 @@ static void close_all(struct serve *s)
         sim_close(s->sim);
     serving_unref(s->serving);
     key_set_unref(s->keys);
-    if (s->dns)
-        dns_close(s->dns);
     if (s->decision_log && s->decision_log != s->access_log)
         log_sink_close(s->decision_log);
     if (s->access_log)

@@ -79,7 +79,7 @@ static char *put_framing(char *to, const struct exchange *x, int status)
         to = HTTP_PUT_LIT(to, "Transfer-Encoding: chunked\r\n");
     } else if (x->left >= 0) {
         to = HTTP_PUT_LIT(to, "Content-Length: ");
-        to = http_put_u64(to, (uint64_t)x->left);
+        to = buf_put_u64(to, (uint64_t)x->left);
         to = HTTP_PUT_LIT(to, "\r\n");
     }
     if (x->close)
@@ -107,7 +107,7 @@ void http_respond_head(struct http_exchange *pub, int status, const struct http_
         return;
     }
     to = HTTP_PUT_LIT(to, "HTTP/1.1 ");
-    to = http_put_u64(to, (uint64_t)status);
+    to = buf_put_u64(to, (uint64_t)status);
     *to++ = ' ';
     const char *text = http_status_text(status);
     to = http_put(to, slice_cstr(text));

@@ -402,7 +402,7 @@ static enum result build_head(struct http_call *call, const struct http_request 
     if (call->body_bytes || r->method == HTTP_POST || r->method == HTTP_PUT ||
         r->method == HTTP_PATCH) {
         to = HTTP_PUT_LIT(to, "Content-Length: ");
-        to = http_put_u64(to, call->body_bytes);
+        to = buf_put_u64(to, call->body_bytes);
         to = HTTP_PUT_LIT(to, "\r\n");
     }
     to = HTTP_PUT_LIT(to, "\r\n");

@@ -16,16 +16,6 @@ static inline char *http_put(char *to, struct slice s)
 }
 #define HTTP_PUT_LIT(to, literal) http_put((to), SLICE(literal))
 
-static inline char *http_put_u64(char *to, uint64_t v)
-{
-    char digits[20], *p = digits + sizeof digits;
-    do {
-        *--p = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return http_put(to, slice_make(p, (size_t)(digits + sizeof digits - p)));
-}
-
 // A line end smuggled into a name or value would split the message: control bytes become spaces.
 static inline char *http_put_clean(char *to, struct slice s)
 {

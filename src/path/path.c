@@ -86,110 +86,99 @@ static void end_with_error(struct path *p, const struct api_error *e, enum path_
 
 struct failure {
     int status;
-    const char *code, *message;
-    bool repeat; // another endpoint may do better
-    bool final;
+    const char *code;
     enum pool_outcome outcome;
+    unsigned flags;
+    const char *message;
+};
+enum {
+    REPEAT = 1, // another endpoint may do better
+    FINAL = 2,  // the client need not come again
 };
 
-static struct failure failure_of_error(enum result why, enum http_phase phase)
+static const struct failure
+    UNREACHABLE = {502, "upstream_unreachable", POOL_FAILED, REPEAT,
+                   "The model's endpoint cannot be reached."},
+    NOT_ACCEPTED = {504, "upstream_timeout", POOL_FAILED, REPEAT,
+                    "The model's endpoint did not accept a connection in time."},
+    NO_HANDSHAKE = {502, "upstream_tls", POOL_FAILED, REPEAT,
+                    "The TLS handshake with the model's endpoint failed."},
+    NO_CONNECTION = {503, "upstream_connections", POOL_LIMITED, REPEAT,
+                     "All connections to the model's endpoint are in use."},
+    NOT_ANSWERED = {504, "upstream_timeout", POOL_FAILED, 0,
+                    "The model's endpoint did not answer in time."},
+    HEAD_TOO_LARGE = {502, "upstream_headers_too_large", POOL_FAILED, REPEAT,
+                      "The head of the answer of the model's endpoint is over the limit."},
+    NOT_HTTP = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
+                "The model's endpoint did not answer in valid HTTP."},
+    CUT = {502, "upstream_cut", POOL_FAILED, REPEAT,
+           "The model's endpoint broke off before its answer was whole."},
+    RATE_LIMITED = {429, "upstream_rate_limited", POOL_LIMITED, REPEAT,
+                    "The model's endpoint is limiting its rate."},
+    OVERLOADED = {503, "upstream_overloaded", POOL_FAILED, REPEAT,
+                  "The model's endpoint is overloaded."},
+    TIMED_OUT = {504, "upstream_timeout", POOL_FAILED, REPEAT, "The model's endpoint timed out."},
+    KEY_REFUSED = {502, "upstream_auth", POOL_OK, FINAL,
+                   "The model's endpoint refused Merit's key for it; see `merit doctor`."},
+    NO_CREDIT = {502, "upstream_payment", POOL_OK, FINAL,
+                 "The account at the model's endpoint has no credit."},
+    NOT_KNOWN = {502, "upstream_not_found", POOL_OK, FINAL,
+                 "The model's endpoint does not know the path or the model; see `merit doctor`."},
+    BROKEN = {502, "upstream_error", POOL_FAILED, REPEAT, "The model's endpoint failed."},
+    ODD_STATUS = {502, "upstream_error", POOL_FAILED, 0, "The model's endpoint failed."},
+    NO_MEMORY = {503, "no_memory", POOL_DROPPED, 0, "Merit has no memory for this answer."},
+    NOT_A_STREAM = {502, "upstream_content_type", POOL_FAILED, REPEAT,
+                    "The model's endpoint did not answer with an event stream."},
+    NOT_JSON = {502, "upstream_content_type", POOL_FAILED, REPEAT,
+                "The model's endpoint did not answer with JSON."},
+    ANSWER_TOO_LARGE = {502, "upstream_answer_too_large", POOL_OK, 0,
+                        "The answer of the model's endpoint is over the limit."},
+    BAD_STREAM = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
+                  "The model's endpoint sent no valid event stream."},
+    ERROR_EVENT = {502, "upstream_error_event", POOL_FAILED, REPEAT,
+                   "The model's endpoint reported an error."},
+    EVENT_TOO_LARGE = {502, "upstream_event_too_large", POOL_FAILED, 0,
+                       "An event of the model's endpoint is over the limit."},
+    EMPTY_STREAM = {502, "upstream_empty_stream", POOL_FAILED, REPEAT,
+                    "The model's endpoint ended its stream without an event."},
+    BAD_ANSWER = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
+                  "The model's endpoint sent no valid answer."},
+    ERROR_ANSWER = {502, "upstream_error", POOL_FAILED, REPEAT,
+                    "The model's endpoint reported an error."};
+
+static const struct failure *failure_of_error(enum result why, enum http_phase phase)
 {
-    struct failure f = {
-        502,        "upstream_unreachable", "The model's endpoint cannot be reached.", true, false,
-        POOL_FAILED};
-    if (phase == HTTP_PHASE_CONNECT) {
-        if (why == RESULT_TIMEOUT)
-            f = (struct failure){504,
-                                 "upstream_timeout",
-                                 "The model's endpoint did not accept a connection in time.",
-                                 true,
-                                 false,
-                                 POOL_FAILED};
-        else if (why == RESULT_TLS)
-            f.code = "upstream_tls",
-            f.message = "The TLS handshake with the model's endpoint failed.";
-        else if (why == RESULT_LIMIT)
-            f = (struct failure){503,
-                                 "upstream_connections",
-                                 "All connections to the model's endpoint are in use.",
-                                 true,
-                                 false,
-                                 POOL_LIMITED};
-        return f;
-    }
-    switch (why) {
-    case RESULT_TIMEOUT:
-        return (struct failure){
-            504,   "upstream_timeout", "The model's endpoint did not answer in time.", false,
-            false, POOL_FAILED};
-    case RESULT_LIMIT:
-        return (struct failure){502,
-                                "upstream_headers_too_large",
-                                "The head of the answer of the model's endpoint is over the limit.",
-                                true,
-                                false,
-                                POOL_FAILED};
-    case RESULT_PROTOCOL:
-        return (struct failure){502,
-                                "upstream_invalid_response",
-                                "The model's endpoint did not answer in valid HTTP.",
-                                true,
-                                false,
-                                POOL_FAILED};
-    default:
-        return (struct failure){
-            502,  "upstream_cut", "The model's endpoint broke off before its answer was whole.",
-            true, false,          POOL_FAILED};
-    }
+    if (phase == HTTP_PHASE_CONNECT)
+        return why == RESULT_TIMEOUT ? &NOT_ACCEPTED
+               : why == RESULT_TLS   ? &NO_HANDSHAKE
+               : why == RESULT_LIMIT ? &NO_CONNECTION
+                                     : &UNREACHABLE;
+    return why == RESULT_TIMEOUT    ? &NOT_ANSWERED
+           : why == RESULT_LIMIT    ? &HEAD_TOO_LARGE
+           : why == RESULT_PROTOCOL ? &NOT_HTTP
+                                    : &CUT;
 }
 
-static struct failure failure_of_status(int status)
+static const struct failure *failure_of_status(int status)
 {
     switch (status) {
     case 429:
-        return (struct failure){429,
-                                "upstream_rate_limited",
-                                "The model's endpoint is limiting its rate.",
-                                true,
-                                false,
-                                POOL_LIMITED};
+        return &RATE_LIMITED;
     case 503:
     case 529:
-        return (struct failure){
-            503,        "upstream_overloaded", "The model's endpoint is overloaded.", true, false,
-            POOL_FAILED};
+        return &OVERLOADED;
     case 504:
-        return (struct failure){504,   "upstream_timeout", "The model's endpoint timed out.", true,
-                                false, POOL_FAILED};
+        return &TIMED_OUT;
     case 401:
     case 403:
     case 407:
-        return (struct failure){
-            502,
-            "upstream_auth",
-            "The model's endpoint refused Merit's key for it; see `merit doctor`.",
-            false,
-            true,
-            POOL_OK};
+        return &KEY_REFUSED;
     case 402:
-        return (struct failure){502,
-                                "upstream_payment",
-                                "The account at the model's endpoint has no credit.",
-                                false,
-                                true,
-                                POOL_OK};
+        return &NO_CREDIT;
     case 404:
-        return (struct failure){
-            502,
-            "upstream_not_found",
-            "The model's endpoint does not know the path or the model; see `merit doctor`.",
-            false,
-            true,
-            POOL_OK};
+        return &NOT_KNOWN;
     default:
-        return (struct failure){
-            502,   "upstream_error", "The model's endpoint failed.", status >= 500,
-            false, POOL_FAILED};
+        return status >= 500 ? &BROKEN : &ODD_STATUS;
     }
 }
 
@@ -209,7 +198,7 @@ static void fail(struct path *p, const struct failure *f)
     uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
     p->tried |= 1u << ((uint32_t)p->endpoint - first);
     uint64_t now = loop_now_us(p->loop);
-    if (f->repeat && p->result.attempts < p->plan.settings->attempts_max &&
+    if ((f->flags & REPEAT) && p->result.attempts < p->plan.settings->attempts_max &&
         pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE) {
         attempt(p);
         return;
@@ -218,7 +207,7 @@ static void fail(struct path *p, const struct failure *f)
                           .type = f->status == 429 ? "rate_limit_error" : "upstream_error",
                           .code = f->code,
                           .message = slice_cstr(f->message),
-                          .final = f->final};
+                          .final = (f->flags & FINAL) != 0};
     if (f->status == 429 || f->status == 503)
         e.retry_after_s = p->upstream_retry_after_s
                               ? p->upstream_retry_after_s
@@ -323,8 +312,7 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     p->upstream_type = SLICE_EMPTY;
     p->upstream_retry_after_s = 0;
     if (!keep_headers(p, head)) {
-        fail(p, &(struct failure){503, "no_memory", "Merit has no memory for this answer.", false,
-                                  false, POOL_DROPPED});
+        fail(p, &NO_MEMORY);
         return;
     }
     if (p->plan.relay && (head->status < 400 || is_requests_fault(head->status))) {
@@ -337,18 +325,13 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
         return;
     }
     if (head->status != 200) {
-        struct failure f = failure_of_status(head->status);
-        fail(p, &f);
+        fail(p, failure_of_status(head->status));
         return;
     }
     bool events = is_type(p->upstream_type, SLICE("text/event-stream"));
     bool json = is_type(p->upstream_type, SLICE("application/json"));
     if (p->plan.stream ? !events : !json) {
-        fail(p, &(struct failure){502, "upstream_content_type",
-                                  p->plan.stream
-                                      ? "The model's endpoint did not answer with an event stream."
-                                      : "The model's endpoint did not answer with JSON.",
-                                  true, false, POOL_FAILED});
+        fail(p, p->plan.stream ? &NOT_A_STREAM : &NOT_JSON);
         return;
     }
     if (p->plan.stream) {
@@ -366,9 +349,7 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
         }
     }
     if (head->content_length > (int64_t)p->plan.settings->answer_bytes_max)
-        fail(p, &(struct failure){502, "upstream_answer_too_large",
-                                  "The answer of the model's endpoint is over the limit.", false,
-                                  false, POOL_OK});
+        fail(p, &ANSWER_TOO_LARGE);
 }
 
 // --- the answer's body
@@ -416,19 +397,7 @@ static bool take_event(struct path *p, const struct sse_event *event, struct sli
         *run = SLICE_EMPTY;
     }
     if (!p->head_sent && (v == STREAM_ERROR || v == STREAM_BAD)) {
-        struct failure bad = {502,
-                              "upstream_invalid_response",
-                              "The model's endpoint sent no valid event stream.",
-                              true,
-                              false,
-                              POOL_FAILED};
-        struct failure told = {502,
-                               "upstream_error_event",
-                               "The model's endpoint reported an error.",
-                               true,
-                               false,
-                               POOL_FAILED};
-        fail(p, v == STREAM_ERROR ? &told : &bad);
+        fail(p, v == STREAM_ERROR ? &ERROR_EVENT : &BAD_STREAM);
         return false;
     }
     // Comments before the first event wait for it, so that an attempt can still be repeated.
@@ -477,9 +446,7 @@ static void stream_body(struct path *p, struct slice piece)
         give_up_stream(p, "upstream_event_too_large",
                        "An event of the model's endpoint is over the limit.", true);
     else
-        fail(p, &(struct failure){502, "upstream_event_too_large",
-                                  "An event of the model's endpoint is over the limit.", false,
-                                  false, POOL_FAILED});
+        fail(p, &EVENT_TOO_LARGE);
 }
 
 static void on_body(struct http_call *call, void *user, struct slice piece)
@@ -503,9 +470,7 @@ static void on_body(struct http_call *call, void *user, struct slice piece)
     default:
         buf_add(&p->gathered, piece);
         if (buf_result(&p->gathered))
-            fail(p, &(struct failure){502, "upstream_answer_too_large",
-                                      "The answer of the model's endpoint is over the limit.",
-                                      false, false, POOL_OK});
+            fail(p, &ANSWER_TOO_LARGE);
     }
 }
 
@@ -520,9 +485,7 @@ static void end_stream(struct path *p)
         forward(p, run);
     }
     if (!p->head_sent) {
-        fail(p, &(struct failure){502, "upstream_empty_stream",
-                                  "The model's endpoint ended its stream without an event.", true,
-                                  false, POOL_FAILED});
+        fail(p, &EMPTY_STREAM);
         return;
     }
     if (p->meter.done || (p->meter.finished && rest != RESULT_EOF)) {
@@ -542,17 +505,8 @@ static void end_gathered(struct path *p)
     arena_reset(p->scratch);
     enum result r = p->plan.dialect->answer(buf_slice(&p->gathered), p->scratch, &p->result.usage);
     if (r) {
-        struct failure bad = {502,
-                              "upstream_invalid_response",
-                              "The model's endpoint sent no valid answer.",
-                              true,
-                              false,
-                              POOL_FAILED};
-        struct failure told = {
-            502,   "upstream_error", "The model's endpoint reported an error.", true,
-            false, POOL_FAILED};
         leave(p, POOL_FAILED);
-        fail(p, r == RESULT_DENIED ? &told : &bad);
+        fail(p, r == RESULT_DENIED ? &ERROR_ANSWER : &BAD_ANSWER);
         return;
     }
     leave(p, POOL_OK);
@@ -627,11 +581,9 @@ static void on_error(struct http_call *call, void *user, enum result why, enum h
         return;
     }
     if (!p->head_sent) {
-        struct failure f = failure_of_error(why, phase);
-        if (why == RESULT_TIMEOUT && phase == HTTP_PHASE_BODY)
-            f.repeat = false;
-        leave(p, f.outcome);
-        fail(p, &f);
+        const struct failure *f = failure_of_error(why, phase);
+        leave(p, f->outcome);
+        fail(p, f);
         return;
     }
     leave(p, POOL_FAILED);

@@ -8,7 +8,7 @@
 //   no connection (refused, no route, DNS, TLS, timeout)   yes
 //   a kept connection was closed as the request went out   yes, on the same endpoint, once
 //   reset, cut or garbage before the first event or the whole body   yes
-//   429, 500, 502, 503, 504, 529                           yes
+//   429, and 500 and up                                    yes
 //   no first byte in time                                  no: it may still be working, and would be paid twice
 //   other statuses                                         no: they are about the request
 //

@@ -62,41 +62,11 @@ void record_id(uint64_t wall_us, uint64_t random, char out[DECISION_ID_LEN + 1])
     out[DECISION_ID_LEN] = '\0';
 }
 
-static char *put_u64(char *at, uint64_t v)
-{
-    static const char pairs[] =
-        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
-        "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
-        "858687888990919293949596979899";
-    char tmp[20];
-    unsigned n = sizeof tmp;
-    while (v >= 100) {
-        n -= 2;
-        memcpy(tmp + n, pairs + v % 100 * 2, 2);
-        v /= 100;
-    }
-    if (v >= 10) {
-        n -= 2;
-        memcpy(tmp + n, pairs + v * 2, 2);
-    } else {
-        tmp[--n] = (char)('0' + v);
-    }
-    memcpy(at, tmp + n, sizeof tmp - n);
-    return at + sizeof tmp - n;
-}
-
 static char *put_i64(char *at, int64_t v)
 {
     if (v < 0)
         *at++ = '-';
-    return put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
-static void add_u64(struct buf *out, uint64_t v)
-{
-    char *at = buf_reserve(out, 20);
-    if (at)
-        out->len += (size_t)(put_u64(at, v) - at);
+    return buf_put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 // `v` in units of 10^-digits, trailing zeros cut: exact, and short.
@@ -105,7 +75,7 @@ static void add_decimal(struct buf *out, uint64_t v, unsigned digits)
     uint64_t unit = 1;
     for (unsigned i = 0; i < digits; i++)
         unit *= 10;
-    add_u64(out, v / unit);
+    buf_u64(out, v / unit);
     uint64_t rest = v % unit;
     if (!rest)
         return;
@@ -240,7 +210,7 @@ static void key(struct buf *out, const char *name)
 static void key_u64(struct buf *out, const char *name, uint64_t v)
 {
     key(out, name);
-    add_u64(out, v);
+    buf_u64(out, v);
 }
 
 static void key_bool(struct buf *out, const char *name, bool v)
@@ -287,7 +257,7 @@ static void full_evidence(const struct fact *f, const struct record_options *opt
     for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
         const struct evidence *e = &f->evidence[i];
         buf_cstr(out, i ? ",{\"message\":" : "{\"message\":");
-        add_u64(out, e->message);
+        buf_u64(out, e->message);
         key_u64(out, "part", e->part);
         key_u64(out, "offset", e->offset);
         key_u64(out, "length", e->length);
@@ -388,7 +358,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     char time[CLOCK_ISO_LEN];
     clock_iso(d->wall_us, time);
     BUF_LIT(out, "{\"schema\":");
-    add_u64(out, DECISION_SCHEMA);
+    buf_u64(out, DECISION_SCHEMA);
     key_cstr(out, "id", d->id);
     key_string(out, "time", true, slice_make(time, CLOCK_ISO_LEN));
     key(out, "policy");
@@ -423,7 +393,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     if (d->anchor == WORK_NO_ANCHOR)
         BUF_LIT(out, "null");
     else
-        add_u64(out, d->anchor);
+        buf_u64(out, d->anchor);
     key_u64(out, "messages", d->message_count);
     full_signals(d, options, out);
     full_routes(d, out);
@@ -442,13 +412,13 @@ static void compact_head(const struct decision *d, struct buf *out)
     if (!at)
         return;
     PUT(at, "{\"v\":");
-    at = put_u64(at, DECISION_SCHEMA);
+    at = buf_put_u64(at, DECISION_SCHEMA);
     PUT(at, ",\"id\":\"");
     size_t id = strnlen(d->id, DECISION_ID_LEN);
     memcpy(at, d->id, id);
     at += id;
     PUT(at, "\",\"t\":");
-    at = put_u64(at, d->wall_us);
+    at = buf_put_u64(at, d->wall_us);
     PUT(at, ",\"policy\":");
     out->len += (size_t)(at - begin);
     add_hex(out, p->digest, 8);
@@ -460,19 +430,19 @@ static void compact_head(const struct decision *d, struct buf *out)
     PUT(at, ",\"m\":");
     at = put_i64(at, d->model);
     PUT(at, ",\"in\":");
-    at = put_u64(at, d->input_tok);
+    at = buf_put_u64(at, d->input_tok);
     PUT(at, ",\"out\":");
-    at = put_u64(at, d->output_tok);
+    at = buf_put_u64(at, d->output_tok);
     PUT(at, ",\"cost\":");
     at = put_i64(at, d->cost_nusd);
     PUT(at, ",\"ns\":");
-    at = put_u64(at, d->decide_ns);
+    at = buf_put_u64(at, d->decide_ns);
     PUT(at, ",\"anchor\":");
     at = put_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
     PUT(at, ",\"messages\":");
-    at = put_u64(at, d->message_count);
+    at = buf_put_u64(at, d->message_count);
     PUT(at, ",\"epoch\":");
-    at = put_u64(at, d->pool_epoch);
+    at = buf_put_u64(at, d->pool_epoch);
     // What is zero almost always is left out.
     const struct {
         struct slice key;
@@ -489,7 +459,7 @@ static void compact_head(const struct decision *d, struct buf *out)
         if (!rare[i].value)
             continue;
         memcpy(at, rare[i].key.ptr, rare[i].key.len);
-        at = put_u64(at + rare[i].key.len, rare[i].value);
+        at = buf_put_u64(at + rare[i].key.len, rare[i].value);
     }
     out->len += (size_t)(at - begin);
     if (!slice_eq(d->model_asked, SLICE("auto"))) {
@@ -498,27 +468,15 @@ static void compact_head(const struct decision *d, struct buf *out)
     }
 }
 
-static void compact_value(const struct image_signal *s, const struct fact *f, struct buf *out)
+// As the full form, but words of an enum by place and truth values as numbers.
+static void compact_value(const struct policy_image *image, int32_t signal, const struct fact *f,
+                          struct buf *out)
 {
-    switch (s->type) {
-    case SIGNAL_BOOL:
-    case SIGNAL_ENUM:
-    case SIGNAL_NUMBER:
+    enum signal_type type = image_signal(image, signal)->type;
+    if (type == SIGNAL_BOOL || type == SIGNAL_ENUM)
         add_number(out, f->number);
-        return;
-    case SIGNAL_TEXT:
-        add_string(out, f->text);
-        return;
-    case SIGNAL_SET:
-        buf_byte(out, '[');
-        for (uint32_t i = 0; i < f->text_count; i++) {
-            if (i)
-                buf_byte(out, ',');
-            add_string(out, f->texts[i]);
-        }
-        buf_byte(out, ']');
-        return;
-    }
+    else
+        record_value(image, signal, f, out);
 }
 
 static void compact_signal(const struct decision *d, uint32_t index, bool first, struct buf *out)
@@ -531,12 +489,12 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     if (!first)
         *at++ = ',';
     *at++ = '[';
-    at = put_u64(at, index);
+    at = buf_put_u64(at, index);
     *at++ = ',';
-    at = put_u64(at, f->state);
+    at = buf_put_u64(at, f->state);
     *at++ = ',';
     out->len += (size_t)(at - begin);
-    compact_value(image_signal(d->image, (int32_t)index), f, out);
+    compact_value(d->image, (int32_t)index, f, out);
     if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total) {
         buf_byte(out, ']');
         return;
@@ -547,18 +505,18 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     if (!at)
         return;
     *at++ = ',';
-    at = put_u64(at, f->cost_ns);
+    at = buf_put_u64(at, f->cost_ns);
     *at++ = ',';
-    at = put_u64(at, f->error);
+    at = buf_put_u64(at, f->error);
     *at++ = ',';
-    at = put_u64(at, f->evidence_total);
+    at = buf_put_u64(at, f->evidence_total);
     for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
         const struct evidence *e = &f->evidence[i];
         const uint32_t fields[] = {e->message, e->part, e->offset, e->length, e->argument};
         *at++ = ',';
         for (unsigned k = 0; k < MERIT_COUNT(fields); k++) {
             *at++ = k ? ',' : '[';
-            at = put_u64(at, fields[k]);
+            at = buf_put_u64(at, fields[k]);
         }
         *at++ = ']';
     }
@@ -582,7 +540,7 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         if (i)
             *at++ = ',';
         *at++ = '[';
-        at = put_u64(at, o->verdict);
+        at = buf_put_u64(at, o->verdict);
         *at++ = ',';
         at = put_i64(at, o->atom);
         *at++ = ']';
@@ -593,13 +551,13 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         if (i)
             *at++ = ',';
         *at++ = '[';
-        at = put_u64(at, o->verdict);
+        at = buf_put_u64(at, o->verdict);
         *at++ = ',';
         at = put_i64(at, o->cost_nusd);
         uint32_t detail = o->verdict == MODEL_LACKS ? o->missing : o->need_tok;
         if (detail) {
             *at++ = ',';
-            at = put_u64(at, detail);
+            at = buf_put_u64(at, detail);
         }
         *at++ = ']';
     }
