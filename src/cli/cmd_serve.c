@@ -556,6 +556,9 @@ static void close_all(struct serve *s)
         loop_turn(s->loop, 0);
     for (uint32_t i = 0; i < s->count && s->gateways; i++)
         gateway_close(s->gateways[i]);
+    // Before the loops: its helper may still be waking one of them.
+    if (s->dns)
+        dns_close(s->dns);
     for (uint32_t i = 0; i < s->count && s->loops; i++) {
         if (s->loops[i])
             loop_close(s->loops[i]);
@@ -570,8 +573,6 @@ static void close_all(struct serve *s)
         sim_close(s->sim);
     serving_unref(s->serving);
     key_set_unref(s->keys);
-    if (s->dns)
-        dns_close(s->dns);
     if (s->decision_log && s->decision_log != s->access_log)
         log_sink_close(s->decision_log);
     if (s->access_log)

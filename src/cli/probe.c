@@ -115,10 +115,10 @@ enum result probe_get(const struct probe_request *r, struct probe_answer *answer
         http_client_close(p.client);
     if (p.tls)
         tls_context_unref(p.tls);
-    if (p.loop)
-        loop_close(p.loop);
     if (p.dns)
         dns_close(p.dns);
+    if (p.loop)
+        loop_close(p.loop);
     return res;
 }
 

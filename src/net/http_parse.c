@@ -266,6 +266,11 @@ static bool read_header(struct http_head *h, struct seen *s, const struct http_h
         if (!slice_ieq(name, SLICE("transfer-encoding")))
             return true;
         h->chunked = true;
+        // Allowed by the grammar, but other readers do not see the coding behind a tab: then there are two readings.
+        for (const char *at = header->value.ptr + header->value.len; *at == ' ' || *at == '\t';
+             at++)
+            if (*at == '\t')
+                return false;
         return s->codings++ == 0 && slice_ieq(header->value, SLICE("chunked"));
     default:
         return true;

@@ -163,8 +163,8 @@ static int teardown(void **state)
     http_server_close(r->upstream);
     serving_unref(r->serving);
     loop_turn(r->loop, 0);
-    loop_close(r->loop);
     dns_close(r->dns);
+    loop_close(r->loop);
     buf_deinit(&r->got);
     return 0;
 }

@@ -135,8 +135,9 @@ static void rig_open(struct rig *r, const struct http_client_limits *limits)
 static void rig_close(struct rig *r)
 {
     http_client_close(r->client);
-    loop_close(r->loop);
+    // First the helper that may still be waking the loop.
     dns_close(r->dns);
+    loop_close(r->loop);
     close(r->listener);
     buf_deinit(&r->log);
     buf_deinit(&r->body);
