@@ -110,8 +110,7 @@ struct artifacts_scratch {
 struct signal_artifacts {
     const struct pattern_set *patterns;
     struct artifacts_scratch *scratch;
-    bool has_views, has_stats, has_words, has_hits, has_folded,
-        has_questions;
+    bool has_views, has_stats, has_words, has_hits, has_folded, has_questions;
     enum result views_result, words_result, hits_result, folded_result;
     struct text_views views;
     struct text_stats stats;
