@@ -70,7 +70,7 @@ enum result artifacts_stats(struct signal_context *ctx, const struct text_stats 
     const struct text_views *views;
     enum result r = artifacts_views(ctx, &views);
     if (!r && !a->has_stats) {
-        a->has_stats = true;
+        a->has_stats = a->scratch->counts = true;
         for (uint32_t i = 0; i < views->count; i++)
             text_stats_add(&a->stats, views->at[i].text);
     }
@@ -82,10 +82,12 @@ enum result artifacts_questions(struct signal_context *ctx, uint32_t *out)
 {
     struct signal_artifacts *a = artifacts(ctx);
     const struct text_views *views;
-    enum result r = artifacts_views(ctx, &views);
-    if (!r && !a->has_questions) {
+    const struct text_stats *stats;
+    enum result r =
+        a->scratch->counts ? artifacts_stats(ctx, &stats) : artifacts_views(ctx, &views);
+    if (!r && !a->has_stats && !a->has_questions) {
         a->has_questions = true;
-        for (uint32_t i = 0; i < views->count && !a->has_stats; i++)
+        for (uint32_t i = 0; i < views->count; i++)
             a->questions += text_questions(views->at[i].text);
     }
     *out = a->has_stats ? a->stats.questions : a->questions;

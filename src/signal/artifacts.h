@@ -105,6 +105,7 @@ struct artifacts_scratch {
     struct pattern_scratch *patterns;
     struct hit_slot *slots; // one per pattern
     uint32_t epoch;
+    bool counts; // some signal of the plan has asked for all counts
 };
 
 struct signal_artifacts {
@@ -122,7 +123,7 @@ struct signal_artifacts {
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
-// The count of questions, from all counts where these are there.
+// The count of questions: counted alone, unless all counts are there or likely to be asked for.
 enum result artifacts_questions(struct signal_context *ctx, uint32_t *out);
 enum result artifacts_words(struct signal_context *ctx, const struct text_words **out);
 enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits **out);
