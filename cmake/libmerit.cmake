@@ -32,6 +32,7 @@ set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 add_library(libmerit_static STATIC ${whole})
 set_target_properties(libmerit_static PROPERTIES OUTPUT_NAME merit LINKER_LANGUAGE C)
 
+file(RELATIVE_PATH MERIT_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/merit.pc.in ${CMAKE_BINARY_DIR}/merit.pc @ONLY)
 install(TARGETS libmerit_shared libmerit_static COMPONENT libmerit LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

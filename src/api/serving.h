@@ -47,8 +47,9 @@ struct serving_options {
 };
 
 // Parses, checks, compiles (or maps the compiled form from the cache, written there when it was not) and makes ready.
-// `text` need not outlive the call. What the policy's writer must know goes to `diags`, whose spans are of `text`; other
-// trouble is a sentence in `why`. RESULT_SYNTAX, RESULT_LIMIT, RESULT_NOT_FOUND (observe model), RESULT_NOMEM, ...
+// `text` need not outlive the call. What the policy's writer must know goes to `diags`, whose spans
+// are of `text`; other trouble is a sentence in `why`. RESULT_SYNTAX, RESULT_LIMIT,
+// RESULT_NOT_FOUND (observe model), RESULT_NOMEM, ...
 enum result serving_open(struct serving **out, struct slice text,
                          const struct serving_options *options, struct diag_list *diags,
                          struct buf *why) MERIT_NODISCARD;

@@ -75,7 +75,8 @@ void diag_render(const struct diag_list *l, struct slice source, struct slice na
 // A JSON array of {severity, code, line, column, end_line, end_column, message, help}.
 void diag_render_json(const struct diag_list *l, struct slice source, struct buf *out);
 
-// The candidate nearest to `name` within an edit distance of a third of its length (rounded up), or -1; for "did you mean".
+// The candidate nearest to `name` within an edit distance of a third of its length (rounded up), or
+// -1; for "did you mean".
 int diag_nearest(struct slice name, const struct slice *candidates, size_t count);
 
 #endif

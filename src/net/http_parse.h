@@ -28,9 +28,9 @@ struct http_chunked {
     uint16_t extension, trailers, trailer_bytes;
     uint8_t state, digits;
 };
-// Takes the next run of body bytes off `*in`. RESULT_OK with a `*piece` of at least one byte, RESULT_AGAIN when `*in` is
-// used up, RESULT_EOF when the body and its trailers are over (the rest of `*in` is not of this message),
-// RESULT_SYNTAX, RESULT_LIMIT.
+// Takes the next run of body bytes off `*in`. RESULT_OK with a `*piece` of at least one byte,
+// RESULT_AGAIN when `*in` is used up, RESULT_EOF when the body and its trailers are over (the rest
+// of `*in` is not of this message), RESULT_SYNTAX, RESULT_LIMIT.
 enum result http_chunked_next(struct http_chunked *d, struct slice *in, struct slice *piece);
 
 #endif

@@ -80,8 +80,9 @@ struct http_exchange {
 enum result http_server_open(struct http_server **out, struct loop *loop,
                              const struct http_server_ops *ops, const struct http_limits *limits,
                              void *user);
-// Whether the address is free: RESULT_EXISTS when somebody listens there, RESULT_IO (errno). For the first of a process's
-// listeners only: http_server_listen would share the port with another process of the same user without a word.
+// Whether the address is free: RESULT_EXISTS when somebody listens there, RESULT_IO (errno). For
+// the first of a process's listeners only: http_server_listen would share the port with another
+// process of the same user without a word.
 enum result http_server_claim(const char *host, uint16_t port);
 // Binds one more address with SO_REUSEPORT. `tls` may be NULL. Port 0 picks one; http_server_port tells it.
 enum result http_server_listen(struct http_server *s, const char *host, uint16_t port,

@@ -37,7 +37,8 @@ enum result tls_server_open(struct tls_context **out, const struct tls_certifica
                             size_t count, char diag[TLS_DIAG_BYTES]);
 // Any thread; swaps atomically.
 enum result tls_server_reload(struct tls_context *c, char diag[TLS_DIAG_BYTES]);
-// `roots_path` NULL: the system's (or SSL_CERT_FILE, SSL_CERT_DIR). `insecure` turns verification off, for tests and doctors only.
+// `roots_path` NULL: the system's (or SSL_CERT_FILE, SSL_CERT_DIR). `insecure` turns verification
+// off, for tests and doctors only.
 enum result tls_client_open(struct tls_context **out, const char *roots_path, bool insecure,
                             char diag[TLS_DIAG_BYTES]);
 struct tls_context *tls_context_ref(struct tls_context *c);

@@ -1,5 +1,5 @@
-// Guards: `or` binds weakest, then `and`, then `not`. A run of the same operator is one node of many children, so that a
-// guard of ten thousand terms is wide, not deep.
+// Guards: `or` binds weakest, then `and`, then `not`. A run of the same operator is one node of
+// many children, so that a guard of ten thousand terms is wide, not deep.
 #include "policy/parse.h"
 
 static struct node *disjunction(struct parser *p);

@@ -8,7 +8,8 @@
 #include "work/work.h"
 
 // Output tokens to expect of one answer while nothing was learned: 256, bounded by what the client asked for and by
-// what the model gives; times the number of choices. Grade: guessed, 2026-11 (ordinary chat answers have a few hundred).
+// what the model gives; times the number of choices. Grade: guessed, 2026-11 (ordinary chat answers
+// have a few hundred).
 enum { ESTIMATE_OUTPUT_TOK = 256 };
 // `expected` 0: that rule; otherwise the expectation per choice, under the same bounds. Saturates.
 uint32_t estimate_output_tok(const struct work *work, const struct image_model *model,

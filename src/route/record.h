@@ -3,8 +3,8 @@
 // Two forms of the same struct. The full form has names and units and is made to be read (docs/decision.schema.json;
 // `merit route --json`, GET /merit/v1/decisions/{id}). The compact form is one line for the decision log: the same
 // facts with verdicts as small numbers and signals, routes and models by their place in the policy, whose digest it
-// carries; docs/decision-record.md tells how to read it. From both a decision can be replayed: the recorded signal values, fed
-// as given, give the same decision.
+// carries; docs/decision-record.md tells how to read it. From both a decision can be replayed: the
+// recorded signal values, fed as given, give the same decision.
 //
 // Evidence is a place (message, part, offset, length in decoded text). Its text appears only when asked for, which only
 // `merit route` does: a log may not hold what a prompt says.
@@ -33,8 +33,8 @@ void record_json(const struct decision *d, const struct record_options *options,
 void record_compact(const struct decision *d, struct buf *out);
 
 // The decision that a compact line records, under the policy of the same digest (the caller's to compare). Everything
-// lies in `arena`, or in the image. Probabilities come back to four places. RESULT_NOMEM; RESULT_SYNTAX and others for a
-// line that is none, or not of this policy.
+// lies in `arena`, or in the image. Probabilities come back to four places. RESULT_NOMEM;
+// RESULT_SYNTAX and others for a line that is none, or not of this policy.
 enum result record_read(const struct policy_image *image, struct slice line, struct arena *arena,
                         struct decision **out);
 

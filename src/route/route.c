@@ -337,10 +337,10 @@ static void aim(struct route_run *run)
         if (alias->target == IMAGE_TARGET_ROUTES)
             return;
         d->by = DECISION_BY_ALIAS;
-    } else if (model != IMAGE_NONE) {
-        d->by = DECISION_BY_NAME;
-    } else if (slice_eq(asked, SLICE("auto"))) {
+    } else if (model == IMAGE_NONE && slice_eq(asked, SLICE("auto"))) {
         return;
+    } else {
+        d->by = DECISION_BY_NAME;
     }
     for (uint32_t i = 0; i < p->routes.count; i++)
         d->route_outcomes[i].verdict = ROUTE_BYPASSED;

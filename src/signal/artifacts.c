@@ -70,11 +70,27 @@ enum result artifacts_stats(struct signal_context *ctx, const struct text_stats 
     const struct text_views *views;
     enum result r = artifacts_views(ctx, &views);
     if (!r && !a->has_stats) {
-        a->has_stats = true;
+        a->has_stats = a->scratch->counts = true;
         for (uint32_t i = 0; i < views->count; i++)
             text_stats_add(&a->stats, views->at[i].text);
     }
     *out = &a->stats;
+    return r;
+}
+
+enum result artifacts_questions(struct signal_context *ctx, uint32_t *out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_views *views;
+    const struct text_stats *stats;
+    enum result r =
+        a->scratch->counts ? artifacts_stats(ctx, &stats) : artifacts_views(ctx, &views);
+    if (!r && !a->has_stats && !a->has_questions) {
+        a->has_questions = true;
+        for (uint32_t i = 0; i < views->count; i++)
+            a->questions += text_questions(views->at[i].text);
+    }
+    *out = a->has_stats ? a->stats.questions : a->questions;
     return r;
 }
 
@@ -218,19 +234,25 @@ enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits
     return r ? r : a->hits_result;
 }
 
-const struct slice *artifacts_folded(struct signal_context *ctx)
+enum result artifacts_folded(struct signal_context *ctx, const struct slice **out)
 {
     struct signal_artifacts *a = artifacts(ctx);
     const struct text_views *views;
-    if (artifacts_views(ctx, &views) || views->cut)
-        return NULL;
+    enum result r = artifacts_views(ctx, &views);
+    *out = NULL;
+    if (r)
+        return r;
     if (!a->has_folded) {
         size_t bytes = 0;
         a->has_folded = true;
         // Words have a character between them, so that SIGNAL_WORDS_MAX is not reached.
         for (uint32_t i = 0; i < views->count; i++)
             bytes += views->at[i].text.len + 1;
-        a->folds = bytes < 2 * SIGNAL_WORDS_MAX && text_fold_fast(views, ctx->arena, &a->folded);
+        a->folded_result = views->cut || bytes >= 2 * SIGNAL_WORDS_MAX
+                               ? RESULT_UNSUPPORTED
+                               : text_fold_fast(views, ctx->arena, &a->folded);
     }
-    return a->folds ? &a->folded : NULL;
+    if (a->folded_result == RESULT_OK)
+        *out = &a->folded;
+    return a->folded_result == RESULT_UNSUPPORTED ? RESULT_OK : a->folded_result;
 }

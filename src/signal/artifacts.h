@@ -105,15 +105,17 @@ struct artifacts_scratch {
     struct pattern_scratch *patterns;
     struct hit_slot *slots; // one per pattern
     uint32_t epoch;
+    bool counts; // some signal of the plan has asked for all counts
 };
 
 struct signal_artifacts {
     const struct pattern_set *patterns;
     struct artifacts_scratch *scratch;
-    bool has_views, has_stats, has_words, has_hits, has_folded, folds;
-    enum result views_result, words_result, hits_result;
+    bool has_views, has_stats, has_words, has_hits, has_folded, has_questions;
+    enum result views_result, words_result, hits_result, folded_result;
     struct text_views views;
     struct text_stats stats;
+    uint32_t questions;
     struct text_words words;
     struct pattern_hits hits;
     struct slice folded;
@@ -121,25 +123,29 @@ struct signal_artifacts {
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
+// The count of questions: counted alone, unless all counts are there or likely to be asked for.
+enum result artifacts_questions(struct signal_context *ctx, uint32_t *out);
 enum result artifacts_words(struct signal_context *ctx, const struct text_words **out);
 enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits **out);
 // The folded words alone, as text_fold_fast gives them; NULL when they are not to be had: the text
-// is not ASCII, was or might be cut, the CPU lacks the instructions, or there is no memory.
-const struct slice *artifacts_folded(struct signal_context *ctx);
+// is not ASCII, was or might be cut, or the CPU lacks the instructions.
+enum result artifacts_folded(struct signal_context *ctx, const struct slice **out);
 
 // The parts, for tests against naive oracles.
 // Adds the counts of one text, which is UTF-8.
 void text_stats_add(struct text_stats *stats, struct slice text);
 // The same without vector instructions, whatever the CPU.
 void text_stats_add_scalar(struct text_stats *stats, struct slice text);
+// The questions of one text, which are counted several times faster alone.
+uint32_t text_questions(struct slice text);
 // Splits into words, at most SIGNAL_WORDS_MAX. RESULT_NOMEM.
 enum result text_words_split(const struct text_views *views, struct arena *arena,
                              struct text_words *out);
 // The words of texts of ASCII, folded, a blank before and behind each, several times faster than
-// splitting; a word over SIGNAL_WORD_CHARS_MAX stands there as it is. FOLD_PAD NULs that may be
-// read follow. False when a text is not ASCII, the CPU lacks AVX-512 VBMI2, or without memory.
-enum { FOLD_PAD = 256 };
-bool text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out);
+// splitting; a word over SIGNAL_WORD_CHARS_MAX stands there as it is. FOLD_PAD NULs that may be read
+// follow. RESULT_UNSUPPORTED when a text is not ASCII or the CPU lacks AVX-512 VBMI2, RESULT_NOMEM.
+enum { FOLD_PAD = 192 };
+enum result text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out);
 // Folds a text the same way: its words, joined by single spaces. ptr NULL without memory.
 struct slice text_words_fold(struct slice text, struct arena *arena, uint32_t *words);
 

@@ -362,19 +362,23 @@ static void show_place(struct fact *out, const struct text_views *views,
 }
 
 // Whether a phrase may be in the text, as far as can be told without splitting it into words.
-static bool possible(const struct state *s, struct signal_context *ctx)
+static enum result possible(const struct state *s, struct signal_context *ctx, bool *out)
 {
+    const struct slice *folded;
+    *out = true;
     if (s->mode == NGRAM ? s->floor <= 0 : !s->pieces)
-        return true;
-    const struct slice *folded = artifacts_folded(ctx);
-    if (!folded)
-        return true;
-    if (s->mode != NGRAM)
-        return pieces_occur(s->pieces, *folded);
-    for (uint32_t i = 0; i < s->count; i++)
-        if (ngram_possible(s->ngrams[i], *folded, s->floor))
-            return true;
-    return false;
+        return RESULT_OK;
+    enum result r = artifacts_folded(ctx, &folded);
+    if (r || !folded)
+        return r;
+    if (s->mode != NGRAM) {
+        *out = pieces_occur(s->pieces, *folded);
+        return RESULT_OK;
+    }
+    *out = false;
+    for (uint32_t i = 0; i < s->count && !*out; i++)
+        *out = ngram_possible(s->ngrams[i], *folded, s->floor);
+    return RESULT_OK;
 }
 
 static enum result compute_fuzzy(const struct state *s, const struct text_views *views,
@@ -421,10 +425,11 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     const struct text_words *words;
     if (s->mode <= REGEX)
         return compute_patterns(s, ctx, out);
+    bool may;
     enum result r = artifacts_views(ctx, &views);
-    if (r)
+    if (r || (r = possible(s, ctx, &may)))
         return r;
-    if (!possible(s, ctx)) {
+    if (!may) {
         if (s->mode == FUZZY)
             return decide(s, 0, false, out);
         signal_fact_number(out, 0);

@@ -402,3 +402,72 @@ void text_stats_add_scalar(struct text_stats *stats, struct slice text)
 {
     add(stats, text, block_scalar);
 }
+
+static uint32_t all_questions(struct slice text)
+{
+    struct text_stats stats = {0};
+    text_stats_add(&stats, text);
+    return stats.questions;
+}
+
+#if defined(__x86_64__)
+AVX2 static inline __m256i rare(__m256i v)
+{
+#define EQUAL(c) _mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)(c)))
+    __m256i quote = _mm256_or_si256(EQUAL('`'), EQUAL('~'));
+    return _mm256_or_si256(_mm256_or_si256(EQUAL('?'), quote),
+                           _mm256_or_si256(EQUAL(0xD8), EQUAL(0xEF)));
+#undef EQUAL
+}
+
+AVX2 static inline uint64_t equal(__m256i low, __m256i high, int c)
+{
+    __m256i v = _mm256_set1_epi8((char)c);
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, v)) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, v)) << 32;
+}
+
+// Question marks are few, so a pass for them alone is several times cheaper. Where fenced code could
+// hold some of them, or other scripts have theirs, everything is counted.
+AVX2 static uint32_t questions_avx2(struct slice text)
+{
+    struct text_stats stats = {0};
+    struct pass p = {.stats = &stats, .text = text, .end = text.len};
+    bool fence = false, other = false, asked = false;
+    uint64_t run = 0; // the block before: backticks or tildes
+    char tail[64];
+    for (size_t at = 0; at < text.len; at += 64) {
+        const char *from = text.ptr + at;
+        if (text.len - at < 64) {
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, from, text.len - at);
+            from = tail;
+        }
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)from);
+        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(from + 32));
+        // Most blocks have none of it. The last two are the first bytes of U+061F and U+FF1F.
+        if (!_mm256_movemask_epi8(_mm256_or_si256(rare(a), rare(b)))) {
+            run = 0;
+            continue;
+        }
+        uint64_t question_marks = equal(a, b, '?'), marks = equal(a, b, '`') | equal(a, b, '~');
+        other |= (equal(a, b, 0xD8) | equal(a, b, 0xEF)) != 0;
+        fence |= (marks & (marks << 1 | run >> 63) & (marks << 2 | run >> 62)) != 0;
+        run = marks;
+        asked |= question_marks != 0;
+        for (; question_marks; question_marks &= question_marks - 1)
+            question(&p, at + (unsigned)__builtin_ctzll(question_marks));
+    }
+    return other || (fence && asked) ? all_questions(text) : stats.questions;
+}
+#endif
+
+uint32_t text_questions(struct slice text)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("popcnt"))
+        return questions_avx2(text);
+#endif
+    return all_questions(text);
+}

@@ -222,15 +222,22 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     const struct state *s = state;
     const struct text_views *views;
     const struct text_stats *t;
+    uint32_t questions;
     if (s->kind == SEQUENCE)
         return sequence(s, ctx, out);
     if (s->kind == DENSITY)
         return density(s, ctx, out);
-    enum result r = artifacts_stats(ctx, &t);
-    if (r || (r = artifacts_views(ctx, &views)))
+    enum result r = artifacts_views(ctx, &views);
+    if (r || views->cut)
+        return r ? r : RESULT_LIMIT;
+    if (s->kind == QUESTIONS) {
+        r = artifacts_questions(ctx, &questions);
+        signal_fact_number(out, questions);
         return r;
-    if (views->cut)
-        return RESULT_LIMIT;
+    }
+    r = artifacts_stats(ctx, &t);
+    if (r)
+        return r;
     const uint32_t counts[] = {t->questions,     t->code_blocks, t->list_items, t->numbers,
                                t->ordered_steps, t->links,       t->words,      t->chars};
     signal_fact_number(out, counts[s->kind]);

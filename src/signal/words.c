@@ -352,29 +352,31 @@ AVX512 static char *fold_avx512(struct slice text, char *put)
 }
 #endif
 
-bool text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out)
+enum result text_fold_fast(const struct text_views *views, struct arena *arena, struct slice *out)
 {
 #if defined(__x86_64__)
     if (!__builtin_cpu_supports("avx512vbmi2") || !__builtin_cpu_supports("avx512vbmi") ||
         !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        return false;
+        return RESULT_UNSUPPORTED;
     size_t room = FOLD_PAD;
     for (uint32_t i = 0; i < views->count; i++)
         room += views->at[i].text.len + 2;
     char *begin = arena_alloc_aligned(arena, room, 64), *put = begin;
-    for (uint32_t i = 0; put && i < views->count; i++) {
+    if (!begin)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < views->count; i++) {
         *put = ' ';
         put = fold_avx512(views->at[i].text, put + 1);
+        if (!put)
+            return RESULT_UNSUPPORTED;
     }
-    if (!put)
-        return false;
     memset(put, 0, FOLD_PAD);
     *out = slice_make(begin, (size_t)(put - begin));
-    return true;
+    return RESULT_OK;
 #else
     (void)views;
     (void)arena;
     (void)out;
-    return false;
+    return RESULT_UNSUPPORTED;
 #endif
 }

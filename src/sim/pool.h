@@ -46,7 +46,8 @@ struct sim_options {
     uint32_t model_count;
 };
 
-// RESULT_EXISTS (somebody listens on the port), RESULT_IO (errno), RESULT_NOMEM, RESULT_LIMIT (more than SIM_MODELS_MAX names).
+// RESULT_EXISTS (somebody listens on the port), RESULT_IO (errno), RESULT_NOMEM, RESULT_LIMIT (more
+// than SIM_MODELS_MAX names).
 enum { SIM_MODELS_MAX = 32 };
 enum result sim_open(struct sim **out, const struct sim_options *options);
 // Its base URL is http://127.0.0.1:PORT/v1.

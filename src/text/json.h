@@ -1,9 +1,11 @@
 // Strict JSON: a flat tape of tokens over the caller's bytes, and edits that splice those bytes.
 //
-// json_parse accepts RFC 8259 and nothing else: UTF-8 without a byte order mark, no unescaped control characters (NUL is
-// one; its escape is legal and decodes to a zero byte), no lone surrogates, one value, nesting up to `depth_max`. The tape's tokens are in document order; a container
-// is followed by its content. Nothing is decoded until asked for. Tokens hold 32-bit offsets, so a text is shorter
-// than 4 GiB. The tape is memory from an arena and lives as long as that and the text.
+// json_parse accepts RFC 8259 and nothing else: UTF-8 without a byte order mark, no unescaped
+// control characters (NUL is one; its escape is legal and decodes to a zero byte), no lone
+// surrogates, one value, nesting up to `depth_max`. The tape's tokens are in document order; a
+// container is followed by its content. Nothing is decoded until asked for. Tokens hold 32-bit
+// offsets, so a text is shorter than 4 GiB. The tape is memory from an arena and lives as long as
+// that and the text.
 //
 // Vector instructions are chosen at run time (AVX2, else SSE2 or NEON, else scalar); json_force_tier is for tests.
 #ifndef MERIT_TEXT_JSON_H

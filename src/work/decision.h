@@ -54,7 +54,7 @@ struct model_outcome {
 enum decision_by {
     DECISION_BY_ROUTES, // the routes, first match
     DECISION_BY_ALIAS,  // an alias named the route or model
-    DECISION_BY_NAME,   // the client named a model of the policy
+    DECISION_BY_NAME,   // the client named a model, also one that does not exist
 };
 
 enum decision_end {

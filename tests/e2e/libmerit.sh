@@ -16,6 +16,12 @@ cmake --install "$build" --prefix "$dir/usr" --component libmerit >/dev/null
 lib=$(dirname "$(find "$dir/usr" -name libmerit.a)")
 inc=$dir/usr/include
 
+named() {
+    PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --variable="$1" merit
+}
+[ -e "$(named includedir)/merit/merit.h" ] || fail "merit.pc names $(named includedir), where no merit.h is"
+[ -e "$(named libdir)/libmerit.so" ] || fail "merit.pc names $(named libdir), where no libmerit.so is"
+
 strangers=$(nm -D --defined-only "$lib/libmerit.so" | awk '$3 !~ /^merit_/ { print $3 }')
 [ -z "$strangers" ] || [ $# -gt 0 ] || fail "the shared library shows $strangers"
 strangers=$(nm -g --defined-only "$lib/libmerit.a" | awk 'NF == 3 && $3 !~ /^merit_/ { print $3 }')

@@ -104,7 +104,7 @@ static bool next_text(struct bench *x, bool ascii)
         x->view[i].text = make(&x->rng, x->room[i], (uint32_t)rng_below(&x->rng, 14), ascii);
     struct text_views v = {x->view, views, false};
     assert_int_equal(text_words_split(&v, &x->arena, &x->words), RESULT_OK);
-    return text_fold_fast(&v, &x->arena, &x->folded);
+    return text_fold_fast(&v, &x->arena, &x->folded) == RESULT_OK;
 }
 
 static bool open(struct bench *x, uint64_t seed)

@@ -226,6 +226,7 @@ static void names_and_aliases(void **state)
     assert_int_equal(d->model_outcomes[LARGE].missing, WORK_NEED_IMAGES);
     d = ask("gpt-5", 0);
     assert_int_equal(d->end, DECISION_NO_MODEL);
+    assert_int_equal(d->by, DECISION_BY_NAME);
     assert_int_equal(d->model, IMAGE_NONE);
     struct route_run run;
     f.work.model_asked = SLICE("auto");

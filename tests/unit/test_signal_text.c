@@ -180,6 +180,7 @@ static void stats_equal_a_line_scanner(void **state)
         text_stats_add_scalar(&scalar, t);
         assert_stats(t, &got, &want);
         assert_stats(t, &scalar, &want);
+        assert_int_equal(text_questions(t), want.questions);
     }
 }
 
