@@ -393,15 +393,19 @@ static inline __attribute__((always_inline)) uint64_t ranges(const struct sieve 
 // Blocks that are looked at together, and what is known of those behind them.
 enum { BLOCKS = 32, BEHIND = 3 };
 
+// 32 bytes in both halves.
+AVX512 static inline __m512i twice_avx512(const uint8_t *bytes)
+{
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)bytes));
+}
+
 // Places and blanks of BLOCKS + BEHIND blocks.
 AVX512 static void look_avx512(const struct ngram *g, struct slice folded, size_t block,
                                uint64_t *bits, uint64_t *blanks)
 {
-    __m512i table[3];
-    for (int k = 0; k < 3; k++) {
-        __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)g->bucket[k]);
-        table[k] = _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
-    }
+    // No array of vectors: where the sanitizer keeps one, it is not aligned for them.
+    __m512i table_0 = twice_avx512(g->bucket[0]), table_1 = twice_avx512(g->bucket[1]),
+            table_2 = twice_avx512(g->bucket[2]);
     for (size_t i = 0; i < BLOCKS + BEHIND; i++) {
         size_t at = (block + i) * 64;
         if (at >= folded.len) {
@@ -411,10 +415,10 @@ AVX512 static void look_avx512(const struct ngram *g, struct slice folded, size_
         }
         const char *p = folded.ptr + at;
         __m512i first = _mm512_loadu_si512(p);
-        __m512i hit = _mm512_permutexvar_epi8(first, table[0]);
-        for (int k = 1; k < 3; k++)
-            hit =
-                _mm512_and_si512(hit, _mm512_permutexvar_epi8(_mm512_loadu_si512(p + k), table[k]));
+        __m512i second = _mm512_permutexvar_epi8(_mm512_loadu_si512(p + 1), table_1);
+        __m512i third = _mm512_permutexvar_epi8(_mm512_loadu_si512(p + 2), table_2);
+        __m512i hit = _mm512_and_si512(_mm512_permutexvar_epi8(first, table_0),
+                                       _mm512_and_si512(second, third));
         bits[i] = _mm512_test_epi8_mask(hit, hit);
         blanks[i] = _mm512_cmpeq_epi8_mask(first, _mm512_set1_epi8(' '));
     }

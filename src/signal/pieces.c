@@ -77,20 +77,24 @@ static bool stands(const struct piece_set *set, struct slice folded, size_t at, 
     return false;
 }
 
-__attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512vbmi,bmi,popcnt"))) static bool
-occur_avx512(const struct piece_set *set, struct slice folded)
+#define AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512vbmi,bmi,popcnt")))
+
+// The buckets that the characters at `p` and on may belong to, by the table for one place of a piece.
+AVX512 static inline __m512i look_up(const char *p, const uint8_t *bucket)
 {
-    __m512i table[PIECES_SIEVED];
-    for (int k = 0; k < PIECES_SIEVED; k++) {
-        __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)set->bucket[k]);
-        table[k] = _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
-    }
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)bucket);
+    return _mm512_permutexvar_epi8(_mm512_loadu_si512(p), _mm512_broadcast_i64x4(half));
+}
+
+AVX512 static bool occur_avx512(const struct piece_set *set, struct slice folded)
+{
+    _Static_assert(PIECES_SIEVED == 4, "one look-up each below");
     for (size_t at = 0; at < folded.len; at += 64) {
         const char *p = folded.ptr + at;
-        __m512i hit = _mm512_permutexvar_epi8(_mm512_loadu_si512(p), table[0]);
-        for (int k = 1; k < PIECES_SIEVED; k++)
-            hit =
-                _mm512_and_si512(hit, _mm512_permutexvar_epi8(_mm512_loadu_si512(p + k), table[k]));
+        __m512i low = _mm512_and_si512(look_up(p, set->bucket[0]), look_up(p + 1, set->bucket[1]));
+        __m512i high =
+            _mm512_and_si512(look_up(p + 2, set->bucket[2]), look_up(p + 3, set->bucket[3]));
+        __m512i hit = _mm512_and_si512(low, high);
         uint64_t places = _mm512_test_epi8_mask(hit, hit);
         if (MERIT_LIKELY(places == 0))
             continue;
