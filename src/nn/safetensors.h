@@ -7,15 +7,15 @@
 //
 // The reader is strict: tensors lie behind each other without a hole or an overlap and fill the file, sizes are those of
 // the shapes, no name stands twice. (github.com/huggingface/safetensors, "Format".)
-#ifndef MERIT_MODEL_SAFETENSORS_H
-#define MERIT_MODEL_SAFETENSORS_H
+#ifndef MERIT_NN_SAFETENSORS_H
+#define MERIT_NN_SAFETENSORS_H
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
-#include "model/number.h"
+#include "nn/number.h"
 #include "nn/tensor.h"
 
 enum {
