@@ -1,81 +1,86 @@
-// The safetensors container: an eight-byte length, a JSON header, and tensors behind it. Reading and writing.
+// Safetensors files: named tensors behind a JSON header, read where they lie and written for Merit's own heads.
 //
-// Everything is checked when it is opened: shapes times element sizes are the bytes that stand there, offsets lie inside the
-// file, do not overlap and leave no hole, names stand once. What was opened is slices of the caller's bytes (a mapped file),
-// and a table in the caller's arena. Values are little-endian, as the format has them.
+//   8 bytes      length N of the header, little-endian
+//   N bytes      {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...,
+//                 "__metadata__": {"KEY": "TEXT", ...}}, filled up with spaces
+//   the rest     the data; offsets count from here
+//
+// The reader is strict: tensors lie behind each other without a hole or an overlap and fill the file, sizes are those of
+// the shapes, no name stands twice. (github.com/huggingface/safetensors, "Format".)
 #ifndef MERIT_NN_SAFETENSORS_H
 #define MERIT_NN_SAFETENSORS_H
-
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "nn/number.h"
 #include "nn/tensor.h"
-
-enum safetensors_type {
-    SAFETENSORS_BOOL,
-    SAFETENSORS_U8,
-    SAFETENSORS_I8,
-    SAFETENSORS_U16,
-    SAFETENSORS_I16,
-    SAFETENSORS_F16,
-    SAFETENSORS_BF16,
-    SAFETENSORS_U32,
-    SAFETENSORS_I32,
-    SAFETENSORS_F32,
-    SAFETENSORS_U64,
-    SAFETENSORS_I64,
-    SAFETENSORS_F64,
-    SAFETENSORS_TYPES
-};
 
 enum {
     SAFETENSORS_HEADER_MAX = 16 * 1024 * 1024,
-    SAFETENSORS_TENSORS_MAX = 65536,
+    SAFETENSORS_TENSORS_MAX = 100000,
+    SAFETENSORS_METADATA_MAX = 1000,
     SAFETENSORS_PROBLEM_BYTES = 160,
 };
 
 struct safetensors_tensor {
     struct slice name;
-    enum safetensors_type type;
-    struct tensor_shape shape; // rank at most TENSOR_RANK_MAX
-    struct slice data;         // alignment is whatever the file has
+    enum number_type type;
+    bool known; // of a type that number_read knows; else `type` says nothing
+    struct tensor_shape
+        shape;         // rank 0: one number. A rank above TENSOR_RANK_MAX keeps no dimensions
+    uint64_t count;    // numbers
+    struct slice data; // in the file
 };
 
-struct safetensors_pair {
-    struct slice key, value;
+struct safetensors_metadata {
+    struct slice key, text;
 };
 
 struct safetensors {
-    const struct safetensors_tensor *tensors; // by name, in byte order
+    struct arena arena;
+    struct safetensors_tensor *tensors; // sorted by name, in byte order
     uint32_t count;
-    const struct safetensors_pair *meta; // "__metadata__", in the order of the file
-    uint32_t meta_count;
+    struct safetensors_metadata *metadata; // as the file has them
+    uint32_t metadata_count;
 };
 
-// Bytes of one element.
-uint32_t safetensors_type_bytes(enum safetensors_type type);
-// "F32".
-const char *safetensors_type_name(enum safetensors_type type);
+// `file` outlives `s`. What is wrong goes to `problem` (may be NULL). RESULT_EOF (cut short), RESULT_SYNTAX,
+// RESULT_DUPLICATE, RESULT_LIMIT, RESULT_NOMEM; nothing is held then.
+enum result safetensors_open(struct safetensors *s, struct slice file,
+                             char problem[SAFETENSORS_PROBLEM_BYTES]) MERIT_NODISCARD;
+void safetensors_close(struct safetensors *s);
 
-// `file` outlives what is opened. RESULT_EOF (cut short), RESULT_SYNTAX, RESULT_UNSUPPORTED (a type or rank that is not
-// known), RESULT_RANGE (offsets), RESULT_DUPLICATE, RESULT_LIMIT, RESULT_NOMEM; the tensor is named in `problem`.
-enum result safetensors_open(struct slice file, struct arena *arena,
-                             char problem[SAFETENSORS_PROBLEM_BYTES],
-                             struct safetensors *out) MERIT_NODISCARD;
 // NULL when there is none.
 const struct safetensors_tensor *safetensors_find(const struct safetensors *s, struct slice name);
-// The empty slice when there is none.
-struct slice safetensors_meta(const struct safetensors *s, struct slice key);
+// The metadata's text; ptr NULL when there is none.
+struct slice safetensors_text(const struct safetensors *s, const char *key);
 
-// Appends a whole file: the metadata and the tensors in the order given, the data aligned to 64 bytes. Same input, same
-// bytes. RESULT_LIMIT, RESULT_NOMEM.
-enum result safetensors_write(const struct safetensors_pair *meta, uint32_t meta_count,
-                              const struct safetensors_tensor *tensors, uint32_t count,
-                              struct buf *out) MERIT_NODISCARD;
+// As tensor_source: RESULT_NOT_FOUND, RESULT_LIMIT (rank above TENSOR_RANK_MAX).
+enum result safetensors_shape(const struct safetensors *s, struct slice name,
+                              struct tensor_shape *out) MERIT_NODISCARD;
+// Also RESULT_TYPE for numbers that are not weights.
+enum result safetensors_read(const struct safetensors *s, struct slice name, uint64_t first,
+                             uint64_t rows, float *out) MERIT_NODISCARD;
+// `s` must outlive the source.
+struct tensor_source safetensors_source(struct safetensors *s);
+
+// --- Writing
+
+struct safetensors_entry {
+    struct slice name;
+    enum number_type type;
+    struct tensor_shape shape;
+    const void *data; // in the machine's order, which is the file's
+};
+
+// Appends a whole file: the same entries give the same bytes, in any order (data lies sorted by name, 8-byte aligned at
+// its beginning). RESULT_DUPLICATE, RESULT_SYNTAX (the name is empty or "__metadata__"), RESULT_LIMIT (the buffer's),
+// RESULT_NOMEM.
+enum result safetensors_write(struct buf *out, const struct safetensors_entry *entries,
+                              uint32_t count, const struct safetensors_metadata *metadata,
+                              uint32_t metadata_count) MERIT_NODISCARD;
 
 #endif

@@ -14,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "model/mapped.h"
-#include "model/safetensors.h"
+#include "nn/safetensors.h"
 
 enum { FILE_MAX = 1 << 20 };
 

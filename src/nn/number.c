@@ -1,4 +1,4 @@
-#include "model/number.h"
+#include "nn/number.h"
 
 #include <math.h>
 #include <stdbool.h>

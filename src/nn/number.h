@@ -1,6 +1,6 @@
 // Numbers as weight files hold them, and their way to f32. Files are little-endian, and so is this build.
-#ifndef MERIT_MODEL_NUMBER_H
-#define MERIT_MODEL_NUMBER_H
+#ifndef MERIT_NN_NUMBER_H
+#define MERIT_NN_NUMBER_H
 
 #include <stdint.h>
 

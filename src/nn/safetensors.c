@@ -1,4 +1,4 @@
-#include "model/safetensors.h"
+#include "nn/safetensors.h"
 
 #include <assert.h>
 #include <stdarg.h>
