@@ -19,7 +19,7 @@
 #include "base/sha256.h"
 #include "base/slice.h"
 #include "model/mapped.h"
-#include "model/safetensors.h"
+#include "nn/safetensors.h"
 #include "nn/encoder.h"
 #include "nn/tensor.h"
 
