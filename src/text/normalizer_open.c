@@ -88,9 +88,9 @@ static enum result read_replace(struct normalizer *n, const struct json *j, uint
     if (r)
         return r;
     if (is_string ? !s->pattern.len : !is_regex)
-        return token_refuse(problem, RESULT_SYNTAX, "normalizer Replace has no pattern");
+        return token_problem(problem, RESULT_SYNTAX, "normalizer Replace has no pattern");
     if (!is_string && !read_expression(s, regex))
-        return token_refuse(problem, RESULT_UNSUPPORTED, "normalizer Replace with the expression %.*s",
+        return token_problem(problem, RESULT_UNSUPPORTED, "normalizer Replace with the expression %.*s",
                             (int)(regex.len < 64 ? regex.len : 64), regex.ptr);
     return RESULT_OK;
 }
@@ -134,7 +134,7 @@ static enum result read_charsmap(struct normalizer *n, const struct json *j, uin
     if (!r && text.len) {
         r = charsmap_open(text, &s->charsmap);
         if (r == RESULT_SYNTAX)
-            token_refuse(problem, r, "normalizer.precompiled_charsmap is none");
+            token_problem(problem, r, "normalizer.precompiled_charsmap is none");
     } else if (!r) {
         n->count--; // an empty map changes nothing
     }
@@ -169,10 +169,10 @@ static enum result read_step(struct normalizer *n, const struct json *j, uint32_
     while (k < MERIT_COUNT(kinds) && !slice_eq_cstr(type, kinds[k].name))
         k++;
     if (k == MERIT_COUNT(kinds))
-        return token_refuse(problem, RESULT_UNSUPPORTED, "normalizer %.*s",
+        return token_problem(problem, RESULT_UNSUPPORTED, "normalizer %.*s",
                             (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
     if (n->count == NORMALIZER_STEPS_MAX)
-        return token_refuse(problem, RESULT_LIMIT, "more than %d normalizers",
+        return token_problem(problem, RESULT_LIMIT, "more than %d normalizers",
                             NORMALIZER_STEPS_MAX);
     struct norm_step *s = &n->steps[n->count++];
     s->kind = kinds[k].kind;
@@ -213,12 +213,12 @@ static enum result read_all(struct normalizer *n, const struct json *j, uint32_t
                             char *problem)
 {
     if (json_type(j, node) != JSON_OBJECT)
-        return token_refuse(problem, RESULT_SYNTAX, "normalizer is no object");
+        return token_problem(problem, RESULT_SYNTAX, "normalizer is no object");
     if (!slice_eq(token_type(j, node), SLICE("Sequence")))
         return read_step(n, j, node, problem);
     uint32_t list = token_member(j, node, SLICE("normalizers")), at = 0, item;
     if (list == JSON_NONE || json_type(j, list) != JSON_ARRAY)
-        return token_refuse(problem, RESULT_SYNTAX, "normalizer Sequence has no list");
+        return token_problem(problem, RESULT_SYNTAX, "normalizer Sequence has no list");
     enum result r = RESULT_OK;
     while (!r && json_element(j, list, &at, &item))
         r = read_all(n, j, item, problem);

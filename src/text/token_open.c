@@ -1,19 +1,5 @@
 #include "text/token_open.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-enum result token_refuse(char *problem, enum result r, const char *fmt, ...)
-{
-    if (problem) {
-        va_list args;
-        va_start(args, fmt);
-        vsnprintf(problem, TOKENIZER_PROBLEM_BYTES, fmt, args);
-        va_end(args);
-    }
-    return r;
-}
-
 uint32_t token_member(const struct json *j, uint32_t object, struct slice key)
 {
     if (object == JSON_NONE || json_type(j, object) != JSON_OBJECT)
@@ -41,7 +27,7 @@ enum result token_string(const struct json *j, uint32_t object, struct slice key
     if (value == JSON_NONE && found)
         return RESULT_OK;
     if (value == JSON_NONE || json_type(j, value) != JSON_STRING)
-        return token_refuse(problem, RESULT_SYNTAX, "\"%.*s\" is no string", SLICE_FMT(key));
+        return token_problem(problem, RESULT_SYNTAX, "\"%.*s\" is no string", SLICE_FMT(key));
     return token_text(j, value, arena, out);
 }
 
@@ -53,7 +39,7 @@ enum result token_bool(const struct json *j, uint32_t object, struct slice key, 
     if (value == JSON_NONE)
         return RESULT_OK;
     if (json_type(j, value) != JSON_TRUE && json_type(j, value) != JSON_FALSE)
-        return token_refuse(problem, RESULT_SYNTAX, "\"%.*s\" is neither true nor false",
+        return token_problem(problem, RESULT_SYNTAX, "\"%.*s\" is neither true nor false",
                             SLICE_FMT(key));
     *out = json_type(j, value) == JSON_TRUE;
     return RESULT_OK;

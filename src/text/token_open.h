@@ -4,10 +4,8 @@
 
 #include "base/arena.h"
 #include "text/json.h"
+#include "text/token_model.h"
 #include "text/tokenizer.h"
-
-// printf into `problem` (may be NULL) and gives `r` back.
-enum result token_refuse(char *problem, enum result r, const char *fmt, ...) MERIT_PRINTF(3, 4);
 
 // A string of `object` in `out`, copied to the arena; `*found` (may be NULL: it must be there) tells if it is there and
 // no null. RESULT_SYNTAX when it is something else.

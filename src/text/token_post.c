@@ -5,7 +5,7 @@
 static enum result add_piece(struct post_template *t, char *problem, struct post_piece piece)
 {
     if (t->count == POST_PIECES_MAX)
-        return token_refuse(problem, RESULT_LIMIT, "post_processor has more than %d parts",
+        return token_problem(problem, RESULT_LIMIT, "post_processor has more than %d parts",
                             POST_PIECES_MAX);
     t->pieces[t->count++] = piece;
     t->special += !piece.is_text;
@@ -17,7 +17,7 @@ static enum result add_id(struct post_template *t, const struct json *j, uint32_
 {
     uint64_t id;
     if (json_u64(j, node, &id) != RESULT_OK || id >= TOKENIZER_VOCAB_MAX)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor has an id that is none");
+        return token_problem(problem, RESULT_SYNTAX, "post_processor has an id that is none");
     return add_piece(t, problem, (struct post_piece){.type = type, .id = (uint32_t)id});
 }
 
@@ -34,7 +34,7 @@ static enum result read_named(const struct json *j, uint32_t node, struct slice 
             id = UINT64_MAX;
     }
     if (id >= TOKENIZER_VOCAB_MAX)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor.%.*s is no token and id",
+        return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s is no token and id",
                             SLICE_FMT(key));
     *out = (uint32_t)id;
     return RESULT_OK;
@@ -76,7 +76,7 @@ static enum result read_trim(const struct json *j, uint32_t node, char *problem,
     if (r || !trim)
         return r;
     if (out->trim_count == POST_TRIMS_MAX)
-        return token_refuse(problem, RESULT_LIMIT, "offsets are trimmed more than %d times",
+        return token_problem(problem, RESULT_LIMIT, "offsets are trimmed more than %d times",
                             POST_TRIMS_MAX);
     out->trims[out->trim_count++] = prefix;
     return RESULT_OK;
@@ -86,7 +86,7 @@ static enum result read_type(const struct json *j, uint32_t piece, char *problem
 {
     uint64_t id;
     if (json_u64(j, token_member(j, piece, SLICE("type_id")), &id) != RESULT_OK || id > UINT8_MAX)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor has a type_id that is none");
+        return token_problem(problem, RESULT_SYNTAX, "post_processor has a type_id that is none");
     *type = (uint8_t)id;
     return RESULT_OK;
 }
@@ -104,7 +104,7 @@ static enum result read_special(const struct json *j, uint32_t node, uint32_t pi
     uint32_t special = token_member(j, token_member(j, node, SLICE("special_tokens")), name),
              ids = token_member(j, special, SLICE("ids")), at = 0, id;
     if (ids == JSON_NONE || json_type(j, ids) != JSON_ARRAY)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor has no special token %.*s",
+        return token_problem(problem, RESULT_SYNTAX, "post_processor has no special token %.*s",
                             (int)(name.len < 64 ? name.len : 64), name.ptr);
     while (!r && json_element(j, ids, &at, &id))
         r = add_id(t, j, id, problem, type);
@@ -116,7 +116,7 @@ static enum result read_template(const struct json *j, uint32_t node, struct sli
 {
     uint32_t list = token_member(j, node, key), at = 0, item;
     if (list == JSON_NONE || json_type(j, list) != JSON_ARRAY)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor.%.*s is no list",
+        return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s is no list",
                             SLICE_FMT(key));
     enum result r = RESULT_OK;
     while (!r && json_element(j, list, &at, &item)) {
@@ -130,8 +130,8 @@ static enum result read_template(const struct json *j, uint32_t node, struct sli
         struct post_piece piece = {.is_text = true};
         piece.sequence = id != JSON_NONE && slice_eq(json_raw(j, id), SLICE("B"));
         if (id == JSON_NONE || (!piece.sequence && !slice_eq(json_raw(j, id), SLICE("A"))) ||
-            (piece.sequence && t->count < POST_PIECES_MAX && slice_eq(key, SLICE("single"))))
-            return token_refuse(problem, RESULT_SYNTAX, "post_processor.%.*s names no text",
+            (piece.sequence && slice_eq(key, SLICE("single"))))
+            return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s names no text",
                                 SLICE_FMT(key));
         r = read_type(j, text, problem, &piece.type);
         if (!r)
@@ -149,7 +149,7 @@ static enum result read_all(const struct json *j, uint32_t node, char *problem,
          template = slice_eq(type, SLICE("TemplateProcessing"));
     enum result r = RESULT_OK;
     if ((roberta || bert || template) && (out->single.count || out->pair.count))
-        return token_refuse(problem, RESULT_UNSUPPORTED, "post_processor with two templates");
+        return token_problem(problem, RESULT_UNSUPPORTED, "post_processor with two templates");
     if (roberta)
         r = read_trim(j, node, problem, out);
     if (r)
@@ -163,11 +163,11 @@ static enum result read_all(const struct json *j, uint32_t node, char *problem,
     if (slice_eq(type, SLICE("ByteLevel")))
         return read_trim(j, node, problem, out);
     if (!slice_eq(type, SLICE("Sequence")))
-        return token_refuse(problem, RESULT_UNSUPPORTED, "post_processor %.*s",
+        return token_problem(problem, RESULT_UNSUPPORTED, "post_processor %.*s",
                             (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
     uint32_t list = token_member(j, node, SLICE("processors")), at = 0, item;
     if (list == JSON_NONE || json_type(j, list) != JSON_ARRAY)
-        return token_refuse(problem, RESULT_SYNTAX, "post_processor Sequence has no list");
+        return token_problem(problem, RESULT_SYNTAX, "post_processor Sequence has no list");
     while (!r && json_element(j, list, &at, &item))
         r = read_all(j, item, problem, arena, out);
     return r;

@@ -2,7 +2,6 @@
 // pass over the word. A trie of all tokens, and one of those that continue a word (without their prefix); a node that
 // has no way on falls back to the node of what is left when the tokens that must be cut by then are cut. A word that is a
 // token itself, as most are, is found by its hash before that.
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -78,13 +77,6 @@ static uint32_t find_entry(const struct wordpiece *m, const char *p, size_t n)
     return NONE;
 }
 
-static enum result refuse(char *problem, enum result r, const char *what)
-{
-    if (problem)
-        snprintf(problem, TOKENIZER_PROBLEM_BYTES, "model.%s", what);
-    return r;
-}
-
 // The vocabulary into entries and slots. A key that stands twice has its last id, as in the reference.
 static enum result read_vocab(struct wordpiece *m, const struct json *j, uint32_t vocab,
                               char *problem)
@@ -93,7 +85,7 @@ static enum result read_vocab(struct wordpiece *m, const struct json *j, uint32_
     while (json_member(j, vocab, &at, &key, &value))
         room++;
     if (!room || room > TOKENIZER_VOCAB_MAX)
-        return room ? RESULT_LIMIT : refuse(problem, RESULT_SYNTAX, "vocab is empty");
+        return room ? RESULT_LIMIT : token_problem(problem, RESULT_SYNTAX, "model.vocab is empty");
     uint32_t size = 8;
     while (size < room * 2)
         size *= 2;
@@ -105,7 +97,7 @@ static enum result read_vocab(struct wordpiece *m, const struct json *j, uint32_
     for (at = 0; json_member(j, vocab, &at, &key, &value);) {
         uint64_t id;
         if (json_u64(j, value, &id) != RESULT_OK || id >= TOKENIZER_VOCAB_MAX)
-            return refuse(problem, RESULT_SYNTAX, "vocab holds an id that is none");
+            return token_problem(problem, RESULT_SYNTAX, "model.vocab holds an id that is none");
         struct slice s = json_string(j, key, &m->arena);
         if (s.ptr && json_raw(j, key).ptr == s.ptr)
             s = arena_copy(&m->arena, s);
@@ -122,7 +114,7 @@ static enum result read_vocab(struct wordpiece *m, const struct json *j, uint32_
         uint32_t i = (uint32_t)h & m->mask, probes = 0;
         for (; m->slots[i].entry; i = (i + 1) & m->mask) {
             if (++probes > PROBES_MAX)
-                return refuse(problem, RESULT_LIMIT, "vocab was chosen to collide");
+                return token_problem(problem, RESULT_LIMIT, "model.vocab was chosen to collide");
         }
         m->entries[m->count] = (struct entry){s.ptr, (uint32_t)s.len, (uint32_t)id};
         m->slots[i] = (struct slot){(uint32_t)(h >> 32), ++m->count};
@@ -322,11 +314,11 @@ static enum result read_settings(struct wordpiece *m, const struct json *j, uint
     m->prefix = SLICE("##");
     m->max_chars = WORD_CHARS_DEFAULT;
     if (chars != JSON_NONE && json_u64(j, chars, &m->max_chars) != RESULT_OK)
-        return refuse(problem, RESULT_SYNTAX, "max_input_chars_per_word is no number");
+        return token_problem(problem, RESULT_SYNTAX, "model.max_input_chars_per_word is no number");
     struct slice unknown = SLICE("[UNK]");
     if ((prefix != JSON_NONE && json_type(j, prefix) != JSON_STRING) ||
         (unk != JSON_NONE && json_type(j, unk) != JSON_STRING))
-        return refuse(problem, RESULT_SYNTAX, "unk_token or its prefix is no string");
+        return token_problem(problem, RESULT_SYNTAX, "model.unk_token or its prefix is no string");
     if (prefix != JSON_NONE) {
         struct slice s = json_string(j, prefix, &m->arena);
         if (!s.ptr && json_raw(j, prefix).len)
@@ -342,7 +334,7 @@ static enum result read_settings(struct wordpiece *m, const struct json *j, uint
     }
     m->unk = find_entry(m, unknown.ptr, unknown.len);
     if (m->unk == NONE)
-        return refuse(problem, RESULT_SYNTAX, "unk_token is not in the vocabulary");
+        return token_problem(problem, RESULT_SYNTAX, "model.unk_token is not in the vocabulary");
     m->unk = m->entries[m->unk].id;
     return RESULT_OK;
 }
@@ -351,10 +343,10 @@ static enum result wordpiece_open(const struct json *j, uint32_t node, bool byte
                                   char *problem, void **model)
 {
     if (byte_level)
-        return refuse(problem, RESULT_UNSUPPORTED, "type: WordPiece behind ByteLevel");
+        return token_problem(problem, RESULT_UNSUPPORTED, "model.type: WordPiece behind ByteLevel");
     uint32_t vocab = json_get(j, node, SLICE("vocab"), NULL);
     if (vocab == JSON_NONE || json_type(j, vocab) != JSON_OBJECT)
-        return refuse(problem, RESULT_SYNTAX, "vocab is missing");
+        return token_problem(problem, RESULT_SYNTAX, "model.vocab is missing");
     struct wordpiece *m = alloc_zeroed(1, sizeof *m);
     if (!m)
         return RESULT_NOMEM;
