@@ -8,7 +8,9 @@
 
 enum {
     NONE = UINT32_MAX,
-    BLOCK = 64 * 1024, // bytes searched at once; a multiple of ADDED_BYTES_MAX, so that the overlap costs little
+    BLOCK =
+        64 *
+        1024, // bytes searched at once; a multiple of ADDED_BYTES_MAX, so that the overlap costs little
 };
 
 struct added_node {
@@ -123,9 +125,8 @@ static enum result add_children(struct added_set *s, struct builder *b, uint32_t
             return result;
         s->nodes[u].children++;
         s->nodes[v].fail = u ? fallback(s, u, label) : 0;
-        s->nodes[v].token = b->tokens[first].content.len == r.depth + 1
-                                ? first
-                                : s->nodes[s->nodes[v].fail].token;
+        s->nodes[v].token =
+            b->tokens[first].content.len == r.depth + 1 ? first : s->nodes[s->nodes[v].fail].token;
         r.from = to;
     }
     return RESULT_OK;

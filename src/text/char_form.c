@@ -70,7 +70,7 @@ uint8_t char_combining(uint32_t code)
     if (code < MARKS_FIRST)
         return 0;
     utf8proc_propval_t class = utf8proc_get_property((utf8proc_int32_t)code)->combining_class;
-    return class && !WITHIN(no_class, code) ? (uint8_t)class : 0;
+    return class && !WITHIN(no_class, code) ? (uint8_t) class : 0;
 }
 
 unsigned char_decompose(uint32_t code, bool compatible, uint32_t out[CHAR_DECOMPOSED_MAX])

@@ -112,8 +112,8 @@ static uint32_t nmt(uint32_t code)
 }
 
 // Nmt and StripAccents: each character by itself.
-static enum result each(const struct norm_step *s, const struct norm_text *in,
-                        struct norm_buf *out, bool *changed)
+static enum result each(const struct norm_step *s, const struct norm_text *in, struct norm_buf *out,
+                        bool *changed)
 {
     uint32_t n = (uint32_t)in->text.len, kept = 0;
     enum result r = RESULT_OK;
@@ -183,9 +183,9 @@ static bool match(const struct norm_step *s, struct slice text, uint32_t *begin,
 {
     uint32_t n = (uint32_t)text.len;
     if (s->pattern.len) {
-        const char *p = *begin < n ? memmem(text.ptr + *begin, n - *begin, s->pattern.ptr,
-                                            s->pattern.len)
-                                   : NULL;
+        const char *p = *begin < n
+                            ? memmem(text.ptr + *begin, n - *begin, s->pattern.ptr, s->pattern.len)
+                            : NULL;
         if (!p)
             return false;
         *begin = (uint32_t)(p - text.ptr);
@@ -228,26 +228,6 @@ static enum result replace(const struct norm_step *s, const struct norm_text *in
     return r || !*changed ? r : norm_copy(out, in, in->text.ptr + kept, n - kept, kept);
 }
 
-static enum result map_chars(const struct norm_step *s, struct normalizer_scratch *scratch,
-                             const struct norm_text *in, struct norm_buf *out, bool *changed)
-{
-    struct slice text;
-    const uint32_t *from;
-    enum result r = charsmap_apply(s->charsmap, &scratch->charsmap, in->text, &text, &from);
-    if (r || !from)
-        return r;
-    *changed = true;
-    out->mapped = true;
-    r = norm_reserve(out, (uint32_t)text.len);
-    if (r || !text.len)
-        return r;
-    memcpy(out->text, text.ptr, text.len);
-    for (uint32_t i = 0; i < text.len; i++)
-        out->from[i] = in->from ? in->from[from[i]] : from[i];
-    out->len = (uint32_t)text.len;
-    return r;
-}
-
 static enum result apply(const struct norm_step *s, struct normalizer_scratch *scratch,
                          const struct norm_text *in, struct norm_buf *out, bool *changed)
 {
@@ -268,7 +248,7 @@ static enum result apply(const struct norm_step *s, struct normalizer_scratch *s
     case NORM_REPLACE:
         return replace(s, in, out, changed);
     case NORM_CHARSMAP:
-        return map_chars(s, scratch, in, out, changed);
+        break;
     }
     return RESULT_UNSUPPORTED;
 }
@@ -319,6 +299,5 @@ void normalizer_scratch_close(struct normalizer_scratch *s)
     alloc_free(s->cluster.items);
     alloc_free(s->cluster.sorted);
     alloc_free(s->cluster.sources);
-    charsmap_scratch_deinit(&s->charsmap);
     alloc_free(s);
 }

@@ -23,8 +23,7 @@ static enum result grow(void **at, uint32_t *room, uint32_t need, size_t size)
 // Takes in the decomposition of the character at `at`.
 static enum result cluster_add(struct norm_cluster *c, const uint32_t *out, unsigned n, uint32_t at)
 {
-    enum result r =
-        grow((void **)&c->items, &c->item_room, c->item_count + n, sizeof *c->items);
+    enum result r = grow((void **)&c->items, &c->item_room, c->item_count + n, sizeof *c->items);
     if (!r)
         r = grow((void **)&c->sources, &c->source_room, c->source_count + 1, sizeof *c->sources);
     if (r)
@@ -136,7 +135,8 @@ static uint32_t safe_run(const struct norm_step *s, struct slice text, uint32_t 
             continue;
         }
         uint32_t parts[CHAR_DECOMPOSED_MAX], code = norm_next(text, &at);
-        if (char_decompose(code, s->compatible, parts) > 1 || parts[0] != code || !char_starts(code))
+        if (char_decompose(code, s->compatible, parts) > 1 || parts[0] != code ||
+            !char_starts(code))
             return begin;
         *last = begin;
     }

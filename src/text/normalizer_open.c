@@ -90,8 +90,9 @@ static enum result read_replace(struct normalizer *n, const struct json *j, uint
     if (is_string ? !s->pattern.len : !is_regex)
         return token_problem(problem, RESULT_SYNTAX, "normalizer Replace has no pattern");
     if (!is_string && !read_expression(s, regex))
-        return token_problem(problem, RESULT_UNSUPPORTED, "normalizer Replace with the expression %.*s",
-                            (int)(regex.len < 64 ? regex.len : 64), regex.ptr);
+        return token_problem(problem, RESULT_UNSUPPORTED,
+                             "normalizer Replace with the expression %.*s",
+                             (int)(regex.len < 64 ? regex.len : 64), regex.ptr);
     return RESULT_OK;
 }
 
@@ -125,6 +126,7 @@ static void fill_ascii(struct norm_step *s)
 static enum result read_charsmap(struct normalizer *n, const struct json *j, uint32_t node,
                                  char *problem, struct norm_step *s)
 {
+    (void)s;
     struct arena arena; // the text is large and not kept
     struct slice text;
     bool found;
@@ -132,9 +134,7 @@ static enum result read_charsmap(struct normalizer *n, const struct json *j, uin
     enum result r =
         token_string(j, node, SLICE("precompiled_charsmap"), &arena, problem, &found, &text);
     if (!r && text.len) {
-        r = charsmap_open(text, &s->charsmap);
-        if (r == RESULT_SYNTAX)
-            token_problem(problem, r, "normalizer.precompiled_charsmap is none");
+        r = token_problem(problem, RESULT_UNSUPPORTED, "normalizer Precompiled");
     } else if (!r) {
         n->count--; // an empty map changes nothing
     }
@@ -158,7 +158,7 @@ static const struct {
     {"Strip", NORM_STRIP, false, false},
     {"Prepend", NORM_PREPEND, false, false},
     {"Replace", NORM_REPLACE, false, false},
-    {"Precompiled", NORM_CHARSMAP, false, false},
+    {"Precompiled", NORM_CHARSMAP, false, false}, // not yet
 };
 
 static enum result read_step(struct normalizer *n, const struct json *j, uint32_t node,
@@ -170,10 +170,10 @@ static enum result read_step(struct normalizer *n, const struct json *j, uint32_
         k++;
     if (k == MERIT_COUNT(kinds))
         return token_problem(problem, RESULT_UNSUPPORTED, "normalizer %.*s",
-                            (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
+                             (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
     if (n->count == NORMALIZER_STEPS_MAX)
         return token_problem(problem, RESULT_LIMIT, "more than %d normalizers",
-                            NORMALIZER_STEPS_MAX);
+                             NORMALIZER_STEPS_MAX);
     struct norm_step *s = &n->steps[n->count++];
     s->kind = kinds[k].kind;
     s->compatible = kinds[k].compatible;
@@ -247,10 +247,6 @@ void normalizer_close(struct normalizer *n)
 {
     if (!n)
         return;
-    for (uint32_t i = 0; i < n->count; i++) {
-        if (n->steps[i].charsmap)
-            charsmap_close(n->steps[i].charsmap);
-    }
     arena_deinit(&n->arena);
     alloc_free(n);
 }

@@ -40,7 +40,7 @@ enum result token_bool(const struct json *j, uint32_t object, struct slice key, 
         return RESULT_OK;
     if (json_type(j, value) != JSON_TRUE && json_type(j, value) != JSON_FALSE)
         return token_problem(problem, RESULT_SYNTAX, "\"%.*s\" is neither true nor false",
-                            SLICE_FMT(key));
+                             SLICE_FMT(key));
     *out = json_type(j, value) == JSON_TRUE;
     return RESULT_OK;
 }

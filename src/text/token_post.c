@@ -6,7 +6,7 @@ static enum result add_piece(struct post_template *t, char *problem, struct post
 {
     if (t->count == POST_PIECES_MAX)
         return token_problem(problem, RESULT_LIMIT, "post_processor has more than %d parts",
-                            POST_PIECES_MAX);
+                             POST_PIECES_MAX);
     t->pieces[t->count++] = piece;
     t->special += !piece.is_text;
     return RESULT_OK;
@@ -27,15 +27,15 @@ static enum result read_named(const struct json *j, uint32_t node, struct slice 
 {
     uint32_t pair = token_member(j, node, key), at = 0, item;
     uint64_t id = UINT64_MAX;
-    for (unsigned i = 0; pair != JSON_NONE && json_type(j, pair) == JSON_ARRAY &&
-                         json_element(j, pair, &at, &item);
+    for (unsigned i = 0;
+         pair != JSON_NONE && json_type(j, pair) == JSON_ARRAY && json_element(j, pair, &at, &item);
          i++) {
         if (i == 1 && json_u64(j, item, &id) != RESULT_OK)
             id = UINT64_MAX;
     }
     if (id >= TOKENIZER_VOCAB_MAX)
         return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s is no token and id",
-                            SLICE_FMT(key));
+                             SLICE_FMT(key));
     *out = (uint32_t)id;
     return RESULT_OK;
 }
@@ -77,7 +77,7 @@ static enum result read_trim(const struct json *j, uint32_t node, char *problem,
         return r;
     if (out->trim_count == POST_TRIMS_MAX)
         return token_problem(problem, RESULT_LIMIT, "offsets are trimmed more than %d times",
-                            POST_TRIMS_MAX);
+                             POST_TRIMS_MAX);
     out->trims[out->trim_count++] = prefix;
     return RESULT_OK;
 }
@@ -105,7 +105,7 @@ static enum result read_special(const struct json *j, uint32_t node, uint32_t pi
              ids = token_member(j, special, SLICE("ids")), at = 0, id;
     if (ids == JSON_NONE || json_type(j, ids) != JSON_ARRAY)
         return token_problem(problem, RESULT_SYNTAX, "post_processor has no special token %.*s",
-                            (int)(name.len < 64 ? name.len : 64), name.ptr);
+                             (int)(name.len < 64 ? name.len : 64), name.ptr);
     while (!r && json_element(j, ids, &at, &id))
         r = add_id(t, j, id, problem, type);
     return r;
@@ -117,7 +117,7 @@ static enum result read_template(const struct json *j, uint32_t node, struct sli
     uint32_t list = token_member(j, node, key), at = 0, item;
     if (list == JSON_NONE || json_type(j, list) != JSON_ARRAY)
         return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s is no list",
-                            SLICE_FMT(key));
+                             SLICE_FMT(key));
     enum result r = RESULT_OK;
     while (!r && json_element(j, list, &at, &item)) {
         uint32_t text = token_member(j, item, SLICE("Sequence")),
@@ -132,7 +132,7 @@ static enum result read_template(const struct json *j, uint32_t node, struct sli
         if (id == JSON_NONE || (!piece.sequence && !slice_eq(json_raw(j, id), SLICE("A"))) ||
             (piece.sequence && slice_eq(key, SLICE("single"))))
             return token_problem(problem, RESULT_SYNTAX, "post_processor.%.*s names no text",
-                                SLICE_FMT(key));
+                                 SLICE_FMT(key));
         r = read_type(j, text, problem, &piece.type);
         if (!r)
             r = add_piece(t, problem, piece);
@@ -140,8 +140,8 @@ static enum result read_template(const struct json *j, uint32_t node, struct sli
     return r;
 }
 
-static enum result read_all(const struct json *j, uint32_t node, char *problem,
-                            struct arena *arena, struct token_post *out)
+static enum result read_all(const struct json *j, uint32_t node, char *problem, struct arena *arena,
+                            struct token_post *out)
 {
     struct slice type = token_type(j, node);
     bool roberta = slice_eq(type, SLICE("RobertaProcessing")),
@@ -164,7 +164,7 @@ static enum result read_all(const struct json *j, uint32_t node, char *problem,
         return read_trim(j, node, problem, out);
     if (!slice_eq(type, SLICE("Sequence")))
         return token_problem(problem, RESULT_UNSUPPORTED, "post_processor %.*s",
-                            (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
+                             (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
     uint32_t list = token_member(j, node, SLICE("processors")), at = 0, item;
     if (list == JSON_NONE || json_type(j, list) != JSON_ARRAY)
         return token_problem(problem, RESULT_SYNTAX, "post_processor Sequence has no list");

@@ -33,7 +33,7 @@ struct tokenizer_scratch {
 struct encoding {
     const struct tokenizer *t;
     struct tokenizer_scratch *s;
-    struct slice text; // well-formed
+    struct slice text;         // well-formed
     const uint32_t *text_from; // NULL: the text as given
     struct token_list *out;
     uint8_t sequence;
@@ -171,8 +171,7 @@ static enum result add_piece(const struct encoding *e, const struct pretoken_cut
     for (uint32_t i = 0; i < pieces->count; i++) {
         uint32_t first = begin + pieces->at[i].begin, behind = begin + pieces->at[i].end,
                  last = behind > first ? behind - 1 : first;
-        struct token token = {
-            .id = pieces->at[i].id, .sequence = e->sequence, .type = e->sequence};
+        struct token token = {.id = pieces->at[i].id, .sequence = e->sequence, .type = e->sequence};
         if (cut->from) {
             widen(e->text, to_text(e, e->part + cut->from[first]),
                   to_text(e, e->part + cut->from[last]), &token);
@@ -221,8 +220,7 @@ static enum result encode_section(struct encoding *e, struct slice section, bool
     struct slice normal;
     struct added_split split;
     bool more = true;
-    enum result r =
-        normalizer_apply(e->t->normalizer, s->normalizer, section, &normal, &e->from);
+    enum result r = normalizer_apply(e->t->normalizer, s->normalizer, section, &normal, &e->from);
     if (r)
         return r;
     added_search_begin(&s->in_normal, e->t->normal_set, normal);

@@ -5,8 +5,7 @@
 
 enum { TOKENS_MAX = 16 * 1000 * 1000, DEPTH_MAX = 64 };
 
-static const struct token_model_kind *const kinds[] = {&token_wordpiece, &token_bpe,
-                                                       &token_unigram};
+static const struct token_model_kind *const kinds[] = {&token_wordpiece, &token_bpe};
 
 // The kind of a model object; older files do not name it.
 static const struct token_model_kind *find_kind(const struct json *j, uint32_t model)
@@ -17,7 +16,7 @@ static const struct token_model_kind *find_kind(const struct json *j, uint32_t m
         if (token_member(j, model, SLICE("merges")) != JSON_NONE)
             return &token_bpe;
         if (vocab != JSON_NONE && json_type(j, vocab) == JSON_ARRAY)
-            return &token_unigram;
+            return NULL;
         return token_member(j, model, SLICE("continuing_subword_prefix")) != JSON_NONE
                    ? &token_wordpiece
                    : NULL;
@@ -38,9 +37,8 @@ static enum result read_model(struct tokenizer *t, const struct json *j, char *p
     struct slice type = token_type(j, model);
     if (!t->kind)
         return token_problem(problem, RESULT_UNSUPPORTED, "model %.*s",
-                            (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
-    enum result r =
-        t->kind->open(j, model, pretoken_byte_level(t->pretoken), problem, &t->model);
+                             (int)(type.len < 64 ? type.len : 64), type.ptr ? type.ptr : "");
+    enum result r = t->kind->open(j, model, pretoken_byte_level(t->pretoken), problem, &t->model);
     if (!r)
         t->vocab = t->kind->vocab(t->model);
     return r;
@@ -126,7 +124,7 @@ static enum result read_added_all(struct tokenizer *t, const struct json *j, cha
         r = added_set_open(t->in_normal, t->added_count, &t->normal_set);
     if (r == RESULT_LIMIT)
         token_problem(problem, r, "an added token is longer than %d bytes, or all are too long",
-                     ADDED_BYTES_MAX);
+                      ADDED_BYTES_MAX);
     return r;
 }
 
@@ -138,7 +136,7 @@ static enum result check_post(struct tokenizer *t, char *problem)
             const struct post_piece *p = &templates[k]->pieces[i];
             if (!p->is_text && p->id >= t->vocab)
                 return token_problem(problem, RESULT_SYNTAX,
-                                    "post_processor: id %u is outside the vocabulary", p->id);
+                                     "post_processor: id %u is outside the vocabulary", p->id);
         }
     }
     bool behind = false;
@@ -165,8 +163,8 @@ static enum result read_all(struct tokenizer *t, const struct json *j, char *pro
     uint32_t version = token_member(j, 0, SLICE("version"));
     if (version != JSON_NONE && !slice_eq(json_raw(j, version), SLICE("1.0")))
         return token_problem(problem, RESULT_UNSUPPORTED, "version other than 1.0");
-    enum result r = normalizer_open(j, token_member(j, 0, SLICE("normalizer")), problem,
-                                    &t->normalizer);
+    enum result r =
+        normalizer_open(j, token_member(j, 0, SLICE("normalizer")), problem, &t->normalizer);
     if (!r)
         r = pretoken_open(j, token_member(j, 0, SLICE("pre_tokenizer")), problem, &t->pretoken);
     if (!r)
@@ -185,7 +183,7 @@ enum result tokenizer_open(struct slice json, char problem[TOKENIZER_PROBLEM_BYT
         problem[0] = 0;
     if (json.len > TOKENIZER_JSON_MAX)
         return token_problem(problem, RESULT_LIMIT, "the file is larger than %d bytes",
-                            TOKENIZER_JSON_MAX);
+                             TOKENIZER_JSON_MAX);
     struct tokenizer *t = alloc_zeroed(1, sizeof *t);
     if (!t)
         return RESULT_NOMEM;
@@ -197,8 +195,8 @@ enum result tokenizer_open(struct slice json, char problem[TOKENIZER_PROBLEM_BYT
     map_init(&t->by_content, (struct hash_key){0x6d65726974, 0x746f6b656e}, ADDED_TOKENS_MAX);
     enum result r = json_parse(&j, json, &limits, &arena);
     if (r && r != RESULT_NOMEM)
-        r = token_problem(problem, r == RESULT_LIMIT ? r : RESULT_SYNTAX,
-                         "not JSON at byte %u: %s", j.error_at, result_name(r));
+        r = token_problem(problem, r == RESULT_LIMIT ? r : RESULT_SYNTAX, "not JSON at byte %u: %s",
+                          j.error_at, result_name(r));
     if (!r)
         r = read_all(t, &j, problem);
     arena_deinit(&arena);

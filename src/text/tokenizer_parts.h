@@ -16,9 +16,9 @@ struct tokenizer {
     // As written, with the ids that they have; those with `content` empty in one of the lists below are in the other.
     struct added_token *added;
     uint32_t added_count;
-    struct map by_content;           // to its entry of `added`
-    struct added_token *in_text;     // searched for in the text
-    struct added_token *in_normal;   // searched for, normalised, in normalised text
+    struct map by_content;         // to its entry of `added`
+    struct added_token *in_text;   // searched for in the text
+    struct added_token *in_normal; // searched for, normalised, in normalised text
     struct added_set *text_set, *normal_set;
     struct normalizer *normalizer;
     struct pretoken *pretoken;

@@ -250,8 +250,7 @@ static enum result add_children(struct wordpiece *m, struct builder *b, uint32_t
         uint32_t to = r.from + 1;
         while (to < r.to && (uint8_t)m->entries[b->sorted[to]].ptr[at] == label)
             to++;
-        enum result result =
-            add_node(m, b, (struct range){r.from, to, r.skip, r.depth + 1}, label);
+        enum result result = add_node(m, b, (struct range){r.from, to, r.skip, r.depth + 1}, label);
         if (result)
             return result;
         m->nodes[u].children++;
