@@ -18,7 +18,7 @@
 #include "base/slice.h"
 #include "text/json.h"
 
-enum { PRETOKEN_STAGES_MAX = 16 };
+enum { PRETOKEN_STAGES_MAX = 16, PRETOKEN_TEXT_MAX = 64 * 1024 * 1024 };
 
 struct pretoken;         // immutable, for all threads
 struct pretoken_scratch; // of one thread
@@ -40,7 +40,8 @@ struct pretoken_piece {
 };
 
 struct pretoken_cut {
-    struct slice text; // the text given, or one in the scratch where a part writes (Metaspace, a prefixed space)
+    struct slice
+        text; // the text given, or one in the scratch where a part writes (Metaspace, a prefixed space)
     // NULL: offsets are those of the text given. Else for each byte of `text` a byte of the character in the text given
     // that it stands for: bytes [b, e) stand for [from[b], from[e - 1] + 1), widened to whole characters.
     const uint32_t *from;
@@ -49,8 +50,8 @@ struct pretoken_cut {
 };
 
 // Cuts well-formed UTF-8. `at_start`: the text's first byte stands for byte 0 of the original (matters to Metaspace's
-// "first"). What `out` points to lives in the scratch until the next call. RESULT_LIMIT (a text above
-// TOKENIZER_TEXT_MAX), RESULT_NOMEM.
+// "first"). What `out` points to lives in the scratch until the next call. RESULT_LIMIT (PRETOKEN_TEXT_MAX),
+// RESULT_NOMEM.
 enum result pretoken_cut(const struct pretoken *p, struct pretoken_scratch *s, struct slice text,
                          bool at_start, struct pretoken_cut *out) MERIT_NODISCARD;
 

@@ -56,6 +56,9 @@ static inline enum result piece_tokens_add(struct piece_tokens *t, uint32_t id, 
     return RESULT_OK;
 }
 
+// Writes what is wrong (`problem` may be NULL) and returns `r`.
+enum result token_problem(char *problem, enum result r, const char *fmt, ...) MERIT_PRINTF(3, 4);
+
 // One kind of model: a constant in wordpiece.c, bpe.c, unigram.c.
 struct token_model_kind {
     const char *name; // as tokenizer.json writes "type"
