@@ -73,6 +73,7 @@ struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
     enum signal_cost cost;
+    bool compares; // by n-grams: each thread needs memory for that
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
