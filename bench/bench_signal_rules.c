@@ -144,7 +144,8 @@ static double measure(struct bench *x, const struct plan *plan, struct plan_scra
             struct plan_run *run = plan_begin(plan, scratch, &x->work, &x->arena, NULL);
             for (uint32_t s = 0; s < count; s++) {
                 struct fact f;
-                plan_compute(run, first + (int32_t)s, &f);
+                if (!plan_compute(run, first + (int32_t)s, &f))
+                    abort();
                 sink += f.number;
             }
         }
@@ -163,7 +164,7 @@ static double run_image(struct bench *x, const struct policy_image *image, const
     struct plan *plan;
     struct plan_scratch *scratch;
     double spread[2];
-    if (plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &plan) ||
+    if (plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan) ||
         plan_scratch_open(plan, &scratch))
         abort();
     uint64_t before = alloc_count();
@@ -204,7 +205,7 @@ static double reference(struct bench *x)
     sum = run_image(x, image, "reference.merit, all 12 signals");
     struct plan *plan;
     struct plan_scratch *scratch;
-    if (plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &plan) ||
+    if (plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan) ||
         plan_scratch_open(plan, &scratch))
         abort();
     for (uint32_t i = 0; i < image->signals.count; i++) {

@@ -69,7 +69,8 @@ static void open_world(void)
     build_signal(b, "context");
     build_signal(b, "modality");
     world.image = build_done(b);
-    CHECK(plan_open(world.image, &signal_registry, SLICE_EMPTY, NULL, &world.plan) == RESULT_OK);
+    CHECK(plan_open(world.image, &signal_registry, NULL, SLICE_EMPTY, NULL, &world.plan) ==
+          RESULT_OK);
     CHECK(plan_scratch_open(world.plan, &world.scratch) == RESULT_OK);
 }
 
@@ -147,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(run);
     for (uint32_t i = 0; i < world.image->signals.count; i++) {
         struct fact f;
-        plan_compute(run, (int32_t)i, &f);
+        CHECK(plan_compute(run, (int32_t)i, &f));
         check_fact(&w, &f, valid);
     }
     arena_deinit(&arena);

@@ -5,7 +5,7 @@
 
 static enum result make_ready(struct decider *d, struct slice patterns, struct diag_list *diags)
 {
-    enum result r = plan_open(d->image, &signal_registry, patterns, diags, &d->plan);
+    enum result r = plan_open(d->image, &signal_registry, d->trunk, patterns, diags, &d->plan);
     if (!r)
         r = route_costs_guess(d->image, d->plan, &d->arena, &d->costs);
     if (!r)
@@ -15,12 +15,13 @@ static enum result make_ready(struct decider *d, struct slice patterns, struct d
     return r;
 }
 
-enum result decider_open(struct decider *d, struct slice text, struct diag_list *diags)
+enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
+                         struct diag_list *diags)
 {
     // Compiling needs far more memory than its result: it gets an arena of its own, and only the image is kept.
     struct arena work;
     const struct policy_image *image;
-    *d = (struct decider){.image = NULL};
+    *d = (struct decider){.trunk = trunk};
     arena_init(&d->arena, 0, POLICY_ARENA_MAX);
     arena_init(&work, 64 * 1024, POLICY_ARENA_MAX);
     enum result r = policy_load(text, &signal_registry, &work, diags, &image);
@@ -34,9 +35,10 @@ enum result decider_open(struct decider *d, struct slice text, struct diag_list 
 }
 
 enum result decider_open_image(struct decider *d, const struct policy_image *image,
-                               struct slice patterns, struct diag_list *diags)
+                               const struct trunk_service *trunk, struct slice patterns,
+                               struct diag_list *diags)
 {
-    *d = (struct decider){.image = image};
+    *d = (struct decider){.image = image, .trunk = trunk};
     arena_init(&d->arena, 0, POLICY_ARENA_MAX);
     return make_ready(d, patterns, diags);
 }
@@ -49,30 +51,57 @@ void decider_close(struct decider *d)
     arena_deinit(&d->arena);
 }
 
+enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
+                          const struct work *work, const struct pool_view *pool,
+                          const struct route_options *options, const struct plan_clock *clock,
+                          struct arena *arena, struct decider_job *job)
+{
+    *job = (struct decider_job){
+        .decider = d, .scratch = scratch, .work = work, .clock = clock, .arena = arena};
+    return route_begin(&job->run, d->table, work, pool, options, arena);
+}
+
+enum result decider_step(struct decider_job *job)
+{
+    const struct plan_clock *clock = job->clock;
+    uint64_t begin = clock ? clock->now_ns(clock->ctx) : 0;
+    enum result r = RESULT_OK;
+    int32_t signal;
+    while (!r && route_step(&job->run, &signal) == ROUTE_NEED) {
+        if (!job->signals)
+            job->signals =
+                plan_begin(job->decider->plan, job->scratch, job->work, job->arena, clock);
+        struct fact *fact = route_fact(&job->run, signal);
+        if (!job->signals)
+            r = RESULT_NOMEM;
+        else if (plan_compute(job->signals, signal, fact))
+            route_feed(&job->run, signal, fact);
+        else
+            r = RESULT_AGAIN;
+    }
+    job->spent_ns += clock ? clock->now_ns(clock->ctx) - begin : 0;
+    job->run.decision->decide_ns =
+        job->spent_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)job->spent_ns;
+    return r;
+}
+
 enum result decider_run(const struct decider *d, struct plan_scratch *scratch,
                         const struct work *work, const struct pool_view *pool,
                         const struct route_options *options, const struct plan_clock *clock,
                         struct arena *arena, struct decision **out)
 {
-    struct route_run run;
-    int32_t signal;
+    struct decider_job job;
     *out = NULL;
-    uint64_t begin = clock ? clock->now_ns(clock->ctx) : 0;
-    enum result r = route_begin(&run, d->table, work, pool, options, arena);
-    if (r)
-        return r;
-    struct plan_run *signals = NULL;
-    while (route_step(&run, &signal) == ROUTE_NEED) {
-        if (!signals)
-            signals = plan_begin(d->plan, scratch, work, arena, clock);
-        if (!signals)
-            return RESULT_NOMEM;
-        struct fact *fact = route_fact(&run, signal);
-        plan_compute(signals, signal, fact);
-        route_feed(&run, signal, fact);
+    enum result r = decider_begin(d, scratch, work, pool, options, clock, arena, &job);
+    while (!r && (r = decider_step(&job)) == RESULT_AGAIN) {
+        uint64_t begin = clock ? clock->now_ns(clock->ctx) : 0;
+        if (d->trunk)
+            d->trunk->answer(d->trunk->ctx, plan_asks(job.signals), arena);
+        plan_answer_all(job.signals, RESULT_NOT_FOUND);
+        job.spent_ns += clock ? clock->now_ns(clock->ctx) - begin : 0;
+        r = RESULT_OK;
     }
-    uint64_t took = clock ? clock->now_ns(clock->ctx) - begin : 0;
-    run.decision->decide_ns = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
-    *out = run.decision;
-    return RESULT_OK;
+    if (!r)
+        *out = job.run.decision;
+    return r;
 }

@@ -12,26 +12,54 @@
 #include "route/route.h"
 #include "signal/plan.h"
 #include "work/decision.h"
+#include "work/trunk.h"
 
 struct decider {
     struct arena arena;
     const struct policy_image *image;
+    const struct trunk_service *trunk; // NULL: no encoder
     struct plan *plan;
     struct route_costs costs;
     const struct route_table *table;
 };
 
-// `text` need not outlive the call. Findings go to `diags`, whose spans are of `text`. RESULT_SYNTAX, RESULT_LIMIT,
+// `text` need not outlive the call, `trunk` (may be NULL) outlives the decider. Findings go to `diags`, whose spans are of `text`. RESULT_SYNTAX, RESULT_LIMIT,
 // RESULT_NOMEM; nothing is left open then.
-enum result decider_open(struct decider *d, struct slice text,
+enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
                          struct diag_list *diags) MERIT_NODISCARD;
 // The same from an image that was compiled before and outlives the decider. `patterns` as for plan_open.
 enum result decider_open_image(struct decider *d, const struct policy_image *image,
-                               struct slice patterns, struct diag_list *diags) MERIT_NODISCARD;
+                               const struct trunk_service *trunk, struct slice patterns,
+                               struct diag_list *diags) MERIT_NODISCARD;
 // No-op on one that is not open (all zero).
 void decider_close(struct decider *d);
 
-// Decides on one piece of work. `clock` may be NULL: costs and decide_ns stay 0. The decision lies in `arena`; its id
+// Deciding in steps, for a caller that must not wait while an encoder reads:
+//
+//   decider_begin(d, ..., &job)
+//   while (decider_step(&job) == RESULT_AGAIN)
+//       have plan_asks(job.signals) answered, on another thread; what stays open: plan_answer_all
+//   job.run.decision
+//
+// A job is plain memory and needs no closing; everything it names must live until it is done.
+struct decider_job {
+    struct route_run run;
+    struct plan_run *signals; // NULL before the first signal
+    const struct decider *decider;
+    struct plan_scratch *scratch;
+    const struct work *work;
+    const struct plan_clock *clock;
+    struct arena *arena;
+    uint64_t spent_ns;
+};
+enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
+                          const struct work *work, const struct pool_view *pool,
+                          const struct route_options *options, const struct plan_clock *clock,
+                          struct arena *arena, struct decider_job *job) MERIT_NODISCARD;
+// RESULT_OK: decided. RESULT_AGAIN, RESULT_NOMEM.
+enum result decider_step(struct decider_job *job) MERIT_NODISCARD;
+
+// Decides on one piece of work at once; waits for the encoder where one is needed. `clock` may be NULL: costs and decide_ns stay 0. The decision lies in `arena`; its id
 // and time are the caller's to set. RESULT_NOMEM.
 enum result decider_run(const struct decider *d, struct plan_scratch *scratch,
                         const struct work *work, const struct pool_view *pool,

@@ -24,7 +24,8 @@ static struct slice cache_path(struct serving *s, const char *dir)
 }
 
 // Opens the decider from a cache file; false when there is none that can be believed.
-static bool open_cached(struct serving *s, const char *path, struct diag_list *diags)
+static bool open_cached(struct serving *s, const char *path, const struct trunk_service *trunk,
+                        struct diag_list *diags)
 {
     struct stat st;
     uint64_t sizes[2];
@@ -47,7 +48,8 @@ static bool open_cached(struct serving *s, const char *path, struct diag_list *d
         sizes[0] <= bytes && sizes[1] <= bytes && sizes[0] + sizes[1] + CACHE_HEADER == bytes;
     if (!whole || image_open(block, sizes[0], &image) ||
         memcmp(image->digest, s->digest, sizeof s->digest) != 0 ||
-        decider_open_image(&s->decider, image, slice_make(block + sizes[0], sizes[1]), diags)) {
+        decider_open_image(&s->decider, image, trunk, slice_make(block + sizes[0], sizes[1]),
+                           diags)) {
         munmap(at, bytes);
         return false;
     }
@@ -292,8 +294,8 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
     if (o->cache_dir && hex)
         cached = cache_path(s, o->cache_dir);
     enum result r = hex ? RESULT_OK : RESULT_NOMEM;
-    if (!r && !(cached.ptr && open_cached(s, cached.ptr, diags)))
-        r = decider_open(&s->decider, text, diags);
+    if (!r && !(cached.ptr && open_cached(s, cached.ptr, o->trunk, diags)))
+        r = decider_open(&s->decider, text, o->trunk, diags);
     s->image = s->decider.image;
     if (!r)
         r = make_ready(s, o, why);

@@ -40,6 +40,7 @@ struct serving_options {
     const char *cache_dir; // NULL: no cache
     struct slice observe;  // a model's name; empty: off
     struct metrics_names *names;
+    const struct trunk_service *trunk; // NULL: no encoder; outlives every policy
     // The client side of TLS, opened by the first policy that has an https endpoint and then kept by the caller, so
     // that sessions are reused over reloads and nobody without TLS pays for it. `roots` NULL: the system's.
     struct tls_context **client_tls;

@@ -17,7 +17,7 @@ void file_fail_at(uint64_t n)
     atomic_store(&fail_in, n);
 }
 
-static bool must_fail(void)
+bool file_fails(void)
 {
     if (MERIT_LIKELY(!atomic_load_explicit(&fail_in, memory_order_relaxed)))
         return false;
@@ -29,7 +29,7 @@ static bool must_fail(void)
 
 static int open_at(const char *path, int flags, mode_t mode)
 {
-    return must_fail() ? -1 : open(path, flags | O_CLOEXEC, mode);
+    return file_fails() ? -1 : open(path, flags | O_CLOEXEC, mode);
 }
 
 enum result file_read(const char *path, struct buf *out)
@@ -56,7 +56,7 @@ enum result file_read(const char *path, struct buf *out)
                 break;
             }
         }
-        ssize_t n = must_fail() ? -1 : read(fd, to, want);
+        ssize_t n = file_fails() ? -1 : read(fd, to, want);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -77,14 +77,14 @@ enum result file_read(const char *path, struct buf *out)
 static enum result write_all(int fd, struct slice text)
 {
     while (text.len) {
-        ssize_t n = must_fail() ? -1 : write(fd, text.ptr, text.len);
+        ssize_t n = file_fails() ? -1 : write(fd, text.ptr, text.len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return RESULT_IO;
         text = slice_from(text, (size_t)n);
     }
-    return must_fail() || fsync(fd) ? RESULT_IO : RESULT_OK;
+    return file_fails() || fsync(fd) ? RESULT_IO : RESULT_OK;
 }
 
 // The rename itself is only safe once its directory is on the disk. A file system that cannot sync directories is not
@@ -139,7 +139,7 @@ enum result file_replace(const char *path, struct slice text, unsigned mode)
     }
     if (r)
         return RESULT_IO;
-    if (must_fail() || rename(temp, path)) {
+    if (file_fails() || rename(temp, path)) {
         int saved = errno;
         unlink(temp);
         errno = saved;

@@ -2,6 +2,7 @@
 #ifndef MERIT_BASE_FILE_H
 #define MERIT_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -32,5 +33,7 @@ const char *file_problem(enum result r, char room[FILE_ERROR_BYTES]);
 // Tests only, process-wide: the n-th open, read, write, sync or rename of this file's functions from now on fails with
 // EIO (1 is the next one); 0 disarms.
 void file_fail_at(uint64_t n);
+// For modules that make such calls themselves: true, with errno set, when this one must fail.
+bool file_fails(void);
 
 #endif

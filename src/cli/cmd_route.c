@@ -166,7 +166,7 @@ static int open_policy(struct session *s)
     }
     struct diag_list diags;
     diag_init(&diags, &s->arena, POLICY_DIAGS_MAX);
-    r = decider_open(&s->decider, buf_slice(&s->policy_text), &diags);
+    r = decider_open(&s->decider, buf_slice(&s->policy_text), NULL, &diags);
     if (diags.errors || r) {
         diag_render(&diags, buf_slice(&s->policy_text), slice_cstr(s->policy_name),
                     isatty(STDERR_FILENO) && !getenv("NO_COLOR"), &s->out);

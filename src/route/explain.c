@@ -398,6 +398,11 @@ static void say_signal(struct page *p, uint32_t index, uint32_t names, struct bu
         buf_printf(p->out, "could not be computed: %s", record_fact_error_name(f->error));
     else
         say_evidence(p, f);
+    if (f->by.len && column(p) + f->by.len + 5 < p->width) {
+        ink(p, INK_DIM);
+        buf_printf(p->out, "  by %.*s", SLICE_FMT(f->by));
+        ink(p, INK_PLAIN);
+    }
     newline(p);
 }
 

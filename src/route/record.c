@@ -41,7 +41,7 @@ const char *record_fact_state_name(enum fact_state s)
 
 const char *record_fact_error_name(enum fact_error e)
 {
-    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline"};
+    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline", "model"};
     return (unsigned)e < MERIT_COUNT(names) ? names[e] : "unknown";
 }
 
@@ -292,6 +292,8 @@ static void full_signals(const struct decision *d, const struct record_options *
             add_decimal(out, f->cost_ns, 3);
             if (f->state == FACT_FAILED)
                 key_cstr(out, "error", record_fact_error_name(f->error));
+            if (f->by.len)
+                key_string(out, "by", true, f->by);
             full_evidence(f, options, out);
         }
         buf_byte(out, '}');
@@ -495,7 +497,7 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     *at++ = ',';
     out->len += (size_t)(at - begin);
     compact_value(d->image, (int32_t)index, f, out);
-    if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total) {
+    if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
         buf_byte(out, ']');
         return;
     }
@@ -520,8 +522,12 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
         }
         *at++ = ']';
     }
-    *at++ = ']';
     out->len += (size_t)(at - begin);
+    if (f->by.len) {
+        buf_byte(out, ',');
+        add_string(out, f->by);
+    }
+    buf_byte(out, ']');
 }
 
 static void compact_outcomes(const struct decision *d, struct buf *out)

@@ -125,10 +125,13 @@ static void read_signal(struct reader *r, uint32_t row)
         r->bad = true;
     f->probability = (float)probability;
     f->cost_ns = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
-    f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_DEADLINE);
+    f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_MODEL);
     f->evidence_total = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
     while (!r->bad && (token = next(r, row, &at)) != JSON_NONE)
-        read_evidence(r, token, f);
+        if (json_type(&r->json, token) == JSON_STRING)
+            f->by = text(r, token);
+        else
+            read_evidence(r, token, f);
 }
 
 static void read_route(struct reader *r, uint32_t row, uint32_t i)

@@ -256,3 +256,51 @@ enum result artifacts_folded(struct signal_context *ctx, const struct slice **ou
         *out = &a->folded;
     return a->folded_result == RESULT_UNSUPPORTED ? RESULT_OK : a->folded_result;
 }
+
+enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
+                          enum trunk_reading reading, const struct slice *texts, uint32_t count,
+                          const struct trunk_answer **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    *out = NULL;
+    if (!a->trunk || !a->trunk->dim[model])
+        return RESULT_NOT_FOUND;
+    for (struct trunk_ask *q = a->asks; q; q = q->next) {
+        if (q->model != model || q->reading != reading || q->texts != texts || q->count != count)
+            continue;
+        if (!q->answered)
+            return RESULT_AGAIN;
+        if (q->answer.cost_us) {
+            a->trunk_us += q->answer.cost_us;
+            q->answer.cost_us = 0;
+        }
+        *out = &q->answer;
+        return q->answer.result;
+    }
+    struct trunk_ask *q = ARENA_NEW(ctx->arena, struct trunk_ask);
+    if (!q)
+        return RESULT_NOMEM;
+    *q = (struct trunk_ask){model, reading, texts, count, .next = a->asks};
+    a->asks = q;
+    return RESULT_AGAIN;
+}
+
+enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
+                                 enum trunk_reading reading, const struct trunk_answer **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    const struct text_views *views;
+    *out = NULL;
+    enum result r = artifacts_views(ctx, &views);
+    if (r)
+        return r;
+    if (!a->anchor_texts && views->count) {
+        struct slice *texts = arena_alloc(ctx->arena, views->count * sizeof *texts);
+        if (!texts)
+            return RESULT_NOMEM;
+        for (uint32_t i = 0; i < views->count; i++)
+            texts[i] = views->at[i].text;
+        a->anchor_texts = texts;
+    }
+    return artifacts_ask(ctx, model, reading, a->anchor_texts, views->count, out);
+}

@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "text/pattern.h"
 #include "work/signal.h"
+#include "work/trunk.h"
 
 enum {
     SIGNAL_TEXT_MAX = 1024 * 1024, // bytes of anchored text that are looked at
@@ -119,6 +120,10 @@ struct signal_artifacts {
     struct text_words words;
     struct pattern_hits hits;
     struct slice folded;
+    const struct trunk_service *trunk;
+    struct trunk_ask *asks; // all of the run
+    const struct slice *anchor_texts;
+    uint32_t trunk_us; // of answers, not yet told to be anybody's cost
 };
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
@@ -130,6 +135,15 @@ enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits
 // The folded words alone, as text_fold_fast gives them; NULL when they are not to be had: the text
 // is not ASCII, was or might be cut, or the CPU lacks the instructions.
 enum result artifacts_folded(struct signal_context *ctx, const struct slice **out);
+
+// Asks an encoder about `texts`, which live as long as the run: RESULT_AGAIN when it has not answered yet, else the
+// answer's result. The same question is asked once.
+enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
+                          enum trunk_reading reading, const struct slice *texts, uint32_t count,
+                          const struct trunk_answer **out);
+// The same about the anchored text; its views are the texts.
+enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
+                                 enum trunk_reading reading, const struct trunk_answer **out);
 
 // The parts, for tests against naive oracles.
 // Adds the counts of one text, which is UTF-8.

@@ -35,9 +35,9 @@ static enum signal_type type(const struct policy_image *image, const struct imag
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
-    (void)patterns;
+    (void)load;
     enum kind *kind = ARENA_NEW(arena, enum kind);
     if (!kind)
         return RESULT_NOMEM;

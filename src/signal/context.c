@@ -15,12 +15,12 @@ static enum signal_type type(const struct policy_image *image, const struct imag
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
     (void)image;
     (void)def;
     (void)arena;
-    (void)patterns;
+    (void)load;
     *state = NULL;
     return RESULT_OK;
 }

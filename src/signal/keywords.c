@@ -287,7 +287,7 @@ static enum result prepare_phrases(const struct policy_image *image, const struc
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
     uint32_t modes[MODES] = {0};
     struct state *s = ARENA_NEW(arena, struct state);
@@ -303,7 +303,7 @@ static enum result prepare(const struct policy_image *image, const struct image_
         return RESULT_SYNTAX;
     if (s->count > strings_max(s->mode))
         return RESULT_LIMIT;
-    return s->mode <= REGEX ? prepare_patterns(image, def, arena, patterns, s)
+    return s->mode <= REGEX ? prepare_patterns(image, def, arena, load->patterns, s)
                             : prepare_phrases(image, def, arena, s);
 }
 

@@ -67,9 +67,9 @@ static void check_header(const struct policy_image *image, const struct image_si
 }
 
 static enum result prepare_key(const struct policy_image *image, const struct image_signal *def,
-                               struct arena *arena, struct pattern_builder *patterns, void **state)
+                               struct arena *arena, const struct signal_load *load, void **state)
 {
-    (void)patterns;
+    (void)load;
     struct slice *key = ARENA_NEW(arena, struct slice);
     if (!key)
         return RESULT_NOMEM;
@@ -79,11 +79,10 @@ static enum result prepare_key(const struct policy_image *image, const struct im
 }
 
 static enum result prepare_header(const struct policy_image *image, const struct image_signal *def,
-                                  struct arena *arena, struct pattern_builder *patterns,
-                                  void **state)
+                                  struct arena *arena, const struct signal_load *load, void **state)
 {
     struct slice name = signal_arg_string(image, def);
-    return is_token(name) && !is_refused(name) ? prepare_key(image, def, arena, patterns, state)
+    return is_token(name) && !is_refused(name) ? prepare_key(image, def, arena, load, state)
                                                : RESULT_SYNTAX;
 }
 

@@ -22,9 +22,9 @@ static enum signal_type type(const struct policy_image *image, const struct imag
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
-    (void)patterns;
+    (void)load;
     bool *tokens = ARENA_NEW(arena, bool);
     if (!tokens)
         return RESULT_NOMEM;

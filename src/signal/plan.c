@@ -14,6 +14,7 @@ struct plan_entry {
 
 struct plan {
     const struct policy_image *image;
+    const struct trunk_service *trunk;
     struct arena arena;
     struct pattern_set *patterns;
     bool loaded_saved;
@@ -30,6 +31,7 @@ struct plan_run {
     const struct plan_clock *clock;
     struct signal_context context;
     struct signal_artifacts artifacts;
+    uint64_t spent_ns; // on a signal that waits for an encoder
 };
 
 struct checker {
@@ -84,10 +86,11 @@ static enum result find_families(struct plan *p, const struct signal_registry *r
 
 static enum result prepare(struct plan *p, struct pattern_builder *builder)
 {
+    const struct signal_load load = {builder, p->trunk};
     for (uint32_t i = 0; i < p->count; i++) {
         struct plan_entry *e = &p->entries[i];
         void *state = NULL;
-        enum result r = e->family->prepare(p->image, e->def, &p->arena, builder, &state);
+        enum result r = e->family->prepare(p->image, e->def, &p->arena, &load, &state);
         if (r)
             return r == RESULT_UTF8 || r == RESULT_RANGE ? RESULT_SYNTAX : r;
         e->state = state;
@@ -112,7 +115,8 @@ static enum result get_patterns(struct plan *p, const struct pattern_builder *bu
 }
 
 enum result plan_open(const struct policy_image *image, const struct signal_registry *registry,
-                      struct slice saved, struct diag_list *diags, struct plan **out)
+                      const struct trunk_service *trunk, struct slice saved,
+                      struct diag_list *diags, struct plan **out)
 {
     struct pattern_builder *builder = NULL;
     struct plan *p = alloc_zeroed(1, sizeof *p);
@@ -120,6 +124,7 @@ enum result plan_open(const struct policy_image *image, const struct signal_regi
         return RESULT_NOMEM;
     arena_init(&p->arena, 0, PLAN_BYTES_MAX);
     p->image = image;
+    p->trunk = trunk;
     p->count = image->signals.count;
     p->entries = ARENA_ARRAY(&p->arena, struct plan_entry, p->count);
     enum result r = p->entries ? pattern_builder_open(&builder) : RESULT_NOMEM;
@@ -202,15 +207,18 @@ struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
     run->clock = clock;
     run->artifacts.patterns = p->patterns;
     run->artifacts.scratch = &scratch->artifacts;
+    run->artifacts.trunk = p->trunk;
     run->context = (struct signal_context){work, arena, &run->artifacts};
     return run;
 }
 
 static enum fact_error error_of(enum result r)
 {
-    return r == RESULT_LIMIT   ? FACT_ERROR_LIMIT
-           : r == RESULT_NOMEM ? FACT_ERROR_NOMEM
-                               : FACT_ERROR_INPUT;
+    return r == RESULT_LIMIT                              ? FACT_ERROR_LIMIT
+           : r == RESULT_NOMEM                            ? FACT_ERROR_NOMEM
+           : r == RESULT_TIMEOUT || r == RESULT_CANCELLED ? FACT_ERROR_DEADLINE
+           : r == RESULT_NOT_FOUND                        ? FACT_ERROR_MODEL
+                                                          : FACT_ERROR_INPUT;
 }
 
 static void fail(const struct plan_entry *e, enum result r, struct fact *out)
@@ -226,7 +234,7 @@ static void fail(const struct plan_entry *e, enum result r, struct fact *out)
     }
 }
 
-void plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
+bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
 {
     const struct plan *p = run->plan;
     assert(signal >= 0 && (uint32_t)signal < p->count);
@@ -234,13 +242,40 @@ void plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
     uint64_t begin = run->clock ? run->clock->now_ns(run->clock->ctx) : 0;
     *out = (struct fact){.state = FACT_KNOWN};
     enum result r = e->family->compute(e->state, &run->context, out);
+    uint64_t took = run->clock ? run->clock->now_ns(run->clock->ctx) - begin : 0;
+    run->spent_ns += took;
+    if (r == RESULT_AGAIN)
+        return false;
     if (r)
         fail(e, r, out);
     else if (e->def->has_threshold)
         out->number = e->def->threshold_above ? out->number > e->def->threshold
                                               : out->number < e->def->threshold;
-    if (run->clock) {
-        uint64_t took = run->clock->now_ns(run->clock->ctx) - begin;
-        out->cost_ns = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-    }
+    // The first signal that uses an encoder's answer pays for it.
+    took = run->spent_ns + run->artifacts.trunk_us * UINT64_C(1000);
+    run->spent_ns = run->artifacts.trunk_us = 0;
+    out->cost_ns = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    return true;
+}
+
+struct trunk_ask *plan_asks(struct plan_run *run)
+{
+    return run->artifacts.asks;
+}
+
+bool plan_waits(const struct plan_run *run)
+{
+    for (const struct trunk_ask *a = run->artifacts.asks; a; a = a->next)
+        if (!a->answered)
+            return true;
+    return false;
+}
+
+void plan_answer_all(struct plan_run *run, enum result why)
+{
+    for (struct trunk_ask *a = run->artifacts.asks; a; a = a->next)
+        if (!a->answered) {
+            a->answered = true;
+            a->answer = (struct trunk_answer){.result = why};
+        }
 }

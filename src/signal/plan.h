@@ -7,10 +7,11 @@
 // more often with the same answer; what several signals need (the anchored text, its pattern hits,
 // its counts, its words) is computed by the first that asks and kept in the run.
 //
-//   plan_open(image, &signal_registry, saved, diags, &plan)       once per policy
-//   plan_scratch_open(plan, &scratch)                             once per thread and plan
-//   run = plan_begin(plan, scratch, work, arena, NULL)            once per piece of work
-//   plan_compute(run, i, &facts[i])                               per signal that is wanted
+//   plan_open(image, &signal_registry, trunk, saved, diags, &plan)   once per policy
+//   plan_scratch_open(plan, &scratch)                                once per thread and plan
+//   run = plan_begin(plan, scratch, work, arena, NULL)               once per piece of work
+//   while (!plan_compute(run, i, &facts[i]))                         per signal that is wanted
+//       answer what plan_asks(run) lists                             (work/trunk.h)
 //
 // Several runs may be open on one scratch at a time (a thread works on one of them at any moment).
 // The image must outlive the plan, the plan its scratches, work and arena the run. A run is never
@@ -32,6 +33,7 @@
 #include "work/fact.h"
 #include "work/image.h"
 #include "work/signal.h"
+#include "work/trunk.h"
 #include "work/work.h"
 
 struct plan;
@@ -51,13 +53,13 @@ struct plan_clock {
 
 // `saved` is what plan_save_patterns gave for the same image, or empty; when it is of another kind
 // of CPU, another library or other patterns it is ignored and the patterns are compiled
-// (milliseconds each). Problems that the family's `check` would have found go to `diags` (may be
+// (milliseconds each). `trunk` (NULL: none) outlives the plan; what a policy gives as examples is embedded now. Problems that the family's `check` would have found go to `diags` (may be
 // NULL) with the span of the argument. RESULT_NOT_FOUND (a family that the registry lacks),
 // RESULT_SYNTAX (a pattern does not compile, arguments are not of the family's forms),
 // RESULT_LIMIT, RESULT_NOMEM.
 enum result plan_open(const struct policy_image *image, const struct signal_registry *registry,
-                      struct slice saved, struct diag_list *diags,
-                      struct plan **out) MERIT_NODISCARD;
+                      const struct trunk_service *trunk, struct slice saved,
+                      struct diag_list *diags, struct plan **out) MERIT_NODISCARD;
 void plan_close(struct plan *p);
 // Appends the compiled pattern set, for the policy's cache file; nothing when the policy has no
 // patterns.
@@ -75,9 +77,15 @@ void plan_scratch_close(struct plan_scratch *s);
 struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
                             const struct work *work, struct arena *arena,
                             const struct plan_clock *clock) MERIT_NODISCARD;
-// Computes one signal. Always fills `out`: FACT_KNOWN, or FACT_FAILED with the definition's
-// on_error and the reason. A number with `above` or `below` comes out as the truth value (a
+// Computes one signal. True: `out` is filled, FACT_KNOWN, or FACT_FAILED with the definition's
+// on_error and the reason. False: an encoder is to be asked first (plan_asks); call again then. A number with `above` or `below` comes out as the truth value (a
 // comparison with "above t" is v > t, with "below t" v < t).
-void plan_compute(struct plan_run *run, int32_t signal, struct fact *out);
+bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out) MERIT_NODISCARD;
+// The asks of the run; those that are not `answered` are to be. NULL: none.
+struct trunk_ask *plan_asks(struct plan_run *run);
+// Whether one of them is not answered.
+bool plan_waits(const struct plan_run *run);
+// Answers the open asks with a failure (no service, no time, no room): signals make do without or fail.
+void plan_answer_all(struct plan_run *run, enum result why);
 
 #endif

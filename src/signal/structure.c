@@ -115,7 +115,7 @@ static void check(const struct policy_image *image, const struct image_signal *d
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
     enum kind kind = kind_of(image, def);
     uint32_t strings = kind >= SEQUENCE ? count_strings(image, def) : 0;
@@ -130,8 +130,9 @@ static enum result prepare(const struct policy_image *image, const struct image_
         const struct image_arg *arg = &signal_args(image, def)[i];
         if (arg->kind != IMAGE_ARG_STRING)
             continue;
-        enum result r = pattern_add(patterns, kind == DENSITY ? PATTERN_REGEX : PATTERN_LITERAL,
-                                    image_text(image, arg->text), false, &s->patterns[s->count].id);
+        enum result r =
+            pattern_add(load->patterns, kind == DENSITY ? PATTERN_REGEX : PATTERN_LITERAL,
+                        image_text(image, arg->text), false, &s->patterns[s->count].id);
         if (r)
             return r;
         s->patterns[s->count++].argument = i;

@@ -49,9 +49,9 @@ static void check(const struct policy_image *image, const struct image_signal *d
 }
 
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state)
+                           struct arena *arena, const struct signal_load *load, void **state)
 {
-    (void)patterns;
+    (void)load;
     uint32_t names = count_names(image, def);
     if (names > TOOL_NAMES_MAX)
         return RESULT_LIMIT;

@@ -36,7 +36,8 @@ enum fact_error {
     FACT_ERROR_LIMIT,
     FACT_ERROR_NOMEM,
     FACT_ERROR_INPUT,
-    FACT_ERROR_DEADLINE
+    FACT_ERROR_DEADLINE,
+    FACT_ERROR_MODEL // the model that it needs is not here
 };
 
 struct fact {
@@ -51,6 +52,9 @@ struct fact {
     struct evidence evidence[FACT_EVIDENCE_MAX];
     uint32_t evidence_count; // kept
     uint32_t evidence_total; // seen
+    struct slice
+        by; // what computed it, for learned signals: head and model with their versions, as
+            // "domain 3f2a91c0 on all-minilm-l6-v2 53aa5117"; lives as long as the plan
 };
 
 #endif

@@ -52,6 +52,13 @@ struct signal_arg_spec {
 // Text in which patterns are looked for together (text/pattern.h); opaque here.
 struct pattern_builder;
 struct pattern_scan;
+struct trunk_service; // work/trunk.h
+
+// What a family may use while a definition is made ready.
+struct signal_load {
+    struct pattern_builder *patterns;
+    const struct trunk_service *trunk; // NULL: no encoder is at hand
+};
 
 // What a family may use while computing. Shared artifacts are computed on first use and then kept.
 struct signal_context {
@@ -77,11 +84,12 @@ struct signal_family {
     // `arg`. May be NULL.
     void (*check)(const struct policy_image *image, const struct image_signal *def,
                   void (*fail)(void *ctx, uint32_t arg, const char *message), void *ctx);
-    // Once per load: compiles the definition into `*state`, in `arena`; registers patterns with `patterns`.
+    // Once per load: compiles the definition into `*state`, in `arena`; registers patterns, has examples embedded.
     enum result (*prepare)(const struct policy_image *image, const struct image_signal *def,
-                           struct arena *arena, struct pattern_builder *patterns, void **state);
-    // The value for one piece of work. Sets everything in `out` but state, error and cost_ns. Anything but
-    // RESULT_OK makes the fact FACT_FAILED with the definition's on_error.
+                           struct arena *arena, const struct signal_load *load, void **state);
+    // The value for one piece of work. Sets everything in `out` but state, error and cost_ns. RESULT_AGAIN: it has asked
+    // an encoder (artifacts_ask) and is to be called again when that has answered. Anything else but RESULT_OK makes the
+    // fact FACT_FAILED with the definition's on_error.
     enum result (*compute)(const void *state, struct signal_context *ctx, struct fact *out);
 };
 

@@ -120,7 +120,7 @@ static void world_open(struct world *w)
     build_word(b, NULL, "turns");
     assert_int_equal(b->signal_count, SIGNALS);
     arena_init(&w->arena, 65536, 1 << 24);
-    assert_int_equal(plan_open(build_done(b), &signal_registry, SLICE_EMPTY, NULL, &w->plan),
+    assert_int_equal(plan_open(build_done(b), &signal_registry, NULL, SLICE_EMPTY, NULL, &w->plan),
                      RESULT_OK);
     assert_int_equal(plan_scratch_open(w->plan, &w->scratch), RESULT_OK);
 }
@@ -161,7 +161,7 @@ static uint32_t steps_apart(struct world *w, const struct profile *p, bool by_la
         struct plan_run *run = plan_begin(w->plan, w->scratch, &c.work, &w->arena, NULL);
         for (int32_t i = 0; i < SIGNALS; i++) {
             struct fact f;
-            plan_compute(run, i, &f);
+            assert_true(plan_compute(run, i, &f));
             if (step == 0)
                 w->first[i] = f;
             else if (step >= p->from)

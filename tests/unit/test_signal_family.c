@@ -24,7 +24,8 @@ struct desk {
 static void desk_open(struct desk *d, const struct policy_image *image)
 {
     arena_init(&d->arena, 4096, 64 * 1024 * 1024);
-    assert_int_equal(plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &d->plan), RESULT_OK);
+    assert_int_equal(plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &d->plan),
+                     RESULT_OK);
     assert_int_equal(plan_scratch_open(d->plan, &d->scratch), RESULT_OK);
 }
 
@@ -40,7 +41,7 @@ static struct fact ask(struct desk *d, const struct work *w, int32_t signal)
     struct fact f;
     struct plan_run *run = plan_begin(d->plan, d->scratch, w, &d->arena, NULL);
     assert_non_null(run);
-    plan_compute(run, signal, &f);
+    assert_true(plan_compute(run, signal, &f));
     return f;
 }
 
@@ -331,7 +332,7 @@ static void costs_come_from_the_callers_clock(void **state)
     struct work w = text_work(SLICE("a word"));
     struct plan_run *run = plan_begin(d.plan, d.scratch, &w, &d.arena, &clock);
     struct fact f;
-    plan_compute(run, 0, &f);
+    assert_true(plan_compute(run, 0, &f));
     assert_int_equal(f.cost_ns, 100);
     assert_int_equal(now, 200);
     assert_string_equal(plan_family(d.plan, 0)->name, "keywords");
@@ -349,16 +350,16 @@ static void saved_patterns_are_used(void **state)
     build_string(b, "regex", "\\d{4}");
     const struct policy_image *image = build_done(b);
     buf_init(&saved, 1 << 20);
-    assert_int_equal(plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &plan), RESULT_OK);
+    assert_int_equal(plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan), RESULT_OK);
     assert_false(plan_loaded_saved(plan));
     assert_int_equal(plan_save_patterns(plan, &saved), RESULT_OK);
-    assert_int_equal(plan_open(image, &signal_registry, buf_slice(&saved), NULL, &again),
+    assert_int_equal(plan_open(image, &signal_registry, NULL, buf_slice(&saved), NULL, &again),
                      RESULT_OK);
     assert_true(plan_loaded_saved(again));
     plan_close(again);
     // Damaged ones are compiled anew.
     saved.ptr[saved.len - 1] ^= 1;
-    assert_int_equal(plan_open(image, &signal_registry, buf_slice(&saved), NULL, &again),
+    assert_int_equal(plan_open(image, &signal_registry, NULL, buf_slice(&saved), NULL, &again),
                      RESULT_OK);
     assert_false(plan_loaded_saved(again));
     plan_close(again);
@@ -397,7 +398,8 @@ static void wrong_definitions_are_named(void **state)
         diag_init(&diags, &arena, 10);
         build_signal(b, cases[i].family);
         build_string(b, cases[i].tag, cases[i].text);
-        enum result r = plan_open(build_done(b), &signal_registry, SLICE_EMPTY, &diags, &plan);
+        enum result r =
+            plan_open(build_done(b), &signal_registry, NULL, SLICE_EMPTY, &diags, &plan);
         if (r != cases[i].result)
             fail_msg("%s \"%s\": %s", cases[i].family, cases[i].text, result_name(r));
         assert_int_equal(diags.errors, 1);
@@ -436,7 +438,7 @@ static enum result all_of_it(const struct policy_image *image, uint32_t *failed)
     struct arena arena;
     struct work w = text_work(SLICE("some words, 12 of them? somethign"));
     arena_init(&arena, 64, 1 << 20);
-    enum result r = plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &plan);
+    enum result r = plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan);
     if (!r)
         r = plan_scratch_open(plan, &scratch);
     struct plan_run *run = r ? NULL : plan_begin(plan, scratch, &w, &arena, NULL);
@@ -444,7 +446,7 @@ static enum result all_of_it(const struct policy_image *image, uint32_t *failed)
         r = RESULT_NOMEM;
     for (uint32_t i = 0; !r && i < image->signals.count; i++) {
         struct fact f;
-        plan_compute(run, (int32_t)i, &f);
+        assert_true(plan_compute(run, (int32_t)i, &f));
         if (f.state == FACT_FAILED) {
             assert_int_equal(f.error, FACT_ERROR_NOMEM);
             assert_true(f.number == 7);

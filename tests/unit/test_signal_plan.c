@@ -38,7 +38,8 @@ static void bench_open(struct bench *x, const struct policy_image *image)
 {
     arena_init(&x->arena, 16384, 8 * 1024 * 1024);
     x->work.choices = 1;
-    assert_int_equal(plan_open(image, &signal_registry, SLICE_EMPTY, NULL, &x->plan), RESULT_OK);
+    assert_int_equal(plan_open(image, &signal_registry, NULL, SLICE_EMPTY, NULL, &x->plan),
+                     RESULT_OK);
     assert_int_equal(plan_scratch_open(x->plan, &x->scratch), RESULT_OK);
 }
 
@@ -48,7 +49,7 @@ static struct fact ask(struct bench *x, int32_t signal)
     if (!x->run)
         x->run = plan_begin(x->plan, x->scratch, &x->work, &x->arena, NULL);
     assert_non_null(x->run);
-    plan_compute(x->run, signal, &f);
+    assert_true(plan_compute(x->run, signal, &f));
     assert_int_equal(f.state, FACT_KNOWN);
     return f;
 }

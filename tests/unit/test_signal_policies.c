@@ -63,7 +63,8 @@ static void shipped_policies_load(void **state)
             complain(&l, buf_slice(&text), names[i]);
         assert_int_equal(r, RESULT_OK);
         assert_int_equal(l.diags.count, 0);
-        assert_int_equal(plan_open(l.image, &signal_registry, SLICE_EMPTY, NULL, &plan), RESULT_OK);
+        assert_int_equal(plan_open(l.image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan),
+                         RESULT_OK);
         plan_close(plan);
         buf_init(&again, POLICY_BYTES_MAX);
         assert_int_equal(policy_parse(buf_slice(&text), &l.arena, &l.diags, &tree), RESULT_OK);

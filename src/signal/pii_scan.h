@@ -1,0 +1,72 @@
+// Personal data and secrets that have a shape: found by pattern and, where there is one, check digit.
+//
+//   EMAIL  local@domain.tld                      URL   a scheme or www., or a bare domain of a common ending
+//   PHONE  +CC, (area), and grouped national     IP    version 4 (not a software version) and version 6
+//   IBAN   country length and mod 97             CARD  12 to 19 digits, issuer prefix, grouping, Luhn
+//   SSN    area, group and serial in range       KEY   known prefixes, private keys, JWT, `password = ...`
+//
+// Names, places and other kinds that need a model are in the same list of types; signal/pii.c joins both. Look-alike and
+// invisible characters are seen through (text/skeleton.h); spans are bytes of the original. One pass, a bounded look ahead
+// at each word: linear.
+#ifndef MERIT_SIGNAL_PII_SCAN_H
+#define MERIT_SIGNAL_PII_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "base/slice.h"
+
+enum pii_type {
+    PII_EMAIL,
+    PII_PHONE,
+    PII_URL,
+    PII_IP,
+    PII_IBAN,
+    PII_CARD,
+    PII_SSN,
+    PII_KEY,
+    PII_NAME,    // from here on only by a model
+    PII_ADDRESS, // street, city, state, postal code
+    PII_ID,      // passports, driving licences, tax and other numbers of government
+    PII_ACCOUNT, // bank account and routing numbers
+    PII_TYPES
+};
+
+extern const char *const pii_type_names[PII_TYPES + 1]; // "email", ...; NULL-terminated
+
+enum { PII_SPANS_MAX = 4096 };
+
+struct pii_span {
+    uint32_t begin, end; // bytes of the text
+    enum pii_type type;
+    float probability;
+};
+
+struct pii_spans {
+    struct pii_span *at;
+    uint32_t count, room;
+    bool cut; // there are more than PII_SPANS_MAX
+};
+
+// Appends to `out`, in order and without overlap, what of `types` (bits by enum pii_type) has a shape. RESULT_NOMEM,
+// RESULT_LIMIT.
+enum result pii_scan(struct slice text, uint32_t types, struct arena *arena,
+                     struct pii_spans *out) MERIT_NODISCARD;
+enum result pii_spans_add(struct pii_spans *s, struct arena *arena,
+                          struct pii_span span) MERIT_NODISCARD;
+
+// A detector looks at `s` from `at`, the first byte of a word, and tells where what it knows ends; 0: not its kind. Private
+// to pii_*.c; `before` may be looked at for context.
+uint32_t pii_number(struct slice s, uint32_t at, uint32_t types, enum pii_type *type);
+uint32_t pii_iban(struct slice s, uint32_t at);
+uint32_t pii_ip6(struct slice s, uint32_t at);
+uint32_t pii_key(struct slice s, uint32_t at, uint32_t *begin);
+
+// Check digits, for tests and pattern writers.
+bool pii_luhn(const char *digits, unsigned count);
+bool pii_mod97(const char *iban, unsigned count); // upper-case letters and digits, no blanks
+
+#endif
