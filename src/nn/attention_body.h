@@ -5,9 +5,9 @@
 // small; what a head needs grows with the sequence, never with its square.
 
 enum {
-    PANEL = TILE_VECS * VW,                             // keys of a panel
+    PANEL = TILE_VECS * VF_LEN,                             // keys of a panel
     ATTENTION_KEYS = 528 / PANEL * PANEL,               // keys of a block
-    ATTENTION_WIDTH = (ENCODER_HEAD_MAX + VW - 1) / VW * VW,
+    ATTENTION_WIDTH = (ENCODER_HEAD_MAX + VF_LEN - 1) / VF_LEN * VF_LEN,
 };
 #define SCORE_MASKED (-3e38f)
 #define SCORE_FLOOR (-1e30f) // below every score, above what is masked
@@ -28,7 +28,7 @@ static size_t attention_layout(struct attention_room *r, char *base, uint32_t co
                                uint32_t width, uint32_t buckets)
 {
     size_t at = 0, padded = ((size_t)count + PANEL - 1) / PANEL * PANEL;
-    uint32_t columns = (width + VW - 1) / VW * VW;
+    uint32_t columns = (width + VF_LEN - 1) / VF_LEN * VF_LEN;
     size_t counts[] = {padded * width,
                        (size_t)count * columns,
                        (size_t)count * buckets,
@@ -54,14 +54,14 @@ static size_t attention_f32_bytes(uint32_t count, uint32_t width, uint32_t bucke
 }
 
 // Row `x` turned by its position, in `room`, or as it is.
-SIMD const float *attention_turn(const struct attention_job *job, const float *x, uint32_t i,
+NN_INLINE const float *attention_turn(const struct attention_job *job, const float *x, uint32_t i,
                                  float *room)
 {
     if (!job->rope)
         return x;
     uint32_t half = job->width / 2;
     const float *c = job->rope + (size_t)i * job->width, *s = c + half;
-    for (uint32_t d = 0; d < half; d += VW) {
+    for (uint32_t d = 0; d < half; d += VF_LEN) {
         vf a = vf_load_n(x + d, half - d), b = vf_load_n(x + half + d, half - d);
         vf vc = vf_load_n(c + d, half - d), vs = vf_load_n(s + d, half - d);
         vf_store_n(room + d, vf_sub(vf_mul(a, vc), vf_mul(b, vs)), half - d);
@@ -73,9 +73,9 @@ SIMD const float *attention_turn(const struct attention_job *job, const float *x
 static float attention_dot(const float *a, const float *b, uint32_t n)
 {
     vf s = vf_set(0);
-    for (uint32_t i = 0; i < n; i += VW)
+    for (uint32_t i = 0; i < n; i += VF_LEN)
         s = vf_fma(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i), s);
-    return vf_sum(s);
+    return vf_hsum(s);
 }
 
 // Keys [0, count) as panels, values as rows; `lo` and `hi` tell which of them are ever looked at.
@@ -90,8 +90,8 @@ static void attention_keys(const struct attention_job *job, const struct attenti
         float *row = r->values + (size_t)j * r->columns;
         for (uint32_t d = 0; d < width; d++)
             panel[(size_t)d * PANEL] = k[d];
-        for (uint32_t d = 0; d < r->columns; d += VW)
-            vf_store(row + d, d + VW <= width ? vf_load(v + d)
+        for (uint32_t d = 0; d < r->columns; d += VF_LEN)
+            vf_store(row + d, d + VF_LEN <= width ? vf_load(v + d)
                                               : vf_load_n(v + d, d < width ? width - d : 0));
         for (uint32_t b = 0; job->pos_query && b < job->buckets; b++)
             r->by_key[(size_t)j * job->buckets + b] =
@@ -103,7 +103,7 @@ static void attention_keys(const struct attention_job *job, const struct attenti
             r->keys[(size_t)(j / PANEL) * width * PANEL + (size_t)d * PANEL + j % PANEL] = 0;
 }
 
-SIMD void attention_scores(const uint32_t rows, const float *queries, const float *panel,
+NN_INLINE void attention_scores(const uint32_t rows, const float *queries, const float *panel,
                            uint32_t width, float *scores)
 {
     vf acc[TILE_ROWS][TILE_VECS];
@@ -116,7 +116,7 @@ SIMD void attention_scores(const uint32_t rows, const float *queries, const floa
         vf k[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
-            k[v] = vf_load(panel + v * VW);
+            k[v] = vf_load(panel + v * VF_LEN);
 #pragma GCC unroll 8
         for (uint32_t i = 0; i < rows; i++) {
             vf q = vf_set(queries[i]);
@@ -129,11 +129,11 @@ SIMD void attention_scores(const uint32_t rows, const float *queries, const floa
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
-            vf_store(scores + i * ATTENTION_KEYS + v * VW, acc[i][v]);
+            vf_store(scores + i * ATTENTION_KEYS + v * VF_LEN, acc[i][v]);
 }
 
 // sums[i] += powers[i] * values, TILE_VECS vectors of columns at a time; `vecs` of them are there.
-SIMD void attention_values(const uint32_t rows, const uint32_t vecs, const float *powers,
+NN_INLINE void attention_values(const uint32_t rows, const uint32_t vecs, const float *powers,
                            const float *values, uint32_t columns, uint32_t keys, float *sums)
 {
     vf acc[TILE_ROWS][TILE_VECS];
@@ -141,12 +141,12 @@ SIMD void attention_values(const uint32_t rows, const uint32_t vecs, const float
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
-            acc[i][v] = vf_load(sums + i * columns + v * VW);
+            acc[i][v] = vf_load(sums + i * columns + v * VF_LEN);
     for (uint32_t j = 0; j < keys; j++, values += columns, powers++) {
         vf x[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
-            x[v] = vf_load(values + v * VW);
+            x[v] = vf_load(values + v * VF_LEN);
 #pragma GCC unroll 8
         for (uint32_t i = 0; i < rows; i++) {
             vf p = vf_set(powers[i * ATTENTION_KEYS]);
@@ -159,7 +159,7 @@ SIMD void attention_values(const uint32_t rows, const uint32_t vecs, const float
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
-            vf_store(sums + i * columns + v * VW, acc[i][v]);
+            vf_store(sums + i * columns + v * VF_LEN, acc[i][v]);
 }
 
 struct attention_tile {
@@ -194,34 +194,34 @@ static void attention_softmax(const struct attention_job *job, const struct atte
         }
     }
     vf m = vf_set(begins ? SCORE_FLOOR : t->high[i]);
-    for (uint32_t j = 0; j < keys; j += VW) {
+    for (uint32_t j = 0; j < keys; j += VF_LEN) {
         vf x = vf_load(s + j);
-        if (from + j < lo || from + j + VW > hi) {
+        if (from + j < lo || from + j + VF_LEN > hi) {
             x = vf_between(x, from + j, lo, hi, SCORE_MASKED);
             vf_store(s + j, x);
         }
         m = vf_max(m, x);
     }
-    float high = vf_high(m);
+    float high = vf_hmax(m);
     vf top = vf_set(high), sum = vf_set(0);
-    for (uint32_t j = 0; j < keys; j += VW) {
+    for (uint32_t j = 0; j < keys; j += VF_LEN) {
         vf e = exp2_of(vf_max(vf_sub(vf_load(s + j), top), vf_set(-200)));
         vf_store(s + j, e);
         sum = vf_add(sum, e);
     }
-    float total = vf_sum(sum);
+    float total = vf_hsum(sum);
     if (!begins) {
         float shrink = exp2f(t->high[i] - high);
         total += t->sum[i] * shrink;
         float *out = r->sums + (size_t)i * r->columns;
-        for (uint32_t d = 0; d < r->columns; d += VW)
+        for (uint32_t d = 0; d < r->columns; d += VF_LEN)
             vf_store(out + d, vf_mul(vf_load(out + d), vf_set(shrink)));
     }
     t->high[i] = high;
     t->sum[i] = total;
 }
 
-SIMD void attention_tile_rows(const uint32_t rows, const struct attention_job *job,
+NN_INLINE void attention_tile_rows(const uint32_t rows, const struct attention_job *job,
                               const struct attention_room *r, struct attention_tile *t)
 {
     uint32_t columns = r->columns, from = t->lo / PANEL * PANEL;
@@ -237,12 +237,12 @@ SIMD void attention_tile_rows(const uint32_t rows, const struct attention_job *j
             attention_softmax(job, r, t, i, from, panels * PANEL, begins);
         const float *values = r->values + (size_t)from * columns;
         uint32_t d = 0;
-        for (; d + TILE_VECS * VW <= columns; d += TILE_VECS * VW)
+        for (; d + TILE_VECS * VF_LEN <= columns; d += TILE_VECS * VF_LEN)
             attention_values(rows, TILE_VECS, r->scores, values + d, columns, end - from,
                              r->sums + d);
-        for (; d + 2 * VW <= columns; d += 2 * VW)
+        for (; d + 2 * VF_LEN <= columns; d += 2 * VF_LEN)
             attention_values(rows, 2, r->scores, values + d, columns, end - from, r->sums + d);
-        for (; d < columns; d += VW)
+        for (; d < columns; d += VF_LEN)
             attention_values(rows, 1, r->scores, values + d, columns, end - from, r->sums + d);
     }
 }
@@ -303,7 +303,7 @@ static void attention_f32(const struct attention_job *job)
             float *out = job->out + (t.first + i) * job->out_stride;
             const float *sums = r.sums + (size_t)i * r.columns;
             vf f = vf_set(1.0f / t.sum[i]);
-            for (uint32_t d = 0; d < width; d += VW)
+            for (uint32_t d = 0; d < width; d += VF_LEN)
                 vf_store_n(out + d, vf_mul(vf_load(sums + d), f), width - d);
         }
     }

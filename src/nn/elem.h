@@ -46,7 +46,6 @@ struct nn_elem {
     void (*add_norm)(float *out, float *x, const float *y, const float *gain, const float *bias,
                      uint32_t n, float eps);
     void (*gelu)(float *x, uint32_t n);                               // x * Phi(x), erf's form
-    void (*geglu)(float *out, const float *a, const float *b, uint32_t n); // gelu(a) * b
     void (*axpy)(float *x, const float *y, float a, uint32_t n);      // x += a * y
     void (*axpy_s8)(float *x, const int8_t *y, float a, uint32_t n);
     void (*axpy_s16)(float *x, const int16_t *y, float a, uint32_t n);

@@ -6,14 +6,9 @@
 #include "nn/encoder.h"
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#include <immintrin.h>
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")
-#endif
 
-#include "nn/simd_avx512.h"
+#include "nn/elem_simd.h"
+#include "nn/gemm_rows.h"
 
 #include "nn/elem_body.h"
 
@@ -33,11 +28,8 @@ static void attention(enum attention_kind kind, const struct attention_job *job)
 }
 
 const struct nn_elem nn_elem_avx512 = {
-    elem_norm_of, elem_add,     elem_add_norm,   elem_gelu, elem_geglu,
-    elem_axpy,    elem_axpy_s8, elem_axpy_s16, attention_bytes, attention,
+    elem_norm_of, elem_add,      elem_add_norm, elem_gelu, elem_axpy,
+    elem_axpy_s8, elem_axpy_s16, attention_bytes, attention,
 };
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
 #endif

@@ -5,7 +5,8 @@
 #include "nn/elem.h"
 #include "nn/encoder.h"
 
-#include "nn/simd_scalar.h"
+#include "nn/elem_simd.h"
+#include "nn/gemm_rows.h"
 
 #include "nn/elem_body.h"
 
@@ -25,6 +26,6 @@ static void attention(enum attention_kind kind, const struct attention_job *job)
 }
 
 const struct nn_elem nn_elem_scalar = {
-    elem_norm_of, elem_add,     elem_add_norm,   elem_gelu, elem_geglu,
-    elem_axpy,    elem_axpy_s8, elem_axpy_s16, attention_bytes, attention,
+    elem_norm_of, elem_add,      elem_add_norm, elem_gelu, elem_axpy,
+    elem_axpy_s8, elem_axpy_s16, attention_bytes, attention,
 };

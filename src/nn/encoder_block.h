@@ -92,8 +92,8 @@ struct encoder_pass {
 
 // Where the values of `c` contradict each other or a limit: the name of one, else NULL.
 const char *encoder_config_wrong(const struct encoder_config *c);
-// Writes `fmt` with `what` to `problem` (may be NULL) and returns `r`.
-enum result encoder_problem(char *problem, enum result r, const char *fmt, const char *what);
+// printf to `problem` (may be NULL); returns `r`.
+enum result encoder_problem(char *problem, enum result r, const char *fmt, ...) MERIT_PRINTF(3, 4);
 
 uint64_t encoder_block_hash(const void *bytes, size_t n);
 // Sizes that follow from a configuration.

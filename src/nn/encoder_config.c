@@ -1,4 +1,4 @@
-#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,17 +13,26 @@ struct reader {
     enum result result; // the first thing wrong
 };
 
-enum result encoder_problem(char *problem, enum result r, const char *fmt, const char *what)
+enum result encoder_problem(char *problem, enum result r, const char *fmt, ...)
 {
+    va_list args;
+    va_start(args, fmt);
     if (problem)
-        snprintf(problem, ENCODER_PROBLEM_BYTES, fmt, what);
+        vsnprintf(problem, ENCODER_PROBLEM_BYTES, fmt, args);
+    va_end(args);
     return r;
 }
 
-static void wrong(struct reader *r, enum result result, const char *fmt, const char *what)
+static void wrong(struct reader *r, enum result result, const char *fmt, ...) MERIT_PRINTF(3, 4);
+static void wrong(struct reader *r, enum result result, const char *fmt, ...)
 {
-    if (!r->result)
-        r->result = encoder_problem(r->problem, result, fmt, what);
+    va_list args;
+    if (r->result)
+        return;
+    r->result = result;
+    va_start(args, fmt);
+    vsnprintf(r->problem, ENCODER_PROBLEM_BYTES, fmt, args);
+    va_end(args);
 }
 
 static uint32_t member(const struct reader *r, const char *key)
@@ -353,14 +362,14 @@ enum result encoder_config_read(struct slice json, struct encoder_config *out,
     memset(out, 0, sizeof *out);
     problem[0] = 0;
     if (json.len > CONFIG_BYTES_MAX)
-        return encoder_problem(problem, RESULT_LIMIT, "config.json is too large%s", "");
+        return encoder_problem(problem, RESULT_LIMIT, "config.json is too large");
     arena_init(&arena, 1 << 16, 64 << 20);
     const struct json_limits limits = {32, CONFIG_TOKENS_MAX};
     r.result = json_parse(&r.json, json, &limits, &arena);
     if (r.result)
         encoder_problem(problem, r.result, "config.json: %s", result_name(r.result));
     else if (json_type(&r.json, 0) != JSON_OBJECT)
-        wrong(&r, RESULT_SYNTAX, "config.json is not %s", "an object");
+        wrong(&r, RESULT_SYNTAX, "config.json is not an object");
     if (r.result)
         goto out;
     read_kind(&r, out);

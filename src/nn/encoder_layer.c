@@ -198,21 +198,20 @@ static void keep_first(const struct encoder_pass *p)
     }
 }
 
+// residual += down(act(up(x)))
 static void run_inner(const struct encoder_pass *p, const struct encoder_layer *l, const float *x,
-                      uint32_t n)
+                      uint32_t n, float *residual)
 {
     const struct encoder_config *c = p->config;
     struct encoder_scratch *s = p->scratch;
     uint32_t f = c->inner, wide = encoder_up_n(c);
     encoder_linear_run(p, &l->linear[LINEAR_UP], LINEAR_UP, x, c->hidden, n, s->inner, wide);
-    for (uint32_t i = 0; i < n; i++) {
-        float *row = s->inner + (size_t)i * wide;
-        if (wide == f)
-            p->elem->gelu(row, f);
-        else
-            p->elem->geglu(row, row, row + f, f);
-    }
-    encoder_linear_run(p, &l->linear[LINEAR_DOWN], LINEAR_DOWN, s->inner, wide, n, s->y, c->hidden);
+    const struct gemm_weights *down = &l->linear[LINEAR_DOWN];
+    gemm_rows_pack_act(down, wide == f ? GEMM_ACT_GELU : GEMM_ACT_GELU_GATE, s->inner, wide, n,
+                       s->packed);
+    if (s->observe)
+        s->observe(s->observe_ctx, LINEAR_DOWN, s->inner, wide, n);
+    gemm_run_add(down, s->packed, n, residual, c->hidden);
 }
 
 void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer *l,
@@ -230,23 +229,20 @@ void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer 
     uint32_t rows = first_only ? p->count : p->tok, blocks = block_count(rows);
     for (uint32_t b = 0; b < blocks; b++) {
         uint32_t from = block_at(rows, blocks, b), n = block_at(rows, blocks, b + 1) - from;
-        float *x = s->x + (size_t)from * h;
-        encoder_linear_run(p, &l->linear[LINEAR_OUT], LINEAR_OUT, s->qkv + (size_t)from * 3 * h,
-                           (size_t)3 * h, n, s->y, h);
-        for (uint32_t i = 0; i < n; i++) {
-            float *xi = x + (size_t)i * h, *yi = s->y + (size_t)i * h;
-            if (before)
-                elem->add_norm(yi, xi, yi, l->norm2_gain, l->norm2_bias, h, c->norm_eps);
-            else
-                elem->add_norm(xi, xi, yi, l->norm1_gain, l->norm1_bias, h, c->norm_eps);
-        }
-        run_inner(p, l, before ? s->y : x, n);
-        for (uint32_t i = 0; i < n; i++) {
-            float *xi = x + (size_t)i * h, *yi = s->y + (size_t)i * h;
-            if (before)
-                elem->add(xi, yi, h);
-            else
-                elem->add_norm(xi, xi, yi, l->norm2_gain, l->norm2_bias, h, c->norm_eps);
-        }
+        float *x = s->x + (size_t)from * h, *y = before ? s->y : x;
+        float *context = s->qkv + (size_t)from * 3 * h;
+        const struct gemm_weights *out = &l->linear[LINEAR_OUT];
+        if (s->observe)
+            s->observe(s->observe_ctx, LINEAR_OUT, context, (size_t)3 * h, n);
+        gemm_rows_pack(out, context, (size_t)3 * h, n, s->packed);
+        gemm_run_add(out, s->packed, n, x, h);
+        const float *gain = before ? l->norm2_gain : l->norm1_gain;
+        const float *bias = before ? l->norm2_bias : l->norm1_bias;
+        for (uint32_t i = 0; i < n; i++)
+            elem->norm(y + (size_t)i * h, x + (size_t)i * h, gain, bias, h, c->norm_eps);
+        run_inner(p, l, y, n, x);
+        for (uint32_t i = 0; !before && i < n; i++)
+            elem->norm(x + (size_t)i * h, x + (size_t)i * h, l->norm2_gain, l->norm2_bias, h,
+                       c->norm_eps);
     }
 }

@@ -29,7 +29,7 @@ static enum result reserve(struct encoder_packer *p, uint64_t bytes, uint64_t *a
     uint64_t size = (bytes + BLOCK_ALIGN - 1) & ~(uint64_t)(BLOCK_ALIGN - 1);
     *at = p->at;
     if (size > p->room - p->at)
-        return encoder_problem(p->problem, RESULT_LIMIT, "the model is too large%s", "");
+        return encoder_problem(p->problem, RESULT_LIMIT, "the model is too large");
     if (p->block)
         memset(p->block + p->at, 0, size);
     p->at += size;
@@ -523,7 +523,7 @@ static enum result start(struct encoder_packer *p)
         return encoder_problem(p->problem, RESULT_LIMIT, "%s does not fit the other values", bad);
     if (p->options->tier >= NN_TIERS || !nn_tier_has(p->options->tier))
         return encoder_problem(p->problem, RESULT_UNSUPPORTED,
-                               "this processor lacks what was asked for%s", "");
+                               "this processor lacks the instructions asked for");
     p->head = (struct block_head){.magic = BLOCK_MAGIC,
                                   .version = BLOCK_VERSION,
                                   .head_bytes = sizeof(struct block_head),
