@@ -1,5 +1,6 @@
-// Packing of weights, and the walk over tiles. The kernels are in gemm_scalar.c, gemm_avx2.c, gemm_avxvnni.c,
-// gemm_avx512.c, gemm_avx512_bf16.c and gemm_neon.c.
+// Packing of weights, and the walk over tiles. The kernels are in gemm_scalar.c, and one
+// tile (gemm_tile.h) for the vector instructions of gemm_avx2.c, gemm_avxvnni.c, gemm_avx512.c, gemm_avx512_bf16.c and
+// gemm_neon.c.
 #include "nn/gemm.h"
 
 #include <assert.h>
@@ -22,6 +23,10 @@ const struct gemm_kernel *gemm_kernel_of(enum nn_tier tier, enum nn_precision p)
     assert((unsigned)p < NN_PRECISIONS);
     switch (tier) {
 #if defined(__x86_64__)
+    case NN_AVX2:
+        return &gemm_avx2[p];
+    case NN_AVXVNNI:
+        return p == NN_S16 || p == NN_INT8 ? &gemm_avxvnni[p] : &gemm_avx2[p];
     case NN_AVX512_VNNI:
         return &gemm_avx512[p];
     case NN_AVX512_BF16:

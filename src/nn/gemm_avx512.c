@@ -2,9 +2,9 @@
 #if defined(__x86_64__)
 #include "nn/gemm_avx512.h"
 
-HEIGHTS(f32, GEMM_FORM_F32)
-HEIGHTS(s16, GEMM_FORM_S16)
-HEIGHTS(u8, GEMM_FORM_U8)
+TILE_HEIGHTS_8(f32, GEMM_FORM_F32)
+TILE_HEIGHTS_8(s16, GEMM_FORM_S16)
+TILE_HEIGHTS_8(u8, GEMM_FORM_U8)
 
 const struct gemm_kernel gemm_avx512[NN_PRECISIONS] = {
     [NN_F32] = {GEMM_FORM_F32, COLUMNS, ROWS, 1, false, false, f32, gemm_pack_f32, gemm_act_row},

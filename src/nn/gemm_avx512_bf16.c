@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #include "nn/gemm_avx512.h"
 
-HEIGHTS(bf16, GEMM_FORM_BF16)
+TILE_HEIGHTS_8(bf16, GEMM_FORM_BF16)
 
 static void store_bf16(uint16_t *out, vf v)
 {

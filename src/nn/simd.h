@@ -1,10 +1,10 @@
 // A vector of floats of the widest kind that the file's compile flags allow: `vf`, VF_LEN of them at once.
 //
-// For elementwise code that is written once and compiled per tier (CMakeLists.txt, nn_isa_flags). With no flags VF_LEN is 1 and the
+// For code that is written once and compiled per tier (CMakeLists.txt, nn_isa_flags). With no flags VF_LEN is 1 and the
 // code is plain C. Every operation rounds as IEEE says, so the same code gives the same bits on every tier; only sums over
 // a row depend on VF_LEN. Where an operand is not a number, vf_min and vf_max give the second one.
 //
-// No function here needs aligned memory.
+// No function here needs aligned memory. A file that defines NN_SIMD_256 has no wider vectors than that.
 #ifndef MERIT_NN_SIMD_H
 #define MERIT_NN_SIMD_H
 
@@ -20,7 +20,7 @@
 
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(NN_SIMD_256)
 
 enum { VF_LEN = 16 };
 typedef __m512 vf;
@@ -102,6 +102,11 @@ NN_INLINE float vf_hmax(vf a)
 NN_INLINE float vf_hsum(vf a)
 {
     return _mm512_reduce_add_ps(a);
+}
+// The same bits as whole numbers, converted.
+NN_INLINE vf vf_from_s32(vf bits)
+{
+    return _mm512_cvtepi32_ps(_mm512_castps_si512(bits));
 }
 // Values that lie within the type, rounded to nearest even; VF_LEN of them are written.
 NN_INLINE void vf_store_u8(uint8_t *p, vf a)
@@ -202,6 +207,10 @@ NN_INLINE float vf_hsum(vf a)
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
+NN_INLINE vf vf_from_s32(vf bits)
+{
+    return _mm256_cvtepi32_ps(_mm256_castps_si256(bits));
+}
 NN_INLINE __m128i vf_to_s16(vf a)
 {
     __m256i v = _mm256_cvtps_epi32(a);
@@ -298,6 +307,10 @@ NN_INLINE float vf_hmax(vf a)
 NN_INLINE float vf_hsum(vf a)
 {
     return vaddvq_f32(a);
+}
+NN_INLINE vf vf_from_s32(vf bits)
+{
+    return vcvtq_f32_s32(vreinterpretq_s32_f32(bits));
 }
 NN_INLINE void vf_store_u8(uint8_t *p, vf a)
 {

@@ -15,6 +15,17 @@ extern const struct signal_family signal_output;
 extern const struct signal_family signal_metadata;
 extern const struct signal_family signal_header;
 extern const struct signal_family signal_caller;
+extern const struct signal_family signal_domain;
+extern const struct signal_family signal_complexity;
+extern const struct signal_family signal_reasoning;
+extern const struct signal_family signal_factcheck;
+extern const struct signal_family signal_feedback;
+extern const struct signal_family signal_wish;
+extern const struct signal_family signal_form;
+extern const struct signal_family signal_length;
+extern const struct signal_family signal_jailbreak;
+extern const struct signal_family signal_language;
+extern const struct signal_family signal_pii;
 
 // The definition's arguments.
 static inline const struct image_arg *signal_args(const struct policy_image *image,

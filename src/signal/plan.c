@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "signal/artifacts.h"
+#include "signal/learned.h"
 
 struct plan_entry {
     const struct signal_family *family;
@@ -15,6 +16,7 @@ struct plan_entry {
 struct plan {
     const struct policy_image *image;
     const struct trunk_service *trunk;
+    struct learned_set heads;
     struct arena arena;
     struct pattern_set *patterns;
     bool loaded_saved;
@@ -86,7 +88,7 @@ static enum result find_families(struct plan *p, const struct signal_registry *r
 
 static enum result prepare(struct plan *p, struct pattern_builder *builder)
 {
-    const struct signal_load load = {builder, p->trunk};
+    const struct signal_load load = {builder, p->trunk, &p->heads};
     for (uint32_t i = 0; i < p->count; i++) {
         struct plan_entry *e = &p->entries[i];
         void *state = NULL;
@@ -151,6 +153,7 @@ void plan_close(struct plan *p)
 {
     if (!p)
         return;
+    learned_set_close(&p->heads);
     pattern_set_close(p->patterns);
     arena_deinit(&p->arena);
     alloc_free(p);
@@ -180,6 +183,9 @@ enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
     s->artifacts.slots = alloc_zeroed(pattern_set_count(p->patterns), sizeof *s->artifacts.slots);
     enum result r = s->artifacts.slots ? pattern_scratch_open(&s->artifacts.patterns, p->patterns)
                                        : RESULT_NOMEM;
+    s->artifacts.head_count = p->heads.count;
+    if (!r && p->heads.count)
+        r = head_scratch_open(&s->artifacts.heads);
     if (r)
         plan_scratch_close(s);
     else
@@ -192,6 +198,7 @@ void plan_scratch_close(struct plan_scratch *s)
     if (!s)
         return;
     pattern_scratch_close(s->artifacts.patterns);
+    head_scratch_close(s->artifacts.heads);
     alloc_free(s->artifacts.slots);
     alloc_free(s);
 }

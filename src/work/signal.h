@@ -53,11 +53,13 @@ struct signal_arg_spec {
 struct pattern_builder;
 struct pattern_scan;
 struct trunk_service; // work/trunk.h
+struct learned_set;
 
 // What a family may use while a definition is made ready.
 struct signal_load {
     struct pattern_builder *patterns;
     const struct trunk_service *trunk; // NULL: no encoder is at hand
+    struct learned_set *heads;         // signal/learned.h: heads that definitions share
 };
 
 // What a family may use while computing. Shared artifacts are computed on first use and then kept.
