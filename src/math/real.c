@@ -31,9 +31,18 @@ double real_exp(double x)
     double r = (x - k * high) - k * low;
     // Taylor to the 13th term: the rest is below 2^-57 of the sum.
     double sum = 1.0 / 6227020800.0;
-    static const double term[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
-                                  1.0 / 40320,     1.0 / 5040,     1.0 / 720,     1.0 / 120,
-                                  1.0 / 24,        1.0 / 6,        0.5,           1.0,
+    static const double term[] = {1.0 / 479001600,
+                                  1.0 / 39916800,
+                                  1.0 / 3628800,
+                                  1.0 / 362880,
+                                  1.0 / 40320,
+                                  1.0 / 5040,
+                                  1.0 / 720,
+                                  1.0 / 120,
+                                  1.0 / 24,
+                                  1.0 / 6,
+                                  0.5,
+                                  1.0,
                                   1.0};
     for (unsigned i = 0; i < sizeof term / sizeof term[0]; i++)
         sum = sum * r + term[i];

@@ -1,8 +1,8 @@
-// A head: what turns a text (first tier, nn/ngram.h) and its embedding (second tier) into calibrated probabilities of labels.
+// A head: what turns a text (first tier, nn/ngram.h) and its embedding (second tier) into calibrated probabilities.
 //
-// A head is one safetensors file that holds a first tier, a second tier, or both, the labels, and where all that comes from.
-// The second tier is a logistic layer or a small MLP over the encoder's embedding and, where both tiers stand in the file, over
-// the first tier's logits beside it. Arithmetic is f32 in a fixed order: the same bits on every machine and thread.
+// A head is one safetensors file that holds a first tier, a second tier, or both, the labels, and where all that comes
+// from. The second tier is a logistic layer or a small MLP over the encoder's embedding and, where both tiers stand in
+// the file, over the first tier's logits beside it. Arithmetic is f32 in a fixed order: the same bits on every machine.
 //
 //   head_first(h, scratch, text, logits, p)           microseconds, no encoder
 //   if (!head_enough(h, p))
@@ -27,6 +27,7 @@ enum {
     HEAD_LABEL_BYTES_MAX = 128,
     HEAD_DIM_MAX = 8192,
     HEAD_HIDDEN_MAX = 1024,
+    HEAD_TEXT_MAX = 16 * 1024, // bytes of a text that a first tier reads at most
     HEAD_FILE_MAX = 256 * 1024 * 1024,
     HEAD_PROBLEM_BYTES = 200,
     HEAD_VERSION_LEN = 16,
@@ -72,7 +73,8 @@ struct head_scratch;
 enum result head_scratch_open(struct head_scratch **out) MERIT_NODISCARD;
 void head_scratch_close(struct head_scratch *s);
 
-// p[label_count], sums to 1; logits[label_count] as head_second wants them (may be NULL). The head has a first tier.
+// p[label_count], sums to 1; logits[label_count] as head_second wants them (may be NULL): calibrated, centred and scaled. The
+// head has a first tier.
 void head_first(const struct head *h, struct head_scratch *s, struct slice text, float *logits,
                 float *p);
 // Whether the first tier's p may stand as the answer.
@@ -81,6 +83,20 @@ bool head_enough(const struct head *h, const float *p);
 // second tier.
 void head_second(const struct head *h, struct head_scratch *s, const float *embedding,
                  const float *logits, float *p);
+
+// The layers of a second tier, for head_open and for the trainer, which must compute alike. Weights are [out][in].
+struct head_layers {
+    uint32_t inputs, hidden, columns; // hidden 0: logistic
+    const float *hidden_weight, *hidden_bias, *weight, *bias;
+};
+// raw[columns] of x[inputs]; `room` is [hidden].
+void head_layers_run(const struct head_layers *l, const float *x, float *room, float *raw);
+// Columns are the labels, but for two labels there is one: the logit of label 1 over label 0, whose own is 0.
+uint32_t head_columns(uint32_t label_count);
+// What a first tier's raw columns are to a stacked second tier, out[label_count].
+void head_stack(const float *raw, uint32_t label_count, const float *calibration, float *out);
+// p[label_count] of raw columns; calibration is {slope, shift[label_count]}.
+void head_calibrate(const float *raw, uint32_t label_count, const float *calibration, float *p);
 
 // Index of the largest.
 uint32_t head_best(const float *p, uint32_t count);

@@ -1,4 +1,4 @@
-// Linear models over hashed character and word n-grams: the first tier of learned signals. Microseconds per text, no encoder.
+// Linear models over hashed character and word n-grams: the first tier of learned signals, microseconds per text.
 //
 // A text is normalised (below), cut into words, and each distinct n-gram becomes one of 2^bucket_bits buckets. The score of
 // column c is
@@ -6,8 +6,8 @@
 //   logit[c] = bias[c] + scale[c] / norm * sum over distinct buckets b of idf[b] * weight[b][c]
 //   norm     = sqrt(sum over distinct buckets b of idf[b]^2)
 //
-// with int8 weights and u8 idf, summed in integers: the same bits on every machine up to the last division. Character n-grams
-// run over each word with a space at both ends; word n-grams over neighbouring words.
+// with int8 weights and u8 idf, summed in integers: the same bits on every machine. Character n-grams run over each word with
+// a space at both ends; word n-grams over neighbouring words.
 //
 // Pure. A model is slices of mapped bytes and is shared by threads; each thread brings a scratch.
 #ifndef MERIT_NN_NGRAM_H
@@ -20,12 +20,11 @@
 #include "base/slice.h"
 
 enum ngram_flag {
-    NGRAM_FOLD = 1, // upper to lower case
-    NGRAM_SKELETON =
-        2, // zero-width and combining characters dropped, look-alike letters and full-width forms to ASCII
-    NGRAM_DIGITS = 4, // each digit to 0
-    NGRAM_LENGTH =
-        8, // buckets for the length of the text (logarithmic) and for its share of marks, digits, lines
+    NGRAM_FOLD = 1,     // upper to lower case
+    NGRAM_SKELETON = 2, // of the text's skeleton (text/skeleton.h), which the caller makes: disguises are seen through
+    NGRAM_DIGITS = 4,   // each digit to 0
+    NGRAM_SHAPE = 8,    // buckets for length, lines, shares of marks, digits, capitals, other scripts, and the last mark
+    NGRAM_FIRST = 16,   // the first one, two and three words have buckets of their own
 };
 
 enum {
@@ -59,10 +58,6 @@ void ngram_scratch_close(struct ngram_scratch *s);
 // UTF-8 is read as U+FFFD.
 uint32_t ngram_features(const struct ngram_spec *spec, struct ngram_scratch *s, struct slice text,
                         const uint32_t **buckets);
-
-// The text as the features see it: normalised, in the scratch until the next call. For rules and tests.
-struct slice ngram_normalise(const struct ngram_spec *spec, struct ngram_scratch *s,
-                             struct slice text);
 
 struct ngram_model {
     struct ngram_spec spec;

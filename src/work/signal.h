@@ -53,11 +53,13 @@ struct signal_arg_spec {
 struct pattern_builder;
 struct pattern_scan;
 struct trunk_service; // work/trunk.h
+struct learned_set;
 
 // What a family may use while a definition is made ready.
 struct signal_load {
     struct pattern_builder *patterns;
     const struct trunk_service *trunk; // NULL: no encoder is at hand
+    struct learned_set *heads;         // signal/learned.h: heads that definitions share
 };
 
 // What a family may use while computing. Shared artifacts are computed on first use and then kept.
@@ -71,6 +73,7 @@ struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
     enum signal_cost cost;
+    bool compares; // by n-grams: each thread needs memory for that
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
