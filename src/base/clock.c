@@ -83,3 +83,10 @@ void clock_stamp(struct clock_stamp *s, uint64_t wall_us, struct buf *out)
     digits(to + 20, (unsigned)(wall_us % 1000000), 6);
     out->len += CLOCK_ISO_LEN;
 }
+
+uint64_t clock_thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

@@ -29,6 +29,9 @@ static inline uint64_t clock_wall_us(const struct clock *c)
     return c->wall_us(c);
 }
 
+// CPU time of this thread in nanoseconds, for what work costs.
+uint64_t clock_thread_ns(void);
+
 enum { CLOCK_ISO_LEN = 27 };
 // "2026-11-21T10:30:00.123456Z" without a NUL: CLOCK_ISO_LEN bytes into `out`.
 void clock_iso(uint64_t wall_us, char *out);

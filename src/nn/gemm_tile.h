@@ -32,10 +32,11 @@ NN_INLINE const float *tile_tail(const struct gemm_tile *t)
     return (const float *)(const void *)(t->panel + (size_t)t->steps * COLUMNS * 4);
 }
 
+// What two steps of a panel take, into the second-level cache.
 NN_INLINE void tile_prefetch(const char *next)
 {
     TILE_UNROLL
-    for (int j = 0; j < COLUMNS * 4; j += 64)
+    for (int j = 0; j < COLUMNS * 8; j += 64)
         __builtin_prefetch(next + j, 0, 2);
 }
 
@@ -73,8 +74,28 @@ NN_INLINE void tile_begin(const struct gemm_tile *t, int rows, enum gemm_form fo
     for (int i = 0; i < rows; i++) {
         a[i] = t->a + (size_t)i * t->a_stride + sizeof(struct gemm_row);
         TILE_UNROLL
+        for (int j = 0; j < COLUMNS; j += 16)
+            __builtin_prefetch(t->c + (size_t)i * t->c_stride + j, 1, 3);
+        TILE_UNROLL
         for (int j = 0; j < VECTORS; j++)
             sum[i][j] = tile_is_float(form) ? vf_load(bias + j * VF_LEN) : vf_set(0);
+    }
+}
+
+// One step: the products of four bytes of each row and four bytes of each channel.
+NN_INLINE void tile_products(enum gemm_form form, int rows, vf sum[ROWS][VECTORS],
+                             const char *a[ROWS], size_t k, const char *panel)
+{
+    vf w[VECTORS];
+    TILE_UNROLL
+    for (int j = 0; j < VECTORS; j++)
+        w[j] = vf_load((const float *)(const void *)panel + j * VF_LEN);
+    TILE_UNROLL
+    for (int i = 0; i < rows; i++) {
+        vf x = tile_broadcast(a[i] + k);
+        TILE_UNROLL
+        for (int j = 0; j < VECTORS; j++)
+            sum[i][j] = tile_step(form, sum[i][j], x, w[j]);
     }
 }
 
@@ -82,21 +103,12 @@ NN_INLINE void tile_run(const struct gemm_tile *t, int rows, enum gemm_form form
 {
     vf sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel, *next = t->next;
-    size_t end = (size_t)t->steps * 4, next_step = t->next_step;
+    size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
     tile_begin(t, rows, form, sum, a);
-    for (size_t k = 0; k < end; k += 4, panel += (size_t)COLUMNS * 4, next += next_step) {
-        vf w[VECTORS];
-        TILE_UNROLL
-        for (int j = 0; j < VECTORS; j++)
-            w[j] = vf_load((const float *)(const void *)panel + j * VF_LEN);
+    for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += next_step) {
         tile_prefetch(next);
-        TILE_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vf x = tile_broadcast(a[i] + k);
-            TILE_UNROLL
-            for (int j = 0; j < VECTORS; j++)
-                sum[i][j] = tile_step(form, sum[i][j], x, w[j]);
-        }
+        tile_products(form, rows, sum, a, k, panel);
+        tile_products(form, rows, sum, a, k + 4, panel + (size_t)COLUMNS * 4);
     }
     tile_finish(t, rows, form, sum);
 }

@@ -21,6 +21,31 @@ static struct slice head_of(struct slice text, size_t max)
     return slice_head(text, max);
 }
 
+// Adds the text parts of one message as far as `left` bytes and the room of the views go.
+static enum result add_views(struct signal_context *ctx, uint32_t message, size_t *left,
+                             uint32_t room, struct text_views *views)
+{
+    const struct work *w = ctx->work;
+    const struct work_message *m = &w->messages[message];
+    for (uint32_t i = 0; i < m->part_count && !views->cut; i++) {
+        const struct work_part *part = &w->parts[m->part_first + i];
+        if (part->kind != WORK_TEXT || part->text.len == 0)
+            continue;
+        if (views->count == room) {
+            views->cut = true;
+            break;
+        }
+        struct slice text = message == w->anchor ? work_anchor_text(part->text) : part->text;
+        struct slice head = head_of(text, *left);
+        if (!utf8_valid(head))
+            return RESULT_UTF8;
+        views->cut = head.len < text.len;
+        *left -= head.len;
+        views->at[views->count++] = (struct text_view){head, message, i};
+    }
+    return RESULT_OK;
+}
+
 static enum result find_views(struct signal_context *ctx, struct text_views *views)
 {
     const struct work *w = ctx->work;
@@ -31,26 +56,21 @@ static enum result find_views(struct signal_context *ctx, struct text_views *vie
     const struct work_message *m = &w->messages[w->anchor];
     uint32_t room = m->part_count < SIGNAL_VIEWS_MAX ? m->part_count : SIGNAL_VIEWS_MAX;
     views->at = arena_alloc(ctx->arena, room * sizeof *views->at);
-    if (!views->at)
-        return RESULT_NOMEM;
     size_t left = SIGNAL_TEXT_MAX;
-    for (uint32_t i = 0; i < m->part_count && !views->cut; i++) {
-        const struct work_part *part = &w->parts[m->part_first + i];
-        if (part->kind != WORK_TEXT || part->text.len == 0)
-            continue;
-        if (views->count == room) {
-            views->cut = true;
-            break;
-        }
-        struct slice text = work_anchor_text(part->text);
-        struct slice head = head_of(text, left);
-        if (!utf8_valid(head))
-            return RESULT_UTF8;
-        views->cut = head.len < text.len;
-        left -= head.len;
-        views->at[views->count++] = (struct text_view){head, w->anchor, i};
-    }
-    return RESULT_OK;
+    return views->at ? add_views(ctx, w->anchor, &left, room, views) : RESULT_NOMEM;
+}
+
+static enum result find_conversation(struct signal_context *ctx, struct text_views *views)
+{
+    const struct work *w = ctx->work;
+    uint32_t room = w->part_count < SIGNAL_VIEWS_MAX ? w->part_count : SIGNAL_VIEWS_MAX;
+    *views = (struct text_views){arena_alloc(ctx->arena, room * sizeof *views->at + 1), 0, false};
+    enum result r = views->at ? RESULT_OK : RESULT_NOMEM;
+    size_t left = SIGNAL_TEXT_MAX;
+    for (uint32_t i = w->message_count; !r && i-- > 0 && !views->cut;)
+        if (w->messages[i].role == WORK_USER || w->messages[i].role == WORK_TOOL)
+            r = add_views(ctx, i, &left, room, views);
+    return r;
 }
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out)
@@ -62,6 +82,47 @@ enum result artifacts_views(struct signal_context *ctx, const struct text_views 
     }
     *out = &a->views;
     return a->views_result;
+}
+
+enum result artifacts_conversation(struct signal_context *ctx, const struct text_views **out)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    if (!a->has_conversation) {
+        a->has_conversation = true;
+        a->conversation_result = find_conversation(ctx, &a->conversation);
+    }
+    *out = &a->conversation;
+    return a->conversation_result;
+}
+
+enum result artifacts_joined(struct signal_context *ctx, struct slice *out)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
+    if (r)
+        return r;
+    if (views->count <= 1) {
+        *out = views->count ? views->at[0].text : SLICE_EMPTY;
+        return RESULT_OK;
+    }
+    if (!a->joined.ptr) {
+        size_t bytes = 0;
+        for (uint32_t i = 0; i < views->count; i++)
+            bytes += views->at[i].text.len + 1;
+        char *text = arena_alloc(ctx->arena, bytes), *at = text;
+        if (!text)
+            return RESULT_NOMEM;
+        for (uint32_t i = 0; i < views->count; i++) {
+            if (i)
+                *at++ = '\n';
+            memcpy(at, views->at[i].text.ptr, views->at[i].text.len);
+            at += views->at[i].text.len;
+        }
+        a->joined = slice_make(text, (size_t)(at - text));
+    }
+    *out = a->joined;
+    return RESULT_OK;
 }
 
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out)
@@ -285,22 +346,30 @@ enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
     return RESULT_AGAIN;
 }
 
-enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
-                                 enum trunk_reading reading, const struct trunk_answer **out)
+enum result artifacts_ask_views(struct signal_context *ctx, enum trunk_model model,
+                                enum trunk_reading reading, const struct text_views *views,
+                                const struct trunk_answer **out)
 {
     struct signal_artifacts *a = artifacts(ctx);
-    const struct text_views *views;
+    const struct slice **kept = views == &a->conversation ? &a->conversation_texts
+                                : views == &a->turns      ? &a->turn_texts
+                                                          : &a->anchor_texts;
     *out = NULL;
-    enum result r = artifacts_views(ctx, &views);
-    if (r)
-        return r;
-    if (!a->anchor_texts && views->count) {
+    if (!*kept && views->count) {
         struct slice *texts = arena_alloc(ctx->arena, views->count * sizeof *texts);
         if (!texts)
             return RESULT_NOMEM;
         for (uint32_t i = 0; i < views->count; i++)
             texts[i] = views->at[i].text;
-        a->anchor_texts = texts;
+        *kept = texts;
     }
-    return artifacts_ask(ctx, model, reading, a->anchor_texts, views->count, out);
+    return artifacts_ask(ctx, model, reading, *kept, views->count, out);
+}
+
+enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
+                                 enum trunk_reading reading, const struct trunk_answer **out)
+{
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
+    return r ? r : artifacts_ask_views(ctx, model, reading, views, out);
 }

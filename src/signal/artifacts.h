@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "nn/head.h"
 #include "text/pattern.h"
 #include "work/signal.h"
 #include "work/trunk.h"
@@ -102,11 +103,25 @@ struct pattern_hits {
 struct hit_slot {
     uint32_t epoch, index;
 };
+struct learned;
+struct reading;
 struct artifacts_scratch {
     struct pattern_scratch *patterns;
     struct hit_slot *slots; // one per pattern
     uint32_t epoch;
     bool counts; // some signal of the plan has asked for all counts
+    struct head_scratch *heads;
+    uint32_t head_count;
+    struct ngram_scratch *grams; // of signal/likeness.h
+};
+
+// What heads have said in one run (signal/learned.c).
+struct learned_memo;
+struct learned_reading {
+    const struct learned *head;
+    const struct text_views *views;
+    struct reading *reading;
+    struct learned_reading *next;
 };
 
 struct signal_artifacts {
@@ -115,6 +130,10 @@ struct signal_artifacts {
     bool has_views, has_stats, has_words, has_hits, has_folded, has_questions;
     enum result views_result, words_result, hits_result, folded_result;
     struct text_views views;
+    bool has_conversation;
+    enum result conversation_result;
+    struct text_views conversation;
+    const struct slice *conversation_texts;
     struct text_stats stats;
     uint32_t questions;
     struct text_words words;
@@ -123,10 +142,20 @@ struct signal_artifacts {
     const struct trunk_service *trunk;
     struct trunk_ask *asks; // all of the run
     const struct slice *anchor_texts;
+    const float *vector;
+    struct slice joined;
+    struct text_views turns; // of signal/resemble.c
+    const struct slice *turn_texts;
+    struct learned_memo *memos;
+    struct learned_reading *readings;
     uint32_t trunk_us; // of answers, not yet told to be anybody's cost
 };
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
+// The text parts of all user messages and tool results, the newest message first; within the same limits.
+enum result artifacts_conversation(struct signal_context *ctx, const struct text_views **out);
+// The anchored text as one, a line between two parts.
+enum result artifacts_joined(struct signal_context *ctx, struct slice *out);
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
 // The count of questions: counted alone, unless all counts are there or likely to be asked for.
 enum result artifacts_questions(struct signal_context *ctx, uint32_t *out);
@@ -144,6 +173,14 @@ enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
 // The same about the anchored text; its views are the texts.
 enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
                                  enum trunk_reading reading, const struct trunk_answer **out);
+
+// The same about views that the artifacts hold.
+enum result artifacts_ask_views(struct signal_context *ctx, enum trunk_model model,
+                                enum trunk_reading reading, const struct text_views *views,
+                                const struct trunk_answer **out);
+// What the anchored text means as one vector of length 1: the mean of its windows. RESULT_AGAIN as above; RESULT_NOT_FOUND
+// without an encoder or a text.
+enum result artifacts_vector(struct signal_context *ctx, const float **out);
 
 // The parts, for tests against naive oracles.
 // Adds the counts of one text, which is UTF-8.

@@ -15,6 +15,23 @@ extern const struct signal_family signal_output;
 extern const struct signal_family signal_metadata;
 extern const struct signal_family signal_header;
 extern const struct signal_family signal_caller;
+extern const struct signal_family signal_domain;
+extern const struct signal_family signal_complexity;
+extern const struct signal_family signal_reasoning;
+extern const struct signal_family signal_factcheck;
+extern const struct signal_family signal_feedback;
+extern const struct signal_family signal_wish;
+extern const struct signal_family signal_form;
+extern const struct signal_family signal_length;
+extern const struct signal_family signal_jailbreak;
+extern const struct signal_family signal_language;
+extern const struct signal_family signal_pii;
+extern const struct signal_family signal_intent;
+extern const struct signal_family signal_preference;
+extern const struct signal_family signal_knowledge;
+extern const struct signal_family signal_similar;
+extern const struct signal_family signal_reask;
+extern const struct signal_family signal_classify;
 
 // The definition's arguments.
 static inline const struct image_arg *signal_args(const struct policy_image *image,

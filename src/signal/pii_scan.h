@@ -58,6 +58,15 @@ enum result pii_scan(struct slice text, uint32_t types, struct arena *arena,
 enum result pii_spans_add(struct pii_spans *s, struct arena *arena,
                           struct pii_span span) MERIT_NODISCARD;
 
+// What an entity model's label means here; PII_TYPES: nothing.
+enum pii_type pii_type_of_label(struct slice label);
+// Adds the entities of one text (`view` of the ask) that are of `types` and that no span of a shape covers; neighbours of
+// one kind become one. `spans` holds what pii_scan found in `text`.
+struct trunk_answer;
+enum result pii_add_entities(struct pii_spans *spans, struct slice text, uint32_t view,
+                             const struct trunk_answer *answer, const uint8_t *type_of,
+                             uint32_t types, struct arena *arena) MERIT_NODISCARD;
+
 // A detector looks at `s` from `at`, the first byte of a word, and tells where what it knows ends; 0: not its kind. Private
 // to pii_*.c; `before` may be looked at for context.
 uint32_t pii_number(struct slice s, uint32_t at, uint32_t types, enum pii_type *type);

@@ -53,11 +53,13 @@ struct signal_arg_spec {
 struct pattern_builder;
 struct pattern_scan;
 struct trunk_service; // work/trunk.h
+struct learned_set;
 
 // What a family may use while a definition is made ready.
 struct signal_load {
     struct pattern_builder *patterns;
     const struct trunk_service *trunk; // NULL: no encoder is at hand
+    struct learned_set *heads;         // signal/learned.h: heads that definitions share
 };
 
 // What a family may use while computing. Shared artifacts are computed on first use and then kept.
@@ -71,6 +73,7 @@ struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
     enum signal_cost cost;
+    bool compares; // by n-grams: each thread needs memory for that
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
@@ -79,6 +82,9 @@ struct signal_family {
     const char
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number
+
+    // The class of a definition whose arguments make it cheaper or dearer than `cost`; NULL: they do not.
+    enum signal_cost (*cost_of)(const struct policy_image *image, const struct image_signal *def);
 
     // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
     // `arg`. May be NULL.

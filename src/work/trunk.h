@@ -68,7 +68,8 @@ struct trunk_service {
     void *ctx;
     uint32_t dim[TRUNK_MODELS];         // of vectors; 0: the model is not here
     struct slice name[TRUNK_MODELS];    // "all-minilm-l6-v2"
-    struct slice version[TRUNK_MODELS]; // first 8 hex digits of its digest
+    struct slice digest[TRUNK_MODELS];  // lower-case hex
+    struct slice version[TRUNK_MODELS]; // its first 8 digits
     const struct slice *labels;         // of TRUNK_ENTITY
     uint32_t label_count;
     uint32_t window_tok; // of TRUNK_EMBED
