@@ -88,8 +88,15 @@ static bool chars(const char *text, struct ngram_spec *spec)
 {
     if (!text)
         return true;
-    if (sscanf(text, "%u-%u", &spec->char_min, &spec->char_max) == 2 && !ngram_spec_check(spec))
-        return true;
+    struct slice rest = slice_cstr(text), low, high;
+    uint64_t from, to;
+    if (slice_split(&rest, '-', &low) && slice_split(&rest, '-', &high) && !rest.ptr &&
+        slice_u64(low, &from) && slice_u64(high, &to) && to <= NGRAM_CHAR_MAX) {
+        spec->char_min = (uint32_t)from;
+        spec->char_max = (uint32_t)to;
+        if (!ngram_spec_check(spec))
+            return true;
+    }
     fprintf(stderr, "merit train: --chars is a range such as 3-5 (0-0 for none), not \"%s\"\n",
             text);
     return false;
