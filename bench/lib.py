@@ -214,6 +214,27 @@ def tool(name):
     return path
 
 
+def in_venv(packages, bare=()):
+    """Goes on in build/bench/venv, which has `packages` and, without what they would pull in, `bare`."""
+    folder = ROOT / "build" / "bench" / "venv"
+    python, pins = folder / "bin" / "python", "\n".join([*packages, *bare])
+    kept = folder / "pins"
+    if pathlib.Path(sys.prefix) == folder and kept.exists() and kept.read_text() == pins:
+        return
+    if not kept.exists() or kept.read_text() != pins:
+        log(f"installing {', '.join([*packages, *bare])} into {folder.relative_to(ROOT)}")
+        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        try:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            subprocess.run([*pip, *packages], check=True)
+            if bare:
+                subprocess.run([*pip, "--no-deps", *bare], check=True)
+        except subprocess.CalledProcessError:
+            raise SystemExit("bench: the packages could not be installed")
+        kept.write_text(pins)
+    os.execv(python, [str(python), *sys.argv])
+
+
 def stop(p):
     if p.poll() is None:
         p.send_signal(signal.SIGTERM)
@@ -324,9 +345,9 @@ class Report:
         """An absolute time as the reference machine would have it, by the probes before and after."""
         return value * PROBE_REFERENCE_MS / min(self.probe, probe_ms())
 
-    def ratio(self, name, a, b, most):
+    def ratio(self, name, a, b, most=None, least=None):
         mid, low, high = ratio_figure(a, b)
-        self.figure(name, mid, most, low=low, high=high)
+        self.figure(name, mid, most, least, low, high)
 
     def figure(self, name, value, most=None, least=None, low=None, high=None):
         good = (most is None or (value if low is None else low) <= most) and \
