@@ -358,7 +358,8 @@ class Report:
             self.figures[name + "_90"] = [round(low, 4), round(high, 4)]
         gate = f"<= {most}" if most is not None else f">= {least}" if least is not None else ""
         span = f"{low:.3f} .. {high:.3f}" if low is not None else ""
-        self.rows.append((name, f"{value:.3f}".rstrip("0").rstrip("."), span, gate,
+        digits = 5 if 0.99 <= abs(value) < 1 else 3  # a cosine
+        self.rows.append((name, f"{value:.{digits}f}".rstrip("0").rstrip("."), span, gate,
                           "" if not gate else "ok" if good else "MISSED"))
 
     def finish(self):

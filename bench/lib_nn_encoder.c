@@ -6,14 +6,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "model/folder.h"
+#include "base/buf.h"
+#include "base/file.h"
 #include "nn/encoder.h"
 #include "nn/head.h"
+#include "nn/safetensors.h"
 #include "nn/tier.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum { HEADS_MAX = 8, HEAD_LABELS = 14 };
+enum { HEADS_MAX = 8, HEAD_LABELS = 14, PROBLEM_BYTES = 320 };
 
 struct bench_encoder {
     void *block;
@@ -25,11 +27,11 @@ struct bench_encoder {
 
 EXPORTED struct bench_encoder *bench_encoder_open(const char *folder, const char *tier,
                                                   enum encoder_plan plan, uint32_t max_tok,
-                                                  char problem[FOLDER_PROBLEM_BYTES]);
+                                                  char problem[PROBLEM_BYTES]);
 EXPORTED void bench_encoder_close(struct bench_encoder *b);
 EXPORTED uint64_t bench_encoder_bytes(const struct bench_encoder *b);
 EXPORTED int64_t bench_encoder_run(struct bench_encoder *b, const uint32_t *ids, uint32_t count,
-                                   float *embedding, float *states);
+                                   float *embedding, float *states, float *logits);
 EXPORTED int64_t bench_encoder_heads(struct bench_encoder *b, const uint32_t *ids, uint32_t count,
                                      uint32_t heads);
 EXPORTED const char *bench_tier_best(void);
@@ -46,49 +48,58 @@ const char *bench_tier_best(void)
     return nn_tier_name(nn_tier_best());
 }
 
-static enum result pack(struct bench_encoder *b, const struct folder *f, const char *tier,
+static enum result read_file(const char *folder, const char *name, struct buf *out, char *problem)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    enum result r = file_read(path, out);
+    if (r)
+        snprintf(problem, PROBLEM_BYTES, "%s: %s", path, result_name(r));
+    return r;
+}
+
+static enum result pack(struct bench_encoder *b, const char *folder, const char *tier,
                         enum encoder_plan plan, char *problem)
 {
     struct encoder_pack_options options = {.plan = plan};
     struct encoder_config config;
-    struct folder_weights weights;
+    struct safetensors weights;
+    struct tensor_source source;
+    struct buf json, file;
     size_t bytes;
+    buf_init(&json, 1 << 20);
+    buf_init(&file, (size_t)4 << 30);
     enum result r = nn_tier_choose(tier, &options.tier);
     if (!r)
-        r = encoder_config_read(f->config, &config, problem);
+        r = read_file(folder, "config.json", &json, problem);
+    if (!r)
+        r = encoder_config_read(buf_slice(&json), &config, problem);
+    if (!r)
+        r = read_file(folder, "model.safetensors", &file, problem);
+    if (!r)
+        r = safetensors_open(&weights, buf_slice(&file), problem);
     if (r)
-        return r;
-    r = folder_load(f, &weights, problem);
-    if (r)
-        return r;
-    // Embeddings as the folder's own description of its pooling says, as the model layer does it.
-    if (f->pool_known) {
-        config.pool = f->pool;
-        config.normalise = f->normalise;
-    }
-    r = encoder_pack_bytes(&config, &weights.source, &options, &bytes, problem);
+        goto out;
+    source = safetensors_source(&weights);
+    r = encoder_pack_bytes(&config, &source, &options, &bytes, problem);
     if (!r) {
         b->block = aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095);
-        r = b->block
-                ? encoder_pack(&config, &weights.source, &options, b->block, bytes, &b->used, problem)
-                : RESULT_NOMEM;
+        r = b->block ? encoder_pack(&config, &source, &options, b->block, bytes, &b->used, problem)
+                     : RESULT_NOMEM;
     }
-    folder_unload(&weights);
+out:
+    buf_deinit(&json);
+    buf_deinit(&file);
     return r;
 }
 
 struct bench_encoder *bench_encoder_open(const char *folder, const char *tier,
                                          enum encoder_plan plan, uint32_t max_tok,
-                                         char problem[FOLDER_PROBLEM_BYTES])
+                                         char problem[PROBLEM_BYTES])
 {
-    struct folder f;
     struct bench_encoder *b = calloc(1, sizeof *b);
     problem[0] = '\0';
-    enum result r = b ? folder_scan(&f, folder, problem) : RESULT_NOMEM;
-    if (!r) {
-        r = pack(b, &f, tier, plan, problem);
-        folder_close(&f);
-    }
+    enum result r = b ? pack(b, folder, tier, plan, problem) : RESULT_NOMEM;
     if (!r)
         r = encoder_open(slice_make(b->block, b->used), &b->encoder);
     if (!r)
@@ -102,7 +113,7 @@ struct bench_encoder *bench_encoder_open(const char *folder, const char *tier,
     if (!r)
         return b;
     if (!problem[0])
-        snprintf(problem, FOLDER_PROBLEM_BYTES, "%s", result_name(r));
+        snprintf(problem, PROBLEM_BYTES, "%s", result_name(r));
     bench_encoder_close(b);
     return NULL;
 }
@@ -125,13 +136,13 @@ uint64_t bench_encoder_bytes(const struct bench_encoder *b)
     return b->used;
 }
 
-// `embedding` [hidden] and `states` [count][hidden] may be NULL. -1 when the pass failed.
+// What is to be written may be NULL: `embedding` [hidden], `states` [count][hidden], `logits` as the model has them. -1 when the pass failed.
 int64_t bench_encoder_run(struct bench_encoder *b, const uint32_t *ids, uint32_t count,
-                          float *embedding, float *states)
+                          float *embedding, float *states, float *logits)
 {
     struct encoder_sequence sequence = {.ids = ids, .count = count};
-    struct encoder_output out = {.embedding = embedding ? embedding : b->embedding,
-                                 .states = states};
+    struct encoder_output out = {
+        .embedding = embedding ? embedding : b->embedding, .states = states, .logits = logits};
     int64_t began = cpu_ns();
     enum result r = encoder_run(b->encoder, b->scratch, &sequence, 1, &out, NULL);
     int64_t took = cpu_ns() - began;
@@ -146,7 +157,7 @@ int64_t bench_encoder_heads(struct bench_encoder *b, const uint32_t *ids, uint32
     float raw[HEAD_LABELS];
     if (heads > HEADS_MAX)
         return -1;
-    int64_t took = bench_encoder_run(b, ids, count, NULL, NULL);
+    int64_t took = bench_encoder_run(b, ids, count, NULL, NULL, NULL);
     if (took < 0)
         return -1;
     int64_t began = cpu_ns();
