@@ -34,26 +34,31 @@ enum encoder_plan { ENCODER_PLAN_AUTO, ENCODER_PLAN_INT8, ENCODER_PLAN_HALF, ENC
 enum {
     ENCODER_LAYERS_MAX = 64,
     ENCODER_HIDDEN_MAX = 4096,
+    ENCODER_HEAD_MAX = 256, // numbers of one attention head
+    ENCODER_INNER_MAX = 16384,
+    ENCODER_VOCAB_MAX = 1 << 20,
     ENCODER_LABELS_MAX = 4096,
     ENCODER_TOKENS_MAX = 32768,
     ENCODER_PROBLEM_BYTES = 160,
 };
 
+// Without gaps, because it lies in packed blocks as it is.
 struct encoder_config {
+    uint64_t global_layers;          // ModernBERT: bit per layer that attends to everything
+    double rope_global, rope_local;  // ModernBERT: bases
     enum encoder_family family;
     enum encoder_task task;
     enum encoder_pool pool;
-    bool normalise; // embeddings to length 1
     uint32_t layers, hidden, heads, inner, vocab, positions, types, labels;
     uint32_t pad_id;
+    uint32_t first_id, last_id; // what stands around a text, as far as the configuration tells; else 0
     float norm_eps;
-    // ModernBERT
-    uint32_t global_every, window; // window: positions to each side
-    double rope_global, rope_local;
-    bool attention_bias, mlp_bias, norm_bias, classifier_mean;
-    // DeBERTa
-    uint32_t buckets, relative_max;
-    bool share_att_key, pos_c2p, pos_p2c, position_input, relative_norm;
+    uint32_t global_every, window; // ModernBERT: every nth is global (0: as told per layer); positions to each side
+    uint32_t buckets, relative_max; // DeBERTa
+    bool normalise;                 // embeddings to length 1
+    bool attention_bias, mlp_bias, norm_bias, classifier_bias, classifier_mean;    // ModernBERT
+    bool share_att_key, pos_c2p, pos_p2c, position_input, relative_norm; // DeBERTa
+    uint8_t unused[1];
 };
 
 struct encoder_sequence {
