@@ -83,6 +83,9 @@ struct signal_family {
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number
 
+    // The class of a definition whose arguments make it cheaper or dearer than `cost`; NULL: they do not.
+    enum signal_cost (*cost_of)(const struct policy_image *image, const struct image_signal *def);
+
     // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
     // `arg`. May be NULL.
     void (*check)(const struct policy_image *image, const struct image_signal *def,
