@@ -23,6 +23,7 @@ run-llm: build ## the same with a real small language model in the pool
 
 test: ## unit, property and end-to-end tests
 	@scripts/deps test
+	@scripts/deps arm64 || echo "the tests for AArch64 will be skipped"
 	@scripts/build dev
 	@scripts/test dev
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "model/onnx.h"
 #include "text/json.h"
 #include "text/tokenizer.h"
 
@@ -437,22 +438,32 @@ static enum result map_file(const struct folder_file *file, struct mapped *out, 
     return RESULT_OK;
 }
 
-enum result folder_digest(const struct folder *f, uint8_t out[SHA256_BYTES],
+enum result folder_digest(const struct folder *f, struct folder_digest *out,
                           char problem[FOLDER_PROBLEM_BYTES])
 {
-    struct sha256 h;
-    sha256_init(&h);
+    struct sha256 all, weights;
+    uint32_t count = 0;
+    sha256_init(&all);
+    sha256_init(&weights);
     for (uint32_t i = 0; i < f->count; i++) {
         struct mapped m;
+        uint8_t one[SHA256_BYTES], role = (uint8_t)f->files[i].role;
         enum result r = map_file(&f->files[i], &m, problem);
         if (r)
             return r;
-        uint64_t head[2] = {f->files[i].role, m.bytes.len};
-        sha256_update(&h, head, sizeof head);
-        sha256_update(&h, m.bytes.ptr, m.bytes.len);
+        sha256_of(m.bytes, one);
         mapped_close(&m);
+        sha256_update(&all, &role, sizeof role);
+        sha256_update(&all, one, sizeof one);
+        if (role != FOLDER_SAFETENSORS && role != FOLDER_ONNX)
+            continue;
+        sha256_update(&weights, one, sizeof one);
+        memcpy(out->weights, one, sizeof one);
+        count++;
     }
-    sha256_final(&h, out);
+    sha256_final(&all, out->all);
+    if (count != 1)
+        sha256_final(&weights, out->weights);
     return RESULT_OK;
 }
 
@@ -497,6 +508,21 @@ static enum result load_shard(const struct folder_file *file, struct folder_weig
     return RESULT_OK;
 }
 
+static enum result load_onnx(const struct folder_file *file, struct folder_weights *w,
+                             char *problem)
+{
+    char why[ONNX_PROBLEM_BYTES];
+    enum result r = map_file(file, &w->maps[0], problem);
+    if (r)
+        return r;
+    r = onnx_open(w->maps[0].bytes, why, &w->onnx);
+    if (r) {
+        mapped_close(&w->maps[0]);
+        return wrong(problem, r, "%s: %s", file->path, why[0] ? why : result_name(r));
+    }
+    return RESULT_OK;
+}
+
 enum result folder_load(const struct folder *f, struct folder_weights *out,
                         char problem[FOLDER_PROBLEM_BYTES])
 {
@@ -507,9 +533,10 @@ enum result folder_load(const struct folder *f, struct folder_weights *out,
         if (f->files[i].role == FOLDER_SAFETENSORS)
             r = load_shard(&f->files[i], out, problem);
         else if (f->files[i].role == FOLDER_ONNX)
-            r = wrong(problem, RESULT_UNSUPPORTED, "%s: ONNX", f->files[i].path);
+            r = load_onnx(&f->files[i], out, problem);
     }
-    out->source = (struct tensor_source){out, shards_shape, shards_read};
+    out->source =
+        out->onnx ? onnx_source(out->onnx) : (struct tensor_source){out, shards_shape, shards_read};
     if (r)
         folder_unload(out);
     return r;
@@ -520,6 +547,10 @@ void folder_unload(struct folder_weights *w)
     for (uint32_t i = 0; i < w->count; i++) {
         safetensors_close(&w->shards[i]);
         mapped_close(&w->maps[i]);
+    }
+    if (w->onnx) {
+        onnx_close(w->onnx);
+        mapped_close(&w->maps[0]);
     }
     memset(w, 0, sizeof *w);
 }

@@ -19,8 +19,8 @@
 #include "base/sha256.h"
 #include "base/slice.h"
 #include "model/mapped.h"
-#include "nn/safetensors.h"
 #include "nn/encoder.h"
+#include "nn/safetensors.h"
 #include "nn/tensor.h"
 
 enum {
@@ -72,9 +72,16 @@ void folder_close(struct folder *f);
 // The path of the file of that role; NULL when there is none.
 const char *folder_path(const struct folder *f, enum folder_role role);
 
-// SHA-256 over roles, sizes and contents of all files: the same for the same model in any place. Reads everything, about
-// half a second for 100 MB. RESULT_IO, RESULT_NOT_FOUND, RESULT_AGAIN (a file changed since the scan).
-enum result folder_digest(const struct folder *f, uint8_t out[SHA256_BYTES],
+// What a model is, in any place and under any name.
+struct folder_digest {
+    uint8_t all[SHA256_BYTES]; // over the digests of all files: what a packed form depends on
+    uint8_t weights
+        [SHA256_BYTES]; // the SHA-256 of the file of weights; of several, over theirs. What a head depends on
+};
+
+// Reads everything, about half a second for 100 MB. RESULT_IO, RESULT_NOT_FOUND, RESULT_AGAIN (a file changed since the
+// scan).
+enum result folder_digest(const struct folder *f, struct folder_digest *out,
                           char problem[FOLDER_PROBLEM_BYTES]) MERIT_NODISCARD;
 
 // The weights, mapped.

@@ -31,6 +31,9 @@ const struct gemm_kernel *gemm_kernel_of(enum nn_tier tier, enum nn_precision p)
         return &gemm_avx512[p];
     case NN_AVX512_BF16:
         return p == NN_BF16 ? &gemm_avx512_bf16 : &gemm_avx512[p];
+#elif defined(__aarch64__)
+    case NN_NEON_DOT:
+        return &gemm_neon[p];
 #endif
     default:
         return &gemm_scalar[p];
@@ -45,7 +48,7 @@ static uint32_t values_per_step(enum gemm_form form)
 uint32_t gemm_steps(const struct gemm_kernel *kernel, uint32_t k)
 {
     uint32_t per = values_per_step(kernel->form), steps = (k + per - 1) / per;
-    return (steps + kernel->step_multiple - 1) / kernel->step_multiple * kernel->step_multiple;
+    return (steps + GEMM_STEP_MULTIPLE - 1) / GEMM_STEP_MULTIPLE * GEMM_STEP_MULTIPLE;
 }
 
 int gemm_s16_level(uint32_t k)

@@ -40,18 +40,17 @@ NN_INLINE vf widen(vf sum, __m256i pairs, __m256i one)
 
 NN_INLINE void tile_run_u8(const struct gemm_tile *t, int rows)
 {
-    vf sum[ROWS][VECTORS];
+    vf_any sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel, *next = t->next;
     const __m256i one = _mm256_set1_epi16(1);
-    size_t end = (size_t)t->steps * 4, next_step = t->next_step;
+    size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
     tile_begin(t, rows, GEMM_FORM_U8, sum, a);
-    for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += 2 * next_step) {
-        __m256i w[2 * VECTORS];
+    for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += next_step) {
+        __m256i_u w[2 * VECTORS];
         TILE_UNROLL
         for (int j = 0; j < 2 * VECTORS; j++)
             w[j] = _mm256_loadu_si256((const __m256i *)(const void *)panel + j);
         tile_prefetch(next);
-        tile_prefetch(next + next_step);
         TILE_UNROLL
         for (int i = 0; i < rows; i++) {
             vf x = tile_broadcast(a[i] + k), y = tile_broadcast(a[i] + k + 4);
@@ -81,10 +80,9 @@ static void u8_3(const struct gemm_tile *t)
 static const gemm_tile_fn u8[ROWS_U8] = {u8_1, u8_2, u8_3};
 
 const struct gemm_kernel gemm_avx2[NN_PRECISIONS] = {
-    [NN_F32] = {GEMM_FORM_F32, COLUMNS, ROWS, 1, false, false, f32, gemm_pack_f32, gemm_act_row},
-    [NN_BF16] = {GEMM_FORM_F32, COLUMNS, ROWS, 1, false, true, f32, gemm_pack_rounded,
-                 gemm_act_row},
-    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, 1, false, false, s16, gemm_pack_s16, gemm_act_row},
-    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS_U8, 2, true, false, u8, gemm_pack_u8, gemm_act_row},
+    [NN_F32] = {GEMM_FORM_F32, COLUMNS, ROWS, false, false, f32, gemm_pack_f32, gemm_act_row},
+    [NN_BF16] = {GEMM_FORM_F32, COLUMNS, ROWS, false, true, f32, gemm_pack_rounded, gemm_act_row},
+    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, false, false, s16, gemm_pack_s16, gemm_act_row},
+    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS_U8, true, false, u8, gemm_pack_u8, gemm_act_row},
 };
 #endif

@@ -26,6 +26,10 @@ static void pack_bf16(const struct gemm_pack *p, const float *a, struct gemm_row
     }
 }
 
-const struct gemm_kernel gemm_avx512_bf16 = {GEMM_FORM_BF16, COLUMNS, ROWS,      1,           false,
-                                             false,          bf16,    pack_bf16, gemm_act_row};
+const struct gemm_kernel gemm_avx512_bf16 = {.form = GEMM_FORM_BF16,
+                                             .columns = COLUMNS,
+                                             .rows = ROWS,
+                                             .tile = bf16,
+                                             .pack = pack_bf16,
+                                             .act = gemm_act_row};
 #endif

@@ -25,8 +25,8 @@ TILE_HEIGHTS_6(u8, GEMM_FORM_U8)
 
 // f32 and bf16 are those of AVX2.
 const struct gemm_kernel VNNI_KERNELS[NN_PRECISIONS] = {
-    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, 1, false, false, s16, gemm_pack_s16, gemm_act_row},
-    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS, 1, false, false, u8, gemm_pack_u8, gemm_act_row},
+    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, false, false, s16, gemm_pack_s16, gemm_act_row},
+    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS, false, false, u8, gemm_pack_u8, gemm_act_row},
 };
 
 #endif

@@ -19,7 +19,8 @@ enum {
     GEMM_TILE_ROWS_MAX = 8,
     GEMM_COLUMNS_MAX = 48,
     GEMM_ROW_ALIGN = 64,
-    GEMM_TAIL_STEPS = 3, // scale, colsum, bias: as many bytes as three steps
+    GEMM_STEP_MULTIPLE = 2, // steps of a row, so that a loop can take two at once
+    GEMM_TAIL_STEPS = 3,    // scale, colsum, bias: as many bytes as three steps
 };
 
 struct gemm_row {
@@ -62,9 +63,7 @@ typedef void (*gemm_act_fn)(enum gemm_act act, float *a, uint32_t k);
 struct gemm_kernel {
     enum gemm_form form;
     uint32_t columns, rows;
-    uint32_t step_multiple; // the steps of a row are a multiple of it
-    // Values whose products with weights are summed in 16 bits, as offsets within 8: 0 when there is no such sum.
-    bool sums_in_s16;
+    bool sums_in_s16;         // of pairs of steps: see channel_scale in gemm.c
     bool round_bf16;          // F32 form of values rounded to bf16
     const gemm_tile_fn *tile; // [rows]: heights 1 to rows
     gemm_pack_fn pack;

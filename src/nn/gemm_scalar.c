@@ -89,8 +89,8 @@ static void pack_bf16(const struct gemm_pack *p, const float *a, struct gemm_row
 }
 
 const struct gemm_kernel gemm_scalar[NN_PRECISIONS] = {
-    [NN_F32] = {GEMM_FORM_F32, COLUMNS, ROWS, 1, false, false, f32, gemm_pack_f32, gemm_act_row},
-    [NN_BF16] = {GEMM_FORM_BF16, COLUMNS, ROWS, 1, false, false, bf16, pack_bf16, gemm_act_row},
-    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, 1, false, false, s16, gemm_pack_s16, gemm_act_row},
-    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS, 1, false, false, u8, gemm_pack_u8, gemm_act_row},
+    [NN_F32] = {GEMM_FORM_F32, COLUMNS, ROWS, false, false, f32, gemm_pack_f32, gemm_act_row},
+    [NN_BF16] = {GEMM_FORM_BF16, COLUMNS, ROWS, false, false, bf16, pack_bf16, gemm_act_row},
+    [NN_S16] = {GEMM_FORM_S16, COLUMNS, ROWS, false, false, s16, gemm_pack_s16, gemm_act_row},
+    [NN_INT8] = {GEMM_FORM_U8, COLUMNS, ROWS, false, false, u8, gemm_pack_u8, gemm_act_row},
 };

@@ -13,7 +13,14 @@
 
 enum { VECTORS = COLUMNS / VF_LEN };
 
+// For arrays on the stack that are not kept in registers when sanitizers are on: their stack is not aligned to vectors.
+typedef vf vf_any __attribute__((aligned(4)));
+
+#if defined(__clang__)
+#define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define TILE_UNROLL _Pragma("GCC unroll 8")
+#endif
 
 NN_INLINE bool tile_is_float(enum gemm_form form)
 {
@@ -32,16 +39,17 @@ NN_INLINE const float *tile_tail(const struct gemm_tile *t)
     return (const float *)(const void *)(t->panel + (size_t)t->steps * COLUMNS * 4);
 }
 
+// What two steps of a panel take, into the second-level cache.
 NN_INLINE void tile_prefetch(const char *next)
 {
     TILE_UNROLL
-    for (int j = 0; j < COLUMNS * 4; j += 64)
+    for (int j = 0; j < COLUMNS * 8; j += 64)
         __builtin_prefetch(next + j, 0, 2);
 }
 
 // From sums to results: scales, zero point, bias, what c holds; then out.
 NN_INLINE void tile_finish(const struct gemm_tile *t, int rows, enum gemm_form form,
-                           vf sum[ROWS][VECTORS])
+                           vf_any sum[ROWS][VECTORS])
 {
     const float *scale = tile_tail(t), *colsum = scale + COLUMNS, *bias = colsum + COLUMNS;
     TILE_UNROLL
@@ -66,37 +74,48 @@ NN_INLINE void tile_finish(const struct gemm_tile *t, int rows, enum gemm_form f
 }
 
 NN_INLINE void tile_begin(const struct gemm_tile *t, int rows, enum gemm_form form,
-                          vf sum[ROWS][VECTORS], const char *a[ROWS])
+                          vf_any sum[ROWS][VECTORS], const char *a[ROWS])
 {
     const float *bias = tile_tail(t) + 2 * COLUMNS;
     TILE_UNROLL
     for (int i = 0; i < rows; i++) {
         a[i] = t->a + (size_t)i * t->a_stride + sizeof(struct gemm_row);
         TILE_UNROLL
+        for (int j = 0; j < COLUMNS; j += 16)
+            __builtin_prefetch(t->c + (size_t)i * t->c_stride + j, 1, 3);
+        TILE_UNROLL
         for (int j = 0; j < VECTORS; j++)
             sum[i][j] = tile_is_float(form) ? vf_load(bias + j * VF_LEN) : vf_set(0);
     }
 }
 
-NN_INLINE void tile_run(const struct gemm_tile *t, int rows, enum gemm_form form)
+// One step: the products of four bytes of each row and four bytes of each channel.
+NN_INLINE void tile_products(enum gemm_form form, int rows, vf_any sum[ROWS][VECTORS],
+                             const char *a[ROWS], size_t k, const char *panel)
 {
-    vf sum[ROWS][VECTORS];
-    const char *a[ROWS], *panel = t->panel, *next = t->next;
-    size_t end = (size_t)t->steps * 4, next_step = t->next_step;
-    tile_begin(t, rows, form, sum, a);
-    for (size_t k = 0; k < end; k += 4, panel += (size_t)COLUMNS * 4, next += next_step) {
-        vf w[VECTORS];
+    vf_any w[VECTORS];
+    TILE_UNROLL
+    for (int j = 0; j < VECTORS; j++)
+        w[j] = vf_load((const float *)(const void *)panel + j * VF_LEN);
+    TILE_UNROLL
+    for (int i = 0; i < rows; i++) {
+        vf x = tile_broadcast(a[i] + k);
         TILE_UNROLL
         for (int j = 0; j < VECTORS; j++)
-            w[j] = vf_load((const float *)(const void *)panel + j * VF_LEN);
+            sum[i][j] = tile_step(form, sum[i][j], x, w[j]);
+    }
+}
+
+NN_INLINE void tile_run(const struct gemm_tile *t, int rows, enum gemm_form form)
+{
+    vf_any sum[ROWS][VECTORS];
+    const char *a[ROWS], *panel = t->panel, *next = t->next;
+    size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
+    tile_begin(t, rows, form, sum, a);
+    for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += next_step) {
         tile_prefetch(next);
-        TILE_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vf x = tile_broadcast(a[i] + k);
-            TILE_UNROLL
-            for (int j = 0; j < VECTORS; j++)
-                sum[i][j] = tile_step(form, sum[i][j], x, w[j]);
-        }
+        tile_products(form, rows, sum, a, k, panel);
+        tile_products(form, rows, sum, a, k + 4, panel + (size_t)COLUMNS * 4);
     }
     tile_finish(t, rows, form, sum);
 }

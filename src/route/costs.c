@@ -13,7 +13,9 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
         return RESULT_NOMEM;
     *out = (struct route_costs){.own_ns = own, .group = group};
     for (uint32_t i = 0; i < image->signals.count; i++) {
-        enum signal_cost cost = plan_family(signals, (int32_t)i)->cost;
+        const struct signal_family *f = plan_family(signals, (int32_t)i);
+        enum signal_cost cost =
+            f->cost_of ? f->cost_of(image, image_signal(image, (int32_t)i)) : f->cost;
         group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN
                    : cost == SIGNAL_COST_EMBED   ? GROUP_EMBED
                    : cost == SIGNAL_COST_ENCODER ? GROUP_ENCODER

@@ -95,6 +95,36 @@ enum result artifacts_conversation(struct signal_context *ctx, const struct text
     return a->conversation_result;
 }
 
+enum result artifacts_joined(struct signal_context *ctx, struct slice *out)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    const struct text_views *views;
+    enum result r = artifacts_views(ctx, &views);
+    if (r)
+        return r;
+    if (views->count <= 1) {
+        *out = views->count ? views->at[0].text : SLICE_EMPTY;
+        return RESULT_OK;
+    }
+    if (!a->joined.ptr) {
+        size_t bytes = 0;
+        for (uint32_t i = 0; i < views->count; i++)
+            bytes += views->at[i].text.len + 1;
+        char *text = arena_alloc(ctx->arena, bytes), *at = text;
+        if (!text)
+            return RESULT_NOMEM;
+        for (uint32_t i = 0; i < views->count; i++) {
+            if (i)
+                *at++ = '\n';
+            memcpy(at, views->at[i].text.ptr, views->at[i].text.len);
+            at += views->at[i].text.len;
+        }
+        a->joined = slice_make(text, (size_t)(at - text));
+    }
+    *out = a->joined;
+    return RESULT_OK;
+}
+
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out)
 {
     struct signal_artifacts *a = artifacts(ctx);
@@ -321,8 +351,9 @@ enum result artifacts_ask_views(struct signal_context *ctx, enum trunk_model mod
                                 const struct trunk_answer **out)
 {
     struct signal_artifacts *a = artifacts(ctx);
-    const struct slice **kept =
-        views == &a->conversation ? &a->conversation_texts : &a->anchor_texts;
+    const struct slice **kept = views == &a->conversation ? &a->conversation_texts
+                                : views == &a->turns      ? &a->turn_texts
+                                                          : &a->anchor_texts;
     *out = NULL;
     if (!*kept && views->count) {
         struct slice *texts = arena_alloc(ctx->arena, views->count * sizeof *texts);

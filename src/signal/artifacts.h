@@ -112,6 +112,7 @@ struct artifacts_scratch {
     bool counts; // some signal of the plan has asked for all counts
     struct head_scratch *heads;
     uint32_t head_count;
+    struct ngram_scratch *grams; // of signal/likeness.h
 };
 
 // What heads have said in one run (signal/learned.c).
@@ -143,6 +144,8 @@ struct signal_artifacts {
     const struct slice *anchor_texts;
     const float *vector;
     struct slice joined;
+    struct text_views turns; // of signal/resemble.c
+    const struct slice *turn_texts;
     struct learned_memo *memos;
     struct learned_reading *readings;
     uint32_t trunk_us; // of answers, not yet told to be anybody's cost
@@ -151,6 +154,8 @@ struct signal_artifacts {
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
 // The text parts of all user messages and tool results, the newest message first; within the same limits.
 enum result artifacts_conversation(struct signal_context *ctx, const struct text_views **out);
+// The anchored text as one, a line between two parts.
+enum result artifacts_joined(struct signal_context *ctx, struct slice *out);
 enum result artifacts_stats(struct signal_context *ctx, const struct text_stats **out);
 // The count of questions: counted alone, unless all counts are there or likely to be asked for.
 enum result artifacts_questions(struct signal_context *ctx, uint32_t *out);
@@ -169,7 +174,7 @@ enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
 enum result artifacts_ask_anchor(struct signal_context *ctx, enum trunk_model model,
                                  enum trunk_reading reading, const struct trunk_answer **out);
 
-// The same about the texts of artifacts_conversation.
+// The same about views that the artifacts hold.
 enum result artifacts_ask_views(struct signal_context *ctx, enum trunk_model model,
                                 enum trunk_reading reading, const struct text_views *views,
                                 const struct trunk_answer **out);

@@ -26,6 +26,12 @@ extern const struct signal_family signal_length;
 extern const struct signal_family signal_jailbreak;
 extern const struct signal_family signal_language;
 extern const struct signal_family signal_pii;
+extern const struct signal_family signal_intent;
+extern const struct signal_family signal_preference;
+extern const struct signal_family signal_knowledge;
+extern const struct signal_family signal_similar;
+extern const struct signal_family signal_reask;
+extern const struct signal_family signal_classify;
 
 // The definition's arguments.
 static inline const struct image_arg *signal_args(const struct policy_image *image,

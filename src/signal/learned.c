@@ -105,37 +105,6 @@ static struct learned_memo *memo(struct signal_context *ctx, const struct learne
     return m;
 }
 
-// The views as one text, a line between two.
-static enum result joined(struct signal_context *ctx, struct slice *out)
-{
-    struct signal_artifacts *a = ctx->artifacts;
-    const struct text_views *views;
-    enum result r = artifacts_views(ctx, &views);
-    if (r)
-        return r;
-    if (views->count <= 1) {
-        *out = views->count ? views->at[0].text : SLICE_EMPTY;
-        return RESULT_OK;
-    }
-    if (!a->joined.ptr) {
-        size_t bytes = 0;
-        for (uint32_t i = 0; i < views->count; i++)
-            bytes += views->at[i].text.len + 1;
-        char *text = arena_alloc(ctx->arena, bytes), *at = text;
-        if (!text)
-            return RESULT_NOMEM;
-        for (uint32_t i = 0; i < views->count; i++) {
-            if (i)
-                *at++ = '\n';
-            memcpy(at, views->at[i].text.ptr, views->at[i].text.len);
-            at += views->at[i].text.len;
-        }
-        a->joined = slice_make(text, (size_t)(at - text));
-    }
-    *out = a->joined;
-    return RESULT_OK;
-}
-
 // The mean of the windows' vectors, of length 1 again.
 static const float *mean_vector(struct arena *arena, const struct trunk_answer *t, uint32_t dim)
 {
@@ -180,7 +149,7 @@ enum result learned_topic(struct signal_context *ctx, const struct learned *l,
     const struct head_info *info = head_info(l->head);
     struct slice text;
     *out = (struct learned_answer){.by = l->by_first};
-    enum result r = joined(ctx, &text);
+    enum result r = artifacts_joined(ctx, &text);
     *has_text = text.len > 0;
     if (r || !text.len)
         return r;

@@ -43,6 +43,19 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return SIGNAL_SET;
 }
 
+// Shapes alone need no model.
+static enum signal_cost cost_of(const struct policy_image *image, const struct image_signal *def)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < def->args.count; i++) {
+        int w = signal_word_index(words, image_text(image, signal_args(image, def)[i].text));
+        if (w >= PII_NAME && w < PII_TYPES)
+            return SIGNAL_COST_ENCODER;
+        any |= w < PII_NAME;
+    }
+    return any ? SIGNAL_COST_TEXT : SIGNAL_COST_ENCODER;
+}
+
 enum pii_type pii_type_of_label(struct slice label)
 {
     static const struct {
@@ -219,6 +232,7 @@ const struct signal_family signal_pii = {
     .args = args,
     .arg_count = MERIT_COUNT(args),
     .type = type,
+    .cost_of = cost_of,
     .prepare = prepare,
     .compute = compute,
 };

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "signal/artifacts.h"
 #include "signal/learned.h"
+#include "signal/likeness.h"
 
 struct plan_entry {
     const struct signal_family *family;
@@ -17,6 +18,7 @@ struct plan {
     const struct policy_image *image;
     const struct trunk_service *trunk;
     struct learned_set heads;
+    bool compares; // some signal asks how like texts are
     struct arena arena;
     struct pattern_set *patterns;
     bool loaded_saved;
@@ -86,13 +88,30 @@ static enum result find_families(struct plan *p, const struct signal_registry *r
     return r;
 }
 
-static enum result prepare(struct plan *p, struct pattern_builder *builder)
+// A head that is not to be had is nothing that the arguments could show.
+static void say_head(const struct plan *p, const struct plan_entry *e, enum result r,
+                     struct diag_list *diags)
+{
+    struct slice name = image_text(p->image, e->def->name);
+    if (r == RESULT_NOT_FOUND)
+        diag_add(diags, DIAG_ERROR, "no-head", (struct span){0, 0},
+                 "signal \"%.*s\": the head that it needs is not here", SLICE_FMT(name));
+    else if (r == RESULT_VERSION)
+        diag_add(diags, DIAG_ERROR, "other-encoder", (struct span){0, 0},
+                 "signal \"%.*s\": its head was trained on another encoder than the one in use",
+                 SLICE_FMT(name));
+}
+
+static enum result prepare(struct plan *p, struct pattern_builder *builder, struct diag_list *diags)
 {
     const struct signal_load load = {builder, p->trunk, &p->heads};
     for (uint32_t i = 0; i < p->count; i++) {
         struct plan_entry *e = &p->entries[i];
         void *state = NULL;
+        p->compares |= e->family->compares;
         enum result r = e->family->prepare(p->image, e->def, &p->arena, &load, &state);
+        if (r && diags)
+            say_head(p, e, r, diags);
         if (r)
             return r == RESULT_UTF8 || r == RESULT_RANGE ? RESULT_SYNTAX : r;
         e->state = state;
@@ -135,7 +154,7 @@ enum result plan_open(const struct policy_image *image, const struct signal_regi
     r = find_families(p, registry, diags);
     if (r)
         goto out;
-    r = prepare(p, builder);
+    r = prepare(p, builder, diags);
     if (!r)
         r = get_patterns(p, builder, saved);
     if (r == RESULT_SYNTAX || r == RESULT_LIMIT)
@@ -186,6 +205,9 @@ enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
     s->artifacts.head_count = p->heads.count;
     if (!r && p->heads.count)
         r = head_scratch_open(&s->artifacts.heads);
+    if (!r && p->compares)
+        r = ngram_scratch_open(likeness_spec.bucket_bits, likeness_spec.text_max,
+                               &s->artifacts.grams);
     if (r)
         plan_scratch_close(s);
     else
@@ -199,6 +221,7 @@ void plan_scratch_close(struct plan_scratch *s)
         return;
     pattern_scratch_close(s->artifacts.patterns);
     head_scratch_close(s->artifacts.heads);
+    ngram_scratch_close(s->artifacts.grams);
     alloc_free(s->artifacts.slots);
     alloc_free(s);
 }

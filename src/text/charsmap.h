@@ -24,8 +24,7 @@ void charsmap_close(struct charsmap *c); // NULL is fine
 struct charsmap_scratch {
     char *text;
     uint32_t *from;
-    void *changes;
-    uint32_t room, from_room, changes_room;
+    uint32_t room;
 };
 void charsmap_scratch_deinit(struct charsmap_scratch *s);
 

@@ -73,6 +73,7 @@ struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
     enum signal_cost cost;
+    bool compares; // by n-grams: each thread needs memory for that
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
@@ -81,6 +82,9 @@ struct signal_family {
     const char
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number
+
+    // The class of a definition whose arguments make it cheaper or dearer than `cost`; NULL: they do not.
+    enum signal_cost (*cost_of)(const struct policy_image *image, const struct image_signal *def);
 
     // Checks what the specs cannot say (a regex that does not compile). `fail` records a message for argument
     // `arg`. May be NULL.

@@ -189,7 +189,7 @@ static void shards(void **state)
     assert_int_equal(scan_only(), RESULT_SYNTAX);
 }
 
-static void digest_of(uint8_t out[SHA256_BYTES], const char *name)
+static void digest_of(struct folder_digest *out, const char *name)
 {
     struct folder f;
     assert_int_equal(folder_scan(&f, in_tmp(name), problem), RESULT_OK);
@@ -200,30 +200,37 @@ static void digest_of(uint8_t out[SHA256_BYTES], const char *name)
 static void digests(void **state)
 {
     (void)state;
-    uint8_t one[SHA256_BYTES], two[SHA256_BYTES];
+    struct folder_digest one, two;
+    uint8_t weights_sum[SHA256_BYTES];
+    struct mapped m;
     struct folder f;
     struct folder_weights w;
     put_model();
-    digest_of(one, "m");
-    digest_of(two, "m");
-    assert_memory_equal(one, two, sizeof one);
+    digest_of(&one, "m");
+    digest_of(&two, "m");
+    assert_memory_equal(&one, &two, sizeof one);
     assert_int_equal(rename(in_tmp("m"), in_tmp("n")), 0);
-    digest_of(two, "n");
-    assert_memory_equal(one, two, sizeof one);
+    digest_of(&two, "n");
+    assert_memory_equal(&one, &two, sizeof one);
     put_model();
     put_text("m/README.md", "not part of the model");
-    digest_of(two, "m");
-    assert_memory_equal(one, two, sizeof one);
+    digest_of(&two, "m");
+    assert_memory_equal(&one, &two, sizeof one);
     put_text("m/tokenizer.json", "{ }");
-    digest_of(two, "m");
-    assert_memory_not_equal(one, two, sizeof one);
+    digest_of(&two, "m");
+    assert_memory_not_equal(one.all, two.all, sizeof one.all);
+    assert_memory_equal(one.weights, two.weights, sizeof one.weights);
+    assert_int_equal(mapped_open(in_tmp("m/model.safetensors"), 1 << 20, &m), RESULT_OK);
+    sha256_of(m.bytes, weights_sum);
+    mapped_close(&m);
+    assert_memory_equal(one.weights, weights_sum, sizeof weights_sum);
     // Changed between the scan and the reading.
     assert_int_equal(folder_scan(&f, in_tmp("m"), problem), RESULT_OK);
     put_weights("m/model.safetensors", "b");
-    assert_int_equal(folder_digest(&f, two, problem), RESULT_AGAIN);
+    assert_int_equal(folder_digest(&f, &two, problem), RESULT_AGAIN);
     assert_int_equal(folder_load(&f, &w, problem), RESULT_AGAIN);
     assert_int_equal(unlink(in_tmp("m/model.safetensors")), 0);
-    assert_int_equal(folder_digest(&f, two, problem), RESULT_NOT_FOUND);
+    assert_int_equal(folder_digest(&f, &two, problem), RESULT_NOT_FOUND);
     assert_non_null(strstr(problem, "model.safetensors"));
     folder_close(&f);
 }
@@ -261,11 +268,11 @@ static enum result whole(void)
 {
     struct folder f;
     struct folder_weights w;
-    uint8_t digest[SHA256_BYTES];
+    struct folder_digest digest;
     enum result r = folder_scan(&f, in_tmp("m"), problem);
     if (r)
         return r;
-    r = folder_digest(&f, digest, problem);
+    r = folder_digest(&f, &digest, problem);
     if (!r)
         r = folder_load(&f, &w, problem);
     if (!r)

@@ -1,0 +1,332 @@
+// Deciding with signals that ask an encoder: a service made of a few words stands in for one.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "api/decider.h"
+#include "base/alloc.h"
+#include "work/anchor.h"
+
+#define HEAD                                                                                       \
+    "policy \"t\" version 1\nzone z\nmodel m zone z endpoint \"http://127.0.0.1:1/v1\" context "   \
+    "8192 tok output 1k tok\n"
+#define TAIL "\notherwise -> answer(m)\n"
+
+// Each word of a group turns the vector its way, whatever the words are.
+static const char *const meanings[][4] = {
+    {"refund", "money", "charged", "invoice"},
+    {"crash", "error", "broken", "bug"},
+    {"weather", "rain", "sunny", "umbrella"},
+    {"Ada", "Lovelace", "Berlin", NULL},
+};
+enum { DIM = 5, ENTITY_NAME = 0, ENTITY_CITY = 1 };
+
+struct fake {
+    uint32_t asked, texts;
+    enum result fail;
+};
+
+static void vector_of(struct slice text, float *v)
+{
+    memset(v, 0, DIM * sizeof *v);
+    v[DIM - 1] = 0.1f;
+    for (unsigned g = 0; g < DIM - 1; g++)
+        for (unsigned w = 0; w < 4 && meanings[g][w]; w++)
+            v[g] += slice_find(text, slice_cstr(meanings[g][w])) >= 0 ? 1 : 0;
+    float square = 0;
+    for (unsigned i = 0; i < DIM; i++)
+        square += v[i] * v[i];
+    for (unsigned i = 0; i < DIM; i++)
+        v[i] /= sqrtf(square);
+}
+
+static void answer_one(struct fake *f, struct trunk_ask *ask, struct arena *arena)
+{
+    f->asked++;
+    f->texts += ask->count;
+    ask->answered = true;
+    ask->answer = (struct trunk_answer){.result = f->fail, .cost_us = 1000, .tokens = 7};
+    if (f->fail)
+        return;
+    if (ask->model == TRUNK_EMBED) {
+        struct trunk_window *w = ARENA_ARRAY(arena, struct trunk_window, ask->count);
+        assert_non_null(w);
+        for (uint32_t i = 0; i < ask->count; i++) {
+            float *v = ARENA_ARRAY(arena, float, DIM);
+            assert_non_null(v);
+            vector_of(ask->texts[i], v);
+            w[i] = (struct trunk_window){i, 0, (uint32_t)ask->texts[i].len, v};
+        }
+        ask->answer.windows = w;
+        ask->answer.window_count = ask->count;
+        return;
+    }
+    struct trunk_entity *e = ARENA_ARRAY(arena, struct trunk_entity, 3 * ask->count);
+    assert_non_null(e);
+    for (uint32_t i = 0; i < ask->count; i++)
+        for (unsigned w = 0; w < 3; w++) {
+            ptrdiff_t at = slice_find(ask->texts[i], slice_cstr(meanings[3][w]));
+            if (at >= 0)
+                e[ask->answer.entity_count++] = (struct trunk_entity){
+                    i, (uint32_t)at, (uint32_t)(at + (ptrdiff_t)strlen(meanings[3][w])),
+                    w == 2 ? ENTITY_CITY : ENTITY_NAME, 0.9f};
+        }
+    ask->answer.entities = e;
+}
+
+static void answer(void *ctx, struct trunk_ask *asks, struct arena *arena)
+{
+    for (struct trunk_ask *a = asks; a; a = a->next)
+        if (!a->answered)
+            answer_one(ctx, a, arena);
+}
+
+static const struct slice entity_labels[] = {{"GIVEN_NAME", 10}, {"CITY", 4}};
+
+struct fixture {
+    struct fake fake;
+    struct trunk_service service;
+    struct decider decider;
+    struct plan_scratch *scratch;
+    struct arena arena;
+    struct work work;
+    struct work_message messages[8];
+    struct work_part parts[8];
+};
+
+static void open_policy(struct fixture *f, const char *text, bool with_service)
+{
+    struct diag_list diags;
+    struct arena notes;
+    *f = (struct fixture){.fake = {0}};
+    f->service = (struct trunk_service){.ctx = &f->fake,
+                                        .dim = {DIM, DIM},
+                                        .name = {SLICE("fake"), SLICE("fake-names")},
+                                        .digest = {SLICE("00112233"), SLICE("44556677")},
+                                        .version = {SLICE("00112233"), SLICE("44556677")},
+                                        .labels = entity_labels,
+                                        .label_count = 2,
+                                        .window_tok = 256,
+                                        .answer = answer};
+    arena_init(&notes, 0, 1 << 20);
+    diag_init(&diags, &notes, 16);
+    enum result r =
+        decider_open(&f->decider, slice_cstr(text), with_service ? &f->service : NULL, &diags);
+    assert_int_equal(r, RESULT_OK);
+    arena_deinit(&notes);
+    assert_int_equal(plan_scratch_open(f->decider.plan, &f->scratch), RESULT_OK);
+    arena_init(&f->arena, 0, 16 << 20);
+}
+
+static void close_policy(struct fixture *f)
+{
+    plan_scratch_close(f->scratch);
+    decider_close(&f->decider);
+    arena_deinit(&f->arena);
+}
+
+// Messages alternate between user and assistant; the last one is a user's.
+static struct work *talk(struct fixture *f, const char *const *texts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bool user = (count - 1 - i) % 2 == 0;
+        f->parts[i] = (struct work_part){.kind = WORK_TEXT, .text = slice_cstr(texts[i])};
+        f->messages[i] = (struct work_message){
+            .role = user ? WORK_USER : WORK_ASSISTANT, .part_first = i, .part_count = 1};
+    }
+    f->work = (struct work){.messages = f->messages,
+                            .message_count = count,
+                            .parts = f->parts,
+                            .part_count = count,
+                            .choices = 1,
+                            .anchor = count - 1};
+    return &f->work;
+}
+
+static const struct decision *decide(struct fixture *f, const char *const *texts, uint32_t count)
+{
+    struct decision *d;
+    arena_reset(&f->arena);
+    assert_int_equal(decider_run(&f->decider, f->scratch, talk(f, texts, count), NULL, NULL, NULL,
+                                 &f->arena, &d),
+                     RESULT_OK);
+    return d;
+}
+
+static const char intent_policy[] =
+    HEAD "signal topic = intent(label \"pay\", like \"I want a refund of my money\", \"charged "
+         "twice\",\n"
+         "                      label \"bugs\", like \"it shows an error\", otherwise \"else\")\n"
+         "signal near = similar(\"rain and umbrella\") above 0.5\n"
+         "route pay when topic == \"pay\" -> answer(m)\n"
+         "route wet when near -> answer(m)" TAIL;
+
+static void test_intent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_policy(&f, intent_policy, true);
+    uint32_t loading = f.fake.asked;
+    assert_int_equal(loading, 2); // the examples of two definitions
+    const char *refund = "please send the invoice and the money";
+    const struct decision *d = decide(&f, &refund, 1);
+    assert_true(slice_eq_cstr(d->facts[0].text, "pay"));
+    assert_true(d->facts[0].probability > 0.9f);
+    assert_true(slice_eq_cstr(d->facts[0].by, "fake 00112233"));
+    assert_true(d->facts[0].cost_ns >= 1000000);
+    assert_int_equal(d->route, 0);
+    assert_int_equal(f.fake.asked, loading + 1);
+
+    // Two signals, one pass: the second pays nothing of it.
+    const char *wet = "sunny or rain tomorrow?";
+    d = decide(&f, &wet, 1);
+    assert_true(slice_eq_cstr(d->facts[0].text, "else"));
+    assert_int_equal(d->route, 1);
+    assert_int_equal(f.fake.asked, loading + 2);
+    assert_true(d->facts[1].cost_ns < 1000000);
+
+    // What is an example needs no encoder.
+    const char *same = "charged twice";
+    d = decide(&f, &same, 1);
+    assert_true(slice_eq_cstr(d->facts[0].text, "pay"));
+    assert_true(slice_eq_cstr(d->facts[0].by, "n-grams"));
+    assert_int_equal(f.fake.asked, loading + 2);
+    close_policy(&f);
+}
+
+// No service, or one that has no room: n-grams decide and nothing fails.
+static void test_without(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *text = "i was charged twice for it";
+    open_policy(&f, intent_policy, false);
+    const struct decision *d = decide(&f, &text, 1);
+    assert_true(slice_eq_cstr(d->facts[0].text, "pay"));
+    assert_int_equal(d->facts[0].state, FACT_KNOWN);
+    close_policy(&f);
+    open_policy(&f, intent_policy, true);
+    f.fake.fail = RESULT_LIMIT;
+    d = decide(&f, &text, 1);
+    assert_true(slice_eq_cstr(d->facts[0].text, "pay"));
+    assert_true(slice_eq_cstr(d->facts[0].by, "n-grams"));
+    close_policy(&f);
+}
+
+static void test_steps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_policy(&f, intent_policy, true);
+    const char *text = "there is a bug, it is broken";
+    struct decider_job job;
+    assert_int_equal(
+        decider_begin(&f.decider, f.scratch, talk(&f, &text, 1), NULL, NULL, NULL, &f.arena, &job),
+        RESULT_OK);
+    assert_int_equal(decider_step(&job), RESULT_AGAIN);
+    assert_true(plan_waits(job.signals));
+    assert_int_equal(decider_step(&job), RESULT_AGAIN); // and still waits
+    struct trunk_ask *ask = plan_asks(job.signals);
+    assert_null(ask->next);
+    assert_int_equal(ask->model, TRUNK_EMBED);
+    answer_one(&f.fake, ask, &f.arena);
+    assert_false(plan_waits(job.signals));
+    assert_int_equal(decider_step(&job), RESULT_OK);
+    assert_true(slice_eq_cstr(job.run.decision->facts[0].text, "bugs"));
+
+    // Out of time: what is known without the encoder decides.
+    assert_int_equal(
+        decider_begin(&f.decider, f.scratch, talk(&f, &text, 1), NULL, NULL, NULL, &f.arena, &job),
+        RESULT_OK);
+    assert_int_equal(decider_step(&job), RESULT_AGAIN);
+    plan_answer_all(job.signals, RESULT_TIMEOUT);
+    assert_int_equal(decider_step(&job), RESULT_OK);
+    assert_true(slice_eq_cstr(job.run.decision->facts[0].by, "n-grams"));
+    close_policy(&f);
+}
+
+static void test_reask(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_policy(&f,
+                HEAD "signal again = reask\nroute twice when again >= 2 -> answer(m)\n"
+                     "route once when again == 1 -> answer(m)" TAIL,
+                true);
+    const char *const once[] = {"what is the weather", "sunny", "any rain?"};
+    assert_int_equal(decide(&f, once, 3)->route, 1);
+    const char *const twice[] = {"weather?", "sunny", "is it sunny", "yes", "umbrella or not"};
+    const struct decision *d = decide(&f, twice, 5);
+    assert_int_equal(d->route, 0);
+    assert_int_equal(d->facts[0].evidence_total, 2);
+    assert_int_equal(d->facts[0].evidence[0].message, 2);
+    const char *const new[] = {"weather?", "sunny", "my invoice"};
+    assert_int_equal(decide(&f, new, 3)->route, 2);
+    const char *const word_for_word[] = {"my invoice", "no", "my invoice"};
+    uint32_t asked = f.fake.asked;
+    assert_int_equal(decide(&f, word_for_word, 3)->route, 1);
+    assert_int_equal(f.fake.asked, asked);
+    close_policy(&f);
+}
+
+static void test_pii(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_policy(&f,
+                HEAD "signal data = pii(card, name, address)  on_error \"name\"\n"
+                     "signal shapes = pii(email)\n"
+                     "route card when data in (\"card\") -> answer(m)\n"
+                     "route name when data in (\"name\", \"address\") -> answer(m)\n"
+                     "route mail when shapes -> answer(m)" TAIL,
+                true);
+    const char *text = "Ada Lovelace of Berlin, 4111 1111 1111 1111";
+    const struct decision *d = decide(&f, &text, 1);
+    assert_int_equal(d->route, 0);
+    assert_int_equal(d->facts[0].text_count, 3);
+    assert_int_equal(d->facts[0].evidence_total, 3); // both names are one
+    assert_true(slice_eq_cstr(d->facts[0].by, "patterns and fake-names 44556677"));
+    text = "write to a@b.org";
+    assert_int_equal(decide(&f, &text, 1)->route, 2);
+    // A model that was asked for by name and cannot answer: on_error.
+    f.fake.fail = RESULT_LIMIT;
+    d = decide(&f, &text, 1);
+    assert_int_equal(d->facts[0].state, FACT_FAILED);
+    assert_int_equal(d->facts[0].error, FACT_ERROR_LIMIT);
+    assert_int_equal(d->route, 1);
+    close_policy(&f);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const char *text = "there is a bug, it is broken";
+    for (uint64_t n = 1, done = 0; !done; n++) {
+        struct fixture f;
+        struct decision *d;
+        open_policy(&f, intent_policy, true);
+        talk(&f, &text, 1);
+        alloc_fail_at(n, 0);
+        enum result r = decider_run(&f.decider, f.scratch, &f.work, NULL, NULL, NULL, &f.arena, &d);
+        alloc_fail_at(0, 0);
+        done = r == RESULT_OK && d->facts[0].error != FACT_ERROR_NOMEM;
+        assert_true(r == RESULT_OK || r == RESULT_NOMEM);
+        close_policy(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_intent), cmocka_unit_test(test_without),
+        cmocka_unit_test(test_steps),  cmocka_unit_test(test_reask),
+        cmocka_unit_test(test_pii),    cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
