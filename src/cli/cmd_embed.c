@@ -132,8 +132,8 @@ static const char usage_embed[] =
     "  merit embed \"a routed request\"\n"
     "  merit embed --json - < questions.txt\n";
 
-static void put_embedding(struct buf *out, const struct run *r, uint32_t count, bool cut,
-                          bool json, bool first)
+static void put_embedding(struct buf *out, const struct run *r, uint32_t count, bool cut, bool json,
+                          bool first)
 {
     uint32_t dim = r->model->config->hidden;
     if (json)
@@ -227,7 +227,8 @@ static const char usage_classify[] =
     "\n"
     "  --model NAME   such as rampart, or a folder with a slash in it\n"
     "  --plan P       auto (default), int8, half, f32\n"
-    "  --json         {\"model\", \"weights\", \"labels\": [{\"label\", \"probability\"}]}, or \"spans\":\n"
+    "  --json         {\"model\", \"weights\", \"labels\": [{\"label\", \"probability\"}]}, or "
+    "\"spans\":\n"
     "                 [{\"label\", \"begin\", \"end\", \"text\", \"probability\"}], in bytes\n"
     "\n"
     "Exit codes: 0 done, 1 no such model or it cannot be run, 2 usage.\n"

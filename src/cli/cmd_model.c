@@ -35,7 +35,8 @@ static const char usage_ls[] =
     "\n"
     "Lists the models that are installed and those that can be fetched by name.\n"
     "\n"
-    "  --json   {\"models\": [{\"name\", \"installed\", \"in_catalog\", \"default\", \"licence\", \"source\",\n"
+    "  --json   {\"models\": [{\"name\", \"installed\", \"in_catalog\", \"default\", \"licence\", "
+    "\"source\",\n"
     "           \"folder\", \"bytes\", \"about\"}]}\n"
     "\n"
     "  merit model ls\n"
@@ -47,7 +48,9 @@ static void put_model(struct buf *out, const struct model_info *m, bool json, bo
     bool in_default = e && e->in_default;
     if (!json) {
         buf_printf(out, "%-24s  %-13s  %-11s  %s\n", m->name,
-                   m->installed ? "installed" : in_default ? "default pack" : "to be had",
+                   m->installed ? "installed"
+                   : in_default ? "default pack"
+                                : "to be had",
                    m->licence[0] ? m->licence : "-", e ? e->about : m->folder);
         return;
     }
@@ -170,7 +173,8 @@ static void put_info(struct buf *out, const struct model *m)
             buf_printf(out, " %.*s", SLICE_FMT(m->labels[i]));
         BUF_LIT(out, "\n");
     }
-    buf_printf(out, "  licence  %.*s\n", SLICE_FMT(m->licence.len ? m->licence : SLICE("not told")));
+    buf_printf(out, "  licence  %.*s\n",
+               SLICE_FMT(m->licence.len ? m->licence : SLICE("not told")));
     buf_printf(out, "  source   %.*s\n",
                SLICE_FMT(m->source.len ? m->source : SLICE("added by hand")));
     buf_printf(out, "  folder   %.*s\n", SLICE_FMT(m->folder));
@@ -301,7 +305,7 @@ static int model_add(int argc, char **argv)
     char name[MODEL_NAME_MAX + 1];
     bool json = false;
     const struct args_option options[] = {
-        {"--name", &f.name, NULL},    {"--licence", &f.licence, NULL}, {"--link", NULL, &f.link},
+        {"--name", &f.name, NULL},       {"--licence", &f.licence, NULL}, {"--link", NULL, &f.link},
         {"--replace", NULL, &f.replace}, {"--json", NULL, &json},
     };
     struct args a = {.command = "merit model add",
@@ -441,8 +445,8 @@ static int model_pull(int argc, char **argv)
     uint64_t seconds = PULL_SECONDS;
     size_t n = 0;
     const struct args_option options[] = {
-        {"--default", NULL, &whole},          {"--force", NULL, &p.force},
-        {"--timeout", &timeout, NULL},        {"--quiet-if-offline", NULL, &p.gentle},
+        {"--default", NULL, &whole},   {"--force", NULL, &p.force},
+        {"--timeout", &timeout, NULL}, {"--quiet-if-offline", NULL, &p.gentle},
         {"--json", NULL, &json},
     };
     struct args a = {.command = "merit model pull",
@@ -464,7 +468,8 @@ static int model_pull(int argc, char **argv)
     for (size_t i = 0; i < a.word_count; i++)
         names[n++] = a.words[i];
     if (!n) {
-        fprintf(stderr, "merit model pull: name a model, or --default; `merit model ls` lists them\n");
+        fprintf(stderr,
+                "merit model pull: name a model, or --default; `merit model ls` lists them\n");
         return EXIT_USAGE;
     }
     model_places_init(&p.places);
@@ -534,7 +539,8 @@ static int bench(const struct model *m, struct slice lengths, uint32_t runs, boo
     struct encoder_scratch *s;
     struct slice piece;
     struct buf out;
-    uint64_t tok, most = m->config->positions < BENCH_TOK_MAX ? m->config->positions : BENCH_TOK_MAX;
+    uint64_t tok,
+        most = m->config->positions < BENCH_TOK_MAX ? m->config->positions : BENCH_TOK_MAX;
     uint64_t *times = alloc_zeroed(runs, sizeof *times);
     enum result r = times ? encoder_scratch_open(m->encoder, (uint32_t)most, &s) : RESULT_NOMEM;
     bool first = true;
@@ -551,7 +557,8 @@ static int bench(const struct model *m, struct slice lengths, uint32_t runs, boo
         member(&out, "plan", slice_cstr(model_plan_name(m->plan)));
         BUF_LIT(&out, ", \"lengths\": [");
     } else {
-        buf_printf(&out, "%.*s, %s, plan %s, one thread\n  tokens  median ms     min ms  tokens/s\n",
+        buf_printf(&out,
+                   "%.*s, %s, plan %s, one thread\n  tokens  median ms     min ms  tokens/s\n",
                    SLICE_FMT(m->name), nn_tier_name(m->tier), model_plan_name(m->plan));
     }
     while (!r && slice_split(&lengths, ',', &piece)) {
