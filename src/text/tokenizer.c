@@ -180,10 +180,11 @@ static enum result add_piece(const struct encoding *e, const struct pretoken_cut
             widen(e->text, to_text(e, e->part + first), to_text(e, e->part + last), &token);
         }
         if (e->t->post.trim_count) {
-            // An unknown token, one for a byte or one that continues a word is spelt otherwise than the text.
+            // An unknown token, one for a byte or one that continues a word is spelt otherwise than the text; only
+            // Unigram spells what is unknown as it stands.
             bool raw = pretoken_byte_level(e->t->pretoken);
             struct slice s = slice_make(cut->text.ptr + first, behind - first);
-            if (raw || e->s->kind->find(e->t->model, s) == token.id)
+            if (raw || e->s->kind == &token_unigram || e->s->kind->find(e->t->model, s) == token.id)
                 trim(e, &token, s, raw);
         }
         list_add(e, token);
