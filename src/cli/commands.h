@@ -16,5 +16,6 @@ int cmd_key(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
+int cmd_train(int argc, char **argv);
 
 #endif

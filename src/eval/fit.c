@@ -46,6 +46,9 @@ static enum result open_layer(struct fit_layer *l, uint32_t inputs, uint32_t out
     l->bias = alloc_zeroed(l->stride, sizeof(float));
     if (!l->weight || !l->rate || !l->bias)
         return RESULT_NOMEM;
+    // A gradient that is too small to square must not divide by nothing.
+    for (uint32_t i = 0; i <= inputs; i++)
+        l->rate[i] = 1e-12f;
     // Hidden units must differ to learn different things.
     float span = (float)real_sqrt(6.0 / (inputs + outputs));
     for (uint32_t i = 0; noise && i < inputs; i++)

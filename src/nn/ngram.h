@@ -20,11 +20,13 @@
 #include "base/slice.h"
 
 enum ngram_flag {
-    NGRAM_FOLD = 1,     // upper to lower case
-    NGRAM_SKELETON = 2, // of the text's skeleton (text/skeleton.h), which the caller makes: disguises are seen through
-    NGRAM_DIGITS = 4,   // each digit to 0
-    NGRAM_SHAPE = 8,    // buckets for length, lines, shares of marks, digits, capitals, other scripts, and the last mark
-    NGRAM_FIRST = 16,   // the first one, two and three words have buckets of their own
+    NGRAM_FOLD = 1, // upper to lower case
+    NGRAM_SKELETON =
+        2, // of the text's skeleton (text/skeleton.h), which the caller makes: disguises are seen through
+    NGRAM_DIGITS = 4, // each digit to 0
+    NGRAM_SHAPE =
+        8, // buckets for length, lines, shares of marks, digits, capitals, other scripts, and the last mark
+    NGRAM_FIRST = 16, // the first one, two and three words have buckets of their own
 };
 
 enum {
