@@ -247,7 +247,10 @@ int cmd_train(int argc, char **argv)
     if (!numbers(&n, &o))
         return EXIT_USAGE;
     struct encoder_source encoder = {0};
-    bool has = encoder_source_open(&encoder);
+    struct model_trouble trouble = {0};
+    bool wants = !kind || strcmp(kind, "ngram") != 0;
+    bool has = wants && encoder_source_open(&encoder, NULL, ENCODER_PLAN_F32, &trouble);
+    o.kind = TRAIN_LOGISTIC;
     if (kind ? !strcmp(kind, "ngram") : !has)
         o.kind = TRAIN_NGRAM;
     else if (kind && !strcmp(kind, "mlp"))
@@ -257,7 +260,8 @@ int cmd_train(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (o.kind != TRAIN_NGRAM && !has) {
-        fprintf(stderr, "merit train: %s needs an encoder, and there is none here\n", kind);
+        fprintf(stderr, "merit train: %s needs an encoder: %s\n%s%s", kind, trouble.why,
+                trouble.how, trouble.how[0] ? "\n" : "");
         return EXIT_FOUND;
     }
     char standard[256];
