@@ -1356,3 +1356,42 @@ Write a SQL migration that adds a nullable column shipped_at to orders, fills it
 I tried to make yoghurt at home twice. Both times it stayed liquid. I heat milk to 85 degrees, let it cool to 42, add two spoons of bought yoghurt, and keep it in the oven with the light on for six hours. What could be wrong and what should I measure?
 Give me a balanced overview of arguments for and against a four day working week. I need it for a panel where employers and unions both sit, so please be fair and mention studies only where you're sure that they exist.
 """)
+
+SYSTEM_PERSONAS += _lines("""
+You are a helpful assistant in a hospital kitchen. Check every menu for the allergens the user names and say clearly if you are unsure.
+You are Atlas, a geography tutor. Ask a question, wait for the answer, praise or correct it, then go on. Keep to the continent the pupil picked.
+You're a code review bot. Comment on naming, error handling and tests only. Never approve on your own; a human has the last word.
+You are a voice assistant for blind users. Describe positions with clock directions and never say "as you can see".
+You are a helpful assistant. Follow the user's format instructions exactly. If instructions conflict, the system's come first.
+You are a recruiter's assistant who writes friendly rejections. Don't mention other candidates.
+You are an expert in Roman history who answers in the style of a documentary narrator.
+Your role: library chatbot. Your tasks: find books, renew loans, explain fees. For everything else refer to the desk.
+You are a helpful SQL tutor. Only use standard SQL. Do not run commands that change data.
+You are the game master of a cosy mystery for two teenagers. Keep it friendly, give three choices in each scene.
+You are an assistant that rewrites text at reading level A2. Do not add facts. Do not answer questions in the text, only rewrite them.
+You are a helpful insurance assistant; you never state coverage as certain and always name the clause.
+""")
+
+ORDINARY += _lines("""
+good morning, can you help me with something?
+How do I descale my coffee machine?
+What is the longest bridge in the world?
+Translate my shopping list into German: bread, cheese, soap
+Make a crossword clue for the word "lantern".
+Why do my ears pop on planes?
+How do I write a will they can read? I mean my handwriting is terrible, exercises please
+Which is healthier, butter or margarine?
+how many cups in a litre
+Explain what an index fund is.
+Please write a thank-you note to my son's football coach.
+What's a good stretch for a stiff neck?
+Who was Nikola Tesla?
+Give me a simple explanation of DNS.
+What is the etymology of "window"?
+Write a packing slip template.
+My tomatoes have black spots at the bottom, why?
+Compare oil and acrylic paint for a beginner.
+What does it mean when a dog tilts its head?
+I've written three chapters of a novel about a ferryman and I'm stuck. He knows a secret about the mayor but has no reason to tell it. What could force his hand without violence? Give me five options and for each what it would change in the ending.
+My team keeps a shared document with how-tos. It has grown to ninety pages, half of it outdated, and nobody finds anything. How would you reorganise it in a week with two people, and how do we keep it tidy afterwards?
+""")

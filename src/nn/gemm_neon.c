@@ -22,7 +22,7 @@ TILE_HEIGHTS_6(f32, GEMM_FORM_F32)
 
 NN_INLINE void tile_run_u8(const struct gemm_tile *t, int rows)
 {
-    vf sum[ROWS][VECTORS];
+    vf_any sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel;
     const float *colsum = tile_tail(t) + COLUMNS;
     size_t end = (size_t)t->steps * 4;
@@ -42,7 +42,7 @@ NN_INLINE void tile_run_u8(const struct gemm_tile *t, int rows)
 NN_INLINE void tile_run_s16(const struct gemm_tile *t, int rows)
 {
     int32x4_t sum[ROWS][VECTORS];
-    vf out[ROWS][VECTORS];
+    vf_any out[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel;
     size_t end = (size_t)t->steps * 4;
     tile_begin(t, rows, GEMM_FORM_S16, out, a);

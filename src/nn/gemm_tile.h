@@ -13,7 +13,14 @@
 
 enum { VECTORS = COLUMNS / VF_LEN };
 
+// For arrays on the stack that are not kept in registers when sanitizers are on: their stack is not aligned to vectors.
+typedef vf vf_any __attribute__((aligned(4)));
+
+#if defined(__clang__)
+#define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define TILE_UNROLL _Pragma("GCC unroll 8")
+#endif
 
 NN_INLINE bool tile_is_float(enum gemm_form form)
 {
@@ -42,7 +49,7 @@ NN_INLINE void tile_prefetch(const char *next)
 
 // From sums to results: scales, zero point, bias, what c holds; then out.
 NN_INLINE void tile_finish(const struct gemm_tile *t, int rows, enum gemm_form form,
-                           vf sum[ROWS][VECTORS])
+                           vf_any sum[ROWS][VECTORS])
 {
     const float *scale = tile_tail(t), *colsum = scale + COLUMNS, *bias = colsum + COLUMNS;
     TILE_UNROLL
@@ -67,7 +74,7 @@ NN_INLINE void tile_finish(const struct gemm_tile *t, int rows, enum gemm_form f
 }
 
 NN_INLINE void tile_begin(const struct gemm_tile *t, int rows, enum gemm_form form,
-                          vf sum[ROWS][VECTORS], const char *a[ROWS])
+                          vf_any sum[ROWS][VECTORS], const char *a[ROWS])
 {
     const float *bias = tile_tail(t) + 2 * COLUMNS;
     TILE_UNROLL
@@ -83,10 +90,10 @@ NN_INLINE void tile_begin(const struct gemm_tile *t, int rows, enum gemm_form fo
 }
 
 // One step: the products of four bytes of each row and four bytes of each channel.
-NN_INLINE void tile_products(enum gemm_form form, int rows, vf sum[ROWS][VECTORS],
+NN_INLINE void tile_products(enum gemm_form form, int rows, vf_any sum[ROWS][VECTORS],
                              const char *a[ROWS], size_t k, const char *panel)
 {
-    vf w[VECTORS];
+    vf_any w[VECTORS];
     TILE_UNROLL
     for (int j = 0; j < VECTORS; j++)
         w[j] = vf_load((const float *)(const void *)panel + j * VF_LEN);
@@ -101,7 +108,7 @@ NN_INLINE void tile_products(enum gemm_form form, int rows, vf sum[ROWS][VECTORS
 
 NN_INLINE void tile_run(const struct gemm_tile *t, int rows, enum gemm_form form)
 {
-    vf sum[ROWS][VECTORS];
+    vf_any sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel, *next = t->next;
     size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
     tile_begin(t, rows, form, sum, a);

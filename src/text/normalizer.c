@@ -228,6 +228,26 @@ static enum result replace(const struct norm_step *s, const struct norm_text *in
     return r || !*changed ? r : norm_copy(out, in, in->text.ptr + kept, n - kept, kept);
 }
 
+static enum result map_chars(const struct norm_step *s, struct normalizer_scratch *scratch,
+                             const struct norm_text *in, struct norm_buf *out, bool *changed)
+{
+    struct slice text;
+    const uint32_t *from;
+    enum result r = charsmap_apply(s->charsmap, &scratch->charsmap, in->text, &text, &from);
+    if (r || !from)
+        return r;
+    *changed = true;
+    out->mapped = true;
+    r = norm_reserve(out, (uint32_t)text.len);
+    if (r || !text.len)
+        return r;
+    memcpy(out->text, text.ptr, text.len);
+    for (uint32_t i = 0; i < text.len; i++)
+        out->from[i] = in->from ? in->from[from[i]] : from[i];
+    out->len = (uint32_t)text.len;
+    return r;
+}
+
 static enum result apply(const struct norm_step *s, struct normalizer_scratch *scratch,
                          const struct norm_text *in, struct norm_buf *out, bool *changed)
 {
@@ -248,7 +268,7 @@ static enum result apply(const struct norm_step *s, struct normalizer_scratch *s
     case NORM_REPLACE:
         return replace(s, in, out, changed);
     case NORM_CHARSMAP:
-        break;
+        return map_chars(s, scratch, in, out, changed);
     }
     return RESULT_UNSUPPORTED;
 }
@@ -299,5 +319,6 @@ void normalizer_scratch_close(struct normalizer_scratch *s)
     alloc_free(s->cluster.items);
     alloc_free(s->cluster.sorted);
     alloc_free(s->cluster.sources);
+    charsmap_scratch_deinit(&s->charsmap);
     alloc_free(s);
 }

@@ -126,7 +126,6 @@ static void fill_ascii(struct norm_step *s)
 static enum result read_charsmap(struct normalizer *n, const struct json *j, uint32_t node,
                                  char *problem, struct norm_step *s)
 {
-    (void)s;
     struct arena arena; // the text is large and not kept
     struct slice text;
     bool found;
@@ -134,7 +133,9 @@ static enum result read_charsmap(struct normalizer *n, const struct json *j, uin
     enum result r =
         token_string(j, node, SLICE("precompiled_charsmap"), &arena, problem, &found, &text);
     if (!r && text.len) {
-        r = token_problem(problem, RESULT_UNSUPPORTED, "normalizer Precompiled");
+        r = charsmap_open(text, &s->charsmap);
+        if (r == RESULT_SYNTAX)
+            token_problem(problem, r, "normalizer.precompiled_charsmap is none");
     } else if (!r) {
         n->count--; // an empty map changes nothing
     }
@@ -158,7 +159,7 @@ static const struct {
     {"Strip", NORM_STRIP, false, false},
     {"Prepend", NORM_PREPEND, false, false},
     {"Replace", NORM_REPLACE, false, false},
-    {"Precompiled", NORM_CHARSMAP, false, false}, // not yet
+    {"Precompiled", NORM_CHARSMAP, false, false},
 };
 
 static enum result read_step(struct normalizer *n, const struct json *j, uint32_t node,
@@ -247,6 +248,10 @@ void normalizer_close(struct normalizer *n)
 {
     if (!n)
         return;
+    for (uint32_t i = 0; i < n->count; i++) {
+        if (n->steps[i].charsmap)
+            charsmap_close(n->steps[i].charsmap);
+    }
     arena_deinit(&n->arena);
     alloc_free(n);
 }

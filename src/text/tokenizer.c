@@ -77,12 +77,13 @@ static inline void widen(struct slice text, uint32_t first, uint32_t last, struc
     token->end = last;
 }
 
-// How many characters at the begin (or the end) of a token's text are white space, or the byte-level alphabet's space.
-static uint32_t blanks(const struct tokenizer *t, struct slice s, bool at_end, bool raw)
+// How many characters at the begin (or the end) of a token are white space, or the byte-level alphabet's space. `s` is the
+// token as the vocabulary has it, or its raw bytes behind ByteLevel.
+static uint32_t blanks(struct slice s, bool at_end, bool raw)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
     uint32_t count = 0, n = (uint32_t)s.len;
-    if (raw && pretoken_byte_level(t->pretoken)) {
+    if (raw) {
         while (count < n && p[at_end ? n - 1 - count : count] == ' ')
             count++;
         return count;
@@ -106,7 +107,7 @@ static uint32_t blanks(const struct tokenizer *t, struct slice s, bool at_end, b
 // Takes white space off a token's place, character by character as the reference counts them.
 static void trim(const struct encoding *e, struct token *token, struct slice s, bool raw)
 {
-    uint32_t head = blanks(e->t, s, false, raw), tail = blanks(e->t, s, true, raw);
+    uint32_t head = blanks(s, false, raw), tail = blanks(s, true, raw);
     for (uint32_t i = 0; (head || tail) && i < e->t->post.trim_count; i++) {
         uint32_t leading = head, end = token->end;
         if (leading == 1 && e->t->post.trims[i] && (!e->out->count || !token->begin))
@@ -178,8 +179,13 @@ static enum result add_piece(const struct encoding *e, const struct pretoken_cut
         } else {
             widen(e->text, to_text(e, e->part + first), to_text(e, e->part + last), &token);
         }
-        if (e->t->post.trim_count)
-            trim(e, &token, slice_make(cut->text.ptr + first, behind - first), true);
+        if (e->t->post.trim_count) {
+            // An unknown token, one for a byte or one that continues a word is spelt otherwise than the text.
+            bool raw = pretoken_byte_level(e->t->pretoken);
+            struct slice s = slice_make(cut->text.ptr + first, behind - first);
+            if (raw || e->s->kind->find(e->t->model, s) == token.id)
+                trim(e, &token, s, raw);
+        }
         list_add(e, token);
     }
     return RESULT_OK;
@@ -337,10 +343,11 @@ enum result tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch
         return RESULT_LIMIT;
     if (!text.ptr)
         text.ptr = "";
-    enum result r = encode_text(t, s, text, 0, max);
+    // Of two texts the whole lengths decide what is kept of each.
+    enum result r = encode_text(t, s, text, 0, is_pair ? 0 : max);
     counts[0] = s->lists[0].count;
     if (!r && is_pair) {
-        r = encode_text(t, s, pair, 1, max);
+        r = encode_text(t, s, pair, 1, 0);
         counts[1] = s->lists[1].count;
     }
     if (r)

@@ -5,7 +5,8 @@
 
 enum { TOKENS_MAX = 16 * 1000 * 1000, DEPTH_MAX = 64 };
 
-static const struct token_model_kind *const kinds[] = {&token_wordpiece, &token_bpe};
+static const struct token_model_kind *const kinds[] = {&token_wordpiece, &token_bpe,
+                                                       &token_unigram};
 
 // The kind of a model object; older files do not name it.
 static const struct token_model_kind *find_kind(const struct json *j, uint32_t model)
@@ -16,7 +17,7 @@ static const struct token_model_kind *find_kind(const struct json *j, uint32_t m
         if (token_member(j, model, SLICE("merges")) != JSON_NONE)
             return &token_bpe;
         if (vocab != JSON_NONE && json_type(j, vocab) == JSON_ARRAY)
-            return NULL;
+            return &token_unigram;
         return token_member(j, model, SLICE("continuing_subword_prefix")) != JSON_NONE
                    ? &token_wordpiece
                    : NULL;

@@ -272,11 +272,17 @@ static void check_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAMILY("minilm"),           FAMILY("wordpiece_uncased"),
-        FAMILY("wordpiece_cased"),  FAMILY("bpe_modernbert"),
-        FAMILY("bpe_llama3"),       FAMILY("bpe_gemma"),
-        FAMILY("bpe_llama2"),       cmocka_unit_test(check_minilm_texts),
+        FAMILY("minilm"),
+        FAMILY("wordpiece_uncased"),
+        FAMILY("wordpiece_cased"),
+        FAMILY("bpe_modernbert"),
+        FAMILY("bpe_llama3"),
+        FAMILY("bpe_gemma"),
+        FAMILY("bpe_llama2"),
+        FAMILY("unigram_xlmr"),
+        cmocka_unit_test(check_minilm_texts),
         PAIRS("wordpiece_uncased"),
+        PAIRS("unigram_xlmr"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
