@@ -38,7 +38,7 @@ static const char usage[] =
     "  --first-rate X, --second-rate X, --drop X, --shrink X, --loss X\n"
     "                              steps, share of n-grams left out per visit, weight decay, and "
     "how much accuracy\n"
-    "                              the first tier's answers may cost: 0.15, 0.1, 0, 0, 0.003\n"
+    "                              the first tier's answers may cost: 0.4, 0.3, 0, 0, 0.003\n"
     "  --counts FILE, --entries N, --smooth X, --counts-weight X, --counts-floor X\n"
     "                              of SIGNAL language only: a file of n-gram counts "
     "(scripts/language-ngrams), the size\n"
@@ -158,6 +158,17 @@ static int print_report(const struct train_report *r, const char *path, bool jso
         printf("%-12s accuracy %.4f, the encoder is asked for %.1f %% (when the n-grams' answer "
                "has less than %.3f)\n",
                "both tiers", r->accuracy, r->asked * 100, r->enough);
+    for (uint32_t i = 0; r->file_count > 1 && i < r->file_count; i++) {
+        const struct train_file *f = &r->files[i];
+        double n = f->rows ? f->rows : 1;
+        printf("  file %u: %u texts, n-grams %.4f, encoder %.4f, both %.4f asking for %.1f %%",
+               i + 1, f->rows, f->right_first / n, f->right_second / n, f->right_both / n,
+               100 * f->asked / n);
+        if (r->labels == 2)
+            printf("; recall of the first label at .01 false positives %.4f, %.4f", f->recall_first,
+                   f->recall_second);
+        printf("\n");
+    }
     printf("%s: %llu bytes\n", path, (unsigned long long)r->bytes);
     return EXIT_DONE;
 }

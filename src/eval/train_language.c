@@ -16,9 +16,6 @@
 
 enum { LINE_MAX_BYTES = 256, PAIRS_MAX = 1 << 28, NO_FOLD = -1 };
 
-// Of a count in the labelled texts, for how often a gram will be met (absolute discounting).
-static const double ONCE = 0.95;
-
 // A gram in a language: how often it was seen, in texts and in the counts.
 struct pair {
     uint64_t hash;
@@ -184,9 +181,7 @@ static void make_entries(const struct job *j, const struct pairs *p, const doubl
     for (size_t i = 0; i < p->len; i++) {
         double seen = real_log((p->at[i].seen + o->smooth) / o->smooth);
         double counted = real_log((p->at[i].counted + o->counts_floor) / o->counts_floor);
-        // What was seen once will mostly not be seen again.
-        double again = p->at[i].seen > ONCE ? p->at[i].seen - ONCE : 0;
-        double often = again / total[p->at[i].language] + p->at[i].counted * 1e-9;
+        double often = p->at[i].seen / total[p->at[i].language] + p->at[i].counted * 1e-9;
         double weight = seen + o->counts_weight * counted;
         e[i] = (struct entry){p->at[i].hash, p->at[i].language, (float)weight,
                               (float)(often * weight)};
