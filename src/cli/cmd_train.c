@@ -340,7 +340,10 @@ int cmd_train(int argc, char **argv)
     if (!numbers(&n, &o))
         return EXIT_USAGE;
     struct encoder_source encoder = {0};
-    bool has = encoder_source_open(&encoder);
+    struct model_trouble trouble = {0};
+    bool wants = strcmp(a.words[0], "language") && !(kind && !strcmp(kind, "ngram"));
+    bool has =
+        wants && encoder_source_open(&encoder, ENCODER_SOURCE_NAME, ENCODER_PLAN_F32, &trouble);
     if (kind ? !strcmp(kind, "ngram") : !has)
         o.kind = TRAIN_NGRAM;
     else if (kind && !strcmp(kind, "mlp"))
@@ -349,9 +352,11 @@ int cmd_train(int argc, char **argv)
         fprintf(stderr, "merit train: --kind is ngram, logistic or mlp, not \"%s\"\n", kind);
         return EXIT_USAGE;
     }
-    if (o.kind != TRAIN_NGRAM && !has) {
-        fprintf(stderr, "merit train: %s needs an encoder, and there is none here\n", kind);
-        return EXIT_FOUND;
+    if (wants && !has) {
+        fprintf(stderr, "merit train: %s\n%s\n", trouble.why, trouble.how);
+        if (kind)
+            return EXIT_FOUND;
+        fputs("merit train: training on n-grams alone\n", stderr);
     }
     char standard[256];
     snprintf(standard, sizeof standard, "%.200s.safetensors", a.words[0]);
