@@ -342,8 +342,7 @@ int cmd_train(int argc, char **argv)
     struct encoder_source encoder = {0};
     struct model_trouble trouble = {0};
     bool wants = strcmp(a.words[0], "language") && !(kind && !strcmp(kind, "ngram"));
-    bool has =
-        wants && encoder_source_open(&encoder, ENCODER_SOURCE_NAME, ENCODER_PLAN_F32, &trouble);
+    bool has = wants && encoder_source_open(&encoder, NULL, ENCODER_PLAN_F32, &trouble);
     if (kind ? !strcmp(kind, "ngram") : !has)
         o.kind = TRAIN_NGRAM;
     else if (kind && !strcmp(kind, "mlp"))
@@ -353,7 +352,8 @@ int cmd_train(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (wants && !has) {
-        fprintf(stderr, "merit train: %s\n%s\n", trouble.why, trouble.how);
+        fprintf(stderr, "merit train: %s\n%s%s", trouble.why, trouble.how,
+                trouble.how[0] ? "\n" : "");
         if (kind)
             return EXIT_FOUND;
         fputs("merit train: training on n-grams alone\n", stderr);
