@@ -347,20 +347,24 @@ static enum result merge_parts(const struct bpe *m, struct bpe_scratch *s, struc
                                struct piece_tokens *out)
 {
     enum result r = RESULT_OK;
+    // Where a unit was left out, tokens behind it move up, so that a part need not stand where its text does.
+    uint32_t place = 0;
     for (uint32_t at = 0, end; at < piece.len && r == RESULT_OK; at = end) {
         end = part_end(m, piece, at);
         struct slice part = slice_make(piece.ptr + at, end - at);
+        uint32_t first = out->count;
         // Where whole words come before merges, a part and a piece of the same text are not the same.
         const struct token_cache_entry *known =
             m->ignore_merges ? NULL : token_cache_find(s->cache, part);
         if (known) {
-            r = token_cache_put(known, at, out);
-            continue;
+            r = token_cache_put(known, place, out);
+        } else {
+            r = merge(m, s, part, place, out);
+            if (r == RESULT_OK && !m->ignore_merges)
+                token_cache_store(s->cache, part, place, out, first);
         }
-        uint32_t first = out->count;
-        r = merge(m, s, part, at, out);
-        if (r == RESULT_OK && !m->ignore_merges)
-            token_cache_store(s->cache, part, at, out, first);
+        if (out->count > first)
+            place = out->at[out->count - 1].end;
     }
     return r;
 }
