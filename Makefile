@@ -31,7 +31,7 @@ bench: build ## every benchmark; writes docs/benchmarks.md
 	@scripts/deps bench
 	@bench/all
 
-bench-%: build ## one benchmark: proxy, sse, decide, body, idle
+bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm
 	@scripts/deps bench
 	@bench/$*
 
