@@ -4,6 +4,7 @@
 
 #include "api/openai_answer.h"
 #include "api/request.h"
+#include "api/waiting.h"
 #include "path/answer_error.h"
 #include "route/estimate.h"
 #include "route/explain.h"
@@ -413,37 +414,56 @@ static void count_signals(struct request *r)
     metrics_observe_ns(&s->decision, &METRICS_DECISION, r->decide_ns);
 }
 
-static enum result decide(struct request *r)
+static void go_on(struct request *r, uint64_t begin_ns);
+
+static void on_answers(struct request *r, enum result why)
 {
-    static const struct plan_clock clock = {mono_ns, NULL};
+    if (why)
+        plan_answer_all(r->deciding.signals, why);
+    else
+        r->decide_ns += r->waited_us * 1000;
+    go_on(r, mono_ns(NULL));
+}
+
+// RESULT_OK: decided. RESULT_AGAIN: the request waits for an encoder, and goes on by itself. RESULT_NOMEM.
+static enum result decide(struct request *r, uint64_t begin_ns)
+{
+    for (;;) {
+        enum result res = decider_step(&r->deciding);
+        uint64_t end_ns = mono_ns(NULL);
+        r->decide_ns += end_ns - begin_ns;
+        begin_ns = end_ns;
+        if (res != RESULT_AGAIN)
+            return res;
+        res = waiting_begin(r, plan_asks(r->deciding.signals), r->g->shared->compute_deadline_ms,
+                            on_answers);
+        if (!res)
+            return RESULT_AGAIN;
+        // No room or no pool: signals make do without.
+        plan_answer_all(r->deciding.signals, res);
+    }
+}
+
+static void record_decision(struct request *r)
+{
     struct gateway *g = r->g;
-    const struct serving *s = r->epoch->serving;
-    struct decision *d;
-    uint64_t begin = mono_ns(NULL);
-    struct pool_view pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
-    struct route_options options = {.observe = s->observe_model != IMAGE_NONE};
-    enum result res = decider_run(&s->decider, r->epoch->scratch, &r->work, &pool, &options,
-                                  g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &d);
-    if (res)
-        return res;
-    r->decide_ns = mono_ns(NULL) - begin;
+    struct decision *d = r->deciding.run.decision;
     d->wall_us = loop_wall_us(g->loop);
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
     count_signals(r);
     if (!g->decision_log && !g->ring.size)
-        return RESULT_OK;
+        return;
     buf_reset(&g->line);
     record_compact(d, &g->line);
     if (buf_result(&g->line))
-        return RESULT_OK; // a record over its limit is not worth a request
+        return; // a record over its limit is not worth a request
     if (g->decision_log)
         log_line(g->decision_log, buf_slice(&g->line));
     r->slot = ring_put(&g->ring, d, buf_slice(&g->line), r->epoch);
     if (r->slot)
         r->epoch->refs++;
-    return RESULT_OK;
 }
 
 static void send_on(struct request *r, const struct slice *pieces, size_t count)
@@ -467,36 +487,10 @@ static void send_on(struct request *r, const struct slice *pieces, size_t count)
     path_start(&r->path, &plan, r->x, &r->epoch->pool, r->g->loop, &r->g->scratch, &PATH_OPS, r);
 }
 
-void chat_begin(struct request *r)
+// Does what was decided.
+static void obey(struct request *r)
 {
-    struct openai_fault fault;
     const struct serving *s = r->epoch->serving;
-    read_headers(r);
-    read_caller(r);
-    enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
-    if (res == RESULT_NOMEM) {
-        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
-        request_no_memory(r->x, r->g);
-        return;
-    }
-    if (res) {
-        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
-        request_reject(r->x, r->g,
-                       &(struct api_error){.status = fault.status,
-                                           .type = "invalid_request_error",
-                                           .code = fault.code,
-                                           .param = fault.param,
-                                           .message = fault.message,
-                                           .final = true},
-                       METRICS_REJECT_BAD_REQUEST);
-        return;
-    }
-    r->model = IMAGE_NONE;
-    if (decide(r)) {
-        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
-        request_no_memory(r->x, r->g);
-        return;
-    }
     const struct decision *d = r->decision;
     if (s->observe_model != IMAGE_NONE) {
         // Decided and recorded, not obeyed: the request goes where it went before, byte for byte.
@@ -531,6 +525,65 @@ void chat_begin(struct request *r)
         answer_infeasible(r);
         return;
     }
+}
+
+static void go_on(struct request *r, uint64_t begin_ns)
+{
+    enum result res = decide(r, begin_ns);
+    if (res == RESULT_AGAIN)
+        return;
+    if (res) {
+        metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, r->g);
+        return;
+    }
+    record_decision(r);
+    obey(r);
+}
+
+void chat_begin(struct request *r)
+{
+    static const struct plan_clock clock = {mono_ns, NULL};
+    struct openai_fault fault;
+    struct gateway *g = r->g;
+    const struct serving *s = r->epoch->serving;
+    read_headers(r);
+    read_caller(r);
+    enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);
+    if (res == RESULT_NOMEM) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, g);
+        return;
+    }
+    if (res) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_reject(r->x, g,
+                       &(struct api_error){.status = fault.status,
+                                           .type = "invalid_request_error",
+                                           .code = fault.code,
+                                           .param = fault.param,
+                                           .message = fault.message,
+                                           .final = true},
+                       METRICS_REJECT_BAD_REQUEST);
+        return;
+    }
+    uint64_t begin = mono_ns(NULL);
+    r->model = IMAGE_NONE;
+    r->pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
+    r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE};
+    if (decider_begin(&s->decider, r->epoch->scratch, &r->work, &r->pool, &r->options,
+                      g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &r->deciding)) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, g);
+        return;
+    }
+    go_on(r, begin);
+}
+
+void chat_client_gone(struct request *r)
+{
+    waiting_drop(r);
+    end_request(r, METRICS_GONE, NULL, 0);
 }
 
 void pass_begin(struct request *r, int32_t model)

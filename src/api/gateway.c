@@ -282,6 +282,8 @@ static void over(struct http_exchange *x, bool gone)
         return;
     if (gone && r->running)
         path_client_gone(&r->path);
+    else if (gone && r->waiting)
+        chat_client_gone(r);
     request_close(r);
 }
 

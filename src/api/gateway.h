@@ -2,6 +2,7 @@
 //
 //   on_head      which path, which key (api/keys.h)                    -> refuse early
 //   on_request   parse (openai_request), decide (route/), plan          -> path/
+//                (an encoder is asked: api/waiting.h, and on when it has answered)
 //   path         attempts, streaming, usage                             -> metrics, logs, ring
 //
 // A gateway belongs to its loop's thread; other threads reach it by loop_post (gateway_post_serving and the like).
@@ -19,6 +20,7 @@
 #include "api/serving.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/compute.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "path/path.h"
@@ -32,6 +34,9 @@ struct gateway_shared {
     struct metrics_names *names;
     uint32_t decisions_kept; // in each loop's ring
     bool key_required;       // without a valid key a request is refused
+    // For encoders; NULL: none. Stopped between gateway_close and loop_close.
+    struct compute *compute;
+    uint32_t compute_deadline_ms; // of a decision's asks; past it every signal's on_error holds
 };
 
 struct gateway;

@@ -3,6 +3,7 @@
 #ifndef MERIT_API_REQUEST_H
 #define MERIT_API_REQUEST_H
 
+#include "api/decider.h"
 #include "api/gateway.h"
 #include "api/openai_request.h"
 #include "base/rng.h"
@@ -43,7 +44,9 @@ struct gateway {
     void *idle_ctx;
 };
 
-enum request_kind { REQUEST_CHAT, REQUEST_PASS };
+enum request_kind { REQUEST_CHAT, REQUEST_PASS, REQUEST_EMBED };
+
+struct waiting; // api/waiting.h
 
 struct request {
     struct gateway *g;
@@ -58,7 +61,12 @@ struct request {
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
+    struct waiting *waiting; // for the compute pool; NULL: it does not
+    uint64_t waited_us;      // CPU that the pool spent for it the last time
     struct path path;
+    struct pool_view pool;
+    struct route_options options;
+    struct decider_job deciding;
     struct http_header headers[PATH_UPSTREAM_HEADERS_MAX];
     size_t header_count;
     struct slice pieces[2 * JSON_EDITS_MAX + 1];
@@ -81,6 +89,8 @@ void request_forward_headers(struct request *r);
 
 // chat.c
 void chat_begin(struct request *r);
+// The client left while the request waited for the compute pool.
+void chat_client_gone(struct request *r);
 // `POST /v1/...` as it is, to `model`.
 void pass_begin(struct request *r, int32_t model);
 

@@ -10,6 +10,8 @@
 #include "cli/encoder_source.h"
 #include "eval/dataset.h"
 #include "eval/train.h"
+#include "eval/train_language.h"
+#include "math/measure.h"
 #include "nn/head.h"
 #include "text/json.h"
 
@@ -36,7 +38,12 @@ static const char usage[] =
     "  --first-rate X, --second-rate X, --drop X, --shrink X, --loss X\n"
     "                              steps, share of n-grams left out per visit, weight decay, and "
     "how much accuracy\n"
-    "                              the first tier's answers may cost: 0.15, 0.1, 0, 0, 0.003\n"
+    "                              the first tier's answers may cost: 0.4, 0.3, 0, 0, 0.003\n"
+    "  --counts FILE, --entries N, --smooth X, --counts-weight X, --counts-floor X\n"
+    "                              of SIGNAL language only: a file of n-gram counts "
+    "(scripts/language-ngrams), the size\n"
+    "                              of the table, and how counts are weighed: 1000000, 0.01, 2, "
+    "300\n"
     "  --data TEXT, --licence TEXT, --date TEXT             written into the file\n"
     "  --cache DIR                 of embeddings: build/embeddings\n"
     "  --json                      the report as JSON\n"
@@ -151,6 +158,17 @@ static int print_report(const struct train_report *r, const char *path, bool jso
         printf("%-12s accuracy %.4f, the encoder is asked for %.1f %% (when the n-grams' answer "
                "has less than %.3f)\n",
                "both tiers", r->accuracy, r->asked * 100, r->enough);
+    for (uint32_t i = 0; r->file_count > 1 && i < r->file_count; i++) {
+        const struct train_file *f = &r->files[i];
+        double n = f->rows ? f->rows : 1;
+        printf("  file %u: %u texts, n-grams %.4f, encoder %.4f, both %.4f asking for %.1f %%",
+               i + 1, f->rows, f->right_first / n, f->right_second / n, f->right_both / n,
+               100 * f->asked / n);
+        if (r->labels == 2)
+            printf("; recall of the first label at .01 false positives %.4f, %.4f", f->recall_first,
+                   f->recall_second);
+        printf("\n");
+    }
     printf("%s: %llu bytes\n", path, (unsigned long long)r->bytes);
     return EXIT_DONE;
 }
@@ -171,28 +189,31 @@ static void write_command(int argc, char **argv, struct buf *out)
     buf_byte(out, 0);
 }
 
-static int train(const struct args *a, struct dataset *d, struct train_options *o,
+static int train(const struct args *a, const struct train_options *o,
                  const struct dataset_options *data, const char *path, bool json)
 {
+    struct dataset d;
+    dataset_init(&d);
     char problem[TRAIN_PROBLEM_BYTES], room[FILE_ERROR_BYTES];
     struct train_report report;
     struct buf out;
     enum result r = RESULT_OK;
     for (size_t i = 1; !r && i < a->word_count; i++)
-        r = dataset_read(d, a->words[i], data, problem);
-    if (!r && dataset_finish(d, o->folds, o->seed)) {
+        r = dataset_read(&d, a->words[i], data, problem);
+    if (!r && dataset_finish(&d, o->folds, o->seed)) {
         r = RESULT_NOMEM;
         snprintf(problem, sizeof problem, "no memory");
     }
     buf_init(&out, HEAD_FILE_MAX);
     if (!r)
-        r = train_head(d, o, &out, &report, log_line, problem);
+        r = train_head(&d, o, &out, &report, log_line, problem);
     if (!r) {
         r = file_replace(path, buf_slice(&out), 0644);
         if (r)
             snprintf(problem, sizeof problem, "%.120s: %s", path, file_problem(r, room));
     }
     buf_deinit(&out);
+    dataset_deinit(&d);
     if (r) {
         fprintf(stderr, "merit train: %s\n", problem);
         return EXIT_FOUND;
@@ -200,9 +221,76 @@ static int train(const struct args *a, struct dataset *d, struct train_options *
     return print_report(&report, path, json);
 }
 
+struct language_numbers {
+    const char *counts, *entries, *smooth, *weight, *floor;
+};
+
+static int train_languages(const struct args *a, const struct language_numbers *n,
+                           const struct train_options *o, const struct dataset_options *data,
+                           const char *path, bool json)
+{
+    char problem[TRAIN_PROBLEM_BYTES], room[FILE_ERROR_BYTES];
+    struct train_language_options lo;
+    struct train_language_report report;
+    struct dataset d;
+    struct buf out;
+    enum result r = RESULT_OK;
+    train_language_defaults(&lo);
+    if (!whole("--entries", n->entries, 1000, 1 << 28, &lo.entries) ||
+        !real("--smooth", n->smooth, 10, &lo.smooth) ||
+        !real("--counts-weight", n->weight, 10, &lo.counts_weight) ||
+        !real("--counts-floor", n->floor, 1e6, &lo.counts_floor))
+        return EXIT_USAGE;
+    lo.counts = n->counts;
+    lo.data = o->data;
+    lo.licence = o->licence;
+    lo.date = o->date;
+    lo.command = o->command;
+    dataset_init(&d);
+    buf_init(&out, HEAD_FILE_MAX);
+    for (size_t i = 1; !r && i < a->word_count; i++)
+        r = dataset_read(&d, a->words[i], data, problem);
+    if (!r && dataset_finish(&d, o->folds, o->seed)) {
+        r = RESULT_NOMEM;
+        snprintf(problem, sizeof problem, "no memory");
+    }
+    if (!r)
+        r = train_language(&d, &lo, o->folds, &out, &report, problem);
+    if (!r) {
+        r = file_replace(path, buf_slice(&out), 0644);
+        if (r)
+            snprintf(problem, sizeof problem, "%.120s: %s", path, file_problem(r, room));
+    }
+    dataset_deinit(&d);
+    buf_deinit(&out);
+    if (r) {
+        fprintf(stderr, "merit train: %s\n", problem);
+        return EXIT_FOUND;
+    }
+    if (json)
+        printf("{\"files\":[");
+    for (uint32_t i = 0; i < report.files && i < TRAIN_LANGUAGE_FILES_MAX; i++) {
+        struct measure m = measure_share(report.right[i], report.rows[i]);
+        if (json)
+            printf("%s{\"rows\":%u,\"accuracy\":%.4f,\"low\":%.4f,\"high\":%.4f}", i ? "," : "",
+                   report.rows[i], m.value, m.low, m.high);
+        else
+            printf("%-32s %u texts, accuracy %.4f (%.4f to %.4f)\n", a->words[1 + i],
+                   report.rows[i], m.value, m.low, m.high);
+    }
+    if (json)
+        printf("],\"languages\":%u,\"ece\":%.4f,\"entries\":%u,\"bytes\":%llu}\n", report.languages,
+               report.ece, report.entries, (unsigned long long)report.bytes);
+    else
+        printf("%u languages, ECE %.4f, %u entries; %s: %llu bytes\n", report.languages, report.ece,
+               report.entries, path, (unsigned long long)report.bytes);
+    return EXIT_DONE;
+}
+
 int cmd_train(int argc, char **argv)
 {
     struct numbers n = {0};
+    struct language_numbers l = {0};
     const char *kind = NULL, *path = NULL, *date = NULL, *data = NULL, *licence = NULL,
                *cache = NULL;
     struct dataset_options keys = {.text_key = "text", .label_key = "label"};
@@ -230,6 +318,11 @@ int cmd_train(int argc, char **argv)
         {"--loss", &n.loss, NULL},
         {"--json", NULL, &json},
         {"--alone", NULL, &alone},
+        {"--counts", &l.counts, NULL},
+        {"--entries", &l.entries, NULL},
+        {"--smooth", &l.smooth, NULL},
+        {"--counts-weight", &l.weight, NULL},
+        {"--counts-floor", &l.floor, NULL},
         {"--shape", NULL, &shape},
         {"--quiet", NULL, &quiet},
     };
@@ -247,7 +340,9 @@ int cmd_train(int argc, char **argv)
     if (!numbers(&n, &o))
         return EXIT_USAGE;
     struct encoder_source encoder = {0};
-    bool has = encoder_source_open(&encoder);
+    struct model_trouble trouble = {0};
+    bool wants = strcmp(a.words[0], "language") && !(kind && !strcmp(kind, "ngram"));
+    bool has = wants && encoder_source_open(&encoder, NULL, ENCODER_PLAN_F32, &trouble);
     if (kind ? !strcmp(kind, "ngram") : !has)
         o.kind = TRAIN_NGRAM;
     else if (kind && !strcmp(kind, "mlp"))
@@ -256,9 +351,12 @@ int cmd_train(int argc, char **argv)
         fprintf(stderr, "merit train: --kind is ngram, logistic or mlp, not \"%s\"\n", kind);
         return EXIT_USAGE;
     }
-    if (o.kind != TRAIN_NGRAM && !has) {
-        fprintf(stderr, "merit train: %s needs an encoder, and there is none here\n", kind);
-        return EXIT_FOUND;
+    if (wants && !has) {
+        fprintf(stderr, "merit train: %s\n%s%s", trouble.why, trouble.how,
+                trouble.how[0] ? "\n" : "");
+        if (kind)
+            return EXIT_FOUND;
+        fputs("merit train: training on n-grams alone\n", stderr);
     }
     char standard[256];
     snprintf(standard, sizeof standard, "%.200s.safetensors", a.words[0]);
@@ -275,10 +373,10 @@ int cmd_train(int argc, char **argv)
     o.encoder = has ? &encoder.source : NULL;
     if (cache)
         o.cache = cache;
-    struct dataset d;
-    dataset_init(&d);
-    code = train(&a, &d, &o, &keys, path ? path : standard, json);
-    dataset_deinit(&d);
+    if (!strcmp(a.words[0], "language"))
+        code = train_languages(&a, &l, &o, &keys, path ? path : standard, json);
+    else
+        code = train(&a, &o, &keys, path ? path : standard, json);
     buf_deinit(&command);
     encoder_source_close(&encoder);
     return code;

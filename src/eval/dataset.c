@@ -125,7 +125,7 @@ static enum result read_spans(struct reader *r, const struct json *j, uint32_t n
 static enum result read_line(struct reader *r, struct slice line, struct arena *scratch)
 {
     struct json j;
-    struct dataset_row row = {.label = DATASET_NO_LABEL};
+    struct dataset_row row = {.label = DATASET_NO_LABEL, .file = r->d->file_count};
     if (!slice_trim(line).len)
         return RESULT_OK;
     enum result result = json_parse(&j, line, &json_limits_default, scratch);
@@ -211,6 +211,7 @@ enum result dataset_read(struct dataset *d, const char *path, const struct datas
     arena_deinit(&scratch);
     buf_deinit(&line);
     gzclose(file);
+    d->file_count++;
     return result;
 }
 

@@ -29,8 +29,8 @@ struct dataset_span {
 
 struct dataset_row {
     struct slice text;
-    uint32_t label; // index into labels, or DATASET_NO_LABEL
-    uint32_t group, fold;
+    uint32_t label;             // index into labels, or DATASET_NO_LABEL
+    uint32_t group, fold, file; // file: which call of dataset_read
     const struct dataset_span *spans;
     uint32_t span_count;
 };
@@ -39,7 +39,7 @@ struct dataset {
     struct arena arena;
     VEC(struct dataset_row) rows;
     struct slice labels[DATASET_LABELS_MAX];
-    uint32_t label_count;
+    uint32_t label_count, file_count;
     char digest[65]; // sha256 over all texts and labels in order, hex, once dataset_finish ran
 };
 

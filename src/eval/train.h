@@ -21,7 +21,7 @@
 #include "eval/embeddings.h"
 #include "nn/ngram.h"
 
-enum { TRAIN_PROBLEM_BYTES = 320, TRAIN_FOLDS_MAX = 20 };
+enum { TRAIN_PROBLEM_BYTES = 320, TRAIN_FOLDS_MAX = 20, TRAIN_FILES_MAX = 8 };
 
 enum train_kind { TRAIN_NGRAM, TRAIN_LOGISTIC, TRAIN_MLP };
 
@@ -49,8 +49,15 @@ struct train_tier {
     double accuracy, low, high, macro_f1, auc, ece, brier,
         nll; // auc of label 1, of two labels only
 };
+struct train_file {
+    uint32_t rows, right_first, right_second, right_both, asked;
+    double recall_first,
+        recall_second; // of label 0 against label 1 (two labels) at .01 false positives
+};
 struct train_report {
     struct train_tier first, second;
+    struct train_file files[TRAIN_FILES_MAX]; // as they were read
+    uint32_t file_count;
     uint32_t rows, groups, labels, folds;
     double enough, asked,
         accuracy; // the threshold, the share of texts that goes on to the encoder, accuracy of both tiers

@@ -125,6 +125,22 @@ static void tier_json(const char *name, const struct train_tier *t, struct buf *
     BUF_LIT(out, "}");
 }
 
+static void file_json(const struct train_report *r, const struct train_file *f, uint32_t i,
+                      struct buf *out)
+{
+    double n = f->rows ? f->rows : 1;
+    buf_printf(out, "%s{\"rows\":%u", i ? "," : "", f->rows);
+    if (r->first.is)
+        buf_printf(out, ",\"first\":%.4f", f->right_first / n);
+    if (r->second.is)
+        buf_printf(out, ",\"second\":%.4f", f->right_second / n);
+    if (r->first.is && r->second.is)
+        buf_printf(out, ",\"both\":%.4f,\"asked\":%.4f", f->right_both / n, f->asked / n);
+    if (r->labels == 2)
+        buf_printf(out, ",\"recall_at_01\":[%.4f,%.4f]", f->recall_first, f->recall_second);
+    BUF_LIT(out, "}");
+}
+
 void train_report_json(const struct train_report *r, struct buf *out)
 {
     buf_printf(out, "{\"rows\":%u,\"groups\":%u,\"labels\":%u,\"folds\":%u", r->rows, r->groups,
@@ -134,7 +150,10 @@ void train_report_json(const struct train_report *r, struct buf *out)
     if (r->first.is && r->second.is)
         buf_printf(out, ",\"both\":{\"enough\":%.4f,\"asked\":%.4f,\"accuracy\":%.4f}", r->enough,
                    r->asked, r->accuracy);
-    BUF_LIT(out, "}");
+    BUF_LIT(out, ",\"files\":[");
+    for (uint32_t i = 0; i < r->file_count; i++)
+        file_json(r, &r->files[i], i, out);
+    BUF_LIT(out, "]}");
 }
 
 static const char *text_of(struct writer *w, const struct buf *b)

@@ -533,7 +533,8 @@ static enum result place_all(struct onnx *o)
     }
     if (r)
         return r;
-    qsort(o->tensors.at, o->tensors.len, sizeof *o->tensors.at, by_name);
+    if (o->tensors.len > 1)
+        qsort(o->tensors.at, o->tensors.len, sizeof *o->tensors.at, by_name);
     for (size_t i = 1; i < o->tensors.len; i++) {
         struct tensor *before = &o->tensors.at[i - 1], *t = &o->tensors.at[i];
         if (slice_eq(before->name, t->name))

@@ -119,6 +119,7 @@ struct job {
     uint32_t window_count, room;
     const struct token *before, *behind;
     uint32_t before_count, behind_count;
+    uint32_t *text_tok;
     // A token classifier's word on each token of each text: its kind and how likely.
     uint8_t **kinds;
     float **sure;
@@ -173,7 +174,8 @@ static enum result tokenise(struct job *j)
         return RESULT_UNSUPPORTED;
     j->tokens = ARENA_ARRAY(j->arena, const struct token *, ask->count + 1);
     j->counts = ARENA_ARRAY(j->arena, uint32_t, ask->count + 1);
-    if (!j->tokens || !j->counts)
+    j->text_tok = ARENA_ARRAY(j->arena, uint32_t, ask->count + 1);
+    if (!j->tokens || !j->counts || !j->text_tok)
         return RESULT_NOMEM;
     uint32_t all = 0;
     for (uint32_t i = 0; i < ask->count; i++) {
@@ -271,6 +273,7 @@ static enum result pass(struct job *j, uint32_t from, uint32_t to, struct trunk_
             r->ids[at++] = t[k].id;
         for (uint32_t k = 0; k < j->behind_count; k++)
             r->ids[at++] = j->behind[k].id;
+        j->text_tok[w->text] += sequences[i].count;
     }
     enum result res = encoder_run(r->model->encoder, r->passes, sequences, n, outputs, j->stop);
     for (uint32_t i = 0; !res && i < n && classifies(r->model); i++)
@@ -347,6 +350,7 @@ static enum result answer(struct job *j)
     }
     if (r)
         return r;
+    j->ask->answer.text_tok = j->text_tok;
     if (classifies(j->r->model))
         return entities(j);
     j->ask->answer.windows = out;

@@ -79,6 +79,7 @@ struct encoder_scratch {
     void (*observe)(void *ctx, unsigned linear, const float *rows, size_t stride, uint32_t count);
     void *observe_ctx;
     void *memory;
+    size_t bytes;
 };
 
 struct encoder_pass {
@@ -109,6 +110,7 @@ enum result encoder_scratch_make(const struct encoder_config *c, const struct nn
 // token, moved to the front of x.
 void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer *l,
                        bool first_only);
+struct encoder_layer encoder_layer_of(const struct encoder *e, uint32_t layer);
 // The rows of all sequences into scratch->x.
 void encoder_embed(const struct encoder *e, const struct encoder_pass *p);
 // y[row] = W x[row] + b, through scratch->packed.

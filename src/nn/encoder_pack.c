@@ -423,7 +423,7 @@ static enum result pack_layer(struct encoder_packer *p, uint32_t layer,
                               struct encoder_calibration *cal)
 {
     struct block_layer unwritten = {0}, *l = p->block ? p->layers + layer : &unwritten;
-    struct encoder_choice_linear choice[ENCODER_LINEARS];
+    enum nn_precision precision[ENCODER_LINEARS];
     const float *balance[ENCODER_LINEARS] = {0};
     enum result r = fetch_layer(p, layer);
     if (!r)
@@ -434,14 +434,14 @@ static enum result pack_layer(struct encoder_packer *p, uint32_t layer,
         return r;
     for (unsigned i = 0; i < ENCODER_LINEARS; i++) {
         encoder_linear_size(p->config, i, &l->linear[i].k, &l->linear[i].n);
-        choice[i].precision = most_bytes(p, l->linear[i].k, l->linear[i].n);
+        precision[i] = most_bytes(p, l->linear[i].k, l->linear[i].n);
     }
     if (cal)
-        encoder_calibrate(cal, p, layer, choice, balance);
+        encoder_calibrate(cal, p, layer, precision, balance);
     for (unsigned i = 0; !r && i < ENCODER_LINEARS; i++)
-        r = write_linear(p, &l->linear[i], choice[i].precision, p->w[i],
+        r = write_linear(p, &l->linear[i], precision[i], p->w[i],
                          p->has_bias[i] ? p->bias[i] : NULL,
-                         choice[i].precision == NN_INT8 ? balance[i] : NULL);
+                         precision[i] == NN_INT8 ? balance[i] : NULL);
     return r;
 }
 

@@ -20,23 +20,19 @@ struct encoder_packer {
     void *memory;
 };
 
-// What calibration finds of a layer's linear parts: balance per input column and the precision that the gate allows.
-struct encoder_choice_linear {
-    enum nn_precision precision;
-    bool balanced;
-};
-
 void encoder_linear_size(const struct encoder_config *c, unsigned which, uint32_t *k, uint32_t *n);
 enum nn_precision encoder_half(enum nn_tier tier); // the near lossless one of a tier
 
-// Calibration: the f32 trunk over random tokens, one layer at a time.
+// Calibration: the trunk in f32 over random tokens of a fixed seed, one layer at a time, so that it needs the memory of
+// a layer. Random tokens find the columns with outliers as well as a corpus does.
 struct encoder_calibration;
 enum result encoder_calibration_open(struct encoder_packer *p, struct encoder_calibration **out)
     MERIT_NODISCARD;
 void encoder_calibration_close(struct encoder_calibration *c);
-// With layer `i` in p->w: chooses precisions and balances, and takes the states on to the next layer.
-void encoder_calibrate(struct encoder_calibration *c, struct encoder_packer *p, uint32_t i,
-                       struct encoder_choice_linear choice[ENCODER_LINEARS],
+// With layer `layer` in p->w and its norms in the block: the balance of each linear part, and for ENCODER_PLAN_AUTO whether
+// NN_INT8 is good enough for it (`precision` is what stands in for it otherwise). Takes the states on to the next layer.
+void encoder_calibrate(struct encoder_calibration *c, struct encoder_packer *p, uint32_t layer,
+                       enum nn_precision precision[ENCODER_LINEARS],
                        const float *balance[ENCODER_LINEARS]);
 
 #endif

@@ -21,7 +21,7 @@ static struct gemm_weights weights(const struct encoder *e, const struct block_l
                                  l->n, e->base + l->at};
 }
 
-static struct encoder_layer layer_of(const struct encoder *e, uint32_t i)
+struct encoder_layer encoder_layer_of(const struct encoder *e, uint32_t i)
 {
     const struct block_layer *b = e->layers + i;
     struct encoder_layer l = {
@@ -66,6 +66,11 @@ void encoder_scratch_close(struct encoder_scratch *s)
         return;
     alloc_free(s->memory);
     alloc_free(s);
+}
+
+size_t encoder_scratch_bytes(const struct encoder_scratch *s)
+{
+    return s->bytes + sizeof *s;
 }
 
 static void add_row(const struct encoder *e, const struct block_table *t, uint32_t row, float *x)
@@ -272,7 +277,7 @@ enum result encoder_run(const struct encoder *e, struct encoder_scratch *s,
     for (uint32_t i = 0; i < c->layers; i++) {
         if (stop && atomic_load_explicit(stop, memory_order_relaxed))
             return RESULT_CANCELLED;
-        struct encoder_layer l = layer_of(e, i);
+        struct encoder_layer l = encoder_layer_of(e, i);
         encoder_layer_run(&p, &l, first_only && i + 1 == c->layers);
     }
     uint32_t rows = first_only ? count : p.tok;

@@ -27,7 +27,7 @@ struct heap {
 };
 
 struct bpe_scratch {
-    struct token_cache *cache;
+    struct token_cache cache;
     struct unit *units;
     struct heap heap;
     uint32_t unit_room, count;
@@ -41,11 +41,11 @@ static enum result scratch_open(const void *model, void **scratch)
     *scratch = s;
     if (!s)
         return RESULT_NOMEM;
-    s->cache = token_cache_open();
+    enum result r = token_cache_open(&s->cache);
     s->affixed = alloc_bytes(m->prefix.len + m->suffix.len + 8);
-    if (s->cache && s->affixed)
+    if (r == RESULT_OK && s->affixed)
         return RESULT_OK;
-    alloc_free(s->cache);
+    token_cache_close(&s->cache);
     alloc_free(s->affixed);
     alloc_free(s);
     *scratch = NULL;
@@ -57,7 +57,7 @@ static void scratch_close(void *scratch)
     struct bpe_scratch *s = scratch;
     if (!s)
         return;
-    alloc_free(s->cache);
+    token_cache_close(&s->cache);
     alloc_free(s->units);
     alloc_free(s->heap.at);
     alloc_free(s->affixed);
@@ -347,20 +347,24 @@ static enum result merge_parts(const struct bpe *m, struct bpe_scratch *s, struc
                                struct piece_tokens *out)
 {
     enum result r = RESULT_OK;
+    // Where a unit was left out, tokens behind it move up, so that a part need not stand where its text does.
+    uint32_t place = 0;
     for (uint32_t at = 0, end; at < piece.len && r == RESULT_OK; at = end) {
         end = part_end(m, piece, at);
         struct slice part = slice_make(piece.ptr + at, end - at);
+        uint32_t first = out->count;
         // Where whole words come before merges, a part and a piece of the same text are not the same.
         const struct token_cache_entry *known =
-            m->ignore_merges ? NULL : token_cache_find(s->cache, part);
+            m->ignore_merges ? NULL : token_cache_find(&s->cache, part);
         if (known) {
-            r = token_cache_put(known, at, out);
-            continue;
+            r = token_cache_put(known, place, out);
+        } else {
+            r = merge(m, s, part, place, out);
+            if (r == RESULT_OK && !m->ignore_merges)
+                token_cache_store(&s->cache, part, place, out, first);
         }
-        uint32_t first = out->count;
-        r = merge(m, s, part, at, out);
-        if (r == RESULT_OK && !m->ignore_merges)
-            token_cache_store(s->cache, part, at, out, first);
+        if (out->count > first)
+            place = out->at[out->count - 1].end;
     }
     return r;
 }
@@ -370,7 +374,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
 {
     const struct bpe *m = model;
     struct bpe_scratch *s = scratch;
-    const struct token_cache_entry *known = token_cache_find(s->cache, piece);
+    const struct token_cache_entry *known = token_cache_find(&s->cache, piece);
     if (MERIT_LIKELY(known))
         return token_cache_put(known, 0, out);
     uint32_t first = out->count, whole = BPE_NONE;
@@ -384,7 +388,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
     else
         r = merge(m, s, piece, 0, out);
     if (r == RESULT_OK)
-        token_cache_store(s->cache, piece, 0, out, first);
+        token_cache_store(&s->cache, piece, 0, out, first);
     shrink(s);
     return r;
 }

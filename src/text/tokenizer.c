@@ -27,6 +27,7 @@ struct tokenizer_scratch {
     char *repaired;
     uint32_t *repaired_from;
     uint32_t repaired_room;
+    size_t largest; // text since the memory was last given back
 };
 
 // One text on its way.
@@ -43,7 +44,12 @@ struct encoding {
     uint32_t part, section;
 };
 
-enum { LIST_MAX = 1 << 27 };
+enum {
+    LIST_MAX = 1 << 27,
+    TEXT_KEEP =
+        1024 *
+        1024, // what a longer text made the scratch grow to is given back before the next shorter one
+};
 
 static enum result list_reserve(struct token_list *l, uint32_t more)
 {
@@ -180,10 +186,11 @@ static enum result add_piece(const struct encoding *e, const struct pretoken_cut
             widen(e->text, to_text(e, e->part + first), to_text(e, e->part + last), &token);
         }
         if (e->t->post.trim_count) {
-            // An unknown token, one for a byte or one that continues a word is spelt otherwise than the text.
+            // An unknown token, one for a byte or one that continues a word is spelt otherwise than the text; only
+            // Unigram spells what is unknown as it stands.
             bool raw = pretoken_byte_level(e->t->pretoken);
             struct slice s = slice_make(cut->text.ptr + first, behind - first);
-            if (raw || e->s->kind->find(e->t->model, s) == token.id)
+            if (raw || e->s->kind == &token_unigram || e->s->kind->find(e->t->model, s) == token.id)
                 trim(e, &token, s, raw);
         }
         list_add(e, token);
@@ -310,12 +317,15 @@ static enum result put_together(const struct post_template *template, struct tok
 {
     struct token_list *out = &s->out;
     out->count = 0;
+    enum result r = list_reserve(out, 1); // so that no tokens have a place, too
+    if (r)
+        return r;
     for (uint32_t i = 0; i < template->count; i++) {
         const struct post_piece *p = &template->pieces[i];
         if (!p->is_text && bare)
             continue;
         uint32_t n = p->is_text ? counts[p->sequence] : 1;
-        enum result r = list_reserve(out, n);
+        r = list_reserve(out, n);
         if (r)
             return r;
         if (!p->is_text) {
@@ -328,6 +338,46 @@ static enum result put_together(const struct post_template *template, struct tok
         }
     }
     return RESULT_OK;
+}
+
+static void lists_free(struct tokenizer_scratch *s)
+{
+    struct token_list *lists[] = {&s->lists[0], &s->lists[1], &s->out};
+    for (unsigned i = 0; i < MERIT_COUNT(lists); i++) {
+        alloc_free(lists[i]->at);
+        *lists[i] = (struct token_list){0};
+    }
+    alloc_free(s->pieces.at);
+    s->pieces = (struct piece_tokens){0};
+    alloc_free(s->repaired);
+    alloc_free(s->repaired_from);
+    s->repaired = NULL;
+    s->repaired_from = NULL;
+    s->repaired_room = 0;
+    added_search_deinit(&s->in_text);
+    added_search_deinit(&s->in_normal);
+}
+
+// Gives the memory of a long text back. What cannot be made anew stays as it is.
+static void shrink(const struct tokenizer *t, struct tokenizer_scratch *s)
+{
+    struct normalizer_scratch *normalizer;
+    struct pretoken_scratch *pretoken;
+    void *model;
+    lists_free(s);
+    if (normalizer_scratch_open(&normalizer) == RESULT_OK) {
+        normalizer_scratch_close(s->normalizer);
+        s->normalizer = normalizer;
+    }
+    if (pretoken_scratch_open(&pretoken) == RESULT_OK) {
+        pretoken_scratch_close(s->pretoken);
+        s->pretoken = pretoken;
+    }
+    if (t->kind->scratch_open(t->model, &model) == RESULT_OK) {
+        t->kind->scratch_close(s->model);
+        s->model = model;
+    }
+    s->largest = 0;
 }
 
 enum result tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s,
@@ -343,6 +393,10 @@ enum result tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch
         return RESULT_LIMIT;
     if (!text.ptr)
         text.ptr = "";
+    size_t size = text.len > pair.len ? text.len : pair.len;
+    if (s->largest > TEXT_KEEP && size <= TEXT_KEEP)
+        shrink(t, s);
+    s->largest = size > s->largest ? size : s->largest;
     // Of two texts the whole lengths decide what is kept of each.
     enum result r = encode_text(t, s, text, 0, is_pair ? 0 : max);
     counts[0] = s->lists[0].count;
@@ -374,9 +428,6 @@ enum result tokenizer_scratch_open(const struct tokenizer *t, struct tokenizer_s
     if (!r)
         r = t->kind->scratch_open(t->model, &s->model);
     s->has_model = !r;
-    // So that an empty text has a place for its tokens, too.
-    if (!r)
-        r = list_reserve(&s->out, 1);
     if (r) {
         tokenizer_scratch_close(s);
         return r;
@@ -393,13 +444,6 @@ void tokenizer_scratch_close(struct tokenizer_scratch *s)
         s->kind->scratch_close(s->model);
     pretoken_scratch_close(s->pretoken);
     normalizer_scratch_close(s->normalizer);
-    added_search_deinit(&s->in_text);
-    added_search_deinit(&s->in_normal);
-    alloc_free(s->pieces.at);
-    for (unsigned i = 0; i < 2; i++)
-        alloc_free(s->lists[i].at);
-    alloc_free(s->out.at);
-    alloc_free(s->repaired);
-    alloc_free(s->repaired_from);
+    lists_free(s);
     alloc_free(s);
 }

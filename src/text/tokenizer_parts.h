@@ -13,7 +13,7 @@
 
 struct tokenizer {
     struct arena arena; // of the added tokens
-    // As written, with the ids that they have; those with `content` empty in one of the lists below are in the other.
+    // As written, with the ids that they have; each is in one of the two lists below, and empty in the other.
     struct added_token *added;
     uint32_t added_count;
     struct map by_content;         // to its entry of `added`

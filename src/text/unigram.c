@@ -35,7 +35,7 @@ struct node {
 };
 
 struct unigram_scratch {
-    struct token_cache *cache;
+    struct token_cache cache;
     struct node *nodes;
     uint32_t room;
 };
@@ -154,7 +154,7 @@ static enum result scratch_open(const void *model, void **scratch)
     struct unigram_scratch *s = alloc_zeroed(1, sizeof *s);
     (void)model;
     *scratch = NULL;
-    if (!s || !(s->cache = token_cache_open())) {
+    if (!s || token_cache_open(&s->cache) != RESULT_OK) {
         alloc_free(s);
         return RESULT_NOMEM;
     }
@@ -167,7 +167,7 @@ static void scratch_close(void *scratch)
     struct unigram_scratch *s = scratch;
     if (!s)
         return;
-    alloc_free(s->cache);
+    token_cache_close(&s->cache);
     alloc_free(s->nodes);
     alloc_free(s);
 }
@@ -278,7 +278,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
 {
     const struct unigram *m = model;
     struct unigram_scratch *s = scratch;
-    const struct token_cache_entry *known = token_cache_find(s->cache, piece);
+    const struct token_cache_entry *known = token_cache_find(&s->cache, piece);
     if (MERIT_LIKELY(known))
         return token_cache_put(known, 0, out);
     uint32_t first = out->count;
@@ -288,7 +288,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
     best_ways(m, piece, s->nodes);
     r = spell(m, piece, s->nodes, out);
     if (r == RESULT_OK && is_run(out, first))
-        token_cache_store(s->cache, piece, 0, out, first);
+        token_cache_store(&s->cache, piece, 0, out, first);
     if (s->room > KEPT_NODES) {
         alloc_free(s->nodes);
         s->nodes = NULL;

@@ -32,9 +32,11 @@ struct entry {
     uint32_t len, id;
 };
 
+// A token of up to 8 bytes is told by `head` and `len` alone; a longer one by its hash, and then by its bytes.
 struct slot {
-    uint32_t check; // upper half of the hash
-    uint32_t entry; // one more than its index; 0: free
+    uint64_t head;
+    uint32_t len;   // 0: free
+    uint32_t entry; // index
 };
 
 struct wordpiece {
@@ -47,32 +49,59 @@ struct wordpiece {
     uint32_t mask;
     struct node *nodes;
     uint32_t node_count, node_room;
+    uint32_t roots[2][256]; // the children of ROOT and SUFFIX by label
     uint32_t *pops;
     uint32_t pop_count, pop_room;
 };
 
-static uint64_t hash_word(const char *p, size_t n)
+static inline uint64_t load8(const char *p)
 {
-    uint64_t h = 0x9e3779b97f4a7c15u ^ n, x;
-    for (; n >= 8; n -= 8, p += 8) {
-        memcpy(&x, p, 8);
-        h = (h ^ x) * 0xff51afd7ed558ccdu;
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return x;
+}
+
+static inline uint64_t load4(const char *p)
+{
+    uint32_t x;
+    memcpy(&x, p, 4);
+    return x;
+}
+
+// Of up to 8 bytes a value that no other bytes of that length have; of more a hash. n > 0.
+static inline uint64_t head_of(const char *p, size_t n)
+{
+    if (n < 4)
+        return (uint64_t)(unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << 8 |
+               (uint64_t)(unsigned char)p[n - 1] << 16;
+    if (n <= 8)
+        return load4(p) | load4(p + n - 4) << 32;
+    uint64_t h = 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i + 8 < n; i += 8) {
+        h = (h ^ load8(p + i)) * 0xff51afd7ed558ccdu;
         h ^= h >> 32;
     }
-    x = 0;
-    memcpy(&x, p, n);
-    h = (h ^ x) * 0xc4ceb9fe1a85ec53u;
+    h = (h ^ load8(p + n - 8)) * 0xff51afd7ed558ccdu;
     return h ^ h >> 29;
 }
 
-// Index of the entry, or NONE.
-static uint32_t find_entry(const struct wordpiece *m, const char *p, size_t n)
+static inline uint32_t place_of(uint64_t head, size_t n)
 {
-    uint64_t h = hash_word(p, n);
-    for (uint32_t i = (uint32_t)h & m->mask; m->slots[i].entry; i = (i + 1) & m->mask) {
-        const struct entry *e = &m->entries[m->slots[i].entry - 1];
-        if (m->slots[i].check == (uint32_t)(h >> 32) && e->len == n && memcmp(e->ptr, p, n) == 0)
-            return m->slots[i].entry - 1;
+    uint64_t h = (head ^ n * 0x9e3779b97f4a7c15u) * 0xc4ceb9fe1a85ec53u;
+    return (uint32_t)(h >> 32);
+}
+
+// Index of the entry, or NONE.
+static inline uint32_t find_entry(const struct wordpiece *m, const char *p, size_t n)
+{
+    if (!n || n > UINT32_MAX)
+        return NONE;
+    uint64_t head = head_of(p, n);
+    for (uint32_t i = place_of(head, n) & m->mask; m->slots[i].len; i = (i + 1) & m->mask) {
+        const struct slot *s = &m->slots[i];
+        if (s->head == head && s->len == n &&
+            (n <= 8 || memcmp(m->entries[s->entry].ptr, p, n) == 0))
+            return s->entry;
     }
     return NONE;
 }
@@ -110,22 +139,26 @@ static enum result read_vocab(struct wordpiece *m, const struct json *j, uint32_
             m->entries[known].id = (uint32_t)id;
             continue;
         }
-        uint64_t h = hash_word(s.ptr, s.len);
-        uint32_t i = (uint32_t)h & m->mask, probes = 0;
-        for (; m->slots[i].entry; i = (i + 1) & m->mask) {
+        if (!s.len) // matches nothing
+            continue;
+        uint64_t head = head_of(s.ptr, s.len);
+        uint32_t i = place_of(head, s.len) & m->mask, probes = 0;
+        for (; m->slots[i].len; i = (i + 1) & m->mask) {
             if (++probes > PROBES_MAX)
                 return token_problem(problem, RESULT_LIMIT, "model.vocab was chosen to collide");
         }
-        m->entries[m->count] = (struct entry){s.ptr, (uint32_t)s.len, (uint32_t)id};
-        m->slots[i] = (struct slot){(uint32_t)(h >> 32), ++m->count};
+        m->slots[i] = (struct slot){head, (uint32_t)s.len, m->count};
+        m->entries[m->count++] = (struct entry){s.ptr, (uint32_t)s.len, (uint32_t)id};
     }
     return RESULT_OK;
 }
 
-static uint32_t step(const struct wordpiece *m, uint32_t node, uint8_t label)
+static inline uint32_t step(const struct wordpiece *m, uint32_t node, uint8_t label)
 {
+    if (node <= SUFFIX)
+        return m->roots[node][label];
     uint32_t lo = m->nodes[node].first, n = m->nodes[node].children;
-    while (n > 4) {
+    while (n > 8) {
         uint32_t half = n / 2;
         if (m->nodes[lo + half].label <= label) {
             lo += half;
@@ -254,6 +287,8 @@ static enum result add_children(struct wordpiece *m, struct builder *b, uint32_t
         if (result)
             return result;
         m->nodes[u].children++;
+        if (u <= SUFFIX)
+            m->roots[u][label] = m->node_count - 1;
         uint32_t first = b->sorted[r.from];
         result = link_node(m, u, m->node_count - 1, m->entries[first].len == at + 1 ? first : NONE);
         if (result)
@@ -281,6 +316,7 @@ static enum result build(struct wordpiece *m)
             suffixes.from = i;
         suffixes.to = i + 1;
     }
+    memset(m->roots, 0xff, sizeof m->roots); // NONE
     r = add_node(m, &b, words, 0);
     if (!r)
         r = add_node(m, &b, suffixes, 0);

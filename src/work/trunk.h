@@ -48,9 +48,10 @@ struct trunk_answer {
     uint32_t window_count;
     const struct trunk_entity *entities; // TRUNK_ENTITY, in order
     uint32_t entity_count;
-    uint32_t tokens;  // read, special ones included
-    uint32_t cost_us; // CPU; 0 when it was remembered
-    bool remembered;  // from the cache of answers
+    uint32_t tokens;          // read, special ones included
+    const uint32_t *text_tok; // [count of texts] of each of them; NULL where the result is none
+    uint32_t cost_us;         // CPU; 0 when it was remembered
+    bool remembered;          // from the cache of answers
 };
 
 struct trunk_ask {

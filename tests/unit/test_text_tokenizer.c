@@ -595,6 +595,46 @@ static void a_grown_scratch_allocates_nothing(void **state)
     tokenizer_close(t);
 }
 
+static void a_long_text_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    enum { LARGE = 1024 * 1024 + 1 };
+    struct tokenizer *t =
+        make("[UNK] C S T a b ##b", LOWER, WORDS, TEMPLATE, ADDED(20, "<x>", RAW));
+    struct tokenizer_scratch *s;
+    assert_int_equal(tokenizer_scratch_open(t, &s), RESULT_OK);
+    char *text = alloc_bytes(LARGE);
+    assert_non_null(text);
+    memset(text, 'A', LARGE);
+    // With each allocation of the call behind the long text failing in turn: nothing or all is as before.
+    uint64_t n = 0;
+    for (enum result r = RESULT_NOMEM; r || n < 5;) {
+        const struct token *tokens;
+        uint32_t count;
+        const struct tokenizer_options options = {0};
+        assert_int_equal(
+            tokenizer_encode(t, s, slice_make(text, LARGE), SLICE_EMPTY, &options, &tokens, &count),
+            RESULT_OK);
+        assert_int_equal(count, 4);
+        uint64_t before = alloc_count();
+        alloc_fail_at(++n, 1);
+        r = tokenizer_encode(t, s,
+                             SLICE("a <x>\xff"
+                                   "B"),
+                             SLICE_EMPTY, &options, &tokens, &count);
+        alloc_fail_at(0, 0);
+        assert_true(r == RESULT_OK || r == RESULT_NOMEM);
+        assert_true(alloc_count() > before);
+        if (r)
+            continue;
+        assert_int_equal(count, 6);
+        assert_true(tokens[3].begin == 5 && tokens[3].end == 7);
+    }
+    alloc_free(text);
+    tokenizer_scratch_close(s);
+    tokenizer_close(t);
+}
+
 static double cpu_ms(const struct tokenizer *t, struct tokenizer_scratch *s, struct slice text)
 {
     double best = 1e9;
@@ -674,6 +714,7 @@ int main(void)
         cmocka_unit_test(many_steps_are_refused),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_grown_scratch_allocates_nothing),
+        cmocka_unit_test(a_long_text_leaves_nothing_behind),
         cmocka_unit_test(work_is_linear),
         cmocka_unit_test(long_texts_are_refused),
     };
