@@ -341,9 +341,8 @@ int cmd_train(int argc, char **argv)
         return EXIT_USAGE;
     struct encoder_source encoder = {0};
     struct model_trouble trouble = {0};
-    bool wants = !kind || strcmp(kind, "ngram") != 0;
+    bool wants = strcmp(a.words[0], "language") && !(kind && !strcmp(kind, "ngram"));
     bool has = wants && encoder_source_open(&encoder, NULL, ENCODER_PLAN_F32, &trouble);
-    o.kind = TRAIN_LOGISTIC;
     if (kind ? !strcmp(kind, "ngram") : !has)
         o.kind = TRAIN_NGRAM;
     else if (kind && !strcmp(kind, "mlp"))
@@ -352,10 +351,12 @@ int cmd_train(int argc, char **argv)
         fprintf(stderr, "merit train: --kind is ngram, logistic or mlp, not \"%s\"\n", kind);
         return EXIT_USAGE;
     }
-    if (o.kind != TRAIN_NGRAM && !has) {
-        fprintf(stderr, "merit train: %s needs an encoder: %s\n%s%s", kind, trouble.why,
-                trouble.how, trouble.how[0] ? "\n" : "");
-        return EXIT_FOUND;
+    if (wants && !has) {
+        fprintf(stderr, "merit train: %s\n%s%s", trouble.why, trouble.how,
+                trouble.how[0] ? "\n" : "");
+        if (kind)
+            return EXIT_FOUND;
+        fputs("merit train: training on n-grams alone\n", stderr);
     }
     char standard[256];
     snprintf(standard, sizeof standard, "%.200s.safetensors", a.words[0]);

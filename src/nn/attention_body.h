@@ -1,4 +1,7 @@
-// Attention of one head in f32, in the vector words of a tier; included behind nn/elem_body.h.
+// Attention of one head, in the vector words of a tier; included behind nn/elem_body.h.
+//
+// ATTENTION_F32 multiplies in f32. ATTENTION_FAST rounds queries, keys, powers and values to bf16 and multiplies pairs of
+// them with sums in f32, where the file is compiled for AVX-512 BF16 (attention_pairs.h); else it is the same.
 //
 // Queries go in tiles of TILE_ROWS, keys in blocks of ATTENTION_KEYS: a block's scores, their powers of two, and their
 // product with the values, with the running maximum and sum of online softmax between blocks. What a tile needs is
@@ -21,6 +24,7 @@ struct attention_room {
     float *queries; // [width][TILE_ROWS]
     float *sums;    // [TILE_ROWS][columns]
     float *row;     // [width]
+    uint16_t *powers; // ATTENTION_FAST: [TILE_ROWS][ATTENTION_KEYS] of bf16
     uint32_t columns;
 };
 
@@ -30,27 +34,24 @@ static size_t attention_layout(struct attention_room *r, char *base, uint32_t co
     size_t at = 0, padded = ((size_t)count + PANEL - 1) / PANEL * PANEL;
     uint32_t columns = (width + VF_LEN - 1) / VF_LEN * VF_LEN;
     size_t counts[] = {padded * width,
-                       (size_t)count * columns,
+                       padded * columns,
                        (size_t)count * buckets,
                        (size_t)TILE_ROWS * buckets,
                        (size_t)TILE_ROWS * ATTENTION_KEYS,
                        (size_t)TILE_ROWS * width,
                        (size_t)TILE_ROWS * columns,
-                       width};
+                       width,
+                       (size_t)TILE_ROWS * ATTENTION_KEYS / 2};
+    float *powers = NULL;
     float **places[] = {&r->keys,   &r->values,  &r->by_key, &r->by_row,
-                        &r->scores, &r->queries, &r->sums,   &r->row};
+                        &r->scores, &r->queries, &r->sums,   &r->row, &powers};
     for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
         *places[i] = (float *)(void *)(base + at);
         at += (counts[i] * sizeof(float) + 63) & ~(size_t)63;
     }
+    r->powers = (uint16_t *)(void *)powers;
     r->columns = columns;
     return at;
-}
-
-static size_t attention_f32_bytes(uint32_t count, uint32_t width, uint32_t buckets)
-{
-    struct attention_room r;
-    return attention_layout(&r, NULL, count, width, buckets);
 }
 
 // Row `x` turned by its position, in `room`, or as it is.
@@ -70,6 +71,15 @@ NN_INLINE const float *attention_turn(const struct attention_job *job, const flo
     return room;
 }
 
+// Rows of a head lie too far from each other for the processor to foresee the next ones.
+NN_INLINE void attention_fetch(const float *rows, const struct attention_job *job, uint32_t i,
+                               uint32_t end)
+{
+    const uint32_t ahead = 16, line = 16;
+    for (uint32_t d = 0; i + ahead < end && d < job->width; d += line)
+        __builtin_prefetch(rows + (i + ahead) * job->stride + d);
+}
+
 static float attention_dot(const float *a, const float *b, uint32_t n)
 {
     vf s = vf_set(0);
@@ -84,6 +94,8 @@ static void attention_keys(const struct attention_job *job, const struct attenti
 {
     uint32_t width = job->width;
     for (uint32_t j = lo; j < hi; j++) {
+        attention_fetch(job->k, job, j, hi);
+        attention_fetch(job->v, job, j, hi);
         const float *k = attention_turn(job, job->k + j * job->stride, j, r->row);
         const float *v = job->v + j * job->stride;
         float *panel = r->keys + (size_t)(j / PANEL) * width * PANEL + j % PANEL;
@@ -162,6 +174,21 @@ NN_INLINE void attention_values(const uint32_t rows, const uint32_t vecs, const 
             vf_store(sums + i * columns + v * VF_LEN, acc[i][v]);
 }
 
+#if defined(__AVX512BF16__)
+enum { ATTENTION_HAS_PAIRS = 1 };
+NN_INLINE void attention_store_half(uint16_t *p, vf a)
+{
+    __m256i half = (__m256i)_mm512_cvtneps_pbh(a);
+    _mm256_storeu_si256((__m256i *)p, half);
+}
+#else
+enum { ATTENTION_HAS_PAIRS = 0 };
+NN_INLINE void attention_store_half(uint16_t *p, vf a)
+{
+    (void)p, (void)a;
+}
+#endif
+
 struct attention_tile {
     uint32_t first, rows;
     uint32_t lo, hi; // keys that any of its rows sees
@@ -176,9 +203,9 @@ static void attention_range(const struct attention_job *job, uint32_t row, uint3
 }
 
 // Scores of one row in the block of keys [from, from + keys) become powers of two; the running maximum and sum go on.
-static void attention_softmax(const struct attention_job *job, const struct attention_room *r,
-                              struct attention_tile *t, uint32_t i, uint32_t from, uint32_t keys,
-                              bool begins)
+NN_INLINE void attention_softmax(const struct attention_job *job, const struct attention_room *r,
+                                 struct attention_tile *t, uint32_t i, uint32_t from,
+                                 uint32_t keys, bool begins, const bool pairs)
 {
     float *s = r->scores + (size_t)i * ATTENTION_KEYS;
     uint32_t row = t->first + i, lo, hi;
@@ -205,8 +232,12 @@ static void attention_softmax(const struct attention_job *job, const struct atte
     float high = vf_hmax(m);
     vf top = vf_set(high), sum = vf_set(0);
     for (uint32_t j = 0; j < keys; j += VF_LEN) {
-        vf e = exp2_of(vf_max(vf_sub(vf_load(s + j), top), vf_set(-200)));
-        vf_store(s + j, e);
+        vf d = vf_max(vf_sub(vf_load(s + j), top), vf_set(-200));
+        vf e = pairs ? exp2_short(d) : exp2_of(d);
+        if (pairs)
+            attention_store_half(r->powers + (size_t)i * ATTENTION_KEYS + j, e);
+        else
+            vf_store(s + j, e);
         sum = vf_add(sum, e);
     }
     float total = vf_hsum(sum);
@@ -221,8 +252,9 @@ static void attention_softmax(const struct attention_job *job, const struct atte
     t->sum[i] = total;
 }
 
+// All of a tile: scores, powers, and their product with the values, block of keys by block.
 NN_INLINE void attention_tile_rows(const uint32_t rows, const struct attention_job *job,
-                              const struct attention_room *r, struct attention_tile *t)
+                                   const struct attention_room *r, struct attention_tile *t)
 {
     uint32_t columns = r->columns, from = t->lo / PANEL * PANEL;
     memset(r->sums, 0, (size_t)rows * columns * sizeof(float));
@@ -234,7 +266,7 @@ NN_INLINE void attention_tile_rows(const uint32_t rows, const struct attention_j
                              r->keys + ((size_t)from / PANEL + p) * job->width * PANEL, job->width,
                              r->scores + (size_t)p * PANEL);
         for (uint32_t i = 0; i < rows; i++)
-            attention_softmax(job, r, t, i, from, panels * PANEL, begins);
+            attention_softmax(job, r, t, i, from, panels * PANEL, begins, false);
         const float *values = r->values + (size_t)from * columns;
         uint32_t d = 0;
         for (; d + TILE_VECS * VF_LEN <= columns; d += TILE_VECS * VF_LEN)
@@ -247,57 +279,86 @@ NN_INLINE void attention_tile_rows(const uint32_t rows, const struct attention_j
     }
 }
 
-static void attention_f32(const struct attention_job *job)
+typedef void attention_tile_fn(const struct attention_job *job, const struct attention_room *r,
+                               struct attention_tile *t);
+
+#define ATTENTION_TILE(rows)                                                                       \
+    static void attention_tile_##rows(const struct attention_job *job,                             \
+                                      const struct attention_room *r, struct attention_tile *t)    \
+    {                                                                                              \
+        attention_tile_rows(rows, job, r, t);                                                      \
+    }
+ATTENTION_TILE(1)
+ATTENTION_TILE(2)
+ATTENTION_TILE(3)
+ATTENTION_TILE(4)
+#if TILE_ROWS > 4
+ATTENTION_TILE(5)
+ATTENTION_TILE(6)
+#endif
+#if TILE_ROWS > 6
+ATTENTION_TILE(7)
+ATTENTION_TILE(8)
+#endif
+static attention_tile_fn *const attention_tiles[TILE_ROWS] = {
+    attention_tile_1, attention_tile_2, attention_tile_3, attention_tile_4,
+#if TILE_ROWS > 4
+    attention_tile_5, attention_tile_6,
+#endif
+#if TILE_ROWS > 6
+    attention_tile_7, attention_tile_8,
+#endif
+};
+
+static void attention_queries(const struct attention_job *job, const struct attention_room *r,
+                              const struct attention_tile *t, float scale)
+{
+    for (uint32_t i = 0; i < t->rows; i++) {
+        uint32_t row = t->first + i;
+        attention_fetch(job->q, job, row, job->first + job->rows);
+        const float *q = attention_turn(job, job->q + row * job->stride, row, r->row);
+        for (uint32_t d = 0; d < job->width; d++)
+            r->queries[d * TILE_ROWS + i] = q[d] * scale;
+        for (uint32_t b = 0; job->pos_key && b < job->buckets; b++)
+            r->by_row[(size_t)i * job->buckets + b] =
+                attention_dot(q, job->pos_key + b * job->pos_stride, job->width) * scale;
+    }
+}
+
+#if defined(__AVX512BF16__)
+#include "nn/attention_pairs.h"
+#endif
+
+static void attention(enum attention_kind kind, const struct attention_job *job)
 {
     struct attention_room r;
     uint32_t width = job->width, lo, hi, unused;
-    attention_layout(&r, job->room, job->count, width, job->pos_query || job->pos_key ? job->buckets : 0);
+    bool relative = job->pos_key || job->pos_query;
+    bool pairs = ATTENTION_HAS_PAIRS && kind == ATTENTION_FAST && !relative;
+    attention_layout(&r, job->room, job->count, width, relative ? job->buckets : 0);
     attention_range(job, job->first, &lo, &unused);
     attention_range(job, job->first + job->rows - 1, &unused, &hi);
     float scale = job->scale * 1.44269504088896341f; // powers of two are quicker than of e
-    attention_keys(job, &r, lo / PANEL * PANEL, hi, scale);
+#if defined(__AVX512BF16__)
+    if (pairs)
+        attention_pair_keys(job, &r, lo / PANEL * PANEL, hi);
+#endif
+    if (!pairs)
+        attention_keys(job, &r, lo / PANEL * PANEL, hi, scale);
     for (uint32_t done = 0; done < job->rows; done += TILE_ROWS) {
         struct attention_tile t = {.first = job->first + done};
         t.rows = job->rows - done < TILE_ROWS ? job->rows - done : TILE_ROWS;
         attention_range(job, t.first, &t.lo, &unused);
         attention_range(job, t.first + t.rows - 1, &unused, &t.hi);
-        for (uint32_t i = 0; i < t.rows; i++) {
-            const float *q =
-                attention_turn(job, job->q + (t.first + i) * job->stride, t.first + i, r.row);
-            for (uint32_t d = 0; d < width; d++)
-                r.queries[d * TILE_ROWS + i] = q[d] * scale;
-            for (uint32_t b = 0; job->pos_key && b < job->buckets; b++)
-                r.by_row[(size_t)i * job->buckets + b] =
-                    attention_dot(q, job->pos_key + b * job->pos_stride, width) * scale;
+#if defined(__AVX512BF16__)
+        if (pairs) {
+            attention_pair_queries(job, &r, &t, scale);
+            attention_pair_tiles[t.rows - 1](job, &r, &t);
         }
-        switch (t.rows) {
-#if TILE_ROWS >= 8
-        case 8:
-            attention_tile_rows(8, job, &r, &t);
-            break;
-        case 7:
-            attention_tile_rows(7, job, &r, &t);
-            break;
 #endif
-#if TILE_ROWS >= 6
-        case 6:
-            attention_tile_rows(6, job, &r, &t);
-            break;
-        case 5:
-            attention_tile_rows(5, job, &r, &t);
-            break;
-#endif
-        case 4:
-            attention_tile_rows(4, job, &r, &t);
-            break;
-        case 3:
-            attention_tile_rows(3, job, &r, &t);
-            break;
-        case 2:
-            attention_tile_rows(2, job, &r, &t);
-            break;
-        default:
-            attention_tile_rows(1, job, &r, &t);
+        if (!pairs) {
+            attention_queries(job, &r, &t, scale);
+            attention_tiles[t.rows - 1](job, &r, &t);
         }
         for (uint32_t i = 0; i < t.rows; i++) {
             float *out = job->out + (t.first + i) * job->out_stride;
@@ -307,4 +368,12 @@ static void attention_f32(const struct attention_job *job)
                 vf_store_n(out + d, vf_mul(vf_load(sums + d), f), width - d);
         }
     }
+}
+
+static size_t attention_bytes(enum attention_kind kind, uint32_t count, uint32_t width,
+                              uint32_t buckets)
+{
+    struct attention_room r;
+    (void)kind;
+    return attention_layout(&r, NULL, count, width, buckets);
 }

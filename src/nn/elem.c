@@ -8,8 +8,9 @@ const struct nn_elem *nn_elem(enum nn_tier tier)
     case NN_AVXVNNI:
         return &nn_elem_avx2;
     case NN_AVX512_VNNI:
-    case NN_AVX512_BF16:
         return &nn_elem_avx512;
+    case NN_AVX512_BF16:
+        return &nn_elem_avx512_bf16;
 #endif
     default:
         return &nn_elem_scalar;

@@ -58,6 +58,6 @@ struct nn_elem {
 const struct nn_elem *nn_elem(enum nn_tier tier);
 
 // The tables behind nn_elem.
-extern const struct nn_elem nn_elem_scalar, nn_elem_avx2, nn_elem_avx512;
+extern const struct nn_elem nn_elem_scalar, nn_elem_avx2, nn_elem_avx512, nn_elem_avx512_bf16;
 
 #endif

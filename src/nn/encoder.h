@@ -108,6 +108,7 @@ const struct encoder_config *encoder_config(const struct encoder *e);
 enum result encoder_scratch_open(const struct encoder *e, uint32_t tok,
                                  struct encoder_scratch **out) MERIT_NODISCARD;
 void encoder_scratch_close(struct encoder_scratch *s);
+size_t encoder_scratch_bytes(const struct encoder_scratch *s);
 
 // RESULT_LIMIT (more tokens than the scratch or the model's positions take), RESULT_RANGE (an id outside the vocabulary),
 // RESULT_CANCELLED (`stop`, may be NULL, was seen set between layers).

@@ -79,6 +79,7 @@ struct encoder_scratch {
     void (*observe)(void *ctx, unsigned linear, const float *rows, size_t stride, uint32_t count);
     void *observe_ctx;
     void *memory;
+    size_t bytes;
 };
 
 struct encoder_pass {

@@ -101,6 +101,7 @@ enum result encoder_scratch_make(const struct encoder_config *c, const struct nn
     s->x = places[0], s->qkv = places[1], s->y = places[2], s->inner = places[3];
     s->pooled = places[4], s->rope[0] = places[5], s->rope[1] = places[6];
     s->packed = places[7], s->attention = places[8], s->buckets = (uint16_t *)(void *)p;
+    s->bytes = at + buckets + 64;
     s->tok = tok;
     s->longest = longest;
     if (rope) {

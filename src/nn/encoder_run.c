@@ -68,6 +68,11 @@ void encoder_scratch_close(struct encoder_scratch *s)
     alloc_free(s);
 }
 
+size_t encoder_scratch_bytes(const struct encoder_scratch *s)
+{
+    return s->bytes + sizeof *s;
+}
+
 static void add_row(const struct encoder *e, const struct block_table *t, uint32_t row, float *x)
 {
     uint32_t h = e->head->config.hidden;
