@@ -76,7 +76,9 @@ void learned_set_close(struct learned_set *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
         head_close(s->heads[i].head);
+    language_close(s->language);
     s->count = 0;
+    s->language = NULL;
 }
 
 // What is known of one head in one run.

@@ -106,12 +106,13 @@ static void make(struct rng *rng, struct naive *m)
                 naive_add(m, name, 6);
         }
     }
+    static const char pairs[] = "abcd\xc3\xa9_";
     // Of few words first, so that long ones arise.
     int tries = 20 + (int)rng_below(rng, 400), units = m->count;
     for (; tries > 0 && m->merges < MERGES && units; tries--) {
         if (m->byte_level && rng_below(rng, 2)) {
-            int a = naive_find(m, "abcd\xc3\xa9_" + rng_below(rng, 7), 1);
-            int b = naive_find(m, "abcd\xc3\xa9_" + rng_below(rng, 7), 1);
+            int a = naive_find(m, &pairs[rng_below(rng, 7)], 1);
+            int b = naive_find(m, &pairs[rng_below(rng, 7)], 1);
             char both[2] = {m->words[a].text[0], m->words[b].text[0]};
             m->left[m->merges] = a;
             m->right[m->merges] = b;
