@@ -1,7 +1,6 @@
 #include "route/explain.h"
 
 #include <math.h>
-
 #include <stdio.h>
 
 #include "route/record.h"
