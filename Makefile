@@ -14,11 +14,13 @@ build: ## the release build: build/release/merit
 	@scripts/deps build
 	@scripts/build release
 
-run: build ## build, then serve on 127.0.0.1:8780 over the demo pool
+run: build ## build, fetch the default models once, then serve on 127.0.0.1:8780 over the demo pool
+	@scripts/models $(MERIT)
 	@exec $(MERIT) serve $(ARGS)
 
 run-llm: build ## the same with a real small language model in the pool
 	@scripts/deps llm
+	@scripts/models $(MERIT)
 	@scripts/llm serve $(ARGS)
 
 test: ## unit, property and end-to-end tests
@@ -31,7 +33,7 @@ bench: build ## every benchmark; writes docs/benchmarks.md
 	@scripts/deps bench
 	@bench/all
 
-bench-%: build ## one benchmark: proxy, sse, decide, body, idle, tokenizer
+bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, tokenizer
 	@scripts/deps bench
 	@bench/$*
 

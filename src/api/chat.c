@@ -151,8 +151,8 @@ static void write_access(struct request *r, struct slice outcome)
         log_line(r->g->access_log, buf_slice(out));
 }
 
-static void end_request(struct request *r, enum metrics_end end, const struct path_result *result,
-                        int status)
+void request_end(struct request *r, enum metrics_end end, const struct path_result *result,
+                 int status)
 {
     struct gateway *g = r->g;
     int64_t cost = result ? settle_cost(r, &result->usage) : -1;
@@ -225,7 +225,7 @@ static void on_path_end(struct path *p, const struct path_result *result)
 {
     struct request *r = p->user;
     r->running = false;
-    end_request(r, END_OF_PATH[result->end], result, result->status);
+    request_end(r, END_OF_PATH[result->end], result, result->status);
     if (result->end == PATH_BROKEN)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
@@ -237,7 +237,7 @@ static void end_with_error(struct request *r, const struct api_error *e, enum me
     struct http_header headers[PATH_HEADERS_MAX];
     size_t n = 0;
     merit_headers(r, NULL, headers, &n);
-    end_request(r, end, NULL, e->status);
+    request_end(r, end, NULL, e->status);
     answer_error(r->x, &openai_chat, e, headers, n);
 }
 
@@ -583,7 +583,7 @@ void chat_begin(struct request *r)
 void chat_client_gone(struct request *r)
 {
     waiting_drop(r);
-    end_request(r, METRICS_GONE, NULL, 0);
+    request_end(r, METRICS_GONE, NULL, 0);
 }
 
 void pass_begin(struct request *r, int32_t model)

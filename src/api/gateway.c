@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "api/embeddings.h"
 #include "api/openai_answer.h"
 #include "api/request.h"
 #include "base/alloc.h"
@@ -186,6 +187,7 @@ static bool answer_get(struct http_exchange *x, struct gateway *g, struct slice 
 static void on_head(struct http_exchange *x)
 {
     static const struct slice chat = {"/v1/chat/completions", 20};
+    static const struct slice embed = {"/v1/embeddings", 14};
     struct gateway *g = http_server_user(x->server);
     struct slice path = x->head->path;
     const struct key *key;
@@ -202,21 +204,22 @@ static void on_head(struct http_exchange *x)
     if (!check_key(x, g, &key) || answer_get(x, g, path))
         return;
     bool is_chat = slice_eq(path, chat), is_models = slice_eq(path, SLICE("/v1/models"));
+    bool is_embed = slice_eq(path, embed);
     int32_t model = is_chat ? IMAGE_NONE : pass_model(g->epoch->serving->image, path);
-    if (!is_chat && !is_models && model == IMAGE_NONE) {
+    if (!is_chat && !is_models && !is_embed && model == IMAGE_NONE) {
         request_reject(
             x, g,
             &(struct api_error){
                 .status = 404,
                 .type = "invalid_request_error",
                 .code = "unknown_path",
-                .message = SLICE("Merit serves POST /v1/chat/completions and GET /v1/models "
-                                 "here, and what the policy passes on."),
+                .message = SLICE("Merit serves POST /v1/chat/completions, POST /v1/embeddings "
+                                 "and GET /v1/models here, and what the policy passes on."),
                 .final = true},
             METRICS_REJECT_NOT_FOUND);
         return;
     }
-    if ((is_chat && x->head->method != HTTP_POST) || is_models) {
+    if (((is_chat || is_embed) && x->head->method != HTTP_POST) || is_models) {
         request_reject(x, g,
                        &(struct api_error){.status = 405,
                                            .type = "invalid_request_error",
@@ -236,7 +239,7 @@ static void on_head(struct http_exchange *x)
     memset(r, 0, offsetof(struct request, path));
     r->g = g;
     r->x = x;
-    r->kind = is_chat ? REQUEST_CHAT : REQUEST_PASS;
+    r->kind = is_chat ? REQUEST_CHAT : is_embed ? REQUEST_EMBED : REQUEST_PASS;
     r->model = model;
     r->key = key;
     r->keys = key ? key_set_ref(g->keys) : NULL;
@@ -249,6 +252,7 @@ static void on_head(struct http_exchange *x)
 void request_close(struct request *r)
 {
     r->x->user = NULL;
+    embeddings_close(r);
     key_set_unref(r->keys);
     gateway_epoch_unref(r->epoch);
 }
@@ -261,6 +265,8 @@ static void on_request(struct http_exchange *x)
     metric_add(&r->g->metrics->in_flight, 1);
     if (r->kind == REQUEST_CHAT)
         chat_begin(r);
+    else if (r->kind == REQUEST_EMBED)
+        embeddings_begin(r);
     else
         pass_begin(r, r->model);
 }
@@ -283,7 +289,7 @@ static void over(struct http_exchange *x, bool gone)
     if (gone && r->running)
         path_client_gone(&r->path);
     else if (gone && r->waiting)
-        chat_client_gone(r);
+        r->kind == REQUEST_EMBED ? embeddings_client_gone(r) : chat_client_gone(r);
     request_close(r);
 }
 

@@ -242,6 +242,56 @@ static void process_values(struct buf *out, const struct metrics_process *p)
     simple(out, "merit_ready", "gauge", "1 when requests are served.", p->ready);
 }
 
+static void compute_values(struct buf *out, const struct compute_counts *c)
+{
+    static const struct {
+        const char *name, *type, *help;
+        size_t at;
+    } values[] = {
+        {"merit_encoder_texts_total", "counter", "Texts that encoders were asked about.",
+         offsetof(struct compute_counts, asks)},
+        {"merit_encoder_remembered_total", "counter", "Of these, answered from memory.",
+         offsetof(struct compute_counts, remembered)},
+        {"merit_encoder_failed_total", "counter", "Of these, not answered.",
+         offsetof(struct compute_counts, failed)},
+        {"merit_encoder_tokens_total", "counter", "Tokens that encoders read.",
+         offsetof(struct compute_counts, tokens)},
+        {"merit_encoder_refused_total", "counter", "Jobs refused because too many tokens waited.",
+         offsetof(struct compute_counts, refused)},
+        {"merit_encoder_cancelled_total", "counter",
+         "Jobs given up: the client left or the deadline passed.",
+         offsetof(struct compute_counts, cancelled)},
+        {"merit_encoder_queue_jobs", "gauge", "Jobs that have not begun.",
+         offsetof(struct compute_counts, queued_jobs)},
+        {"merit_encoder_queue_tokens", "gauge", "Their estimated tokens.",
+         offsetof(struct compute_counts, queued_tok)},
+        {"merit_encoder_running", "gauge", "Jobs that run.",
+         offsetof(struct compute_counts, running)},
+        {"merit_encoder_remembered_bytes", "gauge", "Memory of remembered answers.",
+         offsetof(struct compute_counts, cached_bytes)},
+    };
+    for (size_t i = 0; i < MERIT_COUNT(values); i++) {
+        uint64_t v;
+        memcpy(&v, (const char *)c + values[i].at, sizeof v);
+        simple(out, values[i].name, values[i].type, values[i].help, v);
+    }
+    head(out, "merit_encoder_cpu_seconds_total", "counter", "CPU time of encoders.");
+    buf_printf(out, "merit_encoder_cpu_seconds_total %.6f\n", (double)c->cpu_us / 1e6);
+    head(out, "merit_encoder_job_seconds", "histogram", "From asking to the answer, per job.");
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < COMPUTE_BUCKETS; i++) {
+        total += c->buckets[i];
+        BUF_LIT(out, "merit_encoder_job_seconds_bucket{le=\"");
+        buf_micro(out, (int64_t)compute_bounds_us[i]);
+        buf_printf(out, "\"} %llu\n", (unsigned long long)total);
+    }
+    total += c->buckets[COMPUTE_BUCKETS];
+    buf_printf(out,
+               "merit_encoder_job_seconds_bucket{le=\"+Inf\"} %llu\n"
+               "merit_encoder_job_seconds_sum %.6f\nmerit_encoder_job_seconds_count %llu\n",
+               (unsigned long long)total, (double)c->wait_us / 1e6, (unsigned long long)total);
+}
+
 void metrics_write(const struct metrics_names *names, struct metrics_shard *const *shards,
                    uint32_t count, const struct metrics_process *process, struct buf *out)
 {
@@ -255,6 +305,12 @@ void metrics_write(const struct metrics_names *names, struct metrics_shard *cons
            "Decisions taken and not obeyed (observe-only mode).", SUM(&s, observed));
     simple(out, "merit_passed_through_total", "counter",
            "Requests of other paths passed to an endpoint.", SUM(&s, passed_through));
+    simple(out, "merit_embedding_requests_total", "counter",
+           "Requests of POST /v1/embeddings that were worked on.", SUM(&s, embeddings));
+    simple(out, "merit_embedded_texts_total", "counter", "Texts embedded for clients.",
+           SUM(&s, embedded_texts));
+    simple(out, "merit_embedded_tokens_total", "counter", "Tokens embedded for clients.",
+           SUM(&s, embedded_tok));
     simple(out, "merit_connections", "gauge", "Open client connections.", SUM(&s, connections));
     simple(out, "merit_in_flight", "gauge", "Requests being worked on.", SUM(&s, in_flight));
     histogram(out, &s, "merit_decision_seconds", "Time to decide, signals included.",
@@ -265,5 +321,6 @@ void metrics_write(const struct metrics_names *names, struct metrics_shard *cons
     histogram(out, &s, "merit_first_byte_seconds",
               "From the first byte of a request to the first of its answer.", &METRICS_REQUEST,
               offsetof(struct metrics_shard, first_byte));
+    compute_values(out, &process->compute);
     process_values(out, process);
 }

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "model/compute.h"
 
 enum { METRICS_NAMES_MAX = 256, METRICS_NAME_BYTES = 64, METRICS_BUCKETS_MAX = 20 };
 
@@ -88,6 +89,7 @@ struct metrics_shard {
     struct metrics_histogram decision, request, first_byte;
     metric connections, in_flight; // gauges, set by their loop
     metric decisions, observed;
+    metric embeddings, embedded_texts, embedded_tok; // POST /v1/embeddings
 };
 
 // What is not in a shard.
@@ -97,6 +99,7 @@ struct metrics_process {
     uint64_t reloads_ok, reloads_failed, log_dropped;
     uint64_t start_wall_us;
     bool ready;
+    struct compute_counts compute;
 };
 
 // The exposition text (version 0.0.4) of the sum of all shards.

@@ -46,7 +46,8 @@ struct gateway {
 
 enum request_kind { REQUEST_CHAT, REQUEST_PASS, REQUEST_EMBED };
 
-struct waiting; // api/waiting.h
+struct waiting;    // api/waiting.h
+struct embeddings; // api/embeddings.c
 
 struct request {
     struct gateway *g;
@@ -63,6 +64,7 @@ struct request {
     uint64_t decide_ns;
     struct waiting *waiting; // for the compute pool; NULL: it does not
     uint64_t waited_us;      // CPU that the pool spent for it the last time
+    struct embeddings *embeddings;
     struct path path;
     struct pool_view pool;
     struct route_options options;
@@ -91,6 +93,9 @@ void request_forward_headers(struct request *r);
 void chat_begin(struct request *r);
 // The client left while the request waited for the compute pool.
 void chat_client_gone(struct request *r);
+// Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.
+void request_end(struct request *r, enum metrics_end end, const struct path_result *result,
+                 int status);
 // `POST /v1/...` as it is, to `model`.
 void pass_begin(struct request *r, int32_t model);
 

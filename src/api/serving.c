@@ -149,6 +149,22 @@ static void alias_json(const struct policy_image *image, const struct image_alia
     model_json(image_text(image, a->name), m, context, output, out);
 }
 
+// The encoder that POST /v1/embeddings answers with, under its name or "embed".
+static bool embed_json(const struct serving *s, struct slice id, struct buf *out)
+{
+    const struct trunk_service *t = s->decider.trunk;
+    if (!t || !t->dim[TRUNK_EMBED] ||
+        !(slice_eq(id, t->name[TRUNK_EMBED]) || slice_eq(id, SLICE("embed"))))
+        return false;
+    BUF_LIT(out, "{\"id\":");
+    json_write_string(out, id);
+    buf_printf(out,
+               ",\"object\":\"model\",\"created\":0,\"owned_by\":\"merit\",\"dimensions\":%u,"
+               "\"capabilities\":[\"embeddings\"]}",
+               t->dim[TRUNK_EMBED]);
+    return true;
+}
+
 bool serving_model_json(const struct serving *s, struct slice id, struct buf *out)
 {
     const struct image_alias *alias = image_find_alias(s->image, id);
@@ -159,7 +175,7 @@ bool serving_model_json(const struct serving *s, struct slice id, struct buf *ou
     int32_t i = image_find_model(s->image, id);
     if (i == IMAGE_NONE) {
         if (!slice_eq(id, SLICE("auto")))
-            return false;
+            return embed_json(s, id, out);
         uint32_t context = 0, output = 0;
         for (uint32_t r = 0; r < s->image->routes.count; r++)
             widest_of_steps(s->image, image_route(s->image, (int32_t)r)->steps, &context, &output);
@@ -192,6 +208,13 @@ static enum result write_models(struct serving *s)
         model_json(image_text(s->image, m->name), m, m->context_tok, m->output_tok, &out);
         if (i + 1 < s->image->models.count)
             buf_byte(&out, ',');
+    }
+    const struct trunk_service *t = s->decider.trunk;
+    if (t && t->dim[TRUNK_EMBED] &&
+        image_find_model(s->image, t->name[TRUNK_EMBED]) == IMAGE_NONE &&
+        !image_find_alias(s->image, t->name[TRUNK_EMBED])) {
+        buf_byte(&out, ',');
+        embed_json(s, t->name[TRUNK_EMBED], &out);
     }
     BUF_LIT(&out, "]}");
     s->models_json = arena_copy(&s->arena, buf_slice(&out));

@@ -9,7 +9,9 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/doctor.h"
+#include "cli/encoders.h"
 #include "cli/policy_file.h"
+#include "model/model.h"
 #include "policy/policy.h"
 #include "text/json.h"
 
@@ -33,8 +35,41 @@ static const char usage[] =
 
 static const char *const status_names[] = {"ok", "warn", "fail"};
 
+// The encoders as the settings name them; what is missing is told, and no failure.
+static void check_encoders(struct doctor *d, const struct conf *c, struct encoders *e)
+{
+    struct buf notes;
+    struct encoders_options o = encoders_for_commands;
+    o.names[TRUNK_EMBED] = c->model_embed;
+    o.names[TRUNK_ENTITY] = c->model_entity;
+    buf_init(&notes, 64 * 1024);
+    if (encoders_open(e, &o, &notes)) {
+        d->nomem = true;
+        buf_deinit(&notes);
+        return;
+    }
+    for (int i = 0; i < TRUNK_MODELS; i++) {
+        const struct model *m = e->models[i];
+        if (m)
+            doctor_add(
+                d, DOCTOR_OK, "encoder", "", "%.*s %.8s, %llu MB, opened in %llu ms%s",
+                SLICE_FMT(m->name), m->weights_hex.ptr, (unsigned long long)(m->bytes / 1000000),
+                (unsigned long long)(m->open_us / 1000), m->from_cache ? " from the cache" : "");
+        if (m && m->note.len)
+            doctor_add(d, DOCTOR_WARN, "encoder", "", "%.*s", SLICE_FMT(m->note));
+    }
+    struct slice rest = buf_slice(&notes), line;
+    while (slice_split(&rest, '\n', &line)) {
+        if (line.len)
+            doctor_add(d, DOCTOR_WARN, "encoder",
+                       "or set models.embed and models.entity to none: signals make do without",
+                       "%.*s", SLICE_FMT(line));
+    }
+    buf_deinit(&notes);
+}
+
 static void check_policy(struct doctor *d, const struct conf *c, const char *path, bool offline,
-                         struct buf *rendered)
+                         const struct trunk_service *trunk, struct buf *rendered)
 {
     struct buf text;
     struct diag_list diags;
@@ -50,7 +85,7 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
         buf_deinit(&text);
         return;
     }
-    r = decider_open(&decider, buf_slice(&text), NULL, &diags);
+    r = decider_open(&decider, buf_slice(&text), trunk, &diags);
     if (r) {
         diag_render(&diags, buf_slice(&text), slice_cstr(name), isatty(STDERR_FILENO), rendered);
         doctor_add(d, DOCTOR_FAIL, "policy", "mend it; `merit policy check` shows where",
@@ -152,7 +187,11 @@ int cmd_doctor(int argc, char **argv)
         return EXIT_FOUND;
     }
     check_conf(&d, &conf, conf_path, &rendered);
-    check_policy(&d, &conf, a.word_count ? a.words[0] : conf.policy, offline, &rendered);
+    struct encoders encoders;
+    check_encoders(&d, &conf, &encoders);
+    check_policy(&d, &conf, a.word_count ? a.words[0] : conf.policy, offline, encoders.service,
+                 &rendered);
+    encoders_close(&encoders);
     doctor_process(&d, &conf);
     doctor_machine(&d, &conf);
     fprintf(stderr, "%.*s", SLICE_FMT(buf_slice(&rendered)));

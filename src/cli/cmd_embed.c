@@ -349,8 +349,9 @@ static bool classify_tokens(struct run *r, struct slice text, bool json, struct 
     reader_answer(reader, &ask, &arena, NULL);
     if (ask.answer.result)
         fprintf(stderr, "%s: %s\n", r->command,
-                ask.answer.result == RESULT_LIMIT ? "the text is too long"
-                                                  : result_name(ask.answer.result));
+                ask.answer.result == RESULT_LIMIT         ? "the text is too long"
+                : ask.answer.result == RESULT_UNSUPPORTED ? "the model takes too few tokens at once"
+                                                          : result_name(ask.answer.result));
     else
         put_spans(out, &ask.answer, text, kinds, json);
     bool good = !ask.answer.result;

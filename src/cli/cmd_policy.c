@@ -9,10 +9,12 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/encoders.h"
 #include "cli/policy_file.h"
 #include "policy/explain.h"
 #include "policy/fmt.h"
 #include "policy/policy.h"
+#include "signal/plan.h"
 #include "signal/registry.h"
 
 static const char usage[] =
@@ -112,11 +114,28 @@ static int failed(const struct session *s, const char *what, enum result r)
     return EXIT_FOUND;
 }
 
+// What only shows when the signals are made ready, as a server would: heads, their encoder, patterns.
+static enum result prepare(struct session *s, const struct policy_image *image)
+{
+    struct encoders encoders;
+    struct plan *plan = NULL;
+    enum result r = encoders_open(&encoders, &encoders_for_commands, &s->out);
+    buf_reset(&s->out);
+    if (!r)
+        r = plan_open(image, &signal_registry, encoders.service, SLICE_EMPTY, &s->diags, &plan);
+    if (plan)
+        plan_close(plan);
+    encoders_close(&encoders);
+    return r;
+}
+
 static int check(struct session *s)
 {
     const struct policy_image *image;
     enum result r =
         policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    if (!r)
+        r = prepare(s, image);
     if (s->options.json) {
         diag_render_json(&s->diags, buf_slice(&s->text), &s->out);
         buf_byte(&s->out, '\n');

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "cli/commands.h"
+#include "cli/encoders.h"
 #include "cli/given.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
@@ -30,7 +31,7 @@ struct args {
     const char *text, *policy, *given, *model, *caller;
     const char *headers[WORK_HEADERS_MAX], *groups[WORK_GROUPS_MAX], *down[WORK_GROUPS_MAX];
     uint32_t header_count, group_count, down_count;
-    bool json, input;
+    bool json, input, no_models;
 };
 
 struct session {
@@ -38,6 +39,7 @@ struct session {
     struct arena arena;
     struct buf policy_text, input, out;
     const char *policy_name;
+    struct encoders encoders;
     struct decider decider;
     struct plan_scratch *scratch;
     struct work work;
@@ -59,6 +61,7 @@ static void usage(FILE *to)
         "  --group G       a group of the caller (several)\n"
         "  --caller ID     the caller's id\n"
         "  --down MODEL    as if no endpoint of this model were up (several)\n"
+        "  --no-models     as if no encoder were installed\n"
         "  --json          the decision record (docs/decision.schema.json)\n\n"
         "Times are of a warm run. Exit codes: 0 decided, 1 no model can serve it or the policy\n"
         "has errors, 2 usage.\n\n"
@@ -101,6 +104,8 @@ static bool read_option(struct args *a, int argc, char **argv, int *i)
     const char *v;
     if (strcmp(argv[*i], "--json") == 0)
         a->json = true;
+    else if (strcmp(argv[*i], "--no-models") == 0)
+        a->no_models = true;
     else if ((v = value_of(argc, argv, i, "--policy")))
         a->policy = v;
     else if ((v = value_of(argc, argv, i, "--given")))
@@ -165,8 +170,17 @@ static int open_policy(struct session *s)
         return r == RESULT_NOT_FOUND ? EXIT_USAGE : EXIT_FOUND;
     }
     struct diag_list diags;
+    struct encoders_options options = encoders_for_commands;
     diag_init(&diags, &s->arena, POLICY_DIAGS_MAX);
-    r = decider_open(&s->decider, buf_slice(&s->policy_text), NULL, &diags);
+    if (s->args.no_models)
+        memset(options.names, 0, sizeof options.names);
+    // What is missing shows in the explanation where a signal would have used it.
+    if (encoders_open(&s->encoders, &options, &s->out)) {
+        fputs("merit route: no memory\n", stderr);
+        return EXIT_FOUND;
+    }
+    buf_reset(&s->out);
+    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, &diags);
     if (diags.errors || r) {
         diag_render(&diags, buf_slice(&s->policy_text), slice_cstr(s->policy_name),
                     isatty(STDERR_FILENO) && !getenv("NO_COLOR"), &s->out);
@@ -399,6 +413,7 @@ int cmd_route(int argc, char **argv)
     plan_scratch_close(s.scratch);
     if (s.decider.plan)
         decider_close(&s.decider);
+    encoders_close(&s.encoders);
     buf_deinit(&s.policy_text);
     buf_deinit(&s.input);
     buf_deinit(&s.out);

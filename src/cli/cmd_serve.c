@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/conf.h"
+#include "cli/encoders.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
 #include "sim/pool.h"
@@ -43,6 +44,8 @@ struct serve {
     pthread_t *threads;
     uint32_t count, running;
     struct admin *admin;
+    struct encoders encoders;
+    struct buf encoder_notes; // what is missing
     struct serving *serving;
     struct key_set *keys;
     struct loop_io signals, watch;
@@ -78,6 +81,7 @@ static enum result open_policy(struct serve *s, struct serving **out)
             .cache_dir = s->conf.cache,
             .observe = slice_cstr(s->conf.observe),
             .names = s->names,
+            .trunk = s->encoders.service,
             .client_tls = &s->client_tls,
             .roots = s->conf.upstream_roots,
         };
@@ -285,6 +289,7 @@ static void fill_process(void *ctx, struct metrics_process *out)
         .start_wall_us = s->start_wall_us,
         .ready = !s->draining,
     };
+    compute_count(s->encoders.compute, &out->compute);
 }
 
 static uint32_t cpu_count(void)
@@ -339,6 +344,25 @@ static enum result open_log(const char *path, struct log_sink **out)
     return r;
 }
 
+static enum result open_encoders(struct serve *s)
+{
+    const struct conf *c = &s->conf;
+    uint32_t cpus = cpu_count();
+    struct encoders_options o = {
+        .names = {[TRUNK_EMBED] = c->model_embed, [TRUNK_ENTITY] = c->model_entity},
+        .threads = c->compute_threads ? c->compute_threads
+                   : cpus > 1         ? cpus - 1
+                                      : 1,
+        .queue_tok = c->compute_queue_tok,
+        .cache_bytes = c->compute_cache_bytes,
+    };
+    buf_init(&s->encoder_notes, WHY_MAX);
+    enum result r = encoders_open(&s->encoders, &o, &s->encoder_notes);
+    if (r)
+        fprintf(stderr, "merit: cannot start the pool of encoders: %s\n", result_name(r));
+    return r;
+}
+
 static enum result open_shared(struct serve *s)
 {
     char diag[TLS_DIAG_BYTES] = "";
@@ -365,6 +389,8 @@ static enum result open_shared(struct serve *s)
         .names = s->names,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),
+        .compute = s->encoders.compute,
+        .compute_deadline_ms = c->compute_deadline_ms,
     };
     s->shared.path.connect_timeout_ms = c->connect_timeout_ms;
     s->shared.path.first_byte_timeout_ms = c->first_byte_timeout_ms;
@@ -491,6 +517,21 @@ static void print_address(FILE *to, const struct conf_listen *l)
             l->port);
 }
 
+static void print_encoders(const struct serve *s)
+{
+    const struct trunk_service *t = s->encoders.service;
+    for (int i = 0; i < TRUNK_MODELS; i++) {
+        if (t->dim[i])
+            fprintf(stderr, "  encoder  %.*s %.*s\n", SLICE_FMT(t->name[i]),
+                    SLICE_FMT(t->version[i]));
+    }
+    struct slice rest = buf_slice(&s->encoder_notes), line;
+    while (slice_split(&rest, '\n', &line)) {
+        if (line.len)
+            fprintf(stderr, "  encoder  %.*s\n", SLICE_FMT(line));
+    }
+}
+
 static void print_ready(const struct serve *s)
 {
     const struct policy_image *p = s->serving->image;
@@ -510,6 +551,7 @@ static void print_ready(const struct serve *s)
         print_address(stderr, &s->conf.admin[i]);
         fprintf(stderr, "\n");
     }
+    print_encoders(s);
     if (s->sim)
         fprintf(stderr, "  the demo pool answers: its models are simulated, and say so\n");
     if (s->conf.observe)
@@ -556,6 +598,8 @@ static void close_all(struct serve *s)
         loop_turn(s->loop, 0);
     for (uint32_t i = 0; i < s->count && s->gateways; i++)
         gateway_close(s->gateways[i]);
+    // What the pool still has comes back to the loops, where nobody waits for it any more.
+    compute_stop(s->encoders.compute);
     // Before the loops: its helper may still be waking one of them.
     if (s->dns)
         dns_close(s->dns);
@@ -572,6 +616,8 @@ static void close_all(struct serve *s)
     if (s->sim)
         sim_close(s->sim);
     serving_unref(s->serving);
+    encoders_close(&s->encoders);
+    buf_deinit(&s->encoder_notes);
     key_set_unref(s->keys);
     if (s->decision_log && s->decision_log != s->access_log)
         log_sink_close(s->decision_log);
@@ -611,8 +657,9 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_policy(s, &s->serving) || open_shared(s) || loop_open(&s->loop, 0) || open_loops(s) ||
-        open_admin(s) || open_control(s, &signals) || start_threads(s))
+        open_encoders(s) || open_policy(s, &s->serving) || open_shared(s) ||
+        loop_open(&s->loop, 0) || open_loops(s) || open_admin(s) || open_control(s, &signals) ||
+        start_threads(s))
         return EXIT_FOUND;
     print_ready(s);
     loop_run(s->loop);

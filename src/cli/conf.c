@@ -193,7 +193,9 @@ static void read_section(struct parser *p)
         struct diag *d = diag_add(
             p->diags, DIAG_ERROR, "unknown-section", span_of(p->at, p->at + p->section.len + 2),
             "no setting begins with \"%.*s.\"", SLICE_FMT(slice_head(p->section, 60)));
-        diag_help(p->diags, d, "sections are admin, demo, limits, log, timeouts, tls, upstream");
+        diag_help(
+            p->diags, d,
+            "sections are admin, compute, demo, limits, log, models, timeouts, tls, upstream");
     }
 }
 

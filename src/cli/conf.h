@@ -71,6 +71,10 @@ struct conf {
     uint32_t attempts;          // endpoints tried for one request before the first byte
     const char *upstream_roots; // PEM file of trusted roots; NULL: the system's
 
+    uint32_t compute_threads; // of the pool of encoders; 0: one less than CPUs
+    uint32_t compute_queue_tok, compute_cache_bytes, compute_deadline_ms;
+    const char *model_embed, *model_entity; // names or folders; NULL: none
+
     const char *log_access;    // path, "-" for standard output, NULL for off
     const char *log_decisions; // likewise
 

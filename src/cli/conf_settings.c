@@ -1,6 +1,7 @@
 #include "cli/conf_settings.h"
 
 #include "api/ring.h"
+#include "cli/encoders.h"
 
 #define AT(field) (uint32_t) offsetof(struct conf, field)
 #define ONE(name, kind, field, fallback, absent, min, max, form, help)                             \
@@ -79,6 +80,19 @@ const struct conf_setting conf_settings[] = {
          "headers of an answer"),
     ONE("upstream.roots", CONF_PATH, upstream_roots, "system", "system", 0, 0, "PATH",
         "PEM file of trusted roots"),
+    COUNT("compute.threads", compute_threads, "auto", "auto", 1, COMPUTE_THREADS_MAX,
+          "threads at idle priority that run encoders; auto is one less than CPUs, at least 1"),
+    COUNT("compute.queue_tok", compute_queue_tok, "65536", NULL, 256, 1 << 24,
+          "estimated tokens that may wait for an encoder; above it asks are refused"),
+    SIZE("compute.cache", compute_cache_bytes, "8MiB", "off", 64 * KIB, 1024.0 * MIB,
+         "answers to exact texts that are remembered"),
+    // Grade guessed, 2026-11: ten times what the longest usual text takes on one core.
+    MS("compute.deadline", compute_deadline_ms, "2s", NULL, 10, 5 * MINUTE,
+       "an encoder's answer for a decision; past it on_error holds"),
+    ONE("models.embed", CONF_TEXT, model_embed, ENCODERS_EMBED_DEFAULT, "none", 0, 0, "NAME|DIR",
+        "the encoder that texts are compared and classified with"),
+    ONE("models.entity", CONF_TEXT, model_entity, ENCODERS_ENTITY_DEFAULT, "none", 0, 0, "NAME|DIR",
+        "the encoder that finds names and places"),
     ONE("log.access", CONF_PATH, log_access, "-", "off", 0, 0, "PATH",
         "one JSON line per request; - is standard output"),
     ONE("log.decisions", CONF_PATH, log_decisions, "off", "off", 0, 0, "PATH",

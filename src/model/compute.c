@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "model/asking.h"
 #include "model/mapped.h"
+#include "model/reader.h"
 #include "nn/head.h"
 
 enum { VERSION_LEN = 8, NICE_LAST = 19, HEADS_MAX = 1024, STACK_BYTES = 1024 * 1024 };

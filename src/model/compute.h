@@ -23,7 +23,6 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
-#include "model/reader.h"
 #include "work/trunk.h"
 
 enum {

@@ -11,8 +11,11 @@
 #include "text/token_cache.h"
 
 enum {
-    SHORT_UNITS = 24,      // up to here the lowest rank is looked for
-    KEPT_UNITS = 64 * 1024 // buffers above this are given back after the piece
+    SHORT_UNITS = 24,       // up to here the lowest rank is looked for
+    KEPT_UNITS = 64 * 1024, // buffers above this are given back after the piece
+    // A stretch of so many units that has no place to be cut is cut all the same: what it costs in memory is bounded so,
+    // and only an endless word is spelt otherwise than by the reference, at that place.
+    PART_UNITS_MAX = 1024 * 1024,
 };
 
 struct unit {
@@ -27,7 +30,7 @@ struct heap {
 };
 
 struct bpe_scratch {
-    struct token_cache *cache;
+    struct token_cache cache;
     struct unit *units;
     struct heap heap;
     uint32_t unit_room, count;
@@ -41,11 +44,11 @@ static enum result scratch_open(const void *model, void **scratch)
     *scratch = s;
     if (!s)
         return RESULT_NOMEM;
-    s->cache = token_cache_open();
+    enum result r = token_cache_open(&s->cache);
     s->affixed = alloc_bytes(m->prefix.len + m->suffix.len + 8);
-    if (s->cache && s->affixed)
+    if (r == RESULT_OK && s->affixed)
         return RESULT_OK;
-    alloc_free(s->cache);
+    token_cache_close(&s->cache);
     alloc_free(s->affixed);
     alloc_free(s);
     *scratch = NULL;
@@ -57,7 +60,7 @@ static void scratch_close(void *scratch)
     struct bpe_scratch *s = scratch;
     if (!s)
         return;
-    alloc_free(s->cache);
+    token_cache_close(&s->cache);
     alloc_free(s->units);
     alloc_free(s->heap.at);
     alloc_free(s->affixed);
@@ -137,8 +140,8 @@ static enum result make_units(const struct bpe *m, struct bpe_scratch *s, struct
     uint32_t unk_len = 0; // of the unknown unit that waits
     // A unit of n bytes becomes n bytes at most, and with affixes those of the affixes too.
     size_t most = piece.len * (1 + (affixes ? m->prefix.len + m->suffix.len : 0));
-    if (most > UINT32_MAX / 4)
-        return RESULT_LIMIT;
+    if (most > 4 * PART_UNITS_MAX)
+        return RESULT_LIMIT; // with affixes there are no parts
     enum result r = reserve_units(s, (uint32_t)most);
     if (r != RESULT_OK)
         return r;
@@ -332,7 +335,8 @@ static uint32_t part_end(const struct bpe *m, struct slice piece, uint32_t at)
     unsigned n = 1;
     uint32_t before = m->byte_level ? p[at] : char_decode(p + at, &n);
     bool known = bpe_unit_id(m, before) != BPE_NONE;
-    for (at += n; at < piece.len; at += n) {
+    uint32_t units = 1;
+    for (at += n; at < piece.len && units < PART_UNITS_MAX; at += n, units++) {
         uint32_t code = m->byte_level ? p[at] : char_decode(p + at, &n);
         bool is_known = bpe_unit_id(m, code) != BPE_NONE;
         if (known && is_known && !bpe_joins(m, before, code))
@@ -355,13 +359,13 @@ static enum result merge_parts(const struct bpe *m, struct bpe_scratch *s, struc
         uint32_t first = out->count;
         // Where whole words come before merges, a part and a piece of the same text are not the same.
         const struct token_cache_entry *known =
-            m->ignore_merges ? NULL : token_cache_find(s->cache, part);
+            m->ignore_merges ? NULL : token_cache_find(&s->cache, part);
         if (known) {
             r = token_cache_put(known, place, out);
         } else {
             r = merge(m, s, part, place, out);
             if (r == RESULT_OK && !m->ignore_merges)
-                token_cache_store(s->cache, part, place, out, first);
+                token_cache_store(&s->cache, part, place, out, first);
         }
         if (out->count > first)
             place = out->at[out->count - 1].end;
@@ -374,7 +378,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
 {
     const struct bpe *m = model;
     struct bpe_scratch *s = scratch;
-    const struct token_cache_entry *known = token_cache_find(s->cache, piece);
+    const struct token_cache_entry *known = token_cache_find(&s->cache, piece);
     if (MERIT_LIKELY(known))
         return token_cache_put(known, 0, out);
     uint32_t first = out->count, whole = BPE_NONE;
@@ -388,7 +392,7 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
     else
         r = merge(m, s, piece, 0, out);
     if (r == RESULT_OK)
-        token_cache_store(s->cache, piece, 0, out, first);
+        token_cache_store(&s->cache, piece, 0, out, first);
     shrink(s);
     return r;
 }

@@ -338,6 +338,22 @@ static inline enum result add(struct pieces *l, size_t begin, size_t end)
     return RESULT_OK;
 }
 
+// The next occurrence; NULL when there is none. memmem is slow to begin, and these are short and near.
+static const unsigned char *find_literal(const unsigned char *at, const unsigned char *end,
+                                         struct slice text)
+{
+    if (!text.len)
+        return NULL;
+    if (text.len > 4)
+        return memmem(at, (size_t)(end - at), text.ptr, text.len);
+    for (; (size_t)(end - at) >= text.len; at++) {
+        at = memchr(at, (unsigned char)text.ptr[0], (size_t)(end - at) - (text.len - 1));
+        if (!at || memcmp(at, text.ptr, text.len) == 0)
+            return at;
+    }
+    return NULL;
+}
+
 // The match, or the stretch without one, that begins at `at`.
 static const unsigned char *segment(const struct stage *s, const unsigned char *at,
                                     const unsigned char *end, bool *match)
@@ -363,8 +379,7 @@ static const unsigned char *segment(const struct stage *s, const unsigned char *
         assert(s->part == PART_LITERAL);
         break;
     }
-    const unsigned char *found =
-        s->text.len ? memmem(at, (size_t)(end - at), s->text.ptr, s->text.len) : NULL;
+    const unsigned char *found = find_literal(at, end, s->text);
     *match = found == at;
     return !found ? end : *match ? at + s->text.len : found;
 }

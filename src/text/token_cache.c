@@ -1,8 +1,19 @@
 #include "text/token_cache.h"
 
-struct token_cache *token_cache_open(void)
+enum { LINE = 64 };
+
+enum result token_cache_open(struct token_cache *c)
 {
-    return alloc_zeroed(1, sizeof(struct token_cache));
+    c->block = alloc_zeroed(1, TOKEN_CACHE_SETS * sizeof *c->sets + LINE);
+    // Entries begin with cache lines.
+    c->sets = (void *)(((uintptr_t)c->block + LINE - 1) & ~(uintptr_t)(LINE - 1));
+    return c->block ? RESULT_OK : RESULT_NOMEM;
+}
+
+void token_cache_close(struct token_cache *c)
+{
+    alloc_free(c->block);
+    *c = (struct token_cache){0};
 }
 
 void token_cache_store(struct token_cache *c, struct slice piece, uint32_t base,

@@ -9,8 +9,9 @@
 
 #include "text/token_model.h"
 
-enum { TOKEN_CACHE_KEY = 46, TOKEN_CACHE_TOKENS = 16, TOKEN_CACHE_SETS = 2048 };
+enum { TOKEN_CACHE_KEY = 22, TOKEN_CACHE_TOKENS = 8, TOKEN_CACHE_SETS = 4096 };
 
+// One cache line.
 struct token_cache_entry {
     uint8_t len, count; // len 0: free
     char key[TOKEN_CACHE_KEY];
@@ -19,11 +20,13 @@ struct token_cache_entry {
 };
 
 struct token_cache {
-    struct token_cache_entry sets[TOKEN_CACHE_SETS][2]; // 512 KiB
+    struct token_cache_entry (*sets)[2]; // 512 KiB, in `block`
+    void *block;
 };
 
-// NULL without memory.
-struct token_cache *token_cache_open(void) MERIT_NODISCARD;
+// RESULT_NOMEM.
+enum result token_cache_open(struct token_cache *c) MERIT_NODISCARD;
+void token_cache_close(struct token_cache *c); // a zeroed one is fine
 // Keeps tokens [first, out->count) of `piece`, whose offsets are `base` too large, where they fit.
 void token_cache_store(struct token_cache *c, struct slice piece, uint32_t base,
                        const struct piece_tokens *out, uint32_t first);

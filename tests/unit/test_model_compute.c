@@ -277,7 +277,7 @@ static void memory_is_bounded(void **state)
     float v[DIM] = {1, 2, 3};
     struct trunk_window w = {0, 0, 5, v};
     struct text_answer a = {.windows = &w, .window_count = 1, .tokens = 3}, got;
-    char text[16];
+    char text[32];
     arena_init(&arena, 0, 1 << 20);
     assert_int_equal(remembered_open(2000, 1000, &m), RESULT_OK);
     for (int i = 0; i < 100; i++) {

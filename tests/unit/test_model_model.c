@@ -1,5 +1,5 @@
 // model/model: a whole small model from its folder to an embedding, from the cache the second time with the same bits; what
-// is missing or wrong is told with a way out; two processes; failing calls and memory; the real models where installed.
+// is missing or wrong is told with a way out; two processes; failing calls and memory.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -359,46 +359,6 @@ static void everything_fails(void **state)
     }
 }
 
-// --- The real models, where they are installed: merit model pull --default
-
-static void assert_close(const float *got, const float *want, uint32_t n, float most)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (!(fabsf(got[i] - want[i]) <= most))
-            fail_msg("at %u: %g instead of %g", i, (double)got[i], (double)want[i]);
-    }
-}
-
-static void the_same_weights_twice(void **state)
-{
-    (void)state;
-    struct model *a, *b;
-    float one[384], two[384];
-    struct model_places real;
-    model_places_init(&real);
-    memcpy(places.models, real.models, sizeof places.models);
-    enum result r = open_plan(&a, "all-minilm-l6-v2", ENCODER_PLAN_F32);
-    if (r == RESULT_NOT_FOUND) {
-        print_message("%s: skipped\n", trouble.why);
-        skip();
-    }
-    assert_int_equal(r, RESULT_OK);
-    assert_true(slice_eq_cstr(a->weights_hex, catalog[0].files[0].sha256));
-    assert_int_equal(a->length_tok, 256);
-    r = open_plan(&b, "all-minilm-l6-v2-onnx", ENCODER_PLAN_F32);
-    if (r == RESULT_NOT_FOUND) {
-        model_unref(a);
-        print_message("%s: skipped\n", trouble.why);
-        skip();
-    }
-    assert_int_equal(r, RESULT_OK);
-    embed(a, "A routed request has a price.", one);
-    embed(b, "A routed request has a price.", two);
-    assert_close(one, two, 384, 0);
-    model_unref(a);
-    model_unref(b);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, drop_tmp)
@@ -412,7 +372,6 @@ int main(void)
         TEST(lists),
         TEST(two_processes),
         TEST(everything_fails),
-        TEST(the_same_weights_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

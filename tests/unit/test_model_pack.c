@@ -215,7 +215,7 @@ static void full_disk(void **state)
     const char *full = in_tmp("full");
     assert_int_equal(mkdir(full, 0700), 0);
     if (mount("none", full, "tmpfs", 0, "size=128k")) {
-        print_message("no small file system may be mounted here: that part is skipped\n");
+        print_message("skipped: no small file system may be mounted here to be filled\n");
         return;
     }
     r = pack_write(&p, full, &key, &parts, problem);

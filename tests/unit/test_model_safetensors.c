@@ -357,7 +357,7 @@ static void golden_files(void **state)
                  data ? data : MERIT_SOURCE_DIR "/../shared/data", files[i]);
         enum result r = mapped_open(path, 1 << 30, &m);
         if (r == RESULT_NOT_FOUND) {
-            print_message("no %s: skipped\n", path);
+            print_message("skipped: there is no %s\n", path);
             skip();
         }
         assert_int_equal(r, RESULT_OK);
