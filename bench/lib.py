@@ -214,25 +214,23 @@ def tool(name):
     return path
 
 
-def in_venv(packages, bare=()):
-    """Goes on in build/bench/venv, which has `packages` and, without what they would pull in, `bare`."""
-    folder = ROOT / "build" / "bench" / "venv"
-    python, pins = folder / "bin" / "python", "\n".join([*packages, *bare])
-    kept = folder / "pins"
-    if pathlib.Path(sys.prefix) == folder and kept.exists() and kept.read_text() == pins:
-        return
-    if not kept.exists() or kept.read_text() != pins:
-        log(f"installing {', '.join([*packages, *bare])} into {folder.relative_to(ROOT)}")
-        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            subprocess.run([*pip, *packages], check=True)
-            if bare:
-                subprocess.run([*pip, "--no-deps", *bare], check=True)
-        except subprocess.CalledProcessError:
-            raise SystemExit("bench: the packages could not be installed")
-        kept.write_text(pins)
-    os.execv(python, [str(python), *sys.argv])
+def in_venv(name):
+    """Goes on in an environment with bench/requirements-NAME.txt."""
+    folder = ROOT / "build" / f"venv-{name}"
+    if subprocess.run([ROOT / "scripts" / "venv", folder, ROOT / "bench" / f"requirements-{name}.txt"]).returncode:
+        raise SystemExit(1)
+    if pathlib.Path(sys.prefix).resolve() != folder.resolve():
+        os.execv(folder / "bin" / "python", [str(folder / "bin" / "python"), *sys.argv])
+
+
+def models():
+    """The default pack under build/bench, fetched once with the package's own client; sets the environment to it."""
+    kept = ROOT / "build" / "bench"
+    os.environ["MERIT_MODELS"], os.environ["XDG_CACHE_HOME"] = str(kept / "models"), str(kept / "cache")
+    r = subprocess.run([BUILD / "merit", "model", "pull", "--default"], capture_output=True, text=True)
+    if r.returncode:
+        raise SystemExit(f"bench: the models could not be had:\n{r.stdout}{r.stderr}")
+    return kept / "models"
 
 
 def stop(p):
