@@ -1,16 +1,18 @@
 // The matrix kernels as a share of the peak of their instruction: loops over registers alone, measured in turns with the
 // kernels. CPU time of this thread.
 //
-// A cell is the kernel's best slice over the best slice of the probe; slices end when it reaches ENOUGH. gemm_peak_share is the least cell at 64, 128 and 512 rows of all
+// A cell is the kernel's best slice over the best slice of the probe; slices end when it
+// reaches ENOUGH, at the latest after PATIENCE + 1 rounds of SLICES. gemm_peak_share is the least cell at 64, 128 and 512 rows of all
 // kernels that this CPU runs. 16 rows, and 16 rows with weights that come from memory each time, are shown beside it.
 //   bench_nn_gemm [NAME]    only kernels whose name begins so
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "../tests/support/gemm_probe.h"
 
-enum { SLICES = 100, ROW_COUNTS = 5, COLD_BYTES = 96 << 20 };
-static const double SLICE_S = 0.0005, TARGET = 0.88, ENOUGH = 0.95;
+enum { SLICES = 20, PATIENCE = 8, ROW_COUNTS = 5, COLD_BYTES = 96 << 20 };
+static const double SLICE_S = 0.0005, TARGET = 0.88, ENOUGH = 0.94;
 static const uint32_t SHAPES[][2] = {{384, 384}, {384, 1536}, {1536, 384},
                                      {768, 768}, {768, 2304}, {1152, 768}};
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof SHAPES[0] };
@@ -43,6 +45,12 @@ static double cell(const struct gemm_probe *probe, const uint32_t shape[2], uint
 {
     struct gemm_case s = gemm_case_open(probe, shape[0], shape[1], rows ? rows : 16);
     struct gemm_rates best = gemm_measure(&s, SLICES, SLICE_S, ENOUGH);
+    for (int i = 0; rows > 0 && i < PATIENCE && best.kernel < ENOUGH * best.probe; i++) {
+        nanosleep(&(struct timespec){0, 50 * 1000 * 1000}, NULL); // let a neighbour's burst pass
+        struct gemm_rates again = gemm_measure(&s, SLICES, SLICE_S, ENOUGH);
+        best.kernel = again.kernel > best.kernel ? again.kernel : best.kernel;
+        best.probe = again.probe > best.probe ? again.probe : best.probe;
+    }
     for (int i = 0; rows == 0 && i < 3; i++) {
         double rate = cold_rate(&s);
         best.kernel = i == 0 || rate > best.kernel ? rate : best.kernel;
@@ -90,12 +98,10 @@ static void cpu_model(char *out, size_t size)
 int main(int argc, char **argv)
 {
     double shares[GEMM_PROBE_COUNT + 1] = {0}, least = 1e9;
-    printf("%-22s %6s  share of it at 16 rows with cold weights / 16 / 64 / 128 / 512 rows\n%-22s "
-           "%6s ",
-           "kernel", "peak", "", "G/s");
+    printf("Share of the peak at 16 rows with cold weights / 16 / 64 / 128 / 512 rows\n%-22s", "");
     for (int i = 0; i < SHAPE_COUNT; i++)
         printf(" %11ux%-12u", SHAPES[i][0], SHAPES[i][1]);
-    printf("  least   peak, G/s\n");
+    printf("  least  peak G/s\n");
     for (int i = 0; i < GEMM_PROBE_COUNT; i++) {
         const struct gemm_probe *p = &GEMM_PROBES[i];
         if (!nn_tier_has(p->runs_on) ||
@@ -113,7 +119,7 @@ int main(int argc, char **argv)
         char name[64];
         snprintf(name, sizeof name, "%s", GEMM_PROBES[i].name);
         for (char *c = name; *c; c++)
-            *c = *c == ' ' || *c == '-' ? '_' : *c;
+            *c = *c == ' ' || *c == '-' ? '_' : (char)tolower((unsigned char)*c);
         if (shares[i] > 0)
             printf("\"%s_share\": %.3f, ", name, shares[i]);
     }

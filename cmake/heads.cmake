@@ -5,7 +5,8 @@ set(code "#include \"signal/learned.h\"\n\n")
 set(rows "")
 foreach(file ${heads})
     get_filename_component(name ${file} NAME_WE)
-    string(APPEND code "__asm__(\".section .rodata\\n\\t.balign 64\\nmerit_head_${name}:\\n\\t.incbin \\\"${file}\\\"\\n\"\n"
+    string(APPEND code "__asm__(\".section .rodata\\n\\t.balign 64\\n\\t.globl merit_head_${name}\\n\\t.hidden merit_head_${name}\\n"
+        "\\t.globl merit_head_${name}_end\\n\\t.hidden merit_head_${name}_end\\nmerit_head_${name}:\\n\\t.incbin \\\"${file}\\\"\\n\"\n"
         "        \"merit_head_${name}_end:\\n\\t.byte 0\\n\\t.previous\");\n"
         "extern const char merit_head_${name}[] __attribute__((visibility(\"hidden\")));\n"
         "extern const char merit_head_${name}_end[] __attribute__((visibility(\"hidden\")));\n")

@@ -150,9 +150,16 @@ static enum result read_line(struct reader *r, struct slice line, struct arena *
                                                                 : json_raw(&j, label);
         result = name.ptr ? label_of(r, name, &row.label) : RESULT_NOMEM;
     }
-    if (!result && !VEC_PUSH(&r->d->rows, row))
-        result = wrong(r, RESULT_LIMIT, "more than 4,000,000 rows", NULL);
-    return result;
+    uint32_t family = json_get(&j, 0, SLICE("family"), NULL);
+    if (!result && family != JSON_NONE && json_type(&j, family) == JSON_STRING) {
+        row.family = arena_copy(&r->d->arena, json_string(&j, family, scratch));
+        result = row.family.ptr ? RESULT_OK : RESULT_NOMEM;
+    }
+    if (result || VEC_PUSH(&r->d->rows, row))
+        return result;
+    return r->d->rows.len < DATASET_ROWS_MAX
+               ? RESULT_NOMEM
+               : wrong(r, RESULT_LIMIT, "more than 4,000,000 rows", NULL);
 }
 
 static enum result read_lines(struct reader *r, gzFile file, struct buf *line,

@@ -33,6 +33,7 @@ struct dataset_row {
     uint32_t group, fold, file; // file: which call of dataset_read
     const struct dataset_span *spans;
     uint32_t span_count;
+    struct slice family; // the value of "family", where a line has one
 };
 
 struct dataset {

@@ -16,6 +16,8 @@ enum {
     S16_LEVEL = 32767,
     ROW_BLOCK_BYTES =
         256 * 1024, // packed rows that stay in the second-level cache while all panels pass
+    // Fewer leave no time for it: they wait for the panel at hand, and the CPU's own prefetch serves them better.
+    TILES_TO_PREFETCH = 3,
 };
 
 const struct gemm_kernel *gemm_kernel_of(enum nn_tier tier, enum nn_precision p)
@@ -290,13 +292,13 @@ static void run_block(const struct gemm_kernel *kernel, const struct gemm_weight
     float *c = t.c;
     for (uint32_t p = 0; p < panels; p++) {
         uint32_t column = p * kernel->columns;
+        bool fetch = tiles >= TILES_TO_PREFETCH && p + 1 < panels;
         t.panel = first + p * bytes;
+        t.next_step = fetch ? (size_t)kernel->columns * 8 / tiles : 0;
         for (uint32_t q = 0; q < tiles; q++) {
             uint32_t from = (uint32_t)((uint64_t)rows * q / tiles);
             uint32_t height = (uint32_t)((uint64_t)rows * (q + 1) / tiles) - from;
-            bool fetch = q == 0 && p + 1 < panels;
-            t.next = fetch ? t.panel + bytes : t.panel;
-            t.next_step = fetch ? (size_t)kernel->columns * 4 : 0;
+            t.next = fetch ? t.panel + bytes + bytes * q / tiles : t.panel;
             t.a = a + from * t.a_stride;
             t.c = c + from * c_stride + column;
             if (w->n - column >= kernel->columns)

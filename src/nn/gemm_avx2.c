@@ -43,14 +43,14 @@ NN_INLINE void tile_run_u8(const struct gemm_tile *t, int rows)
     vf_any sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel, *next = t->next;
     const __m256i one = _mm256_set1_epi16(1);
-    size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
+    size_t end = (size_t)t->steps * 4, next_step = t->next_step;
     tile_begin(t, rows, GEMM_FORM_U8, sum, a);
     for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += next_step) {
+        tile_prefetch(next);
         __m256i_u w[2 * VECTORS];
         TILE_UNROLL
         for (int j = 0; j < 2 * VECTORS; j++)
             w[j] = _mm256_loadu_si256((const __m256i *)(const void *)panel + j);
-        tile_prefetch(next);
         TILE_UNROLL
         for (int i = 0; i < rows; i++) {
             vf x = tile_broadcast(a[i] + k), y = tile_broadcast(a[i] + k + 4);

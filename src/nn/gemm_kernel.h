@@ -41,13 +41,13 @@ struct gemm_tile {
     const char *a;
     size_t a_stride;
     const char *panel;
+    // This tile's share of the next panel, to be on its way while this one is used: so much further every two steps.
+    const char *next;
+    size_t next_step;
     uint32_t steps;
     bool add;
     float *c;
     size_t c_stride;
-    // Memory that will be wanted next: a cache line or more per step from here, or the panel itself.
-    const char *next;
-    size_t next_step;
 };
 typedef void (*gemm_tile_fn)(const struct gemm_tile *tile);
 

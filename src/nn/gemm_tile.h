@@ -39,14 +39,6 @@ NN_INLINE const float *tile_tail(const struct gemm_tile *t)
     return (const float *)(const void *)(t->panel + (size_t)t->steps * COLUMNS * 4);
 }
 
-// What two steps of a panel take, into the second-level cache.
-NN_INLINE void tile_prefetch(const char *next)
-{
-    TILE_UNROLL
-    for (int j = 0; j < COLUMNS * 8; j += 64)
-        __builtin_prefetch(next + j, 0, 2);
-}
-
 // From sums to results: scales, zero point, bias, what c holds; then out.
 NN_INLINE void tile_finish(const struct gemm_tile *t, int rows, enum gemm_form form,
                            vf_any sum[ROWS][VECTORS])
@@ -89,6 +81,13 @@ NN_INLINE void tile_begin(const struct gemm_tile *t, int rows, enum gemm_form fo
     }
 }
 
+NN_INLINE void tile_prefetch(const char *next)
+{
+    TILE_UNROLL
+    for (int j = 0; j < COLUMNS * 4; j += 64)
+        __builtin_prefetch(next + j, 0, 3);
+}
+
 // One step: the products of four bytes of each row and four bytes of each channel.
 NN_INLINE void tile_products(enum gemm_form form, int rows, vf_any sum[ROWS][VECTORS],
                              const char *a[ROWS], size_t k, const char *panel)
@@ -110,7 +109,7 @@ NN_INLINE void tile_run(const struct gemm_tile *t, int rows, enum gemm_form form
 {
     vf_any sum[ROWS][VECTORS];
     const char *a[ROWS], *panel = t->panel, *next = t->next;
-    size_t end = (size_t)t->steps * 4, next_step = 2 * t->next_step;
+    size_t end = (size_t)t->steps * 4, next_step = t->next_step;
     tile_begin(t, rows, form, sum, a);
     for (size_t k = 0; k < end; k += 8, panel += (size_t)COLUMNS * 8, next += next_step) {
         tile_prefetch(next);

@@ -76,7 +76,9 @@ void learned_set_close(struct learned_set *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
         head_close(s->heads[i].head);
+    language_close(s->language);
     s->count = 0;
+    s->language = NULL;
 }
 
 // What is known of one head in one run.
@@ -349,6 +351,7 @@ enum result learned_worst(struct signal_context *ctx, const struct learned *l, u
         const struct text_view *view = &views->at[k->view];
         out->piece =
             (struct evidence){view->message, view->part, k->begin, (uint32_t)k->text.len, 0};
+        out->view = k->view;
         out->has_piece = true;
     }
     return RESULT_OK;

@@ -11,8 +11,11 @@
 #include "text/token_cache.h"
 
 enum {
-    SHORT_UNITS = 24,      // up to here the lowest rank is looked for
-    KEPT_UNITS = 64 * 1024 // buffers above this are given back after the piece
+    SHORT_UNITS = 24,       // up to here the lowest rank is looked for
+    KEPT_UNITS = 64 * 1024, // buffers above this are given back after the piece
+    // A stretch of so many units that has no place to be cut is cut all the same: what it costs in memory is bounded so,
+    // and only an endless word is spelt otherwise than by the reference, at that place.
+    PART_UNITS_MAX = 1024 * 1024,
 };
 
 struct unit {
@@ -137,8 +140,8 @@ static enum result make_units(const struct bpe *m, struct bpe_scratch *s, struct
     uint32_t unk_len = 0; // of the unknown unit that waits
     // A unit of n bytes becomes n bytes at most, and with affixes those of the affixes too.
     size_t most = piece.len * (1 + (affixes ? m->prefix.len + m->suffix.len : 0));
-    if (most > UINT32_MAX / 4)
-        return RESULT_LIMIT;
+    if (most > 4 * PART_UNITS_MAX)
+        return RESULT_LIMIT; // with affixes there are no parts
     enum result r = reserve_units(s, (uint32_t)most);
     if (r != RESULT_OK)
         return r;
@@ -332,7 +335,8 @@ static uint32_t part_end(const struct bpe *m, struct slice piece, uint32_t at)
     unsigned n = 1;
     uint32_t before = m->byte_level ? p[at] : char_decode(p + at, &n);
     bool known = bpe_unit_id(m, before) != BPE_NONE;
-    for (at += n; at < piece.len; at += n) {
+    uint32_t units = 1;
+    for (at += n; at < piece.len && units < PART_UNITS_MAX; at += n, units++) {
         uint32_t code = m->byte_level ? p[at] : char_decode(p + at, &n);
         bool is_known = bpe_unit_id(m, code) != BPE_NONE;
         if (known && is_known && !bpe_joins(m, before, code))

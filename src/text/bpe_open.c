@@ -306,7 +306,7 @@ static enum result open_merges(struct opening *o, uint32_t merges)
 static enum result read_affix(struct opening *o, uint32_t node, struct slice key, struct slice *out)
 {
     uint32_t token = json_get(o->j, node, key, NULL);
-    struct slice text;
+    struct slice text = SLICE_EMPTY;
     if (token == JSON_NONE || json_type(o->j, token) == JSON_NULL)
         return RESULT_OK;
     arena_reset(o->arena);
@@ -341,8 +341,8 @@ static enum result read_options(struct opening *o, uint32_t node)
 
 static enum result read_unk(struct opening *o, uint32_t node)
 {
-    struct slice word;
-    bool decoded;
+    struct slice word = SLICE_EMPTY;
+    bool decoded = false;
     uint32_t token = json_get(o->j, node, SLICE("unk_token"), NULL);
     o->m->unk = BPE_NONE;
     if (token == JSON_NONE || json_type(o->j, token) == JSON_NULL)

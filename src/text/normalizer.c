@@ -13,6 +13,8 @@ enum result norm_reserve(struct norm_buf *b, uint32_t more)
     uint32_t need = b->len + more;
     if (b->room < need) {
         uint32_t room = need + need / 2 + 64;
+        if (room > NORMALIZER_BYTES_MAX)
+            room = NORMALIZER_BYTES_MAX;
         char *text = alloc_resize(b->text, room);
         if (!text)
             return RESULT_NOMEM;
@@ -178,14 +180,28 @@ static bool of_class(const struct norm_step *s, uint32_t code)
     return s->class_white && char_white(code);
 }
 
+// Where the string next begins in `s`, or NULL. Most are a character or two; long ones are left to a linear search.
+static const char *find(struct slice s, struct slice pattern)
+{
+    if (pattern.len > 8)
+        return memmem(s.ptr, s.len, pattern.ptr, pattern.len);
+    const char *end = s.ptr + s.len;
+    for (const char *p = s.ptr; (size_t)(end - p) >= pattern.len; p++) {
+        p = memchr(p, pattern.ptr[0], (size_t)(end - p));
+        if (!p || (size_t)(end - p) < pattern.len)
+            return NULL;
+        if (memcmp(p, pattern.ptr, pattern.len) == 0)
+            return p;
+    }
+    return NULL;
+}
+
 // The next match at or behind `*begin`; false when there is none.
 static bool match(const struct norm_step *s, struct slice text, uint32_t *begin, uint32_t *end)
 {
     uint32_t n = (uint32_t)text.len;
     if (s->pattern.len) {
-        const char *p = *begin < n
-                            ? memmem(text.ptr + *begin, n - *begin, s->pattern.ptr, s->pattern.len)
-                            : NULL;
+        const char *p = find(slice_from(text, *begin), s->pattern);
         if (!p)
             return false;
         *begin = (uint32_t)(p - text.ptr);

@@ -12,6 +12,8 @@ static enum result grow(void **at, uint32_t *room, uint32_t need, size_t size)
     if (need > NORMALIZER_BYTES_MAX)
         return RESULT_LIMIT;
     uint32_t more = need + need / 2 + 64;
+    if (more > NORMALIZER_BYTES_MAX)
+        more = NORMALIZER_BYTES_MAX;
     void *p = alloc_resize(*at, more * size);
     if (!p)
         return RESULT_NOMEM;

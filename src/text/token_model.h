@@ -71,7 +71,8 @@ struct token_model_kind {
     // Per thread: caches, heaps, lattices; grows to the longest piece.
     enum result (*scratch_open)(const void *model, void **scratch);
     void (*scratch_close)(void *scratch);
-    // Appends the tokens of one piece. Linear time (or n log n for BPE). RESULT_NOMEM, RESULT_LIMIT.
+    // Appends the tokens of one piece. Linear time (n log n for BPE) and bounded memory: a stretch above a million
+    // characters that a model cannot cut by itself is cut there, which no reference does. RESULT_NOMEM, RESULT_LIMIT.
     enum result (*encode)(const void *model, void *scratch, struct slice piece,
                           struct piece_tokens *out);
     // Id of a token of the vocabulary as tokenizer.json spells it, UINT32_MAX when there is none.

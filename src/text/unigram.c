@@ -14,6 +14,9 @@ enum {
     WORD_BYTES_MAX = 4096,
     KEPT_NODES = 256 * 1024, // a longer lattice is given back after the piece
     ARENA_MAX = 1 << 20,
+    // A longer piece is spelt window by window, so that the lattice's memory is bounded; only an endless word is spelt
+    // otherwise than by the reference, around the windows' edges.
+    WINDOW_BYTES = 1024 * 1024,
 };
 // How much worse than the worst word an unknown character is.
 static const double unknown_penalty = 10;
@@ -176,8 +179,6 @@ static enum result reserve(struct unigram_scratch *s, size_t count)
 {
     if (count <= s->room)
         return RESULT_OK;
-    if (count > UINT32_MAX / 2)
-        return RESULT_LIMIT;
     uint32_t room = (uint32_t)(count < 1024 ? 1024 : count + count / 4);
     alloc_free(s->nodes);
     s->nodes = alloc_bytes(room * sizeof *s->nodes);
@@ -265,6 +266,22 @@ static enum result spell(const struct unigram *m, struct slice piece, struct nod
     return r;
 }
 
+static enum result encode_window(const struct unigram *m, struct unigram_scratch *s,
+                                 struct slice window, uint32_t base, struct piece_tokens *out)
+{
+    uint32_t first = out->count;
+    enum result r = reserve(s, window.len + 1);
+    if (r != RESULT_OK)
+        return r;
+    best_ways(m, window, s->nodes);
+    r = spell(m, window, s->nodes, out);
+    for (uint32_t i = first; base && i < out->count; i++) {
+        out->at[i].begin += base;
+        out->at[i].end += base;
+    }
+    return r;
+}
+
 static bool is_run(const struct piece_tokens *out, uint32_t first)
 {
     for (uint32_t i = first + 1; i < out->count; i++)
@@ -282,11 +299,13 @@ static enum result encode(const void *model, void *scratch, struct slice piece,
     if (MERIT_LIKELY(known))
         return token_cache_put(known, 0, out);
     uint32_t first = out->count;
-    enum result r = reserve(s, piece.len + 1);
-    if (r != RESULT_OK)
-        return r;
-    best_ways(m, piece, s->nodes);
-    r = spell(m, piece, s->nodes, out);
+    enum result r = RESULT_OK;
+    for (size_t at = 0, end; at < piece.len && r == RESULT_OK; at = end) {
+        end = piece.len - at < WINDOW_BYTES ? piece.len : at + WINDOW_BYTES;
+        while (end < piece.len && ((unsigned char)piece.ptr[end] & 0xc0) == 0x80)
+            end--;
+        r = encode_window(m, s, slice_make(piece.ptr + at, end - at), (uint32_t)at, out);
+    }
     if (r == RESULT_OK && is_run(out, first))
         token_cache_store(&s->cache, piece, 0, out, first);
     if (s->room > KEPT_NODES) {

@@ -379,6 +379,32 @@ static void templates_frame_texts(void **state)
     }
 }
 
+static void places_are_trimmed(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"added_tokens\":[{\"id\":4,\"content\":\"<m>\",\"special\":true,\"lstrip\":true}],"
+        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"use_regex\":true},"
+        "\"post_processor\":{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":%s},"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xc4\xa0\":0,\"a\":1,\"\xc4\xa0"
+        "a\":2,\"b\":3},"
+        "\"merges\":[\"\xc4\xa0 a\"]}}";
+    static const char *const settings[][3] = {
+        {"true", "false", "2:0-1 0:1-2 2:2-4 4:4-9 0:9-10 3:9-10"},
+        // Nothing is taken off the space that was put before the text.
+        {"true", "true", "2:0-1 0:2-2 2:3-4 4:6-9 0:10-10 3:9-10"},
+        {"false", "true", "2:1-1 0:2-2 2:3-4 4:6-9 0:10-10 3:9-10"},
+    };
+    for (unsigned i = 0; i < MERIT_COUNT(settings); i++) {
+        char text[1024];
+        struct tokenizer *t;
+        snprintf(text, sizeof text, json, settings[i][0], settings[i][1]);
+        assert_int_equal(tokenizer_open(slice_cstr(text), NULL, &t), RESULT_OK);
+        EXPECT(t, "a  a  <m>b", settings[i][2]);
+        tokenizer_close(t);
+    }
+}
+
 // Takes one token away at a time from the longer text, from the second where they are equal.
 static void naive_truncate(uint32_t max, uint32_t *a, uint32_t *b)
 {
@@ -709,6 +735,7 @@ int main(void)
         cmocka_unit_test(normalized_tokens_are_found_in_normalised_text),
         cmocka_unit_test(added_tokens_are_found_as_by_search),
         cmocka_unit_test(templates_frame_texts),
+        cmocka_unit_test(places_are_trimmed),
         cmocka_unit_test(pairs_are_cut_longest_first),
         cmocka_unit_test(bad_files_are_named),
         cmocka_unit_test(many_steps_are_refused),
