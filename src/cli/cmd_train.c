@@ -39,6 +39,8 @@ static const char usage[] =
     "                              steps, share of n-grams left out per visit, weight decay, and "
     "how much accuracy\n"
     "                              the first tier's answers may cost: 0.4, 0.3, 0, 0, 0.003\n"
+    "  --enough P                  the probability from which the first tier's answer stands, "
+    "instead of --loss\n"
     "  --counts FILE, --entries N, --smooth X, --counts-weight X, --counts-floor X\n"
     "                              of SIGNAL language only: a file of n-gram counts "
     "(scripts/language-ngrams), the size\n"
@@ -52,7 +54,7 @@ static const char usage[] =
 
 struct numbers {
     const char *seed, *folds, *epochs, *hidden, *bits, *chars, *words;
-    const char *first_rate, *second_rate, *drop, *shrink, *loss;
+    const char *first_rate, *second_rate, *drop, *shrink, *loss, *enough;
 };
 
 static bool quiet;
@@ -113,16 +115,17 @@ static bool numbers(const struct numbers *n, struct train_options *o)
 {
     uint32_t seed = 1;
     double rates[] = {o->first_rate, o->second_rate, o->drop, o->shrink};
-    bool ok = whole("--seed", n->seed, 0, UINT32_MAX, &seed) &&
-              whole("--folds", n->folds, 2, TRAIN_FOLDS_MAX, &o->folds) &&
-              whole("--epochs", n->epochs, 1, 1000, &o->epochs_max) &&
-              whole("--hidden", n->hidden, 1, HEAD_HIDDEN_MAX, &o->hidden) &&
-              whole("--bits", n->bits, NGRAM_BITS_MIN, NGRAM_BITS_MAX, &o->spec.bucket_bits) &&
-              whole("--words", n->words, 0, NGRAM_WORD_MAX, &o->spec.word_max) &&
-              chars(n->chars, &o->spec) && real("--first-rate", n->first_rate, 100, &rates[0]) &&
-              real("--second-rate", n->second_rate, 100, &rates[1]) &&
-              real("--drop", n->drop, 0.9, &rates[2]) &&
-              real("--shrink", n->shrink, 1, &rates[3]) && real("--loss", n->loss, 1, &o->loss_max);
+    bool ok =
+        whole("--seed", n->seed, 0, UINT32_MAX, &seed) &&
+        whole("--folds", n->folds, 2, TRAIN_FOLDS_MAX, &o->folds) &&
+        whole("--epochs", n->epochs, 1, 1000, &o->epochs_max) &&
+        whole("--hidden", n->hidden, 1, HEAD_HIDDEN_MAX, &o->hidden) &&
+        whole("--bits", n->bits, NGRAM_BITS_MIN, NGRAM_BITS_MAX, &o->spec.bucket_bits) &&
+        whole("--words", n->words, 0, NGRAM_WORD_MAX, &o->spec.word_max) &&
+        chars(n->chars, &o->spec) && real("--first-rate", n->first_rate, 100, &rates[0]) &&
+        real("--second-rate", n->second_rate, 100, &rates[1]) &&
+        real("--drop", n->drop, 0.9, &rates[2]) && real("--shrink", n->shrink, 1, &rates[3]) &&
+        real("--loss", n->loss, 1, &o->loss_max) && real("--enough", n->enough, 1, &o->enough);
     o->seed = seed;
     o->first_rate = (float)rates[0];
     o->second_rate = (float)rates[1];
@@ -316,6 +319,7 @@ int cmd_train(int argc, char **argv)
         {"--drop", &n.drop, NULL},
         {"--shrink", &n.shrink, NULL},
         {"--loss", &n.loss, NULL},
+        {"--enough", &n.enough, NULL},
         {"--json", NULL, &json},
         {"--alone", NULL, &alone},
         {"--counts", &l.counts, NULL},

@@ -155,9 +155,11 @@ static enum result read_line(struct reader *r, struct slice line, struct arena *
         row.family = arena_copy(&r->d->arena, json_string(&j, family, scratch));
         result = row.family.ptr ? RESULT_OK : RESULT_NOMEM;
     }
-    if (!result && !VEC_PUSH(&r->d->rows, row))
-        result = wrong(r, RESULT_LIMIT, "more than 4,000,000 rows", NULL);
-    return result;
+    if (result || VEC_PUSH(&r->d->rows, row))
+        return result;
+    return r->d->rows.len < DATASET_ROWS_MAX
+               ? RESULT_NOMEM
+               : wrong(r, RESULT_LIMIT, "more than 4,000,000 rows", NULL);
 }
 
 static enum result read_lines(struct reader *r, gzFile file, struct buf *line,

@@ -344,12 +344,15 @@ static enum result choose_enough(struct job *j, struct train_report *report)
         both += (int64_t)a[i].first - a[i].second;
         if (i + 1 < j->rows && a[i + 1].sure == a[i].sure)
             continue;
-        if ((double)both >= least) {
+        bool take = j->o->enough > 0 ? a[i].sure >= j->o->enough : (double)both >= least;
+        if (take) {
             report->enough = a[i].sure;
             report->asked = 1 - (i + 1.0) / j->rows;
             report->accuracy = (double)both / j->rows;
         }
     }
+    if (j->o->enough > 0)
+        report->enough = j->o->enough;
     alloc_free(a);
     return RESULT_OK;
 }

@@ -33,6 +33,7 @@ struct train_options {
     uint32_t folds, epochs_max, hidden;
     uint64_t seed;
     float first_rate, second_rate, drop, shrink;
+    double enough;   // the threshold of the first tier; 0: the least that loses at most loss_max
     double loss_max; // of accuracy that answers of the first tier may cost
     const char *data, *licence, *date, *command; // for the file
     const struct embeddings_source *encoder;     // with LOGISTIC and MLP

@@ -34,6 +34,7 @@ struct reader {
     struct head *h;
     struct safetensors s;
     char *problem;
+    bool no_memory; // for a text, which then reads as missing
 };
 
 static enum result wrong(struct reader *r, enum result result, const char *what)
@@ -51,10 +52,11 @@ static enum result wrong_tensor(struct reader *r, enum result result, const char
     return result;
 }
 
-static struct slice text_of(const struct reader *r, const char *key)
+static struct slice text_of(struct reader *r, const char *key)
 {
     struct slice s = safetensors_text(&r->s, key);
     struct slice copy = s.ptr ? arena_copy(&r->h->arena, s) : SLICE_EMPTY;
+    r->no_memory |= s.ptr && !copy.ptr;
     return copy.ptr ? copy : SLICE_EMPTY;
 }
 
@@ -276,6 +278,8 @@ enum result head_open(struct slice file, char problem[HEAD_PROBLEM_BYTES], struc
             wrong(&r, result, text);
     } else {
         result = read_head(&r, file);
+        if (r.no_memory)
+            result = RESULT_NOMEM;
         safetensors_close(&r.s);
     }
     if (result)

@@ -146,6 +146,8 @@ struct signal_artifacts {
     struct slice joined;
     struct text_views turns; // of signal/resemble.c
     const struct slice *turn_texts;
+    struct text_views legible[2]; // of signal/jailbreak.c, by scope
+    struct evidence *legible_from[2];
     struct learned_memo *memos;
     struct learned_reading *readings;
     uint32_t trunk_us; // of answers, not yet told to be anybody's cost

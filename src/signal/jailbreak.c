@@ -4,11 +4,15 @@
 //   jailbreak(conversation)    of all user messages and tool results
 //
 // Asks: everything is read, in pieces that overlap; the value is that of the worst piece. Each piece by the head's first
-// tier; those that it is not sure of by the encoder. Invisible and look-alike characters are folded first. Evidence: the
+// tier; those that it is not sure of by the encoder. Invisible and look-alike characters are folded first, and what an
+// encoding hides (text/unmask.h) is read as one more text. Evidence: the
 // worst piece, when the value is above one half. Limits: SIGNAL_TEXT_MAX of text; when there is more and nothing was found,
 // the signal fails, and its on_error holds.
 #include "signal/families.h"
 #include "signal/learned.h"
+#include "text/unmask.h"
+
+enum { READINGS_MAX = 64 };
 
 static const char *const scopes[] = {"conversation", NULL};
 
@@ -46,6 +50,39 @@ static enum result prepare(const struct policy_image *image, const struct image_
     return s->attack < head_info(s->head->head)->label_count ? RESULT_OK : RESULT_SYNTAX;
 }
 
+// The views and behind them what their encodings hide; `from` says which bytes each of those was read from.
+static enum result legible(const struct state *s, struct signal_context *ctx,
+                           const struct text_views *views, const struct text_views **out)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    struct text_views *all = &a->legible[s->conversation];
+    *out = all;
+    if (all->at)
+        return RESULT_OK;
+    uint32_t room = views->count + READINGS_MAX, n = views->count;
+    struct text_view *at = arena_alloc(ctx->arena, room * sizeof *at);
+    struct evidence *from = arena_alloc(ctx->arena, READINGS_MAX * sizeof *from);
+    if (!at || !from)
+        return RESULT_NOMEM;
+    memcpy(at, views->at, n * sizeof *at);
+    for (uint32_t v = 0; v < views->count; v++) {
+        struct unmasked found[UNMASK_MAX];
+        uint32_t count;
+        enum result r = unmask(views->at[v].text, ctx->arena, found, &count);
+        if (r)
+            return r;
+        for (uint32_t i = 0; i < count && n < room; i++) {
+            const struct text_view *view = &views->at[v];
+            from[n - views->count] = (struct evidence){view->message, view->part, found[i].begin,
+                                                       found[i].end - found[i].begin, 0};
+            at[n++] = (struct text_view){found[i].text, view->message, view->part};
+        }
+    }
+    a->legible_from[s->conversation] = from;
+    *all = (struct text_views){at, n, views->cut};
+    return RESULT_OK;
+}
+
 static enum result compute(const void *state, struct signal_context *ctx, struct fact *out)
 {
     const struct state *s = state;
@@ -58,7 +95,10 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     out->probability = 1;
     if (!views->count)
         return views->cut ? RESULT_LIMIT : RESULT_OK;
-    r = learned_worst(ctx, s->head, s->attack, views, &a);
+    const struct text_views *all;
+    r = legible(s, ctx, views, &all);
+    if (!r)
+        r = learned_worst(ctx, s->head, s->attack, all, &a);
     if (r)
         return r;
     double p = a.p[s->attack];
@@ -68,7 +108,10 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     out->probability = (float)(p > 0.5 ? p : 1 - p);
     out->by = a.by;
     if (p > 0.5 && a.has_piece) {
-        out->evidence[0] = a.piece;
+        const struct signal_artifacts *kept = ctx->artifacts;
+        out->evidence[0] = a.view < views->count
+                               ? a.piece
+                               : kept->legible_from[s->conversation][a.view - views->count];
         out->evidence_count = out->evidence_total = 1;
     }
     return RESULT_OK;

@@ -351,6 +351,7 @@ enum result learned_worst(struct signal_context *ctx, const struct learned *l, u
         const struct text_view *view = &views->at[k->view];
         out->piece =
             (struct evidence){view->message, view->part, k->begin, (uint32_t)k->text.len, 0};
+        out->view = k->view;
         out->has_piece = true;
     }
     return RESULT_OK;

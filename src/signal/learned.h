@@ -24,7 +24,7 @@ enum {
     LEARNED_HEADS_MAX = 64,
     LEARNED_BY_BYTES = 96,
     // Reading everything, a text is cut into pieces of this many bytes for the first tier, overlapping by an eighth.
-    LEARNED_PIECE_BYTES = 2048,
+    LEARNED_PIECE_BYTES = 1024,
 };
 
 // One head of a plan.
@@ -56,6 +56,7 @@ struct learned_answer {
     bool second;     // the encoder was asked
     // The piece that p speaks of, when everything was read and there is more than one.
     struct evidence piece;
+    uint32_t view; // of the views, in which it lies
     bool has_piece;
 };
 

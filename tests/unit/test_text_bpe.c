@@ -348,6 +348,72 @@ static void test_naive(void **state)
     free(m);
 }
 
+// Two letters and many merges of them: long pieces have no place to be cut, and pairs in the heap grow stale.
+static void test_heap(void **state)
+{
+    (void)state;
+    struct rng rng;
+    struct naive *m = malloc(sizeof *m);
+    struct buf json;
+    rng_seed(&rng, 6);
+    buf_init(&json, 1 << 20);
+    for (int round = 0; round < 300; round++) {
+        char piece[PIECE_LETTERS * 4];
+        void *model, *scratch;
+        *m = (struct naive){.prefix = "", .suffix = "", .unk = NONE};
+        naive_add(m, "a", 1);
+        naive_add(m, "b", 1);
+        for (int tries = 8 + (int)rng_below(&rng, 150); tries > 0 && m->merges < MERGES; tries--)
+            make_merge(&rng, m);
+        write_json(m, &json);
+        assert_int_equal(token_make_model(&token_bpe, buf_slice(&json), false, NULL, &model),
+                         RESULT_OK);
+        assert_int_equal(token_bpe.scratch_open(model, &scratch), RESULT_OK);
+        buf_byte(&json, '\0');
+        for (int i = 0; i < 30; i++) {
+            size_t len = token_make_text(&rng, piece, 25, PIECE_LETTERS - 1, 2);
+            check(m, model, scratch, slice_make(piece, len), json.ptr);
+        }
+        token_bpe.scratch_close(scratch);
+        token_bpe.close(model);
+    }
+    buf_deinit(&json);
+    free(m);
+}
+
+// A word of the vocabulary that no merge makes is taken whole as a piece, and spelt as a part of a longer one.
+static void test_whole_words(void **state)
+{
+    (void)state;
+    enum { REPEAT = 9 };
+    static const char json[] =
+        "{\"ignore_merges\":true,\"merges\":[\"a b\",\"a a\"],\"vocab\":{\"a\":0,"
+        "\"b\":1,\"ab\":2,\"c\":3,\"aa\":4,\"aab\":5}}";
+    void *model, *scratch;
+    struct piece_tokens got = {0};
+    char piece[4 * REPEAT];
+    for (int i = 0; i < REPEAT; i++)
+        memcpy(piece + 4 * (size_t)i, "aabc", 4);
+    assert_int_equal(token_make_model(&token_bpe, SLICE(json), false, NULL, &model), RESULT_OK);
+    assert_int_equal(token_bpe.scratch_open(model, &scratch), RESULT_OK);
+    for (int again = 0; again < 2; again++) {
+        got.count = 0;
+        assert_int_equal(token_bpe.encode(model, scratch, SLICE("aab"), &got), RESULT_OK);
+        assert_int_equal(got.count, 1);
+        assert_int_equal(got.at[0].id, 5);
+        // Cut before and behind each c.
+        got.count = 0;
+        assert_int_equal(token_bpe.encode(model, scratch, slice_make(piece, sizeof piece), &got),
+                         RESULT_OK);
+        assert_int_equal(got.count, 3 * REPEAT);
+        for (uint32_t i = 0; i < got.count; i++)
+            assert_int_equal(got.at[i].id, i % 3 == 0 ? 0 : i % 3 == 1 ? 2 : 3);
+    }
+    alloc_free(got.at);
+    token_bpe.scratch_close(scratch);
+    token_bpe.close(model);
+}
+
 #define AAAA                                                                                       \
     "{\"vocab\":{\"a\":0,\"aa\":1,\"aaaa\":2,\"aaaaaaaa\":3,\"b\":4},\"merges\":[\"a a\",\"aa "    \
     "aa\",\"aaaa aaaa\"]}"
@@ -485,8 +551,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_naive),     cmocka_unit_test(test_one_letter),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_odd_words),
+        cmocka_unit_test(test_naive),       cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_whole_words), cmocka_unit_test(test_one_letter),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_odd_words),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
