@@ -63,15 +63,17 @@ struct encoder_layer {
 };
 
 enum { LINEAR_QKV, LINEAR_OUT, LINEAR_UP, LINEAR_DOWN };
-enum { RUN_ROWS = 96 }; // rows that go through a layer's linear parts together
+// Rows that go through a layer's linear parts together, and packed ones: twice as many with parts that stand out.
+enum { RUN_ROWS = 96, RUN_PACKED = 2 * RUN_ROWS + 1 };
 
 struct encoder_scratch {
     uint32_t tok, longest; // in all; of one sequence
     float *x;      // [tok][hidden]
     float *qkv;    // [tok][3 * hidden]
-    float *y;      // [RUN_ROWS][hidden]
+    float *y;      // [RUN_ROWS + 1][hidden]
     float *inner;  // [RUN_ROWS][inner, twice that with gates]
     float *pooled; // [hidden]
+    float *spare;  // [inner]
     float *rope[2];    // global, local: [tok][head]
     uint16_t *buckets; // [2 * tok - 1]
     void *packed, *attention;

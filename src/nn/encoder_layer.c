@@ -73,18 +73,19 @@ enum result encoder_scratch_make(const struct encoder_config *c, const struct nn
     struct encoder_scratch *s = alloc_zeroed(1, sizeof *s);
     if (!s)
         return RESULT_NOMEM;
-    size_t at = 0, sizes[9] = {
+    size_t at = 0, sizes[10] = {
         (size_t)tok * c->hidden * sizeof(float),
         (size_t)tok * 3 * c->hidden * sizeof(float),
-        (size_t)RUN_ROWS * c->hidden * sizeof(float),
+        (size_t)(RUN_ROWS + 1) * c->hidden * sizeof(float),
         (size_t)RUN_ROWS * encoder_up_n(c) * sizeof(float),
         (size_t)c->hidden * sizeof(float),
         rope ? (size_t)longest * width * sizeof(float) : 0,
         rope ? (size_t)longest * width * sizeof(float) : 0,
         packed_bytes,
         elem->attention_bytes(attention, longest, width, relative ? 2 * encoder_spread(c) : 0),
+        (size_t)c->inner * sizeof(float),
     };
-    for (unsigned i = 0; i < 9; i++)
+    for (unsigned i = 0; i < 10; i++)
         at += (sizes[i] + 63) & ~(size_t)63;
     size_t buckets = relative ? ((size_t)2 * longest * sizeof(uint16_t) + 63) & ~(size_t)63 : 0;
     s->memory = alloc_bytes(at + buckets + 64);
@@ -93,14 +94,15 @@ enum result encoder_scratch_make(const struct encoder_config *c, const struct nn
         return RESULT_NOMEM;
     }
     char *p = (char *)(((uintptr_t)s->memory + 63) & ~(uintptr_t)63);
-    void *places[9];
-    for (unsigned i = 0; i < 9; i++) {
+    void *places[10];
+    for (unsigned i = 0; i < 10; i++) {
         places[i] = p;
         p += (sizes[i] + 63) & ~(size_t)63;
     }
     s->x = places[0], s->qkv = places[1], s->y = places[2], s->inner = places[3];
     s->pooled = places[4], s->rope[0] = places[5], s->rope[1] = places[6];
-    s->packed = places[7], s->attention = places[8], s->buckets = (uint16_t *)(void *)p;
+    s->packed = places[7], s->attention = places[8];
+    s->spare = places[9], s->buckets = (uint16_t *)(void *)p;
     s->bytes = at + buckets + 64;
     s->tok = tok;
     s->longest = longest;
@@ -199,20 +201,78 @@ static void keep_first(const struct encoder_pass *p)
     }
 }
 
-// residual += down(act(up(x)))
+// Takes what stands out of `row` and puts it into `out`: the sum of both is the row.
+static void split_row(float *row, float *out, uint32_t n)
+{
+    float most = 0;
+    for (uint32_t i = 0; i < n; i++)
+        most = fabsf(row[i]) > most ? fabsf(row[i]) : most;
+    for (uint32_t i = 0; i < n; i++) {
+        bool stands_out = fabsf(row[i]) > most * (1.0f / 8);
+        out[i] = stands_out ? row[i] : 0;
+        row[i] = stands_out ? 0 : row[i];
+    }
+}
+
+// Which of the rows [from, from + n) begin a sequence, into `first`; how many.
+static uint32_t first_rows(const struct encoder_pass *p, bool first_only, uint32_t from, uint32_t n,
+                           uint32_t first[RUN_ROWS])
+{
+    uint32_t count = 0, at = 0;
+    for (uint32_t i = 0; i < p->count && at < from + n; i++) {
+        if (at >= from)
+            first[count++] = at - from;
+        at += first_only ? 1 : p->sequences[i].count;
+    }
+    return count;
+}
+
+// A sequence's first token is what attention leaves its surplus on; behind the activation function it has a few numbers
+// far above the others, which would cost the row its precision in NN_INT8, and every later layer looks at it. Such a row
+// goes in two parts, the few and the rest, each with a scale of its own. `packed` has the rows already.
+static void run_down(const struct encoder_pass *p, const struct gemm_weights *w, float *inner,
+                     size_t stride, uint32_t n, const uint32_t *first, uint32_t count,
+                     float *residual)
+{
+    struct encoder_scratch *s = p->scratch;
+    uint32_t h = p->config->hidden;
+    size_t bytes = gemm_row_bytes(w);
+    char *packed = s->packed, *more = packed + n * bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        float *row = inner + first[i] * stride;
+        split_row(row, s->spare, w->k);
+        gemm_rows_pack(w, row, w->k, 1, packed + first[i] * bytes);
+        gemm_rows_pack(w, s->spare, w->k, 1, more + (i + 1) * bytes);
+    }
+    gemm_run_add(w, packed, n, residual, h);
+    if (count == 0)
+        return;
+    memset(s->spare, 0, w->k * sizeof(float)); // gives the bias, which both parts bring
+    gemm_rows_pack(w, s->spare, w->k, 1, more);
+    gemm_run(w, more, count + 1, s->y, h);
+    for (uint32_t i = 0; i < count; i++) {
+        float *x = residual + (size_t)first[i] * h, *part = s->y + (size_t)(i + 1) * h;
+        p->elem->axpy(part, s->y, -1.0f, h);
+        p->elem->add(x, part, h);
+    }
+}
+
+// residual += down(act(up(x))), for rows [from, from + n) of those that are left.
 static void run_inner(const struct encoder_pass *p, const struct encoder_layer *l, const float *x,
-                      uint32_t n, float *residual)
+                      uint32_t from, uint32_t n, bool first_only, float *residual)
 {
     const struct encoder_config *c = p->config;
     struct encoder_scratch *s = p->scratch;
-    uint32_t f = c->inner, wide = encoder_up_n(c);
-    encoder_linear_run(p, &l->linear[LINEAR_UP], LINEAR_UP, x, c->hidden, n, s->inner, wide);
+    uint32_t f = c->inner, wide = encoder_up_n(c), first[RUN_ROWS], count = 0;
     const struct gemm_weights *down = &l->linear[LINEAR_DOWN];
+    encoder_linear_run(p, &l->linear[LINEAR_UP], LINEAR_UP, x, c->hidden, n, s->inner, wide);
     gemm_rows_pack_act(down, wide == f ? GEMM_ACT_GELU : GEMM_ACT_GELU_GATE, s->inner, wide, n,
                        s->packed);
+    if (down->precision == NN_INT8)
+        count = first_rows(p, first_only, from, n, first);
     if (s->observe)
         s->observe(s->observe_ctx, LINEAR_DOWN, s->inner, wide, n);
-    gemm_run_add(down, s->packed, n, residual, c->hidden);
+    run_down(p, down, s->inner, wide, n, first, count, residual);
 }
 
 void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer *l,
@@ -241,7 +301,7 @@ void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer 
         const float *bias = before ? l->norm2_bias : l->norm1_bias;
         for (uint32_t i = 0; i < n; i++)
             elem->norm(y + (size_t)i * h, x + (size_t)i * h, gain, bias, h, c->norm_eps);
-        run_inner(p, l, y, n, x);
+        run_inner(p, l, y, from, n, first_only, x);
         for (uint32_t i = 0; !before && i < n; i++)
             elem->norm(x + (size_t)i * h, x + (size_t)i * h, l->norm2_gain, l->norm2_bias, h,
                        c->norm_eps);

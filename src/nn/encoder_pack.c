@@ -74,11 +74,12 @@ static void put_row(struct block_table *t, char *block, uint32_t row, const floa
         return;
     }
     for (uint32_t i = 0; i < n; i++)
-        most = fmaxf(most, fabsf(x[i]));
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     float scale = most > 1e-30f ? most / levels : 1e-30f;
     memcpy(block + t->scales + (size_t)row * sizeof(float), &scale, sizeof scale);
     for (uint32_t i = 0; i < n; i++) {
-        float q = fminf(fmaxf(rintf(x[i] / scale), -levels), levels);
+        float q = rintf(x[i] / scale);
+        q = q > levels ? levels : q < -levels ? -levels : q;
         if (t->kind == TABLE_S8)
             ((int8_t *)(void *)(block + t->at))[first + i] = (int8_t)q;
         else

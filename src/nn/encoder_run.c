@@ -42,7 +42,7 @@ struct encoder_layer encoder_layer_of(const struct encoder *e, uint32_t i)
 static void most_packed(const struct encoder *e, const struct block_linear *l, size_t *most)
 {
     struct gemm_weights w = weights(e, l);
-    size_t n = l->n ? gemm_rows_bytes(&w, RUN_ROWS) : 0;
+    size_t n = l->n ? gemm_rows_bytes(&w, RUN_PACKED) : 0;
     if (n > *most)
         *most = n;
 }
