@@ -72,17 +72,19 @@ static void close_judge(struct judge *j)
     decider_close(&j->decider);
 }
 
+static char plain(char c)
+{
+    return c == ' ' || c == '-' ? '_' : c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+}
+
 // "computer science" and computer_science are one label.
 static bool same(struct slice a, struct slice b)
 {
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++) {
-        char x = a.ptr[i] == ' ' ? '_' : (char)(a.ptr[i] | 32),
-             y = b.ptr[i] == ' ' ? '_' : (char)(b.ptr[i] | 32);
-        if (x != y && !(a.ptr[i] == b.ptr[i]))
+    for (size_t i = 0; i < a.len; i++)
+        if (plain(a.ptr[i]) != plain(b.ptr[i]))
             return false;
-    }
     return true;
 }
 

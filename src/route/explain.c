@@ -1,5 +1,6 @@
 #include "route/explain.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "route/record.h"
@@ -377,6 +378,8 @@ static void say_signal(struct page *p, uint32_t index, uint32_t names, struct bu
     else if (def->type == SIGNAL_ENUM && f->number >= 0 && f->number < def->words.count)
         buf_add(scratch,
                 image_text(i, IMAGE_AT(i, def->words, struct image_str)[(uint32_t)f->number]));
+    else if (def->type == SIGNAL_NUMBER && f->number != floor(f->number))
+        buf_printf(scratch, "%.3g", f->number); // the record has all digits
     else
         record_value(i, (int32_t)index, f, scratch);
     one_line(p, buf_slice(scratch), VALUE_COLUMNS_MAX);

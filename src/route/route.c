@@ -79,6 +79,16 @@ static uint64_t price_ns(const struct route_run *run, int32_t signal)
     return ns;
 }
 
+// Whether the signal has brought its group's artifact. Cheap ones always; a dear one (an encoder's pass) may have been
+// spared because a first tier was sure, and then the next signal still has to pay: what it cost tells, and a pass is
+// always measured.
+static bool paid_for_group(const struct route_run *run, int32_t signal, const struct fact *fact)
+{
+    enum { DEAR_NS = 100 * 1000 };
+    uint32_t group_ns = run->costs->group_ns[run->costs->group[signal]];
+    return group_ns < DEAR_NS || fact->cost_ns >= DEAR_NS;
+}
+
 static void learn(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     const struct route_table *t = run->table;
@@ -104,7 +114,7 @@ void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
     assert(!run->decided && fact->state != FACT_UNKNOWN);
     if (at != fact)
         *at = *fact;
-    if (at->state != FACT_GIVEN)
+    if (at->state != FACT_GIVEN && paid_for_group(run, signal, at))
         run->groups_paid |= group_bit(run, signal);
     learn(run, signal, at);
 }

@@ -34,21 +34,23 @@ void token_vocab_close(struct token_vocab *v)
     *v = (struct token_vocab){0};
 }
 
-// The slot of the word, or the free one where it would go.
-static uint32_t slot_of(const struct token_vocab *v, struct slice word)
+// The slot of the word, or the free one where it would go. Words are looked at only where the hash's upper half agrees.
+static uint32_t slot_of(const struct token_vocab *v, struct slice word, uint64_t hash)
 {
-    uint32_t mask = v->slot_count - 1;
-    uint32_t at = (uint32_t)hash_sip13(&vocab_key, word) & mask;
-    while (v->slots[at] && !slice_eq(token_vocab_text(v, v->slots[at] - 1), word))
-        at = (at + 1) & mask;
+    uint32_t mask = v->slot_count - 1, at = (uint32_t)hash & mask;
+    for (; v->slots[at]; at = (at + 1) & mask)
+        if (v->slots[at] >> 32 == hash >> 32 &&
+            slice_eq(token_vocab_text(v, (uint32_t)v->slots[at] - 1), word))
+            break;
     return at;
 }
 
 void token_vocab_add(struct token_vocab *v, struct slice word, uint32_t id)
 {
-    uint32_t slot = slot_of(v, word);
+    uint64_t hash = hash_sip13(&vocab_key, word);
+    uint32_t slot = slot_of(v, word, hash);
     if (v->slots[slot]) {
-        v->words[v->slots[slot] - 1].id = id;
+        v->words[(uint32_t)v->slots[slot] - 1].id = id;
         return;
     }
     assert(v->count < v->limit);
@@ -56,7 +58,7 @@ void token_vocab_add(struct token_vocab *v, struct slice word, uint32_t id)
         memcpy(v->bytes + v->used, word.ptr, word.len);
     v->words[v->count] = (struct token_vocab_word){(uint32_t)v->used, (uint32_t)word.len, id};
     v->used += word.len;
-    v->slots[slot] = ++v->count;
+    v->slots[slot] = (hash >> 32 << 32) | ++v->count;
     if (word.len > v->longest)
         v->longest = (uint32_t)word.len;
 }
@@ -65,6 +67,6 @@ uint32_t token_vocab_find(const struct token_vocab *v, struct slice word)
 {
     if (!v->slot_count || word.len > v->longest)
         return UINT32_MAX;
-    uint32_t slot = v->slots[slot_of(v, word)];
-    return slot ? v->words[slot - 1].id : UINT32_MAX;
+    uint64_t slot = v->slots[slot_of(v, word, hash_sip13(&vocab_key, word))];
+    return slot ? v->words[(uint32_t)slot - 1].id : UINT32_MAX;
 }

@@ -11,7 +11,7 @@
 struct token_vocab {
     char *bytes;
     struct token_vocab_word *words;
-    uint32_t *slots; // index into words + 1; 0: free
+    uint64_t *slots; // upper half of the hash << 32 | index into words + 1; 0: free
     uint32_t count, slot_count, longest, limit;
     size_t used;
 };

@@ -193,7 +193,10 @@ enum result tokenizer_open(struct slice json, char problem[TOKENIZER_PROBLEM_BYT
     const struct json_limits limits = {.depth_max = DEPTH_MAX, .token_max = TOKENS_MAX};
     arena_init(&arena, 0, (size_t)TOKENS_MAX * sizeof(struct json_token) * 3);
     arena_init(&t->arena, 0, (size_t)TOKENIZER_JSON_MAX * 8);
-    map_init(&t->by_content, (struct hash_key){0x6d65726974, 0x746f6b656e}, ADDED_TOKENS_MAX);
+    // The key hangs on the whole file, so that tokens cannot be chosen to collide under it; the same file, the same key.
+    struct hash_key key = {0};
+    key.k0 = hash_sip13(&key, json);
+    map_init(&t->by_content, key, ADDED_TOKENS_MAX);
     enum result r = json_parse(&j, json, &limits, &arena);
     if (r && r != RESULT_NOMEM)
         r = token_problem(problem, r == RESULT_LIMIT ? r : RESULT_SYNTAX, "not JSON at byte %u: %s",

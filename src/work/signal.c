@@ -12,7 +12,7 @@ uint32_t signal_cost_guess_ns(enum signal_cost cost)
     case SIGNAL_COST_EMBED:
         return 50 * 1000;
     case SIGNAL_COST_ENCODER:
-        return 10 * 1000 * 1000;
+        return 2 * 1000 * 1000; // MiniLM, some 60 tokens, when the first tier was not sure
     case SIGNAL_COST_JUDGE:
         return 1000 * 1000 * 1000;
     }
