@@ -184,6 +184,11 @@ static bool answer_get(struct http_exchange *x, struct gateway *g, struct slice 
     return false;
 }
 
+static bool embeds(const struct serving *s)
+{
+    return s->decider.trunk && s->decider.trunk->dim[TRUNK_EMBED];
+}
+
 static void on_head(struct http_exchange *x)
 {
     static const struct slice chat = {"/v1/chat/completions", 20};
@@ -204,8 +209,9 @@ static void on_head(struct http_exchange *x)
     if (!check_key(x, g, &key) || answer_get(x, g, path))
         return;
     bool is_chat = slice_eq(path, chat), is_models = slice_eq(path, SLICE("/v1/models"));
-    bool is_embed = slice_eq(path, embed);
     int32_t model = is_chat ? IMAGE_NONE : pass_model(g->epoch->serving->image, path);
+    // Where nothing is embedded here and the policy passes the path on, nobody needs to look into the body.
+    bool is_embed = slice_eq(path, embed) && (model == IMAGE_NONE || embeds(g->epoch->serving));
     if (!is_chat && !is_models && !is_embed && model == IMAGE_NONE) {
         request_reject(
             x, g,

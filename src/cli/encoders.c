@@ -33,13 +33,31 @@ static bool fits(enum trunk_model which, const struct model *m)
                                 : m->config->task == ENCODER_TOKENS && m->label_count;
 }
 
+// A first start packs the model for this CPU, which takes seconds: whoever waits is told why.
+struct packing {
+    const char *name;
+    bool told;
+};
+
+static bool on_progress(void *ctx, uint32_t done, uint32_t total)
+{
+    struct packing *p = ctx;
+    (void)done;
+    (void)total;
+    if (!p->told)
+        fprintf(stderr, "merit: packing the model %s for this CPU, once\n", p->name);
+    p->told = true;
+    return true;
+}
+
 static void open_model(struct encoders *e, enum trunk_model which, const char *name,
                        const struct model_places *places, struct compute_model *out,
                        struct buf *notes)
 {
     static const char *const uses[TRUNK_MODELS] = {"embed texts", "find names and places"};
     struct model_trouble trouble = {.why = ""};
-    struct model_options options = {.places = places};
+    struct packing packing = {.name = name};
+    struct model_options options = {.places = places, .progress = on_progress, .ctx = &packing};
     struct model *m;
     if (model_open(&m, name, &options, &trouble)) {
         buf_printf(notes, "%s%s%s\n", trouble.why, trouble.how[0] ? "; " : "", trouble.how);

@@ -269,6 +269,24 @@ static enum result run_client(struct staging *s, const struct catalog_entry *e,
     return r;
 }
 
+// No client answered: because there is none, or because there was no time to.
+static enum result no_client(struct staging *s, const struct catalog_entry *e, const char *client,
+                             const char *install)
+{
+    if (!left_ms(s, UINT32_MAX)) {
+        advise(s->trouble,
+               "try again with more time, or add a folder that has it: merit model add "
+               "DIR --name %s",
+               e->name);
+        return wrong(s->trouble, RESULT_TIMEOUT, "%s %s did not arrive in time", e->package,
+                     e->version);
+    }
+    advise(s->trouble, "install %s, or add a folder that has it: merit model add DIR --name %s",
+           install, e->name);
+    return wrong(s->trouble, RESULT_NOT_FOUND, "%s comes with %s, and there is no %s here", e->name,
+                 catalog_client_name(e->client), client);
+}
+
 static enum result download_pip(struct staging *s, const struct catalog_entry *e, const char *to)
 {
     static const char *const clients[][3] = {
@@ -302,12 +320,7 @@ static enum result download_pip(struct staging *s, const struct catalog_entry *e
         memcpy(argv + n, rest, sizeof rest);
         return run_client(s, e, argv);
     }
-    advise(s->trouble,
-           "install pip (python3-pip), or add a folder that has it: merit model add DIR "
-           "--name %s",
-           e->name);
-    return wrong(s->trouble, RESULT_NOT_FOUND, "%s comes with pip, and there is no pip here",
-                 e->name);
+    return no_client(s, e, "pip", "pip (python3-pip)");
 }
 
 static enum result download_maven(struct staging *s, const struct catalog_entry *e, const char *to)
@@ -315,14 +328,8 @@ static enum result download_maven(struct staging *s, const struct catalog_entry 
     char artifact[320], output[PATH_MAX + 32];
     snprintf(artifact, sizeof artifact, "-Dartifact=%s:%s:jar", e->package, e->version);
     snprintf(output, sizeof output, "-DoutputDirectory=%s", to);
-    if (!answers(s, (const char *const[]){"mvn", "--version", NULL})) {
-        advise(s->trouble,
-               "install Maven, or add a folder that has it: merit model add DIR --name "
-               "%s",
-               e->name);
-        return wrong(s->trouble, RESULT_NOT_FOUND, "%s comes with Maven, and there is no mvn here",
-                     e->name);
-    }
+    if (!answers(s, (const char *const[]){"mvn", "--version", NULL}))
+        return no_client(s, e, "mvn", "Maven");
     return run_client(
         s, e,
         (const char *const[]){"mvn", "-q", "-B",

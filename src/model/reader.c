@@ -163,10 +163,61 @@ static enum result cut(struct job *j, uint32_t text, uint32_t count, uint32_t mo
     return r;
 }
 
+// The tokens of bytes [begin, end) of a text, behind those that are there.
+static enum result take_tokens(struct job *j, uint32_t text, size_t begin, size_t end)
+{
+    const struct tokenizer_options bare = {.bare = true};
+    const struct token *tokens;
+    uint32_t count, had = j->counts[text];
+    struct slice part = slice_make(j->ask->texts[text].ptr + begin, end - begin);
+    enum result r = tokenizer_encode(j->r->model->tokenizer, j->r->tokens, part, SLICE_EMPTY, &bare,
+                                     &tokens, &count);
+    if (r)
+        return r;
+    struct token *kept = arena_alloc(j->arena, (had + count) * sizeof *kept + 1);
+    if (!kept)
+        return RESULT_NOMEM;
+    if (had)
+        memcpy(kept, j->tokens[text], had * sizeof *kept);
+    memcpy(kept + had, tokens, count * sizeof *kept);
+    for (uint32_t i = had; i < had + count; i++) {
+        kept[i].begin += (uint32_t)begin;
+        kept[i].end += (uint32_t)begin;
+    }
+    j->tokens[text] = kept;
+    j->counts[text] = had + count;
+    return RESULT_OK;
+}
+
+// Of a very long text only the neighbourhoods of its three windows are looked at, so that its topic costs no more than that
+// of a long one.
+static enum result cut_parts(struct job *j, uint32_t text, uint32_t half)
+{
+    struct slice t = j->ask->texts[text];
+    enum result r = RESULT_OK;
+    for (int part = 0; !r && part < 3; part++) {
+        size_t begin = part == 0   ? 0
+                       : part == 1 ? (t.len - READER_TOPIC_PART) / 2
+                                   : t.len - READER_TOPIC_PART;
+        size_t end = begin + READER_TOPIC_PART;
+        // Not inside a character.
+        for (int i = 0; i < 3 && begin && ((unsigned char)t.ptr[begin] & 0xc0) == 0x80; i++)
+            begin++;
+        for (int i = 0; i < 3 && end < t.len && ((unsigned char)t.ptr[end] & 0xc0) == 0x80; i++)
+            end++;
+        uint32_t had = j->counts[text];
+        r = take_tokens(j, text, begin, end);
+        uint32_t n = j->counts[text] - had, take = n < half ? n : half;
+        uint32_t skip = part == 0 ? 0 : part == 1 ? (n - take) / 2 : n - take;
+        if (!r && take)
+            r = add_window(j, text, had + skip, take);
+    }
+    return r;
+}
+
 static enum result tokenise(struct job *j)
 {
     const struct reader_model *m = j->r->model;
-    const struct tokenizer_options bare = {.bare = true};
     struct trunk_ask *ask = j->ask;
     tokenizer_frame(m->tokenizer, &j->before, &j->before_count, &j->behind, &j->behind_count);
     uint32_t frame = j->before_count + j->behind_count, window = reader_window(m);
@@ -178,27 +229,17 @@ static enum result tokenise(struct job *j)
     if (!j->tokens || !j->counts || !j->text_tok)
         return RESULT_NOMEM;
     uint32_t all = 0;
-    for (uint32_t i = 0; i < ask->count; i++) {
-        const struct token *tokens;
-        uint32_t count;
-        enum result r = tokenizer_encode(m->tokenizer, j->r->tokens, ask->texts[i], SLICE_EMPTY,
-                                         &bare, &tokens, &count);
-        if (r)
-            return r;
-        all += count;
-        if (all > READER_TOKENS_MAX)
-            return RESULT_LIMIT;
-        struct token *kept = arena_alloc(j->arena, count * sizeof *kept + 1);
-        if (!kept)
-            return RESULT_NOMEM;
-        memcpy(kept, tokens, count * sizeof *kept);
-        j->tokens[i] = kept;
-        j->counts[i] = count;
-        r = cut(j, i, count, window - frame);
-        if (r)
-            return r;
+    enum result r = RESULT_OK;
+    for (uint32_t i = 0; !r && i < ask->count; i++) {
+        bool parts = ask->reading == TRUNK_TOPIC && ask->texts[i].len > READER_TOPIC_BYTES;
+        r = parts ? cut_parts(j, i, (window - frame) / 2) : take_tokens(j, i, 0, ask->texts[i].len);
+        all += j->counts[i];
+        if (!r && all > READER_TOKENS_MAX)
+            r = RESULT_LIMIT;
+        if (!r && !parts)
+            r = cut(j, i, j->counts[i], window - frame);
     }
-    return RESULT_OK;
+    return r;
 }
 
 // Room for what a token classifier says.

@@ -1,7 +1,7 @@
 // Reading texts with an encoder: tokens, windows, passes, answers (work/trunk.h).
 //
 //   TRUNK_TOPIC   a text of at most window_tok tokens is one window; a longer one is read at its head, middle and tail, half a
-//                 window each
+//                 window each (of a text over READER_TOPIC_BYTES as many tokens as 8 KiB at these places hold)
 //   TRUNK_WHOLE   windows that overlap, over everything
 //
 // A reader belongs to one thread and holds all memory of the passes; answers go to the caller's arena.
@@ -22,6 +22,8 @@ enum {
     READER_WINDOW_TOK = 256, // special tokens included; models that were trained shorter take less
     READER_OVERLAP_TOK = 48, // of neighbouring windows of TRUNK_WHOLE
     READER_BATCH_TOK = 512,  // of one pass
+    READER_TOPIC_BYTES = 64 * 1024, // of longer texts TRUNK_TOPIC looks at three parts only
+    READER_TOPIC_PART = 8 * 1024,
     READER_TOKENS_MAX = 256 * 1024, // of one ask: more is RESULT_LIMIT
 };
 

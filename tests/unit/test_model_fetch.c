@@ -180,10 +180,10 @@ static void no_client_or_no_network(void **state)
                       "echo noise; echo 'ERROR: No matching distribution found'; echo; exit 1\n");
     assert_int_equal(refused("ERROR: No matching distribution found"), RESULT_NOT_FOUND);
     assert_non_null(strstr(trouble.how, "merit model add"));
-    script("python3", "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\nsleep 30\n");
+    script("python3", "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\nexec sleep 60\n");
     uint64_t began = clock_mono_us(&clock_system);
-    assert_int_equal(fetch_package(&entry, &places, 700, &trouble), RESULT_TIMEOUT);
-    assert_in_range(clock_mono_us(&clock_system) - began, 600000, 10000000);
+    assert_int_equal(fetch_package(&entry, &places, 3000, &trouble), RESULT_TIMEOUT);
+    assert_in_range(clock_mono_us(&clock_system) - began, 2900000, 25000000);
     assert_int_equal(left_over(), 0);
     script("python3", "#!/bin/sh\necho 'No module named pip'; exit 1\n");
     script("pip3", "#!/bin/sh\nexit 1\n");
@@ -314,13 +314,13 @@ static void programs(void **state)
                                           NULL},
                     200, &out, &status),
         RESULT_TIMEOUT);
-    assert_in_range(clock_mono_us(&clock_system) - began, 0, 7000000);
+    assert_in_range(clock_mono_us(&clock_system) - began, 0, 15000000);
     // Something that it started keeps the output open: its own end counts.
     began = clock_mono_us(&clock_system);
-    assert_int_equal(process_run((const char *const[]){"sh", "-c", "sleep 5 & exit 0", NULL}, 20000,
-                                 &out, &status),
+    assert_int_equal(process_run((const char *const[]){"sh", "-c", "sleep 20 & exit 0", NULL},
+                                 20000, &out, &status),
                      RESULT_OK);
-    assert_in_range(clock_mono_us(&clock_system) - began, 0, 4000000);
+    assert_in_range(clock_mono_us(&clock_system) - began, 0, 15000000);
     buf_deinit(&out);
 }
 

@@ -287,6 +287,48 @@ static void texts_are_windows(void **state)
     close_rig(&r);
 }
 
+// Of a very long text three parts are looked at; a character of several bytes is not cut.
+static void very_long_texts_cost_no_more(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_rig(&r, false);
+    const uint32_t half = (POSITIONS - 2) / 2;
+    for (int shift = 0; shift < 4; shift++) {
+        size_t n = 4 * READER_TOPIC_BYTES;
+        char *text = arena_alloc(&r.arena, n);
+        assert_non_null(text);
+        struct slice head = words(&r, 400, 1), tail = words(&r, 400, 2);
+        for (size_t i = 0; i < n; i++)
+            text[i] = "\xf0\x9f\x98\x80"[(i + (size_t)shift) % 4];
+        memset(text, ' ', 4);
+        memcpy(text + 4, head.ptr, head.len);
+        text[4 + head.len] = ' ';
+        memcpy(text + n - tail.len, tail.ptr, tail.len);
+        text[n - tail.len - 1] = ' ';
+        struct slice whole = slice_make(text, n);
+        struct trunk_ask q = ask_of(TRUNK_TOPIC, &whole, 1);
+        reader_answer(r.reader, &q, &r.arena, NULL);
+        assert_int_equal(q.answer.result, RESULT_OK);
+        // The middle is one word that nobody knows.
+        assert_int_equal(q.answer.window_count, 3);
+        const struct trunk_window *w = q.answer.windows;
+        struct slice first = slice_make(text, 4 + head.len);
+        check_window(&r, &w[0], first, 0, 0, half);
+        assert_true(w[1].begin >= (n - READER_TOPIC_PART) / 2 &&
+                    w[1].begin % 4 == (4u - (unsigned)shift) % 4);
+        assert_int_equal(w[2].end, n);
+        uint32_t count;
+        tokens_of(&r, tail, &count);
+        struct trunk_window moved = w[2];
+        moved.begin -= (uint32_t)(n - tail.len);
+        moved.end -= (uint32_t)(n - tail.len);
+        check_window(&r, &moved, tail, 0, count - half, half);
+        assert_int_equal(q.answer.tokens, 2 * (half + 2) + 1 + 2);
+    }
+    close_rig(&r);
+}
+
 // What a classifier says of each token: in an overlap the window whose middle is nearer is believed.
 static void entities_are_runs_of_a_kind(void **state)
 {
@@ -428,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_windows),
+        cmocka_unit_test(very_long_texts_cost_no_more),
         cmocka_unit_test(entities_are_runs_of_a_kind),
         cmocka_unit_test(limits_and_stops),
         cmocka_unit_test(every_allocation_may_fail),
