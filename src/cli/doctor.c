@@ -15,8 +15,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/probe.h"
-#include "model/catalog.h"
-#include "model/model.h"
 #include "text/json.h"
 
 void doctor_add(struct doctor *d, enum doctor_status status, const char *check, const char *fix,
@@ -92,30 +90,10 @@ static void clocks(struct doctor *d)
         doctor_add(d, DOCTOR_OK, "clock", "", "%s, kept in step", now);
 }
 
-// Opening one may mean to pack it, so this only looks whether it is there.
-static void encoders(struct doctor *d)
-{
-    struct model_places places;
-    struct model_info info;
-    model_places_init(&places);
-    for (uint32_t i = 0; i < catalog_count; i++) {
-        if (!catalog[i].in_default || model_find(&places, catalog[i].name, &info))
-            continue;
-        if (info.installed)
-            doctor_add(d, DOCTOR_OK, "encoders", "", "%s is installed (%s)", info.name,
-                       info.licence[0] ? info.licence : "licence not told");
-        else
-            doctor_add(d, DOCTOR_WARN, "encoders",
-                       "merit model pull --default, or merit model add DIR",
-                       "%s is not installed: signals that go by meaning do without it", info.name);
-    }
-}
-
 void doctor_machine(struct doctor *d, const struct conf *c)
 {
     descriptors(d, c);
     clocks(d);
-    encoders(d);
     if (hs_valid_platform() == HS_SUCCESS)
         doctor_add(d, DOCTOR_OK, "patterns", "", "the pattern matcher runs on this CPU (%s)",
                    hs_version());
