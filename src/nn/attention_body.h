@@ -8,28 +8,28 @@
 // small; what a head needs grows with the sequence, never with its square.
 
 enum {
-    PANEL = TILE_VECS * VF_LEN,                             // keys of a panel
-    ATTENTION_KEYS = 528 / PANEL * PANEL,               // keys of a block
+    PANEL = TILE_VECS * VF_LEN,           // keys of a panel
+    ATTENTION_KEYS = 528 / PANEL * PANEL, // keys of a block
     ATTENTION_WIDTH = (ENCODER_HEAD_MAX + VF_LEN - 1) / VF_LEN * VF_LEN,
 };
 #define SCORE_MASKED (-3e38f)
 #define SCORE_FLOOR (-1e30f) // below every score, above what is masked
 
 struct attention_room {
-    float *keys;    // [panel][width][PANEL]
-    float *values;  // [count][columns]
-    float *by_key;  // [count][buckets]: k_j * pos_query[b]
-    float *by_row;  // [TILE_ROWS][buckets]: q_i * pos_key[b]
-    float *scores;  // [TILE_ROWS][ATTENTION_KEYS]
-    float *queries; // [width][TILE_ROWS]
-    float *sums;    // [TILE_ROWS][columns]
-    float *row;     // [width]
+    float *keys;      // [panel][width][PANEL]
+    float *values;    // [count][columns]
+    float *by_key;    // [count][buckets]: k_j * pos_query[b]
+    float *by_row;    // [TILE_ROWS][buckets]: q_i * pos_key[b]
+    float *scores;    // [TILE_ROWS][ATTENTION_KEYS]
+    float *queries;   // [width][TILE_ROWS]
+    float *sums;      // [TILE_ROWS][columns]
+    float *row;       // [width]
     uint16_t *powers; // ATTENTION_FAST: [TILE_ROWS][ATTENTION_KEYS] of bf16
     uint32_t columns;
 };
 
-static size_t attention_layout(struct attention_room *r, char *base, uint32_t count,
-                               uint32_t width, uint32_t buckets)
+static size_t attention_layout(struct attention_room *r, char *base, uint32_t count, uint32_t width,
+                               uint32_t buckets)
 {
     size_t at = 0, padded = ((size_t)count + PANEL - 1) / PANEL * PANEL;
     uint32_t columns = (width + VF_LEN - 1) / VF_LEN * VF_LEN;
@@ -43,8 +43,8 @@ static size_t attention_layout(struct attention_room *r, char *base, uint32_t co
                        width,
                        (size_t)TILE_ROWS * ATTENTION_KEYS / 2};
     float *powers = NULL;
-    float **places[] = {&r->keys,   &r->values,  &r->by_key, &r->by_row,
-                        &r->scores, &r->queries, &r->sums,   &r->row, &powers};
+    float **places[] = {&r->keys,    &r->values, &r->by_key, &r->by_row, &r->scores,
+                        &r->queries, &r->sums,   &r->row,    &powers};
     for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
         *places[i] = (float *)(void *)(base + at);
         at += (counts[i] * sizeof(float) + 63) & ~(size_t)63;
@@ -56,7 +56,7 @@ static size_t attention_layout(struct attention_room *r, char *base, uint32_t co
 
 // Row `x` turned by its position, in `room`, or as it is.
 NN_INLINE const float *attention_turn(const struct attention_job *job, const float *x, uint32_t i,
-                                 float *room)
+                                      float *room)
 {
     if (!job->rope)
         return x;
@@ -104,7 +104,7 @@ static void attention_keys(const struct attention_job *job, const struct attenti
             panel[(size_t)d * PANEL] = k[d];
         for (uint32_t d = 0; d < r->columns; d += VF_LEN)
             vf_store(row + d, d + VF_LEN <= width ? vf_load(v + d)
-                                              : vf_load_n(v + d, d < width ? width - d : 0));
+                                                  : vf_load_n(v + d, d < width ? width - d : 0));
         for (uint32_t b = 0; job->pos_query && b < job->buckets; b++)
             r->by_key[(size_t)j * job->buckets + b] =
                 attention_dot(k, job->pos_query + b * job->pos_stride, width) * scale;
@@ -116,7 +116,7 @@ static void attention_keys(const struct attention_job *job, const struct attenti
 }
 
 NN_INLINE void attention_scores(const uint32_t rows, const float *queries, const float *panel,
-                           uint32_t width, float *scores)
+                                uint32_t width, float *scores)
 {
     vf acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
@@ -146,7 +146,7 @@ NN_INLINE void attention_scores(const uint32_t rows, const float *queries, const
 
 // sums[i] += powers[i] * values, TILE_VECS vectors of columns at a time; `vecs` of them are there.
 NN_INLINE void attention_values(const uint32_t rows, const uint32_t vecs, const float *powers,
-                           const float *values, uint32_t columns, uint32_t keys, float *sums)
+                                const float *values, uint32_t columns, uint32_t keys, float *sums)
 {
     vf acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
@@ -204,8 +204,8 @@ static void attention_range(const struct attention_job *job, uint32_t row, uint3
 
 // Scores of one row in the block of keys [from, from + keys) become powers of two; the running maximum and sum go on.
 NN_INLINE void attention_softmax(const struct attention_job *job, const struct attention_room *r,
-                                 struct attention_tile *t, uint32_t i, uint32_t from,
-                                 uint32_t keys, bool begins, const bool pairs)
+                                 struct attention_tile *t, uint32_t i, uint32_t from, uint32_t keys,
+                                 bool begins, const bool pairs)
 {
     float *s = r->scores + (size_t)i * ATTENTION_KEYS;
     uint32_t row = t->first + i, lo, hi;

@@ -163,9 +163,8 @@ NN_INLINE void attention_pair_rows(const uint32_t rows, const struct attention_j
 }
 
 #define ATTENTION_PAIR_TILE(rows)                                                                  \
-    static void attention_pair_tile_##rows(const struct attention_job *job,                        \
-                                           const struct attention_room *r,                         \
-                                           struct attention_tile *t)                               \
+    static void attention_pair_tile_##rows(                                                        \
+        const struct attention_job *job, const struct attention_room *r, struct attention_tile *t) \
     {                                                                                              \
         attention_pair_rows(rows, job, r, t);                                                      \
     }

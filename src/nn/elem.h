@@ -27,7 +27,7 @@ struct attention_job {
     uint32_t width;       // numbers of a head, at most ENCODER_HEAD_MAX
     uint32_t window;      // i sees j when |i - j| <= window; UINT32_MAX: everything
     float scale;          // of a score
-    const float *rope;    // [count][width]: width / 2 cosines, then as many sines; NULL: no rotation
+    const float *rope; // [count][width]: width / 2 cosines, then as many sines; NULL: no rotation
     // Disentangled positions (DeBERTa); NULL: none. A score grows by q_i * pos_key[b] and by pos_query[b] * k_j, with
     // b = bucket[i - j + count - 1], before it is scaled. Either table may be NULL.
     const float *pos_key, *pos_query; // [buckets][width], pos_stride between rows
@@ -45,8 +45,8 @@ struct nn_elem {
     // x += y, then as norm; `out` may be x.
     void (*add_norm)(float *out, float *x, const float *y, const float *gain, const float *bias,
                      uint32_t n, float eps);
-    void (*gelu)(float *x, uint32_t n);                               // x * Phi(x), erf's form
-    void (*axpy)(float *x, const float *y, float a, uint32_t n);      // x += a * y
+    void (*gelu)(float *x, uint32_t n);                          // x * Phi(x), erf's form
+    void (*axpy)(float *x, const float *y, float a, uint32_t n); // x += a * y
     void (*axpy_s8)(float *x, const int8_t *y, float a, uint32_t n);
     void (*axpy_s16)(float *x, const int16_t *y, float a, uint32_t n);
     size_t (*attention_bytes)(enum attention_kind kind, uint32_t count, uint32_t width,

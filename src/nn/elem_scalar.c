@@ -13,6 +13,6 @@
 #include "nn/attention_body.h"
 
 const struct nn_elem nn_elem_scalar = {
-    elem_norm_of, elem_add,      elem_add_norm, elem_gelu, elem_axpy,
+    elem_norm_of, elem_add,      elem_add_norm,   elem_gelu, elem_axpy,
     elem_axpy_s8, elem_axpy_s16, attention_bytes, attention,
 };

@@ -43,9 +43,9 @@ NN_INLINE vf vf_scale_low(vf a, vf n)
 }
 NN_INLINE vf vf_between(vf a, uint32_t at, uint32_t lo, uint32_t hi, float otherwise)
 {
-    __m512i i = _mm512_add_epi32(
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-        _mm512_set1_epi32((int)at));
+    __m512i i =
+        _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                         _mm512_set1_epi32((int)at));
     __mmask16 in = _mm512_cmpge_epi32_mask(i, _mm512_set1_epi32((int)lo)) &
                    _mm512_cmplt_epi32_mask(i, _mm512_set1_epi32((int)hi));
     return _mm512_mask_mov_ps(_mm512_set1_ps(otherwise), in, a);
@@ -69,8 +69,8 @@ NN_INLINE vf vf_scale_low(vf a, vf n)
 }
 NN_INLINE vf vf_between(vf a, uint32_t at, uint32_t lo, uint32_t hi, float otherwise)
 {
-    __m256i i = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-                                 _mm256_set1_epi32((int)at));
+    __m256i i =
+        _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)at));
     __m256i in = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)lo), i),
                                      _mm256_cmpgt_epi32(_mm256_set1_epi32((int)hi), i));
     return _mm256_blendv_ps(_mm256_set1_ps(otherwise), a, _mm256_castsi256_ps(in));

@@ -44,20 +44,22 @@ enum {
 
 // Without gaps, because it lies in packed blocks as it is.
 struct encoder_config {
-    uint64_t global_layers;          // ModernBERT: bit per layer that attends to everything
-    double rope_global, rope_local;  // ModernBERT: bases
+    uint64_t global_layers;         // ModernBERT: bit per layer that attends to everything
+    double rope_global, rope_local; // ModernBERT: bases
     enum encoder_family family;
     enum encoder_task task;
     enum encoder_pool pool;
     uint32_t layers, hidden, heads, inner, vocab, positions, types, labels;
     uint32_t pad_id;
-    uint32_t first_id, last_id; // what stands around a text, as far as the configuration tells; else 0
+    uint32_t first_id,
+        last_id; // what stands around a text, as far as the configuration tells; else 0
     float norm_eps;
-    uint32_t global_every, window; // ModernBERT: every nth is global (0: as told per layer); positions to each side
+    uint32_t global_every,
+        window; // ModernBERT: every nth is global (0: as told per layer); positions to each side
     uint32_t buckets, relative_max; // DeBERTa
     bool normalise;                 // embeddings to length 1
-    bool attention_bias, mlp_bias, norm_bias, classifier_bias, classifier_mean;    // ModernBERT
-    bool share_att_key, pos_c2p, pos_p2c, position_input, relative_norm; // DeBERTa
+    bool attention_bias, mlp_bias, norm_bias, classifier_bias, classifier_mean; // ModernBERT
+    bool share_att_key, pos_c2p, pos_p2c, position_input, relative_norm;        // DeBERTa
     uint8_t unused[1];
 };
 

@@ -38,8 +38,8 @@ struct block_head {
     uint32_t tier, plan;
     struct encoder_config config;
     struct block_table words, positions, types;
-    uint64_t norm_gain, norm_bias;   // behind the embeddings
-    uint64_t final_gain, final_bias; // behind the last layer (ModernBERT)
+    uint64_t norm_gain, norm_bias;     // behind the embeddings
+    uint64_t final_gain, final_bias;   // behind the last layer (ModernBERT)
     struct block_linear dense, labels; // the model's own head
     uint64_t dense_gain, dense_bias;   // norm between the two (ModernBERT)
     uint64_t layers;                   // [config.layers] struct block_layer
@@ -68,14 +68,14 @@ enum { RUN_ROWS = 96, RUN_PACKED = 2 * RUN_ROWS + 1 };
 
 struct encoder_scratch {
     uint32_t tok, longest; // in all; of one sequence
-    float *x;      // [tok][hidden]
-    float *qkv;    // [tok][3 * hidden]
-    float *y;      // [RUN_ROWS + 1][hidden]
-    float *inner;  // [RUN_ROWS][inner, twice that with gates]
-    float *pooled; // [hidden]
-    float *spare;  // [inner]
-    float *rope[2];    // global, local: [tok][head]
-    uint16_t *buckets; // [2 * tok - 1]
+    float *x;              // [tok][hidden]
+    float *qkv;            // [tok][3 * hidden]
+    float *y;              // [RUN_ROWS + 1][hidden]
+    float *inner;          // [RUN_ROWS][inner, twice that with gates]
+    float *pooled;         // [hidden]
+    float *spare;          // [inner]
+    float *rope[2];        // global, local: [tok][head]
+    uint16_t *buckets;     // [2 * tok - 1]
     void *packed, *attention;
     // Packing looks at what goes into each linear layer; NULL else.
     void (*observe)(void *ctx, unsigned linear, const float *rows, size_t stride, uint32_t count);
@@ -100,9 +100,9 @@ enum result encoder_problem(char *problem, enum result r, const char *fmt, ...) 
 
 uint64_t encoder_block_hash(const void *bytes, size_t n);
 // Sizes that follow from a configuration.
-uint32_t encoder_up_n(const struct encoder_config *c);      // of the inner product: twice with gates
-uint32_t encoder_spread(const struct encoder_config *c);    // DeBERTa: half of the relative table
-uint32_t encoder_tokens(const struct encoder_config *c);    // longest sequence
+uint32_t encoder_up_n(const struct encoder_config *c);   // of the inner product: twice with gates
+uint32_t encoder_spread(const struct encoder_config *c); // DeBERTa: half of the relative table
+uint32_t encoder_tokens(const struct encoder_config *c); // longest sequence
 bool encoder_layer_local(const struct encoder_config *c, uint32_t layer);
 
 enum result encoder_scratch_make(const struct encoder_config *c, const struct nn_elem *elem,

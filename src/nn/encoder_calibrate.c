@@ -22,10 +22,10 @@ struct encoder_calibration {
     struct encoder_pass pass;
     struct encoder_sequence sequences[SEQUENCES];
     uint32_t *ids;
-    float *before, *after;                                    // [tok][hidden]
+    float *before, *after;                                   // [tok][hidden]
     float *high[ENCODER_LINEARS], *balance[ENCODER_LINEARS]; // [k]
-    void *packed[ENCODER_LINEARS];                            // NN_F32
-    void *trial;                                              // NN_INT8, one part
+    void *packed[ENCODER_LINEARS];                           // NN_F32
+    void *trial;                                             // NN_INT8, one part
     void *memory;
 };
 
@@ -108,11 +108,10 @@ enum result encoder_calibration_open(struct encoder_packer *p, struct encoder_ca
         packed = n > packed ? n : packed;
     }
     struct encoder_scratch *scratch;
-    enum result r =
-        encoder_scratch_make(f, c->view.elem, ATTENTION_F32, packed, tok, &scratch);
+    enum result r = encoder_scratch_make(f, c->view.elem, ATTENTION_F32, packed, tok, &scratch);
     if (r)
         return r;
-    c->pass = (struct encoder_pass){f, c->view.elem, ATTENTION_F32, scratch, c->sequences,
+    c->pass = (struct encoder_pass){f,         c->view.elem, ATTENTION_F32, scratch, c->sequences,
                                     SEQUENCES, tok};
     encoder_embed(&c->view, &c->pass);
     return RESULT_OK;
@@ -212,7 +211,8 @@ void encoder_calibrate(struct encoder_calibration *c, struct encoder_packer *p, 
     for (unsigned i = 0; i < ENCODER_LINEARS; i++) {
         find_balance(c, p, i);
         balance[i] = c->balance[i];
-        if (p->options->plan == ENCODER_PLAN_INT8 || good_enough(c, p, &l, i, layer + 1 == p->config->layers))
+        if (p->options->plan == ENCODER_PLAN_INT8 ||
+            good_enough(c, p, &l, i, layer + 1 == p->config->layers))
             precision[i] = NN_INT8;
     }
     memcpy(s->x, c->after, bytes);

@@ -109,8 +109,7 @@ static bool list_has(const struct reader *r, uint32_t list, const char *value)
     if (json_type(&r->json, list) != JSON_ARRAY)
         return false;
     while (json_element(&r->json, list, &at, &t))
-        if (json_type(&r->json, t) == JSON_STRING &&
-            json_string_is(&r->json, t, slice_cstr(value)))
+        if (json_type(&r->json, t) == JSON_STRING && json_string_is(&r->json, t, slice_cstr(value)))
             return true;
     return false;
 }
@@ -261,8 +260,8 @@ static void read_deberta(struct reader *r, struct encoder_config *c)
         wrong(r, RESULT_UNSUPPORTED, "config.json: this build does not know %s",
               "conv_kernel_size");
     uint32_t width = number(r, "embedding_size", c->hidden, UINT32_MAX);
-    uint32_t head = number(r, "attention_head_size", c->hidden / (c->heads ? c->heads : 1),
-                           UINT32_MAX);
+    uint32_t head =
+        number(r, "attention_head_size", c->hidden / (c->heads ? c->heads : 1), UINT32_MAX);
     if (width != c->hidden || (c->heads && head != c->hidden / c->heads))
         wrong(r, RESULT_UNSUPPORTED, "config.json: this build wants %s as hidden_size tells",
               "embedding_size and attention_head_size");
@@ -302,7 +301,8 @@ static void read_common(struct reader *r, struct encoder_config *c)
     c->positions = required(r, "max_position_embeddings", 1 << 20);
     c->types = number(r, "type_vocab_size", 2, 1024);
     c->pad_id = number(r, "pad_token_id", 0, ENCODER_VOCAB_MAX);
-    bool old = c->family == ENCODER_BERT && c->vocab > 1000; // BERT's vocabularies, which do not tell
+    bool old =
+        c->family == ENCODER_BERT && c->vocab > 1000; // BERT's vocabularies, which do not tell
     uint32_t first = number(r, "bos_token_id", old ? 101 : 0, ENCODER_VOCAB_MAX);
     uint32_t last = number(r, "eos_token_id", old ? 102 : 0, ENCODER_VOCAB_MAX);
     c->first_id = number(r, "cls_token_id", first, ENCODER_VOCAB_MAX);

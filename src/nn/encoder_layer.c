@@ -74,17 +74,18 @@ enum result encoder_scratch_make(const struct encoder_config *c, const struct nn
     if (!s)
         return RESULT_NOMEM;
     size_t at = 0, sizes[10] = {
-        (size_t)tok * c->hidden * sizeof(float),
-        (size_t)tok * 3 * c->hidden * sizeof(float),
-        (size_t)(RUN_ROWS + 1) * c->hidden * sizeof(float),
-        (size_t)RUN_ROWS * encoder_up_n(c) * sizeof(float),
-        (size_t)c->hidden * sizeof(float),
-        rope ? (size_t)longest * width * sizeof(float) : 0,
-        rope ? (size_t)longest * width * sizeof(float) : 0,
-        packed_bytes,
-        elem->attention_bytes(attention, longest, width, relative ? 2 * encoder_spread(c) : 0),
-        (size_t)c->inner * sizeof(float),
-    };
+                       (size_t)tok * c->hidden * sizeof(float),
+                       (size_t)tok * 3 * c->hidden * sizeof(float),
+                       (size_t)(RUN_ROWS + 1) * c->hidden * sizeof(float),
+                       (size_t)RUN_ROWS * encoder_up_n(c) * sizeof(float),
+                       (size_t)c->hidden * sizeof(float),
+                       rope ? (size_t)longest * width * sizeof(float) : 0,
+                       rope ? (size_t)longest * width * sizeof(float) : 0,
+                       packed_bytes,
+                       elem->attention_bytes(attention, longest, width,
+                                             relative ? 2 * encoder_spread(c) : 0),
+                       (size_t)c->inner * sizeof(float),
+                   };
     for (unsigned i = 0; i < 10; i++)
         at += (sizes[i] + 63) & ~(size_t)63;
     size_t buckets = relative ? ((size_t)2 * longest * sizeof(uint16_t) + 63) & ~(size_t)63 : 0;
@@ -275,8 +276,7 @@ static void run_inner(const struct encoder_pass *p, const struct encoder_layer *
     run_down(p, down, s->inner, wide, n, first, count, residual);
 }
 
-void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer *l,
-                       bool first_only)
+void encoder_layer_run(const struct encoder_pass *p, const struct encoder_layer *l, bool first_only)
 {
     const struct encoder_config *c = p->config;
     const struct nn_elem *elem = p->elem;

@@ -61,15 +61,15 @@ static void check_table(struct checker *k, const struct block_table *t, uint32_t
 
 static void check_linear(struct checker *k, const struct block_linear *l, uint32_t in, uint32_t n)
 {
-    if (l->precision >= NN_PRECISIONS || l->k != in || l->n != n) {
+    if (l->precision >= NN_PRECISIONS || l->k != in || l->n != n || (n == 0 && l->at)) {
         k->bad = true;
         return;
     }
     if (n)
-        check_span(k, l->at,
-                   gemm_weights_bytes((enum nn_tier)k->head->tier, (enum nn_precision)l->precision,
-                                      in, n),
-                   1);
+        check_span(
+            k, l->at,
+            gemm_weights_bytes((enum nn_tier)k->head->tier, (enum nn_precision)l->precision, in, n),
+            1);
 }
 
 static void check_layers(struct checker *k, const char *base)
@@ -114,7 +114,8 @@ static bool whole(const struct block_head *h, const char *base)
     check_vector(&k, h->norm_bias, !gelu_head);
     check_vector(&k, h->final_gain, gelu_head);
     check_vector(&k, h->final_bias, false);
-    check_linear(&k, &h->labels, h->labels.n ? c->hidden : 0, c->task == ENCODER_EMBED ? 0 : c->labels);
+    check_linear(&k, &h->labels, h->labels.n ? c->hidden : 0,
+                 c->task == ENCODER_EMBED ? 0 : c->labels);
     check_linear(&k, &h->dense, h->dense.n ? c->hidden : 0, h->dense.n ? c->hidden : 0);
     check_vector(&k, h->dense_gain, h->dense.n && gelu_head);
     check_vector(&k, h->dense_bias, false);

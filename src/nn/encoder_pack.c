@@ -18,9 +18,7 @@ enum nn_precision encoder_half(enum nn_tier tier)
 void encoder_linear_size(const struct encoder_config *c, unsigned which, uint32_t *k, uint32_t *n)
 {
     *k = which == LINEAR_DOWN ? c->inner : c->hidden;
-    *n = which == LINEAR_QKV  ? 3 * c->hidden
-         : which == LINEAR_UP ? encoder_up_n(c)
-                              : c->hidden;
+    *n = which == LINEAR_QKV ? 3 * c->hidden : which == LINEAR_UP ? encoder_up_n(c) : c->hidden;
 }
 
 // Room for `bytes` in the block: its offset.
@@ -52,10 +50,9 @@ static enum result fetch(struct encoder_packer *p, const char *name, uint64_t di
         return RESULT_OK;
     r = p->source->read(p->source->ctx, n, first, rows, out);
     if (r)
-        return encoder_problem(p->problem, r,
-                               r == RESULT_RANGE ? "%s holds a number that is not finite"
-                                                 : "%s cannot be read",
-                               name);
+        return encoder_problem(
+            p->problem, r,
+            r == RESULT_RANGE ? "%s holds a number that is not finite" : "%s cannot be read", name);
     return RESULT_OK;
 }
 
@@ -149,8 +146,7 @@ static enum result write_linear(struct encoder_packer *p, struct block_linear *l
                                 const float *balance)
 {
     l->precision = precision;
-    enum result r =
-        reserve(p, gemm_weights_bytes(p->options->tier, precision, l->k, l->n), &l->at);
+    enum result r = reserve(p, gemm_weights_bytes(p->options->tier, precision, l->k, l->n), &l->at);
     if (!r && p->block)
         gemm_weights_pack(p->options->tier, precision, l->k, l->n, w, bias, balance,
                           p->block + l->at);
@@ -235,9 +231,9 @@ static enum result pack_embeddings(struct encoder_packer *p)
 }
 
 // Names of a layer's parts behind "layer.N.": of the three that make queries, keys and values, or of one.
-static const char *const parts_bert[] = {"attention.self.query",   "attention.self.key",
-                                         "attention.self.value",   "attention.output.dense",
-                                         "intermediate.dense",     "output.dense"};
+static const char *const parts_bert[] = {"attention.self.query", "attention.self.key",
+                                         "attention.self.value", "attention.output.dense",
+                                         "intermediate.dense",   "output.dense"};
 static const char *const parts_deberta[] = {"attention.self.query_proj", "attention.self.key_proj",
                                             "attention.self.value_proj", "attention.output.dense",
                                             "intermediate.dense",        "output.dense"};
@@ -294,8 +290,7 @@ static enum result fetch_layer(struct encoder_packer *p, uint32_t layer)
     return r;
 }
 
-static enum result pack_layer_norms(struct encoder_packer *p, uint32_t layer,
-                                    struct block_layer *l)
+static enum result pack_layer_norms(struct encoder_packer *p, uint32_t layer, struct block_layer *l)
 {
     char name[NAME_BYTES];
     bool modern = p->config->family == ENCODER_MODERNBERT;

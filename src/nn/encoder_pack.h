@@ -26,8 +26,8 @@ enum nn_precision encoder_half(enum nn_tier tier); // the near lossless one of a
 // Calibration: the trunk in f32 over random tokens of a fixed seed, one layer at a time, so that it needs the memory of
 // a layer. Random tokens find the columns with outliers as well as a corpus does.
 struct encoder_calibration;
-enum result encoder_calibration_open(struct encoder_packer *p, struct encoder_calibration **out)
-    MERIT_NODISCARD;
+enum result encoder_calibration_open(struct encoder_packer *p,
+                                     struct encoder_calibration **out) MERIT_NODISCARD;
 void encoder_calibration_close(struct encoder_calibration *c);
 // With layer `layer` in p->w and its norms in the block: the balance of each linear part, and for ENCODER_PLAN_AUTO whether
 // NN_INT8 is good enough for it (`precision` is what stands in for it otherwise). Takes the states on to the next layer.

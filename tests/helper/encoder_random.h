@@ -15,11 +15,10 @@ static const char *const random_configs[] = {
         "{\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertModel\"],"
         "\"num_hidden_layers\":22,\"hidden_size\":768,\"num_attention_heads\":12,"
         "\"intermediate_size\":1152,\"vocab_size\":4096,\"max_position_embeddings\":8192}",
-    [RANDOM_LONG] =
-        "{\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertModel\"],"
-        "\"num_hidden_layers\":3,\"hidden_size\":64,\"num_attention_heads\":2,"
-        "\"intermediate_size\":96,\"vocab_size\":4096,\"max_position_embeddings\":8192,"
-        "\"local_attention\":128}",
+    [RANDOM_LONG] = "{\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertModel\"],"
+                    "\"num_hidden_layers\":3,\"hidden_size\":64,\"num_attention_heads\":2,"
+                    "\"intermediate_size\":96,\"vocab_size\":4096,\"max_position_embeddings\":8192,"
+                    "\"local_attention\":128}",
 };
 
 // The shape that a tensor of this name has in a model of this configuration; false when it has none.
@@ -28,19 +27,31 @@ static inline bool random_shape_of(const struct encoder_config *c, struct slice 
 {
     static const struct {
         const char *end;
-        char rows, columns; // h hidden, i inner, w words, p positions, t types, 2 and 3 times that: I, H
+        char rows,
+            columns; // h hidden, i inner, w words, p positions, t types, 2 and 3 times that: I, H
     } parts[] = {
-        {"word_embeddings.weight", 'w', 'h'},      {"tok_embeddings.weight", 'w', 'h'},
-        {"position_embeddings.weight", 'p', 'h'},  {"token_type_embeddings.weight", 't', 'h'},
-        {"Norm.weight", 'h', 0},                   {"Norm.bias", 'h', 0},
-        {"norm.weight", 'h', 0},                   {"intermediate.dense.weight", 'i', 'h'},
-        {"intermediate.dense.bias", 'i', 0},       {"attention.output.dense.weight", 'h', 'h'},
-        {"attention.output.dense.bias", 'h', 0},   {"output.dense.weight", 'h', 'i'},
-        {"output.dense.bias", 'h', 0},             {"self.query.weight", 'h', 'h'},
-        {"self.query.bias", 'h', 0},               {"self.key.weight", 'h', 'h'},
-        {"self.key.bias", 'h', 0},                 {"self.value.weight", 'h', 'h'},
-        {"self.value.bias", 'h', 0},               {"attn.Wqkv.weight", 'H', 'h'},
-        {"attn.Wo.weight", 'h', 'h'},              {"mlp.Wi.weight", 'I', 'h'},
+        {"word_embeddings.weight", 'w', 'h'},
+        {"tok_embeddings.weight", 'w', 'h'},
+        {"position_embeddings.weight", 'p', 'h'},
+        {"token_type_embeddings.weight", 't', 'h'},
+        {"Norm.weight", 'h', 0},
+        {"Norm.bias", 'h', 0},
+        {"norm.weight", 'h', 0},
+        {"intermediate.dense.weight", 'i', 'h'},
+        {"intermediate.dense.bias", 'i', 0},
+        {"attention.output.dense.weight", 'h', 'h'},
+        {"attention.output.dense.bias", 'h', 0},
+        {"output.dense.weight", 'h', 'i'},
+        {"output.dense.bias", 'h', 0},
+        {"self.query.weight", 'h', 'h'},
+        {"self.query.bias", 'h', 0},
+        {"self.key.weight", 'h', 'h'},
+        {"self.key.bias", 'h', 0},
+        {"self.value.weight", 'h', 'h'},
+        {"self.value.bias", 'h', 0},
+        {"attn.Wqkv.weight", 'H', 'h'},
+        {"attn.Wo.weight", 'h', 'h'},
+        {"mlp.Wi.weight", 'I', 'h'},
         {"mlp.Wo.weight", 'h', 'i'},
     };
     bool modern = c->family == ENCODER_MODERNBERT;

@@ -67,8 +67,7 @@ static void batch_is_single(void **state)
                     ids_of(ids[i], counts[i], 300, i + 1);
                     q[i] = (struct encoder_sequence){ids[i], NULL, counts[i]};
                     out[i] = (struct encoder_output){vectors[0][i], NULL, alone[i]};
-                    assert_int_equal(encoder_run(l.encoder, s, &q[i], 1, &out[i], NULL),
-                                     RESULT_OK);
+                    assert_int_equal(encoder_run(l.encoder, s, &q[i], 1, &out[i], NULL), RESULT_OK);
                 }
                 for (uint32_t i = 0; i < 5; i++) { // in reverse order
                     q[4 - i] = (struct encoder_sequence){ids[i], NULL, counts[i]};
@@ -281,7 +280,9 @@ static void pools(void **state)
         for (uint32_t k = 0; k < HIDDEN; k++) {
             double want = 0, all = 0;
             for (uint32_t i = 0; i < 5; i++) {
-                double w = pool == ENCODER_POOL_MEAN ? 1 : pool == ENCODER_POOL_CLS ? i == 0 : i + 1;
+                double w = pool == ENCODER_POOL_MEAN  ? 1
+                           : pool == ENCODER_POOL_CLS ? i == 0
+                                                      : i + 1;
                 want += w * states[i * HIDDEN + k];
                 all += w;
             }
@@ -440,9 +441,8 @@ static void pack_limits(void **state)
     for (enum nn_tier tier = 0; tier < NN_TIERS; tier++) {
         o.tier = tier;
         if (!nn_tier_has(tier))
-            assert_int_equal(
-                encoder_pack(&l.config, &l.source, &o, block, bytes, &used, problem),
-                RESULT_UNSUPPORTED);
+            assert_int_equal(encoder_pack(&l.config, &l.source, &o, block, bytes, &used, problem),
+                             RESULT_UNSUPPORTED);
     }
 }
 
@@ -492,8 +492,7 @@ static void out_of_memory(void **state)
             struct encoder_sequence q = {ids, NULL, 3};
             struct encoder_output out = {.embedding = v};
             alloc_fail_at(n, 0);
-            enum result r =
-                encoder_config_read(slice_cstr(small[m]), &l.config, problem);
+            enum result r = encoder_config_read(slice_cstr(small[m]), &l.config, problem);
             if (!r)
                 r = encoder_pack(&l.config, &l.source, &o, block, sizeof block, &used, problem);
             if (!r)

@@ -98,8 +98,8 @@ static double check_case(const struct loaded *l, struct encoder_scratch *s, cons
     for (uint32_t i = 0; i < n; i++) {
         bool tokens = encoder_config(l->encoder)->task == ENCODER_TOKENS;
         most = fmax(most, worst(g, rows[i], "last_hidden", states[i], seq[i].count * h));
-        most = fmax(most, worst(g, rows[i], "logits", logits[i],
-                                tokens ? seq[i].count * labels : labels));
+        most = fmax(
+            most, worst(g, rows[i], "logits", logits[i], tokens ? seq[i].count * labels : labels));
     }
     return most;
 }
@@ -226,7 +226,8 @@ static void minilm_vectors(void **state)
     for (enum nn_tier tier = 1; tier < NN_TIERS; tier++)
         for (size_t i = 0; nn_tier_has(tier) && i < MERIT_COUNT(plans); i++) {
             assert_true(load_pack(&l, tier, plans[i].plan));
-            struct figures f = minilm_run(&l, &m, tier == NN_AVX2 || tier == nn_tier_best() ? 1 : 8);
+            struct figures f =
+                minilm_run(&l, &m, tier == NN_AVX2 || tier == nn_tier_best() ? 1 : 8);
             print_message("MiniLM %-12s %-4s %5.1f MB, cosine mean %.6f least %.6f, largest "
                           "difference %.1e\n",
                           nn_tier_name(tier), plans[i].name, (double)l.used / 1e6, f.mean, f.least,
