@@ -8,6 +8,7 @@ BENCH_SHORT=1 makes a quick run for development, whose line says so.
 """
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -205,13 +206,32 @@ def on_core(core):
     os.sched_setaffinity(0, {core})
 
 
+@functools.cache
 def tool(name):
-    path = BUILD / "bench" / name
-    if not path.exists():
-        r = subprocess.run([ROOT / "scripts" / "build", "release", name], stdout=subprocess.DEVNULL)
-        if r.returncode:
-            raise SystemExit(1)
-    return path
+    """A program or library of bench/, built when its sources changed."""
+    r = subprocess.run([ROOT / "scripts" / "build", "release", name], stdout=subprocess.DEVNULL)
+    if r.returncode:
+        raise SystemExit(1)
+    return BUILD / "bench" / name
+
+
+def in_venv(name):
+    """Goes on in an environment with bench/requirements-NAME.txt."""
+    folder = ROOT / "build" / f"venv-{name}"
+    if subprocess.run([ROOT / "scripts" / "venv", folder, ROOT / "bench" / f"requirements-{name}.txt"]).returncode:
+        raise SystemExit(1)
+    if pathlib.Path(sys.prefix).resolve() != folder.resolve():
+        os.execv(folder / "bin" / "python", [str(folder / "bin" / "python"), *sys.argv])
+
+
+def models():
+    """The default pack under build/bench, fetched once with the package's own client; sets the environment to it."""
+    kept = ROOT / "build" / "bench"
+    os.environ["MERIT_MODELS"], os.environ["XDG_CACHE_HOME"] = str(kept / "models"), str(kept / "cache")
+    r = subprocess.run([BUILD / "merit", "model", "pull", "--default"], capture_output=True, text=True)
+    if r.returncode:
+        raise SystemExit(f"bench: the models could not be had:\n{r.stdout}{r.stderr}")
+    return kept / "models"
 
 
 def stop(p):
@@ -324,9 +344,9 @@ class Report:
         """An absolute time as the reference machine would have it, by the probes before and after."""
         return value * PROBE_REFERENCE_MS / min(self.probe, probe_ms())
 
-    def ratio(self, name, a, b, most):
+    def ratio(self, name, a, b, most=None, least=None):
         mid, low, high = ratio_figure(a, b)
-        self.figure(name, mid, most, low=low, high=high)
+        self.figure(name, mid, most, least, low, high)
 
     def figure(self, name, value, most=None, least=None, low=None, high=None):
         good = (most is None or (value if low is None else low) <= most) and \
@@ -337,7 +357,8 @@ class Report:
             self.figures[name + "_90"] = [round(low, 4), round(high, 4)]
         gate = f"<= {most}" if most is not None else f">= {least}" if least is not None else ""
         span = f"{low:.3f} .. {high:.3f}" if low is not None else ""
-        self.rows.append((name, f"{value:.3f}".rstrip("0").rstrip("."), span, gate,
+        digits = 5 if 0.99 <= abs(value) < 1 else 3  # a cosine
+        self.rows.append((name, f"{value:.{digits}f}".rstrip("0").rstrip("."), span, gate,
                           "" if not gate else "ok" if good else "MISSED"))
 
     def finish(self):
