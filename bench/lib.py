@@ -8,6 +8,7 @@ BENCH_SHORT=1 makes a quick run for development, whose line says so.
 """
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -205,13 +206,13 @@ def on_core(core):
     os.sched_setaffinity(0, {core})
 
 
+@functools.cache
 def tool(name):
-    path = BUILD / "bench" / name
-    if not path.exists():
-        r = subprocess.run([ROOT / "scripts" / "build", "release", name], stdout=subprocess.DEVNULL)
-        if r.returncode:
-            raise SystemExit(1)
-    return path
+    """A program or library of bench/, built when its sources changed."""
+    r = subprocess.run([ROOT / "scripts" / "build", "release", name], stdout=subprocess.DEVNULL)
+    if r.returncode:
+        raise SystemExit(1)
+    return BUILD / "bench" / name
 
 
 def in_venv(name):

@@ -94,11 +94,16 @@ static void say_head(const struct plan *p, const struct plan_entry *e, enum resu
                      struct diag_list *diags)
 {
     struct slice name = image_text(p->image, e->def->name);
+    struct span span = {0, 0};
+    if (e->def->args.count) {
+        const struct image_arg *a = IMAGE_AT(p->image, e->def->args, struct image_arg);
+        span = (struct span){a->begin, a->end};
+    }
     if (r == RESULT_NOT_FOUND)
-        diag_add(diags, DIAG_ERROR, "no-head", (struct span){0, 0},
+        diag_add(diags, DIAG_ERROR, "no-head", span,
                  "signal \"%.*s\": the head that it needs is not here", SLICE_FMT(name));
     else if (r == RESULT_VERSION)
-        diag_add(diags, DIAG_ERROR, "other-encoder", (struct span){0, 0},
+        diag_add(diags, DIAG_ERROR, "other-encoder", span,
                  "signal \"%.*s\": its head was trained on another encoder than the one in use",
                  SLICE_FMT(name));
 }

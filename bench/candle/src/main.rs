@@ -27,7 +27,6 @@ fn main() -> Result<(), Anything> {
     let config = config(&std::fs::read_to_string(format!("{folder}/config.json"))?)?;
     let file = format!("{folder}/model.safetensors");
     let weights = unsafe { VarBuilder::from_mmaped_safetensors(&[file], DType::F32, &Device::Cpu)? };
-    let weights = weights.rename_f(|name| name.trim_start_matches("model.").to_string());
     let model = ModernBert::load(weights, &config)?;
     println!("ready");
     for line in std::io::stdin().lock().lines() {
