@@ -425,7 +425,41 @@ static void on_answers(struct request *r, enum result why)
     go_on(r, mono_ns(NULL));
 }
 
-// RESULT_OK: decided. RESULT_AGAIN: the request waits for an encoder, and goes on by itself. RESULT_NOMEM.
+// Others have their turn before this one goes on.
+static void pause_turn(struct request *r)
+{
+    struct request **at = &r->g->paused;
+    while (*at)
+        at = &(*at)->paused_next;
+    *at = r;
+    r->paused_next = NULL;
+    r->paused = true;
+    loop_later(r->g->loop, &r->g->resume);
+}
+
+static void unpause(struct request *r)
+{
+    struct request **at = &r->g->paused;
+    while (*at && *at != r)
+        at = &(*at)->paused_next;
+    if (*at)
+        *at = r->paused_next;
+    r->paused = false;
+}
+
+void chat_resume(struct loop_task *t)
+{
+    struct gateway *g = MERIT_CONTAINER(t, struct gateway, resume);
+    struct request *r = g->paused;
+    if (!r)
+        return;
+    unpause(r);
+    if (g->paused)
+        loop_later(g->loop, t);
+    go_on(r, mono_ns(NULL));
+}
+
+// RESULT_OK: decided. RESULT_AGAIN: the request waits for an encoder or its turn, and goes on by itself. RESULT_NOMEM.
 static enum result decide(struct request *r, uint64_t begin_ns)
 {
     for (;;) {
@@ -435,6 +469,10 @@ static enum result decide(struct request *r, uint64_t begin_ns)
         begin_ns = end_ns;
         if (res != RESULT_AGAIN)
             return res;
+        if (!plan_waits(r->deciding.signals)) {
+            pause_turn(r);
+            return RESULT_AGAIN;
+        }
         res = waiting_begin(r, plan_asks(r->deciding.signals), r->g->shared->compute_deadline_ms,
                             on_answers);
         if (!res)
@@ -577,12 +615,15 @@ void chat_begin(struct request *r)
         request_no_memory(r->x, g);
         return;
     }
+    r->deciding.sliced = true;
     go_on(r, begin);
 }
 
 void chat_client_gone(struct request *r)
 {
     waiting_drop(r);
+    if (r->paused)
+        unpause(r);
     request_end(r, METRICS_GONE, NULL, 0);
 }
 

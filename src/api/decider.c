@@ -67,10 +67,15 @@ enum result decider_step(struct decider_job *job)
     uint64_t begin = clock ? clock->now_ns(clock->ctx) : 0;
     enum result r = RESULT_OK;
     int32_t signal;
+    if (job->signals && job->sliced)
+        plan_slice(job->signals);
     while (!r && route_step(&job->run, &signal) == ROUTE_NEED) {
-        if (!job->signals)
+        if (!job->signals) {
             job->signals =
                 plan_begin(job->decider->plan, job->scratch, job->work, job->arena, clock);
+            if (job->signals && job->sliced)
+                plan_slice(job->signals);
+        }
         struct fact *fact = route_fact(&job->run, signal);
         if (!job->signals)
             r = RESULT_NOMEM;

@@ -39,6 +39,7 @@ void decider_close(struct decider *d);
 //   decider_begin(d, ..., &job)
 //   while (decider_step(&job) == RESULT_AGAIN)
 //       have plan_asks(job.signals) answered, on another thread; what stays open: plan_answer_all
+//       nothing to do when it is `sliced` and !plan_waits(job.signals): it only lets others have their turn
 //   job.run.decision
 //
 // A job is plain memory and needs no closing; everything it names must live until it is done.
@@ -51,6 +52,7 @@ struct decider_job {
     const struct plan_clock *clock;
     struct arena *arena;
     uint64_t spent_ns;
+    bool sliced; // set by the caller: no step takes more than a few milliseconds (plan_slice)
 };
 enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
                           const struct work *work, const struct pool_view *pool,

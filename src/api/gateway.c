@@ -294,7 +294,7 @@ static void over(struct http_exchange *x, bool gone)
         return;
     if (gone && r->running)
         path_client_gone(&r->path);
-    else if (gone && r->waiting)
+    else if (gone && (r->waiting || r->paused))
         r->kind == REQUEST_EMBED ? embeddings_client_gone(r) : chat_client_gone(r);
     request_close(r);
 }
@@ -439,6 +439,7 @@ enum result gateway_open(struct gateway **out, const struct gateway_shared *shar
     g->shared = shared;
     g->loop = loop;
     g->index = index;
+    g->resume.run = chat_resume;
     arena_init(&g->scratch, SCRATCH_FIRST, SCRATCH_MAX);
     buf_init(&g->line, LINE_MAX);
     enum result r = rng_secret(&seed, sizeof seed);
@@ -477,6 +478,7 @@ void gateway_close(struct gateway *g)
     loop_timer_cancel(g->loop, &g->drain_timer);
     if (g->server)
         http_server_close(g->server);
+    loop_task_cancel(&g->resume);
     ring_close(&g->ring);
     if (g->client)
         http_client_close(g->client);

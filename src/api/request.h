@@ -37,6 +37,8 @@ struct gateway {
     struct arena scratch;     // of answers that are read; reset between uses
     struct buf line;          // of the logs
     struct clock_stamp stamp; // of the access log
+    struct request *paused;   // with a slice done and more to do, the next one first
+    struct loop_task resume;  // the next one
     uint32_t sample;          // counts requests, to measure signals of every 32nd
     bool draining;
     struct loop_timer drain_timer;
@@ -56,8 +58,10 @@ struct request {
     const struct key *key; // NULL: unknown caller
     struct key_set *keys;  // reference that keeps `key` alive
     enum request_kind kind;
-    bool running;                    // the path is under way
-    bool ended;                      // outcome written
+    bool running; // the path is under way
+    bool ended;   // outcome written
+    bool paused;  // stands in gateway.paused
+    struct request *paused_next;
     int32_t model;                   // that it goes to
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
@@ -91,7 +95,9 @@ void request_forward_headers(struct request *r);
 
 // chat.c
 void chat_begin(struct request *r);
-// The client left while the request waited for the compute pool.
+// Goes on with the next paused request: one in a turn, so that many of them keep nobody waiting longer than one.
+void chat_resume(struct loop_task *t);
+// The client left while the request waited for the compute pool or its turn.
 void chat_client_gone(struct request *r);
 // Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.
 void request_end(struct request *r, enum metrics_end end, const struct path_result *result,

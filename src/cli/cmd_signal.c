@@ -27,6 +27,7 @@ static const char usage[] =
     "  --text-key KEY, --label-key KEY   text, label\n"
     "  --positive LABEL                  the label that a number is the probability of\n"
     "  --oos LABEL                       the label of texts that belong to none of the others\n"
+    "  --at X                            from where a number says yes: 0.5\n"
     "  --first                           the first tier alone: no encoder\n"
     "  --json                            one JSON document\n"
     "\n"
@@ -212,6 +213,7 @@ struct eval {
     struct dataset_options keys;
     struct judge_options judge;
     bool json, first;
+    const char *at;
 };
 
 static int judge(struct eval *e, const struct args *a)
@@ -262,6 +264,7 @@ static int eval(int argc, char **argv)
         {"--label-key", &e.keys.label_key, NULL},
         {"--positive", &e.judge.positive, NULL},
         {"--oos", &e.judge.oos, NULL},
+        {"--at", &e.at, NULL},
         {"--first", NULL, &e.first},
         {"--json", NULL, &e.json},
     };
@@ -274,6 +277,12 @@ static int eval(int argc, char **argv)
     int code = args_read(&a, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
+    char *end = NULL;
+    e.judge.at = e.at ? strtod(e.at, &end) : 0.5;
+    if (e.at && (end == e.at || *end || !(e.judge.at > 0 && e.judge.at < 1))) {
+        fprintf(stderr, "merit signal eval: --at is a number between 0 and 1, not \"%s\"\n", e.at);
+        return EXIT_USAGE;
+    }
     struct encoders encoders = {0};
     struct buf notes;
     buf_init(&notes, 1 << 16);

@@ -212,7 +212,7 @@ static enum result binary(const struct judge *j, const float *p, const uint32_t 
         score[i] = p[(size_t)i * columns + j->positive];
         positive[i] = truth[i] == j->positive;
         of[positive[i]]++;
-        told[positive[i]] += score[i] > 0.5f;
+        told[positive[i]] += score[i] > (float)j->o->at;
     }
     r->binary = true;
     r->recall = measure_share(told[1], of[1]);
@@ -269,6 +269,8 @@ static enum result run(struct judge *j, struct arena *arena, float *p, uint32_t 
         for (uint32_t k = 1; k < columns; k++)
             if (mine[k] > mine[best])
                 best = k;
+        if (j->positive != DATASET_NO_LABEL && j->labels == 2)
+            best = mine[j->positive] > (float)j->o->at ? j->positive : 1 - j->positive;
         count_family(r, row, best == row->label, best == j->positive);
         arena_reset(&scratch);
         if (j->o->progress && (i + 1) % 256 == 0)

@@ -30,7 +30,7 @@ struct judge_report {
     bool binary; // two labels, the signal is a number: `auc` and `recall` are there
     double auc;
     struct measure recall,
-        false_positives; // at the threshold one half; share of the other label above it
+        false_positives;                     // at `at`; share of the other label above it
     struct measure recall_at_1, recall_at_5; // at 1 and 5 % false positives
     double oos_auc; // of the probability, rows labelled `oos` against the others; 0 without
     double asked;   // share of texts for which the encoder was asked
@@ -46,6 +46,7 @@ struct judge_options {
     const struct trunk_service *trunk; // NULL: the first tier alone
     const char
         *positive;   // the label that a number is the probability of; NULL: guessed from the data
+    double at;       // of a number: from where it says yes; 0: one half
     const char *oos; // the label of what belongs to none; NULL: none
     // Told now and then; may be NULL.
     void (*progress)(void *ctx, uint32_t done, uint32_t total);

@@ -289,14 +289,15 @@ static enum result no_client(struct staging *s, const struct catalog_entry *e, c
 
 static enum result download_pip(struct staging *s, const struct catalog_entry *e, const char *to)
 {
-    static const char *const clients[][3] = {
-        {"python3", "-m", "pip"}, {"pip3"}, {"pip"}, {"python", "-m", "pip"}};
+    // Isolated: python would import what lies in the folder that somebody happens to stand in.
+    static const char *const clients[][4] = {
+        {"python3", "-I", "-m", "pip"}, {"pip3"}, {"pip"}, {"python", "-I", "-m", "pip"}};
     char spec[256];
     snprintf(spec, sizeof spec, "%s==%s", e->package, e->version);
     for (size_t i = 0; i < MERIT_COUNT(clients); i++) {
         const char *probe[8] = {0}, *argv[24] = {0};
         size_t n = 0;
-        for (; n < 3 && clients[i][n]; n++)
+        for (; n < 4 && clients[i][n]; n++)
             argv[n] = probe[n] = clients[i][n];
         probe[n] = "--version";
         if (!answers(s, probe))
@@ -378,9 +379,9 @@ static const char unpacker[] =
 static enum result unpack(struct staging *s, const struct catalog_entry *e, const char *archive)
 {
     char paths[CATALOG_FILES_MAX][PATH_MAX], sizes[CATALOG_FILES_MAX][24], words[SHOWN + 1];
-    const char *argv[5 + 3 * CATALOG_FILES_MAX] = {"python3", "-c", unpacker, archive};
+    const char *argv[6 + 3 * CATALOG_FILES_MAX] = {"python3", "-I", "-c", unpacker, archive};
     struct buf output;
-    size_t n = 4;
+    size_t n = 5;
     int status;
     enum result r = RESULT_OK;
     for (size_t i = 0; e->files[i].member && !r; i++) {

@@ -11,6 +11,15 @@ static struct signal_artifacts *artifacts(struct signal_context *ctx)
     return ctx->artifacts;
 }
 
+bool artifacts_go_on(struct signal_context *ctx, uint32_t bytes)
+{
+    struct signal_artifacts *a = artifacts(ctx);
+    if (!a->left)
+        return false;
+    a->left -= bytes < a->left ? bytes : a->left;
+    return true;
+}
+
 // The longest head of at most `max` bytes that ends between characters.
 static struct slice head_of(struct slice text, size_t max)
 {

@@ -146,12 +146,21 @@ struct signal_artifacts {
     struct slice joined;
     struct text_views turns; // of signal/resemble.c
     const struct slice *turn_texts;
-    struct text_views legible[2]; // of signal/jailbreak.c, by scope
-    struct evidence *legible_from[2];
+    struct legible *legible[2]; // of signal/jailbreak.c, by scope
+    struct pii_progress *pii;   // of signal/pii.c
+    bool has_seen_text;         // of signal/learned.c
+    struct slice seen_text;
+    uint32_t left; // of this slice (artifacts_go_on)
     struct learned_memo *memos;
     struct learned_reading *readings;
     uint32_t trunk_us; // of answers, not yet told to be anybody's cost
 };
+
+// Long work goes in slices, so that a loop that computes signals can serve others between them: false when this slice is
+// used up, and the family returns RESULT_AGAIN, to go on where it stopped when it is called again. `bytes` of the dearest
+// reading (patterns of personal data, about 100 ns each) are about to be spent. The first call of a slice is always true.
+enum { SIGNAL_SLICE_BYTES = 8192 };
+bool artifacts_go_on(struct signal_context *ctx, uint32_t bytes);
 
 enum result artifacts_views(struct signal_context *ctx, const struct text_views **out);
 // The text parts of all user messages and tool results, the newest message first; within the same limits.

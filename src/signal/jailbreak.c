@@ -10,6 +10,7 @@
 // the signal fails, and its on_error holds.
 #include "signal/families.h"
 #include "signal/learned.h"
+#include "text/skeleton.h"
 #include "text/unmask.h"
 
 enum { READINGS_MAX = 64 };
@@ -50,37 +51,84 @@ static enum result prepare(const struct policy_image *image, const struct image_
     return s->attack < head_info(s->head->head)->label_count ? RESULT_OK : RESULT_SYNTAX;
 }
 
-// The views and behind them what their encodings hide; `from` says which bytes each of those was read from.
+// What is read: the views as they look, and behind them what their encodings hide.
+struct legible {
+    struct text_views views;
+    struct skeleton *folded; // of the first `own` views
+    struct evidence *from;   // of the others: which bytes they were read from
+    uint32_t own, next;      // next: the first view that is not looked at yet
+};
+
+static struct legible *legible_open(struct signal_context *ctx, const struct text_views *views)
+{
+    struct legible *l = ARENA_NEW(ctx->arena, struct legible);
+    uint32_t n = views->count;
+    if (!l)
+        return NULL;
+    l->own = n;
+    l->views = (struct text_views){
+        arena_alloc(ctx->arena, (n + READINGS_MAX) * sizeof *l->views.at), n, views->cut};
+    l->folded = ARENA_ARRAY(ctx->arena, struct skeleton, n);
+    l->from = arena_alloc(ctx->arena, READINGS_MAX * sizeof *l->from);
+    if (!l->views.at || !l->folded || !l->from)
+        return NULL;
+    memcpy(l->views.at, views->at, n * sizeof *l->views.at);
+    return l;
+}
+
+static enum result look_at(struct legible *l, struct signal_context *ctx,
+                           const struct text_view *view)
+{
+    struct unmasked found[UNMASK_MAX];
+    uint32_t count;
+    enum result r = skeleton_make(view->text, ctx->arena, &l->folded[l->next]);
+    if (!r) // a skeleton has lost what some encodings are made of
+        r = unmask(view->text, ctx->arena, found, &count);
+    if (r)
+        return r;
+    l->views.at[l->next].text = l->folded[l->next].text;
+    for (uint32_t i = 0; i < count && l->views.count < l->own + READINGS_MAX; i++) {
+        l->from[l->views.count - l->own] = (struct evidence){
+            view->message, view->part, found[i].begin, found[i].end - found[i].begin, 0};
+        l->views.at[l->views.count++] =
+            (struct text_view){found[i].text, view->message, view->part};
+    }
+    return RESULT_OK;
+}
+
 static enum result legible(const struct state *s, struct signal_context *ctx,
-                           const struct text_views *views, const struct text_views **out)
+                           const struct text_views *views, struct legible **out)
 {
     struct signal_artifacts *a = ctx->artifacts;
-    struct text_views *all = &a->legible[s->conversation];
-    *out = all;
-    if (all->at)
-        return RESULT_OK;
-    uint32_t room = views->count + READINGS_MAX, n = views->count;
-    struct text_view *at = arena_alloc(ctx->arena, room * sizeof *at);
-    struct evidence *from = arena_alloc(ctx->arena, READINGS_MAX * sizeof *from);
-    if (!at || !from)
+    struct legible **kept = &a->legible[s->conversation];
+    if (!*kept && !(*kept = legible_open(ctx, views)))
         return RESULT_NOMEM;
-    memcpy(at, views->at, n * sizeof *at);
-    for (uint32_t v = 0; v < views->count; v++) {
-        struct unmasked found[UNMASK_MAX];
-        uint32_t count;
-        enum result r = unmask(views->at[v].text, ctx->arena, found, &count);
+    struct legible *l = *out = *kept;
+    for (; l->next < l->own; l->next++) {
+        const struct text_view *view = &views->at[l->next];
+        size_t n = view->text.len;
+        // All readings of the first bytes, a pass or two over the rest.
+        if (!artifacts_go_on(ctx, (uint32_t)(n / 16 + (n < 2048 ? 2 * n : 4096))))
+            return RESULT_AGAIN;
+        enum result r = look_at(l, ctx, view);
         if (r)
             return r;
-        for (uint32_t i = 0; i < count && n < room; i++) {
-            const struct text_view *view = &views->at[v];
-            from[n - views->count] = (struct evidence){view->message, view->part, found[i].begin,
-                                                       found[i].end - found[i].begin, 0};
-            at[n++] = (struct text_view){found[i].text, view->message, view->part};
-        }
     }
-    a->legible_from[s->conversation] = from;
-    *all = (struct text_views){at, n, views->cut};
     return RESULT_OK;
+}
+
+// Where a piece stands in the request.
+static struct evidence place(const struct legible *l, const struct text_views *views,
+                             const struct learned_answer *a)
+{
+    if (a->view >= l->own)
+        return l->from[a->view - l->own];
+    const struct skeleton *k = &l->folded[a->view];
+    struct evidence e = a->piece;
+    uint32_t end = skeleton_end(k, views->at[a->view].text, e.offset + e.length);
+    e.offset = skeleton_begin(k, e.offset);
+    e.length = end - e.offset;
+    return e;
 }
 
 static enum result compute(const void *state, struct signal_context *ctx, struct fact *out)
@@ -95,10 +143,10 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     out->probability = 1;
     if (!views->count)
         return views->cut ? RESULT_LIMIT : RESULT_OK;
-    const struct text_views *all;
+    struct legible *all;
     r = legible(s, ctx, views, &all);
     if (!r)
-        r = learned_worst(ctx, s->head, s->attack, all, &a);
+        r = learned_worst(ctx, s->head, s->attack, &all->views, &a);
     if (r)
         return r;
     double p = a.p[s->attack];
@@ -108,10 +156,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     out->probability = (float)(p > 0.5 ? p : 1 - p);
     out->by = a.by;
     if (p > 0.5 && a.has_piece) {
-        const struct signal_artifacts *kept = ctx->artifacts;
-        out->evidence[0] = a.view < views->count
-                               ? a.piece
-                               : kept->legible_from[s->conversation][a.view - views->count];
+        out->evidence[0] = place(all, views, &a);
         out->evidence_count = out->evidence_total = 1;
     }
     return RESULT_OK;

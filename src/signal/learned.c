@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "text/skeleton.h"
 #include "text/utf8.h"
 
 static struct slice name_of(struct arena *arena, const struct head_info *i,
@@ -144,6 +145,44 @@ enum result artifacts_vector(struct signal_context *ctx, const float **out)
     return a->vector ? RESULT_OK : RESULT_NOMEM;
 }
 
+static size_t boundary(struct slice s, size_t at)
+{
+    while (at < s.len && at > 0 && ((unsigned char)s.ptr[at] & 0xC0) == 0x80)
+        at--;
+    return at;
+}
+
+// The anchored text as it looks, where the head was trained on such texts: of a long one the head and the tail, which is all
+// that a first tier reads of it.
+static enum result seen_text(struct signal_context *ctx, const struct learned *l, struct slice text,
+                             struct slice *out)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    struct skeleton k;
+    *out = text;
+    if (!(head_ngram(l->head)->spec.flags & NGRAM_SKELETON))
+        return RESULT_OK;
+    if (!a->has_seen_text) {
+        if (text.len > 4 * HEAD_TEXT_MAX) {
+            char *ends = arena_alloc(ctx->arena, 4 * HEAD_TEXT_MAX);
+            if (!ends)
+                return RESULT_NOMEM;
+            size_t head = boundary(text, 2 * HEAD_TEXT_MAX);
+            size_t tail = boundary(text, text.len - 2 * HEAD_TEXT_MAX + 4);
+            memcpy(ends, text.ptr, head);
+            memcpy(ends + head, text.ptr + tail, text.len - tail);
+            text = slice_make(ends, head + text.len - tail);
+        }
+        enum result r = skeleton_make(text, ctx->arena, &k);
+        if (r)
+            return r;
+        a->seen_text = k.text;
+        a->has_seen_text = true;
+    }
+    *out = a->seen_text;
+    return RESULT_OK;
+}
+
 enum result learned_topic(struct signal_context *ctx, const struct learned *l,
                           struct learned_answer *out, bool *has_text)
 {
@@ -159,6 +198,9 @@ enum result learned_topic(struct signal_context *ctx, const struct learned *l,
     if (!m)
         return RESULT_NOMEM;
     if (info->first && !m->first) {
+        r = seen_text(ctx, l, text, &text);
+        if (r)
+            return r;
         m->first = true;
         head_first(l->head, a->scratch->heads, text, m->logits, m->p);
         m->second = !l->fits || head_enough(l->head, m->p);
@@ -194,21 +236,15 @@ struct piece {
 
 struct reading {
     struct piece *pieces;
-    uint32_t count;
+    uint32_t count, next; // next: the first that is not read yet
     struct slice *unsure; // texts that the encoder is asked about
     uint32_t *unsure_piece;
     uint32_t unsure_count;
+    float *room;    // [2 * labels]
     const float *p; // of the worst piece
     uint32_t worst_piece;
     float worst;
 };
-
-static size_t boundary(struct slice s, size_t at)
-{
-    while (at < s.len && at > 0 && ((unsigned char)s.ptr[at] & 0xC0) == 0x80)
-        at--;
-    return at;
-}
 
 static uint32_t cut(const struct text_views *views, struct piece *out)
 {
@@ -230,40 +266,50 @@ static uint32_t cut(const struct text_views *views, struct piece *out)
     return n;
 }
 
-// The first tier over all pieces; keeps the worst, lists those that it is not sure of.
-static enum result read_first(struct signal_context *ctx, const struct learned *l, uint32_t worst,
-                              const struct text_views *views, struct reading *r)
+static enum result open_reading(struct signal_context *ctx, const struct learned *l,
+                                const struct text_views *views, struct reading *r)
 {
-    struct signal_artifacts *a = ctx->artifacts;
     const struct head_info *info = head_info(l->head);
     r->count = cut(views, NULL);
     r->pieces = arena_alloc(ctx->arena, r->count * sizeof *r->pieces + 1);
     r->unsure = arena_alloc(ctx->arena, r->count * sizeof *r->unsure + 1);
     r->unsure_piece = arena_alloc(ctx->arena, r->count * sizeof *r->unsure_piece + 1);
-    float *p = arena_alloc(ctx->arena, 2 * info->label_count * sizeof *p);
-    if (!r->pieces || !r->unsure || !r->unsure_piece || !p)
+    r->room = ARENA_ARRAY(ctx->arena, float,
+                          2 * info->label_count); // zero: nothing but invisible text has no pieces
+    if (!r->pieces || !r->unsure || !r->unsure_piece || !r->room)
         return RESULT_NOMEM;
     cut(views, r->pieces);
-    float *best = p + info->label_count;
+    r->p = r->room + info->label_count;
     r->worst = -1;
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct piece *k = &r->pieces[i];
+    return RESULT_OK;
+}
+
+// The first tier over all pieces; keeps the worst, lists those that it is not sure of. RESULT_AGAIN at the end of a slice.
+static enum result read_first(struct signal_context *ctx, const struct learned *l, uint32_t worst,
+                              struct reading *r)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    const struct head_info *info = head_info(l->head);
+    float *p = r->room, *best = r->room + info->label_count;
+    for (; r->next < r->count; r->next++) {
+        struct piece *k = &r->pieces[r->next];
+        if (!artifacts_go_on(ctx, LEARNED_PIECE_BYTES / 4))
+            return RESULT_AGAIN;
         if (info->first) {
             head_first(l->head, a->scratch->heads, k->text, NULL, p);
             k->worst = p[worst];
             k->sure = !l->fits || head_enough(l->head, p);
             if (k->worst > r->worst) {
                 r->worst = k->worst;
-                r->worst_piece = i;
+                r->worst_piece = r->next;
                 memcpy(best, p, info->label_count * sizeof *p);
             }
         }
         if (!k->sure) {
             r->unsure[r->unsure_count] = k->text;
-            r->unsure_piece[r->unsure_count++] = i;
+            r->unsure_piece[r->unsure_count++] = r->next;
         }
     }
-    r->p = best;
     return RESULT_OK;
 }
 
@@ -321,12 +367,14 @@ enum result learned_worst(struct signal_context *ctx, const struct learned *l, u
         r = ARENA_NEW(ctx->arena, struct reading);
         if (!k || !r)
             return RESULT_NOMEM;
-        enum result res = read_first(ctx, l, worst, views, r);
+        enum result res = open_reading(ctx, l, views, r);
         if (res)
             return res;
         *k = (struct learned_reading){l, views, r, a->readings};
         a->readings = k;
     }
+    if (read_first(ctx, l, worst, r))
+        return RESULT_AGAIN;
     // One piece that is surely the worst settles it; what the others are does not matter.
     bool settled = r->unsure_count == 0 ||
                    (r->worst >= 0 && r->pieces[r->worst_piece].sure && r->worst > 0.5f);

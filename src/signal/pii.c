@@ -13,7 +13,12 @@
 #include "signal/learned.h"
 #include "signal/pii_scan.h"
 
-enum { SHAPES = (1 << PII_NAME) - 1, ALL_TYPES = (1 << PII_TYPES) - 1, LABELS_MAX = 64 };
+enum {
+    SHAPES = (1 << PII_NAME) - 1,
+    ALL_TYPES = (1 << PII_TYPES) - 1,
+    LABELS_MAX = 64,
+    PIECE = 1024
+};
 // Below this a model's word for a name is not believed (the threshold that its publisher ships).
 static const float entity_min = 0.5f;
 
@@ -117,14 +122,6 @@ static enum result prepare(const struct policy_image *image, const struct image_
     return s->by_model.ptr ? RESULT_OK : RESULT_NOMEM;
 }
 
-static bool overlaps(const struct pii_spans *spans, uint32_t begin, uint32_t end)
-{
-    for (uint32_t i = 0; i < spans->count; i++)
-        if (begin < spans->at[i].end && spans->at[i].begin < end)
-            return true;
-    return false;
-}
-
 // Neighbours of one kind are one: "Ada" and "Lovelace", a street and its town.
 static bool joins(struct slice text, const struct pii_span *before, const struct pii_span *span)
 {
@@ -140,13 +137,17 @@ enum result pii_add_entities(struct pii_spans *spans, struct slice text, uint32_
                              const struct trunk_answer *answer, const uint8_t *type_of,
                              uint32_t types, struct arena *arena)
 {
-    uint32_t shapes = spans->count;
-    struct pii_spans shaped = {spans->at, shapes, shapes, false};
+    uint32_t shapes = spans->count, k = 0;
     for (uint32_t i = 0; i < answer->entity_count; i++) {
         const struct trunk_entity *e = &answer->entities[i];
         uint32_t kind = type_of[e->label];
         if (e->text != view || e->probability < entity_min || kind >= PII_TYPES ||
-            !(types & 1u << kind) || overlaps(&shaped, e->begin, e->end))
+            !(types & 1u << kind))
+            continue;
+        // Both come in the order of the text.
+        while (k < shapes && spans->at[k].end <= e->begin)
+            k++;
+        if (k < shapes && spans->at[k].begin < e->end)
             continue;
         // What has a shape and a check digit is the patterns' alone, but telephones and addresses, which have many.
         if (kind < PII_NAME && kind != PII_EMAIL && kind != PII_PHONE && kind != PII_URL)
@@ -166,27 +167,80 @@ enum result pii_add_entities(struct pii_spans *spans, struct slice text, uint32_
     return RESULT_OK;
 }
 
-static enum result find(const struct state *s, struct signal_context *ctx,
+// How far one definition has come in one run.
+struct pii_progress {
+    const struct state *of;
+    struct pii_spans *spans; // of each view
+    struct pii_scan scan;    // of the view under way
+    uint32_t view;           // those before it are read
+    bool open;
+    bool joined; // with what the model says
+    struct pii_progress *next;
+};
+
+static struct pii_progress *progress_of(const struct state *s, struct signal_context *ctx,
+                                        uint32_t views)
+{
+    struct signal_artifacts *a = ctx->artifacts;
+    struct pii_progress *p = a->pii;
+    while (p && p->of != s)
+        p = p->next;
+    if (p)
+        return p;
+    p = ARENA_NEW(ctx->arena, struct pii_progress);
+    struct pii_spans *spans = ARENA_ARRAY(ctx->arena, struct pii_spans, views + 1);
+    if (!p || !spans)
+        return NULL;
+    *p = (struct pii_progress){.of = s, .spans = spans, .next = a->pii};
+    a->pii = p;
+    return p;
+}
+
+// The shapes in all views; RESULT_AGAIN when there is more to read than one slice holds.
+static enum result read_shapes(struct pii_progress *p, struct signal_context *ctx,
+                               const struct text_views *views)
+{
+    enum result r = RESULT_OK;
+    while (p->view < views->count) {
+        if (!artifacts_go_on(ctx, PIECE))
+            return RESULT_AGAIN;
+        if (!p->open)
+            r = pii_scan_begin(&p->scan, views->at[p->view].text, p->of->types, ctx->arena);
+        if (r)
+            return r;
+        p->open = true;
+        r = pii_scan_some(&p->scan, PIECE, ctx->arena, &p->spans[p->view]);
+        if (r && r != RESULT_AGAIN)
+            return r;
+        p->open = r == RESULT_AGAIN;
+        p->view += !p->open;
+        r = RESULT_OK;
+    }
+    return RESULT_OK;
+}
+
+static enum result find(struct pii_progress *p, struct signal_context *ctx,
                         const struct text_views *views, const struct trunk_answer *answer,
                         struct fact *out, uint32_t *seen)
 {
+    const struct state *s = p->of;
     out->probability = 1;
     for (uint32_t v = 0; v < views->count; v++) {
-        struct pii_spans spans = {0};
-        struct slice text = views->at[v].text;
-        enum result r = pii_scan(text, s->types, ctx->arena, &spans);
-        if (!r && answer)
-            r = pii_add_entities(&spans, text, v, answer, s->type_of, s->types, ctx->arena);
+        struct pii_spans *spans = &p->spans[v];
+        enum result r = answer && !p->joined ? pii_add_entities(spans, views->at[v].text, v, answer,
+                                                                s->type_of, s->types, ctx->arena)
+                                             : RESULT_OK;
         if (r)
             return r;
-        for (uint32_t i = 0; i < spans.count; i++) {
-            const struct pii_span *p = &spans.at[i];
-            *seen |= 1u << p->type;
-            signal_fact_evidence(out, &views->at[v], p->begin, p->end, 0);
-            if (p->probability < out->probability)
-                out->probability = p->probability;
+        *seen |= spans->seen;
+        for (uint32_t i = 0; i < spans->count; i++) {
+            const struct pii_span *at = &spans->at[i];
+            signal_fact_evidence(out, &views->at[v], at->begin, at->end, 0);
+            if (at->probability < out->probability)
+                out->probability = at->probability;
         }
     }
+    p->joined = true;
     return RESULT_OK;
 }
 
@@ -210,7 +264,12 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
             answer = NULL;
     }
     uint32_t seen = 0;
-    r = find(s, ctx, views, answer, out, &seen);
+    struct pii_progress *p = progress_of(s, ctx, views->count);
+    if (!p)
+        return RESULT_NOMEM;
+    r = read_shapes(p, ctx, views);
+    if (!r)
+        r = find(p, ctx, views, answer, out, &seen);
     if (r)
         return r;
     struct slice *texts = arena_alloc(ctx->arena, PII_TYPES * sizeof *texts);

@@ -79,7 +79,7 @@ static bool hex_lower(struct slice s, uint32_t from, uint32_t to)
 static uint32_t with_prefix(struct slice s, uint32_t at)
 {
     for (unsigned i = 0; i < MERIT_COUNT(known); i++) {
-        if (!starts(s, at, known[i].prefix))
+        if (s.ptr[at] != known[i].prefix[0] || !starts(s, at, known[i].prefix))
             continue;
         uint32_t from = at + (uint32_t)strlen(known[i].prefix), end = from;
         bool digits = false;
@@ -102,14 +102,18 @@ static uint32_t with_prefix(struct slice s, uint32_t at)
 }
 
 // A JSON web token: three parts of base64url, the first two of which begin an object.
-static uint32_t web_token(struct slice s, uint32_t at)
+static uint32_t web_token(struct slice s, uint32_t at, uint32_t *dull)
 {
-    if (!starts(s, at, "eyJ"))
+    if (at < *dull || !starts(s, at, "eyJ"))
         return 0;
     uint32_t i = at, dots = 0;
     while (i < s.len && i - at < PEM_MAX &&
            (key_char(s.ptr[i]) || (s.ptr[i] == '.' && dots < 2 && key_char(get(s, i + 1)))))
         dots += s.ptr[i++] == '.';
+    if (!dots && i - at < PEM_MAX)
+        *dull = i; // the same end, and as few dots, from every place between
+    else if (!dots)
+        *dull = i - PEM_MAX / 2; // no token's first part is half as long as this
     return dots >= 1 && i - at >= 30 ? i : 0;
 }
 
@@ -154,9 +158,11 @@ static bool names_secret(struct slice s, uint32_t at, uint32_t end)
         "private_key", "authorization", "credential", "passcode",   "auth_key",   "secretkey",
         "accesskey",   "account_key",   "accountkey",
     };
+    char last = end > at ? (char)(s.ptr[end - 1] | 32) : 0;
     for (unsigned i = 0; i < MERIT_COUNT(names); i++) {
         size_t n = strlen(names[i]);
-        if (end - at >= n && slice_ieq(slice_make(s.ptr + end - n, n), slice_make(names[i], n)))
+        if (names[i][n - 1] == last && end - at >= n &&
+            slice_ieq(slice_make(s.ptr + end - n, n), slice_make(names[i], n)))
             return true;
     }
     return false;
@@ -208,12 +214,12 @@ static uint32_t named(struct slice s, uint32_t at, uint32_t *begin)
     return i;
 }
 
-uint32_t pii_key(struct slice s, uint32_t at, uint32_t *begin)
+uint32_t pii_key(struct slice s, uint32_t at, uint32_t *begin, uint32_t *dull)
 {
     uint32_t end;
     if (s.ptr[at] == '-')
         return private_key(s, at);
-    if ((end = with_prefix(s, at)) || (end = web_token(s, at)))
+    if ((end = with_prefix(s, at)) || (end = web_token(s, at, dull)))
         return end;
     return named(s, at, begin);
 }

@@ -104,13 +104,17 @@ static void read_number(struct slice s, uint32_t at, struct number *n)
 static bool said_before(struct slice s, uint32_t at, const char *const *words)
 {
     uint32_t from = at > CONTEXT ? at - CONTEXT : 0;
-    for (; from < at; from++)
+    for (; from < at; from++) {
+        char first = (char)(s.ptr[from] | 32);
+        if (from && word_char(s.ptr[from - 1]))
+            continue;
         for (unsigned w = 0; words[w]; w++) {
             size_t n = strlen(words[w]);
-            if (from + n <= at && (from == 0 || !word_char(s.ptr[from - 1])) &&
+            if (words[w][0] == first && from + n <= at &&
                 slice_ieq(slice_make(s.ptr + from, n), slice_make(words[w], n)))
                 return true;
         }
+    }
     return false;
 }
 

@@ -1,7 +1,5 @@
 #include "signal/pii_scan.h"
 
-#include "text/skeleton.h"
-
 const char *const pii_type_names[PII_TYPES + 1] = {"email", "phone",   "url", "ip",   "iban",
                                                    "card",  "ssn",     "key", "name", "address",
                                                    "id",    "account", NULL};
@@ -139,7 +137,7 @@ static uint32_t url(struct slice s, uint32_t at)
                                           "ws://",    "wss://",  "ssh://", "git://",  "s3://"};
     uint32_t tld = 0;
     for (unsigned i = 0; i < MERIT_COUNT(schemes); i++)
-        if (starts(s, at, schemes[i])) {
+        if ((s.ptr[at] | 32) == schemes[i][0] && starts(s, at, schemes[i])) {
             uint32_t from = at + (uint32_t)strlen(schemes[i]), end = url_rest(s, at, from);
             return end > from ? end : 0;
         }
@@ -165,6 +163,7 @@ static uint32_t url(struct slice s, uint32_t at)
 
 enum result pii_spans_add(struct pii_spans *s, struct arena *arena, struct pii_span span)
 {
+    s->seen |= 1u << span.type;
     if (s->count == PII_SPANS_MAX) {
         s->cut = true;
         return RESULT_OK;
@@ -184,14 +183,14 @@ enum result pii_spans_add(struct pii_spans *s, struct arena *arena, struct pii_s
 }
 
 // What begins at the first byte of a word; 0: nothing.
-static uint32_t detect(struct slice s, uint32_t at, uint32_t types, uint32_t *begin,
-                       enum pii_type *type)
+static uint32_t detect(struct pii_scan *scan, uint32_t *begin, enum pii_type *type)
 {
-    uint32_t end;
+    struct slice s = scan->folded.text;
+    uint32_t end, at = scan->at, types = scan->types;
     char c = s.ptr[at];
     *begin = at;
     if (letter(c) || c == '-' || c == '_' || digit(c)) {
-        if ((types & 1u << PII_KEY) && (end = pii_key(s, at, begin))) {
+        if ((types & 1u << PII_KEY) && (end = pii_key(s, at, begin, &scan->dull))) {
             *type = PII_KEY;
             return end;
         }
@@ -222,28 +221,45 @@ static uint32_t detect(struct slice s, uint32_t at, uint32_t types, uint32_t *be
     return 0;
 }
 
-enum result pii_scan(struct slice text, uint32_t types, struct arena *arena, struct pii_spans *out)
+enum result pii_scan_begin(struct pii_scan *s, struct slice text, uint32_t types,
+                           struct arena *arena)
 {
-    struct skeleton k;
-    enum result r = skeleton_make(text, arena, &k);
-    struct slice s = k.text;
-    bool word = false; // the byte before belongs to a word
-    for (uint32_t at = 0; !r && at < s.len;) {
+    *s = (struct pii_scan){.text = text, .types = types};
+    return skeleton_make(text, arena, &s->folded);
+}
+
+enum result pii_scan_some(struct pii_scan *s, uint32_t bytes, struct arena *arena,
+                          struct pii_spans *out)
+{
+    struct slice folded = s->folded.text;
+    uint64_t until = (uint64_t)s->at + bytes;
+    enum result r = RESULT_OK;
+    while (!r && s->at < folded.len) {
         enum pii_type type;
         uint32_t begin, end = 0;
-        char c = s.ptr[at];
-        if (!word && c != ' ')
-            end = detect(s, at, types, &begin, &type);
+        char c = folded.ptr[s->at];
+        if (s->at >= until)
+            return RESULT_AGAIN;
+        if (!s->word && c != ' ')
+            end = detect(s, &begin, &type);
         if (!end) {
-            word = alnum(c) || c == '_';
-            at++;
+            s->word = alnum(c) || c == '_';
+            s->at++;
             continue;
         }
-        struct pii_span span = {skeleton_begin(&k, begin), skeleton_end(&k, text, end), type, 1};
-        if (types & 1u << type)
+        struct pii_span span = {skeleton_begin(&s->folded, begin),
+                                skeleton_end(&s->folded, s->text, end), type, 1};
+        if (s->types & 1u << type)
             r = pii_spans_add(out, arena, span);
-        word = true;
-        at = end;
+        s->word = true;
+        s->at = end;
     }
     return r;
+}
+
+enum result pii_scan(struct slice text, uint32_t types, struct arena *arena, struct pii_spans *out)
+{
+    struct pii_scan s;
+    enum result r = pii_scan_begin(&s, text, types, arena);
+    return r ? r : pii_scan_some(&s, UINT32_MAX, arena, out);
 }

@@ -18,6 +18,7 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "text/skeleton.h"
 
 enum pii_type {
     PII_EMAIL,
@@ -48,13 +49,25 @@ struct pii_span {
 struct pii_spans {
     struct pii_span *at;
     uint32_t count, room;
-    bool cut; // there are more than PII_SPANS_MAX
+    uint32_t seen; // types, as bits; those beyond PII_SPANS_MAX as well
+    bool cut;      // there are more than PII_SPANS_MAX
 };
 
 // Appends to `out`, in order and without overlap, what of `types` (bits by enum pii_type) has a shape. RESULT_NOMEM,
 // RESULT_LIMIT.
 enum result pii_scan(struct slice text, uint32_t types, struct arena *arena,
                      struct pii_spans *out) MERIT_NODISCARD;
+// The same in steps, for those that must not keep others waiting: RESULT_AGAIN when about `bytes` were read and there is more.
+struct pii_scan {
+    struct slice text;
+    struct skeleton folded;
+    uint32_t types, at, dull;
+    bool word; // the byte before belongs to a word
+};
+enum result pii_scan_begin(struct pii_scan *s, struct slice text, uint32_t types,
+                           struct arena *arena) MERIT_NODISCARD;
+enum result pii_scan_some(struct pii_scan *s, uint32_t bytes, struct arena *arena,
+                          struct pii_spans *out) MERIT_NODISCARD;
 enum result pii_spans_add(struct pii_spans *s, struct arena *arena,
                           struct pii_span span) MERIT_NODISCARD;
 
@@ -72,7 +85,8 @@ enum result pii_add_entities(struct pii_spans *spans, struct slice text, uint32_
 uint32_t pii_number(struct slice s, uint32_t at, uint32_t types, enum pii_type *type);
 uint32_t pii_iban(struct slice s, uint32_t at);
 uint32_t pii_ip6(struct slice s, uint32_t at);
-uint32_t pii_key(struct slice s, uint32_t at, uint32_t *begin);
+// `dull`: no signed token begins before this place; 0 at first. It keeps a run of what could be tokens linear.
+uint32_t pii_key(struct slice s, uint32_t at, uint32_t *begin, uint32_t *dull);
 
 // Check digits, for tests and pattern writers.
 bool pii_luhn(const char *digits, unsigned count);

@@ -36,6 +36,7 @@ struct plan_run {
     struct signal_context context;
     struct signal_artifacts artifacts;
     uint64_t spent_ns; // on a signal that waits for an encoder
+    bool sliced;
 };
 
 struct checker {
@@ -276,6 +277,8 @@ bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
     const struct plan_entry *e = &p->entries[signal];
     uint64_t begin = run->clock ? run->clock->now_ns(run->clock->ctx) : 0;
     *out = (struct fact){.state = FACT_KNOWN};
+    if (!run->sliced)
+        run->artifacts.left = UINT32_MAX;
     enum result r = e->family->compute(e->state, &run->context, out);
     uint64_t took = run->clock ? run->clock->now_ns(run->clock->ctx) - begin : 0;
     run->spent_ns += took;
@@ -291,6 +294,12 @@ bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
     run->spent_ns = run->artifacts.trunk_us = 0;
     out->cost_ns = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
     return true;
+}
+
+void plan_slice(struct plan_run *run)
+{
+    run->sliced = true;
+    run->artifacts.left = SIGNAL_SLICE_BYTES;
 }
 
 struct trunk_ask *plan_asks(struct plan_run *run)

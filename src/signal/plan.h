@@ -81,6 +81,9 @@ struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
 // on_error and the reason. False: an encoder is to be asked first (plan_asks); call again then. A number with `above` or `below` comes out as the truth value (a
 // comparison with "above t" is v > t, with "below t" v < t).
 bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out) MERIT_NODISCARD;
+// A new slice of a few milliseconds at most: when it is used up plan_compute is false although nothing waits for an encoder
+// (plan_waits). Without a call there are no slices.
+void plan_slice(struct plan_run *run);
 // The asks of the run; those that are not `answered` are to be. NULL: none.
 struct trunk_ask *plan_asks(struct plan_run *run);
 // Whether one of them is not answered.

@@ -49,9 +49,8 @@ static int digit_value(uint32_t code)
 enum { DROP = -1, KEEP = -2 };
 
 // What a character that is not ASCII becomes: an ASCII character, DROP or KEEP.
-static int fold(uint32_t code)
+static int fold(uint32_t code, utf8proc_category_t category)
 {
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
     switch (category) {
     case UTF8PROC_CATEGORY_CF:
         return DROP;
@@ -142,8 +141,8 @@ static void make(struct maker *m)
             put(m, (char)code, begin);
             continue;
         }
-        int becomes = fold(code);
         utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+        int becomes = fold(code, category);
         bool mark = category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME;
         marks = mark ? marks + 1 : 0;
         if (becomes == DROP || (mark && marks > SKELETON_MARKS_MAX)) {

