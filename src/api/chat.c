@@ -459,6 +459,20 @@ void chat_resume(struct loop_task *t)
     go_on(r, mono_ns(NULL));
 }
 
+// Has the asks answered within what is left of the time that one decision may wait, however often it does.
+static enum result wait_for_answers(struct request *r)
+{
+    uint64_t now_us = loop_now_us(r->g->loop);
+    uint32_t most_ms = r->g->shared->compute_deadline_ms, left_ms = 0;
+    if (!r->waits_until_us)
+        r->waits_until_us = now_us + (uint64_t)most_ms * 1000;
+    if (most_ms && now_us >= r->waits_until_us)
+        return RESULT_TIMEOUT;
+    if (most_ms)
+        left_ms = (uint32_t)((r->waits_until_us - now_us + 999) / 1000);
+    return waiting_begin(r, plan_asks(r->deciding.signals), left_ms, on_answers);
+}
+
 // RESULT_OK: decided. RESULT_AGAIN: the request waits for an encoder or its turn, and goes on by itself. RESULT_NOMEM.
 static enum result decide(struct request *r, uint64_t begin_ns)
 {
@@ -473,11 +487,10 @@ static enum result decide(struct request *r, uint64_t begin_ns)
             pause_turn(r);
             return RESULT_AGAIN;
         }
-        res = waiting_begin(r, plan_asks(r->deciding.signals), r->g->shared->compute_deadline_ms,
-                            on_answers);
+        res = wait_for_answers(r);
         if (!res)
             return RESULT_AGAIN;
-        // No room or no pool: signals make do without.
+        // No room, no pool or no time: signals make do without.
         plan_answer_all(r->deciding.signals, res);
     }
 }

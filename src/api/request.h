@@ -68,6 +68,7 @@ struct request {
     uint64_t decide_ns;
     struct waiting *waiting; // for the compute pool; NULL: it does not
     uint64_t waited_us;      // CPU that the pool spent for it the last time
+    uint64_t waits_until_us; // loop time; 0: it has not waited yet
     struct embeddings *embeddings;
     struct path path;
     struct pool_view pool;

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "model/asking.h"
 #include "model/mapped.h"
 #include "model/reader.h"
@@ -32,10 +34,12 @@ struct worker {
     void *readers[TRUNK_MODELS];
 };
 
-// A head file that a policy named. Deciders point into it, so one that was replaced stays until the end.
+// A head file that a policy named. Deciders point into it, so one that was replaced stays until the end. Read, not mapped:
+// whoever trains it anew may write over the file, and a page that is gone would end the process.
 struct head_file {
     struct head_file *next;
-    struct mapped map;
+    struct mapped_identity identity;
+    struct buf bytes;
     char path[];
 };
 
@@ -362,15 +366,15 @@ static bool head_path(const struct compute *c, struct slice name, char out[PATH_
     return n > 0 && n < PATH_MAX;
 }
 
-static enum result map_head(struct compute *c, const char *path, struct slice *bytes)
+static enum result read_head(struct compute *c, const char *path, struct slice *bytes)
 {
     struct mapped_identity now;
     enum result r = mapped_identify(path, &now);
     if (r)
         return r;
     for (const struct head_file *h = c->heads; h; h = h->next) {
-        if (strcmp(h->path, path) == 0 && memcmp(&h->map.identity, &now, sizeof now) == 0) {
-            *bytes = h->map.bytes;
+        if (strcmp(h->path, path) == 0 && memcmp(&h->identity, &now, sizeof now) == 0) {
+            *bytes = buf_slice(&h->bytes);
             return RESULT_OK;
         }
     }
@@ -378,16 +382,19 @@ static enum result map_head(struct compute *c, const char *path, struct slice *b
     struct head_file *h = c->head_count < HEADS_MAX ? alloc_bytes(sizeof *h + n) : NULL;
     if (!h)
         return c->head_count < HEADS_MAX ? RESULT_NOMEM : RESULT_LIMIT;
-    r = mapped_open(path, HEAD_FILE_MAX, &h->map);
+    buf_init(&h->bytes, HEAD_FILE_MAX);
+    r = file_read(path, &h->bytes);
     if (r) {
+        buf_deinit(&h->bytes);
         alloc_free(h);
         return r;
     }
+    h->identity = now;
     memcpy(h->path, path, n);
     h->next = c->heads;
     c->heads = h;
     c->head_count++;
-    *bytes = h->map.bytes;
+    *bytes = buf_slice(&h->bytes);
     return RESULT_OK;
 }
 
@@ -398,7 +405,7 @@ static enum result service_head(void *ctx, struct slice name, struct slice *byte
     if (!name.len || !head_path(c, name, path))
         return RESULT_NOT_FOUND;
     pthread_mutex_lock(&c->heads_lock);
-    enum result r = map_head(c, path, bytes);
+    enum result r = read_head(c, path, bytes);
     pthread_mutex_unlock(&c->heads_lock);
     return r;
 }
@@ -464,7 +471,7 @@ void compute_close(struct compute *c)
     while (c->heads) {
         struct head_file *h = c->heads;
         c->heads = h->next;
-        mapped_close(&h->map);
+        buf_deinit(&h->bytes);
         alloc_free(h);
     }
     sem_destroy(&c->ready);

@@ -179,7 +179,9 @@ static void open_serving(struct rig *r, const char *otherwise, struct serving **
              "signal data = pii(card)\n"
              "route card when data in (\"card\") -> answer(big)\n"
              "route fast when hurry -> answer(small)\n"
+             "signal again = reask\n"
              "route pay when topic == \"pay\" -> answer(big)\n"
+             "route again when again > 0 -> answer(big)\n"
              "otherwise -> answer(%s)\n",
              port, port, otherwise);
     struct serving_options o = {.names = &r->names, .trunk = compute_service(r->compute)};
@@ -403,6 +405,15 @@ static void the_deadline_ends_waiting(void **state)
     // Characters and words alone do not tell that it is about paying.
     expect(r, 0, "otherwise", "small");
     assert_int_equal(counts(r).cancelled, 1);
+    // Two signals ask, one after the other, and wait no longer than one.
+    uint64_t jobs = counts(r).jobs;
+    assert_true(
+        start(r, 1, "/v1/chat/completions",
+              "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"any rain?\"},"
+              "{\"role\":\"assistant\",\"content\":\"no\"},"
+              "{\"role\":\"user\",\"content\":\"is it sunny\"}]}"));
+    expect(r, 1, "otherwise", "small");
+    assert_int_equal(counts(r).jobs, jobs + 1);
     // The job comes home late, and nobody is there.
     for (int n = 0; n < TURNS && counts(r).running; n++)
         loop_turn(r->loop, 1);

@@ -543,6 +543,8 @@ static void heads_are_files_of_a_folder(void **state)
     assert_int_equal(s->head(s->ctx, SLICE("mine"), &two), RESULT_OK);
     assert_memory_equal(two.ptr, "second", 6);
     assert_memory_equal(one.ptr, "first", 5); // who has it keeps it
+    assert_int_equal(truncate(path, 0), 0);   // and whoever writes over the file ends nobody
+    assert_memory_equal(two.ptr, "second", 6);
     assert_int_equal(s->head(s->ctx, SLICE("other"), &two), RESULT_NOT_FOUND);
     assert_int_equal(s->head(s->ctx, SLICE(""), &two), RESULT_NOT_FOUND);
     assert_int_equal(s->head(s->ctx, SLICE(".hidden"), &two), RESULT_NOT_FOUND);
