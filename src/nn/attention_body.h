@@ -118,14 +118,14 @@ static void attention_keys(const struct attention_job *job, const struct attenti
 NN_INLINE void attention_scores(const uint32_t rows, const float *queries, const float *panel,
                                 uint32_t width, float *scores)
 {
-    vf acc[TILE_ROWS][TILE_VECS];
+    vf_any acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
             acc[i][v] = vf_set(0);
     for (uint32_t d = 0; d < width; d++, panel += PANEL, queries += TILE_ROWS) {
-        vf k[TILE_VECS];
+        vf_any k[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
             k[v] = vf_load(panel + v * VF_LEN);
@@ -148,14 +148,14 @@ NN_INLINE void attention_scores(const uint32_t rows, const float *queries, const
 NN_INLINE void attention_values(const uint32_t rows, const uint32_t vecs, const float *powers,
                                 const float *values, uint32_t columns, uint32_t keys, float *sums)
 {
-    vf acc[TILE_ROWS][TILE_VECS];
+    vf_any acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
             acc[i][v] = vf_load(sums + i * columns + v * VF_LEN);
     for (uint32_t j = 0; j < keys; j++, values += columns, powers++) {
-        vf x[TILE_VECS];
+        vf_any x[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
             x[v] = vf_load(values + v * VF_LEN);

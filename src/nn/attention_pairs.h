@@ -57,6 +57,9 @@ static void attention_pair_keys(const struct attention_job *job, const struct at
     }
 }
 
+// As vf_any.
+typedef __m512i vi_any __attribute__((aligned(4)));
+
 static void attention_pair_queries(const struct attention_job *job, const struct attention_room *r,
                                    const struct attention_tile *t, float scale)
 {
@@ -78,14 +81,14 @@ static void attention_pair_queries(const struct attention_job *job, const struct
 NN_INLINE void attention_pair_scores(const uint32_t rows, const uint32_t *queries,
                                      const uint32_t *panel, uint32_t pairs, float *scores)
 {
-    vf acc[TILE_ROWS][TILE_VECS];
+    vf_any acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
             acc[i][v] = vf_set(0);
     for (uint32_t d = 0; d < pairs; d++, panel += PANEL, queries += TILE_ROWS) {
-        __m512i k[TILE_VECS];
+        vi_any k[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < TILE_VECS; v++)
             k[v] = _mm512_loadu_si512(panel + v * VF_LEN);
@@ -108,14 +111,14 @@ NN_INLINE void attention_pair_values(const uint32_t rows, const uint32_t vecs,
                                      const uint16_t *powers, const uint32_t *values,
                                      uint32_t columns, uint32_t pairs, float *sums)
 {
-    vf acc[TILE_ROWS][TILE_VECS];
+    vf_any acc[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
             acc[i][v] = vf_load(sums + i * columns + v * VF_LEN);
     for (uint32_t j = 0; j < pairs; j++, values += columns, powers += 2) {
-        __m512i x[TILE_VECS];
+        vi_any x[TILE_VECS];
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vecs; v++)
             x[v] = _mm512_loadu_si512(values + v * VF_LEN);

@@ -13,9 +13,6 @@
 
 enum { VECTORS = COLUMNS / VF_LEN };
 
-// For arrays on the stack that are not kept in registers when sanitizers are on: their stack is not aligned to vectors.
-typedef vf vf_any __attribute__((aligned(4)));
-
 #if defined(__clang__)
 #define TILE_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -434,4 +434,7 @@ NN_INLINE float nn_bf16_float(uint16_t x)
     return f;
 }
 
+// For arrays on the stack that are not kept in registers when sanitizers are on: their stack is not aligned to vectors.
+typedef vf vf_any __attribute__((aligned(4)));
+
 #endif
