@@ -287,6 +287,14 @@ static void threshold(struct checker *c, const struct node *n, struct image_sign
     s->type = SIGNAL_BOOL;
 }
 
+static bool is_one_of(struct slice text, const char *const *words)
+{
+    for (; *words; words++)
+        if (slice_eq_cstr(text, *words))
+            return true;
+    return false;
+}
+
 static void on_error(struct checker *c, const struct node *n, struct image_signal *s,
                      const struct signal_family *f)
 {
@@ -321,9 +329,12 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
     case SIGNAL_TEXT:
     case SIGNAL_SET:
         if (v->kind == NODE_STRING)
-            s->error_text = builder_str(&c->build, check_string(c, v));
+            s->error_text = builder_str(&c->build, text = check_string(c, v));
         else
             expected = "a string in quotes";
+        // A slip of the pen would let through what on_error is to stop.
+        if (!expected && f->members && !is_one_of(text, f->members))
+            expected = "one of the kinds that it tells, in quotes";
         break;
     }
     if (expected) {
@@ -332,6 +343,8 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
                         image_type_name(s->type), expected);
         if (s->type == SIGNAL_ENUM && f->words)
             check_nearest_word(c, d, text, f->words, NULL);
+        else if (s->type == SIGNAL_SET && f->members)
+            check_nearest_word(c, d, text, f->members, NULL);
     }
 }
 

@@ -84,6 +84,24 @@ static enum tag tag_at(const struct policy_image *image, const struct image_arg 
     return t < 0 ? before == LABEL || before == GROUP ? LIKE : before : (enum tag)t;
 }
 
+// Whether a string of this tag with these words stands before `at`: two of a name would be each other's rivals.
+static bool stands_twice(const struct policy_image *image, const struct image_signal *def,
+                         uint32_t at, enum tag wanted)
+{
+    const struct image_arg *args_at = signal_args(image, def);
+    enum tag tag = LIKE;
+    for (uint32_t i = 0; i < at; i++) {
+        const struct image_arg *a = &args_at[i];
+        if (a->kind != IMAGE_ARG_STRING || !signal_arg_positional(a))
+            continue;
+        tag = tag_at(image, a, tag);
+        if (tag == wanted &&
+            slice_eq(image_text(image, a->text), image_text(image, args_at[at].text)))
+            return true;
+    }
+    return false;
+}
+
 static void check(const struct policy_image *image, const struct image_signal *def,
                   void (*fail)(void *ctx, uint32_t arg, const char *message), void *ctx)
 {
@@ -101,6 +119,9 @@ static void check(const struct policy_image *image, const struct image_signal *d
                      "the label before this one has no example: write `like \"...\"` behind it");
             if (image_text(image, a->text).len == 0)
                 fail(ctx, i, "a label has a name");
+            else if (labels + groups <= 2 * INTENT_LABELS_MAX && (tag == GROUP) == by_group &&
+                     stands_twice(image, def, i, tag))
+                fail(ctx, i, "this name stands twice: put all its examples behind the first");
             groups += tag == GROUP;
             labels += tag == LABEL;
             examples = tag == GROUP;

@@ -292,6 +292,7 @@ const struct signal_family signal_pii = {
     .arg_count = MERIT_COUNT(args),
     .type = type,
     .cost_of = cost_of,
+    .members = pii_type_names,
     .prepare = prepare,
     .compute = compute,
 };

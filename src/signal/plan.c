@@ -106,6 +106,10 @@ static void say_head(const struct plan *p, const struct plan_entry *e, enum resu
         diag_add(diags, DIAG_ERROR, "other-encoder", span,
                  "signal \"%.*s\": its head was trained on another encoder than the one in use",
                  SLICE_FMT(name));
+    else if (r != RESULT_NOMEM && !e->family->check)
+        diag_add(diags, DIAG_ERROR, "bad-head", span,
+                 "signal \"%.*s\": its head cannot be read as one (%s)", SLICE_FMT(name),
+                 result_name(r));
 }
 
 static enum result prepare(struct plan *p, struct pattern_builder *builder, struct diag_list *diags)

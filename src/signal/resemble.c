@@ -56,6 +56,24 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return SIGNAL_NUMBER;
 }
 
+static void check_similar(const struct policy_image *image, const struct image_signal *def,
+                          void (*fail)(void *ctx, uint32_t arg, const char *message), void *ctx)
+{
+    uint32_t examples = 0;
+    for (uint32_t i = 0; i < def->args.count; i++) {
+        const struct image_arg *a = &signal_args(image, def)[i];
+        if (a->kind != IMAGE_ARG_STRING || !signal_arg_positional(a))
+            continue;
+        struct slice text = image_text(image, a->text);
+        if (!slice_trim(text).len)
+            fail(ctx, i, "an example has words");
+        if (text.len > LIKENESS_TEXT_MAX)
+            fail(ctx, i, "an example has at most 4096 bytes");
+        if (++examples == LIKENESS_EXAMPLES_MAX + 1)
+            fail(ctx, i, "more than 4096 examples");
+    }
+}
+
 static enum result name_encoder(const struct signal_load *load, struct arena *arena,
                                 struct slice *out)
 {
@@ -253,6 +271,7 @@ const struct signal_family signal_similar = {
     .args = similar_args,
     .arg_count = MERIT_COUNT(similar_args),
     .type = type,
+    .check = check_similar,
     .prepare = prepare_similar,
     .compute = compute_similar,
 };

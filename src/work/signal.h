@@ -78,7 +78,8 @@ struct signal_family {
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.
     enum signal_type (*type)(const struct policy_image *image, const struct image_signal *def);
-    const char *const *words; // NULL-terminated, the values of an enum type
+    const char *const *words;   // NULL-terminated, the values of an enum type
+    const char *const *members; // NULL-terminated, all that a set can hold; NULL: anything
     const char
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number

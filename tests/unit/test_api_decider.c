@@ -303,6 +303,35 @@ static void test_pii(void **state)
     close_policy(&f);
 }
 
+// Definitions that could never answer, or would fail open, are refused with a reason.
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"intent(label \"a\", like \"x\", label \"b\", like \"y\", label \"a\", like \"z\")",
+         "this name stands twice"},
+        {"similar(\" \")", "an example has words"},
+        {"pii(name) on_error \"nmae\"", "one of the kinds that it tells"},
+        {"pii on_error \"conversation\"", "one of the kinds that it tells"},
+    };
+    for (size_t i = 0; i < MERIT_COUNT(wrong); i++) {
+        char text[512];
+        struct diag_list diags;
+        struct arena notes;
+        struct decider d;
+        bool said = false;
+        snprintf(text, sizeof text, HEAD "signal s = %s" TAIL, wrong[i][0]);
+        arena_init(&notes, 0, 1 << 20);
+        diag_init(&diags, &notes, 16);
+        assert_int_equal(decider_open(&d, slice_cstr(text), NULL, &diags), RESULT_SYNTAX);
+        for (uint32_t k = 0; k < diags.count; k++)
+            said |= slice_find(diags.items[k].message, slice_cstr(wrong[i][1])) >= 0;
+        assert_true(said);
+        decider_close(&d);
+        arena_deinit(&notes);
+    }
+}
+
 // What disguises an attack is folded before it is judged, and the place is one of the original.
 static void test_disguised(void **state)
 {
@@ -399,10 +428,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_intent), cmocka_unit_test(test_without),
-        cmocka_unit_test(test_steps),  cmocka_unit_test(test_reask),
-        cmocka_unit_test(test_pii),    cmocka_unit_test(test_disguised),
-        cmocka_unit_test(test_slices), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_intent),    cmocka_unit_test(test_without),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_reask),
+        cmocka_unit_test(test_pii),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_disguised), cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
