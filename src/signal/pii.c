@@ -149,8 +149,8 @@ enum result pii_add_entities(struct pii_spans *spans, struct slice text, uint32_
             k++;
         if (k < shapes && spans->at[k].begin < e->end)
             continue;
-        // What has a shape and a check digit is the patterns' alone, but telephones and addresses, which have many.
-        if (kind < PII_NAME && kind != PII_EMAIL && kind != PII_PHONE && kind != PII_URL)
+        // What has a shape is the patterns' alone: a model takes serial numbers for telephones.
+        if (kind < PII_NAME)
             continue;
         struct pii_span span = {e->begin, e->end, (enum pii_type)kind, e->probability};
         struct pii_span *last = spans->count > shapes ? &spans->at[spans->count - 1] : NULL;
