@@ -184,7 +184,7 @@ def test_offline_is_no_failure_where_it_was_said(tmp_path):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("python3", "pip", "pip3", "python", "mvn"):
-        (programs / name).write_text("#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n"
+        (programs / name).write_text("#!/bin/sh\ncase \"$*\" in *--version*) exit 0 ;; esac\n"
                                      "echo 'NewConnectionError: name resolution failed'\nexit 1\n")
         (programs / name).chmod(0o755)
     env = {"PATH": f"{programs}:{os.environ['PATH']}"}
