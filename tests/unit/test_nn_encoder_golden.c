@@ -244,13 +244,15 @@ static void minilm_vectors(void **state)
     for (enum nn_tier tier = first; tier < NN_TIERS; tier++)
         for (size_t i = 0; nn_tier_has(tier) && i < MERIT_COUNT(plans); i++) {
             assert_true(load_pack(&l, tier, plans[i].plan));
-            struct figures f = minilm_run(&l, &m, minilm_step(tier, plans[i].plan));
+            uint32_t step = minilm_step(tier, plans[i].plan);
+            struct figures f = minilm_run(&l, &m, step);
             print_message("MiniLM %-12s %-4s %5.1f MB, cosine mean %.6f least %.6f, largest "
                           "difference %.1e\n",
                           nn_tier_name(tier), plans[i].name, (double)l.used / 1e6, f.mean, f.least,
                           f.most);
-            assert_true(f.mean >= plans[i].mean && f.least >= plans[i].least &&
-                        f.most <= plans[i].most);
+            assert_true(f.least >= plans[i].least && f.most <= plans[i].most);
+            if (step <= 8) // a mean of two texts is none
+                assert_true(f.mean >= plans[i].mean);
         }
     load_free(&l);
 }
