@@ -29,7 +29,7 @@ def served_by(request, start, tmp_path):
         models = MODELS
         if not all(os.path.isdir(os.path.join(models, m)) for m in ("all-minilm-l6-v2", "rampart")):
             pytest.skip(f"no default models in {models}: they could not be fetched here")
-    served = start(POLICY, env={"MERIT_MODELS": models, "XDG_CACHE_HOME": CACHE})
+    served = start(POLICY, "--compute-deadline", "60s", env={"MERIT_MODELS": models, "XDG_CACHE_HOME": CACHE})
     served.with_models = request.param == "with models"
     return served
 
