@@ -46,7 +46,7 @@ static size_t attention_layout(struct attention_room *r, char *base, uint32_t co
     float **places[] = {&r->keys,    &r->values, &r->by_key, &r->by_row, &r->scores,
                         &r->queries, &r->sums,   &r->row,    &powers};
     for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
-        *places[i] = (float *)(void *)(base + at);
+        *places[i] = base ? (float *)(void *)(base + at) : NULL; // without: only how much it takes
         at += (counts[i] * sizeof(float) + 63) & ~(size_t)63;
     }
     r->powers = (uint16_t *)(void *)powers;
