@@ -385,9 +385,14 @@ NN_INLINE vf vf_round(vf a)
 {
     return nearbyintf(a);
 }
+// As the vector instructions do it: what is no int32 becomes the least one.
+NN_INLINE int32_t vf_to_int(float a)
+{
+    return a > -2147483648.0f && a < 2147483648.0f ? (int32_t)nearbyintf(a) : INT32_MIN;
+}
 NN_INLINE vf vf_scale(vf a, vf n)
 {
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    uint32_t bits = ((uint32_t)vf_to_int(n) + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return a * scale;
@@ -406,11 +411,11 @@ NN_INLINE float vf_hsum(vf a)
 }
 NN_INLINE void vf_store_u8(uint8_t *p, vf a)
 {
-    *p = (uint8_t)nearbyintf(a);
+    *p = (uint8_t)vf_to_int(a);
 }
 NN_INLINE void vf_store_s16(int16_t *p, vf a)
 {
-    *p = (int16_t)nearbyintf(a);
+    *p = (int16_t)vf_to_int(a);
 }
 
 #endif
