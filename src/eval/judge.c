@@ -150,7 +150,7 @@ static enum result ask(struct judge *j, struct slice text, struct arena *arena, 
 // The row of probabilities that a fact stands for: what it told gets its probability, the others share the rest.
 static void spread(const struct judge *j, const struct fact *f, float *p)
 {
-    uint32_t columns = j->labels + 1, told = j->labels;
+    uint32_t columns = j->labels + 1, told;
     double sure = (double)f->probability;
     if (j->def->type == SIGNAL_NUMBER) {
         bool scale = j->middle != DATASET_NO_LABEL && j->low != DATASET_NO_LABEL;

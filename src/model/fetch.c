@@ -532,7 +532,7 @@ static enum result copy_model(struct staging *s, const char *from, const struct 
 
 static enum result add(struct staging *s, const struct fetch_folder *o)
 {
-    char from[PATH_MAX], problem[FOLDER_PROBLEM_BYTES];
+    char from[PATH_MAX] = "", problem[FOLDER_PROBLEM_BYTES];
     struct folder *f = alloc_bytes(sizeof *f);
     enum result r = f ? RESULT_OK : RESULT_NOMEM;
     if (!r && (file_fails() || !realpath(o->from, from)))

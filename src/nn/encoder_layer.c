@@ -30,7 +30,7 @@ static void fill_rope(float *table, uint32_t tok, uint32_t width, double theta)
 {
     uint32_t half = width / 2;
     for (uint32_t d = 0; d < half; d++) {
-        float f = 1.0f / (float)pow((float)theta, (float)(2 * d) / (float)width);
+        float f = 1.0f / (float)pow((double)(float)theta, (double)((float)(2 * d) / (float)width));
         for (uint32_t i = 0; i < tok; i++) {
             float angle = (float)i * f;
             table[(size_t)i * width + d] = (float)cos((double)angle);
