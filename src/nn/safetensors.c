@@ -364,8 +364,11 @@ static void write_entry(struct buf *out, const struct safetensors_entry *e, uint
             buf_byte(out, ',');
         buf_u64(out, e->shape.dim[i]);
     }
-    buf_printf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
-               (unsigned long long)(at + bytes_of(e)));
+    buf_printf(out, "],\"data_offsets\":[");
+    buf_u64(out, at);
+    buf_byte(out, ',');
+    buf_u64(out, at + bytes_of(e));
+    buf_printf(out, "]}");
 }
 
 enum result safetensors_write(struct buf *out, const struct safetensors_entry *entries,
