@@ -14,6 +14,8 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
     *out = (struct route_costs){.own_ns = own, .group = group};
     for (uint32_t i = 0; i < image->signals.count; i++) {
         const struct signal_family *f = plan_family(signals, (int32_t)i);
+        if (!f)
+            continue; // derived: made of others, which have their own costs
         enum signal_cost cost =
             f->cost_of ? f->cost_of(image, image_signal(image, (int32_t)i)) : f->cost;
         group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN

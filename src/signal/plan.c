@@ -77,6 +77,8 @@ static enum result find_families(struct plan *p, const struct signal_registry *r
         struct plan_entry *e = &p->entries[i];
         e->def = image_signal(p->image, (int32_t)i);
         e->error_text = image_text(p->image, e->def->error_text);
+        if (e->def->derive)
+            continue; // route/ makes it of others
         struct slice name = image_text(p->image, e->def->family);
         e->family = signal_family_find(registry, name);
         if (e->family)
@@ -118,6 +120,8 @@ static enum result prepare(struct plan *p, struct pattern_builder *builder, stru
     for (uint32_t i = 0; i < p->count; i++) {
         struct plan_entry *e = &p->entries[i];
         void *state = NULL;
+        if (!e->family)
+            continue;
         p->compares |= e->family->compares;
         enum result r = e->family->prepare(p->image, e->def, &p->arena, &load, &state);
         if (r && diags)
@@ -279,6 +283,7 @@ bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
     const struct plan *p = run->plan;
     assert(signal >= 0 && (uint32_t)signal < p->count);
     const struct plan_entry *e = &p->entries[signal];
+    assert(e->family);
     uint64_t begin = run->clock ? run->clock->now_ns(run->clock->ctx) : 0;
     *out = (struct fact){.state = FACT_KNOWN};
     if (!run->sliced)
