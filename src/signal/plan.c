@@ -208,6 +208,17 @@ const struct signal_family *plan_family(const struct plan *p, int32_t signal)
     return p->entries[signal].family;
 }
 
+const void *plan_state(const struct plan *p, int32_t signal)
+{
+    assert(signal >= 0 && (uint32_t)signal < p->count);
+    return p->entries[signal].state;
+}
+
+const struct policy_image *plan_image(const struct plan *p)
+{
+    return p->image;
+}
+
 enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
 {
     struct plan_scratch *s = alloc_zeroed(1, sizeof *s);

@@ -69,6 +69,9 @@ bool plan_loaded_saved(const struct plan *p);
 
 // The family of a signal; NULL for a derived one, which is not computed here. `signal` is an index of the image.
 const struct signal_family *plan_family(const struct plan *p, int32_t signal);
+// What its `prepare` made of it, for its other functions.
+const void *plan_state(const struct plan *p, int32_t signal);
+const struct policy_image *plan_image(const struct plan *p);
 
 enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out) MERIT_NODISCARD;
 void plan_scratch_close(struct plan_scratch *s);
