@@ -115,10 +115,11 @@ static void model_json(struct slice id, const struct image_model *m, uint32_t co
     buf_byte(out, '}');
 }
 
-// The largest window and output that the bindings of these steps offer.
-static void widest_of_steps(const struct policy_image *image, struct image_list steps,
+// The largest window and output that the steps of a route's first chain offer.
+static void widest_of_route(const struct policy_image *image, const struct image_route *route,
                             uint32_t *context, uint32_t *output)
 {
+    struct image_list steps = image_chains(image, route)->steps;
     const struct image_step *step = IMAGE_AT(image, steps, struct image_step);
     for (uint32_t i = 0; i < steps.count; i++) {
         const struct image_binding *b = IMAGE_AT(image, step[i].bindings, struct image_binding);
@@ -144,7 +145,7 @@ static void alias_json(const struct policy_image *image, const struct image_alia
         const struct image_route *r = image_route(image, (int32_t)i);
         if (a->target == IMAGE_TARGET_ROUTES ||
             (a->target == IMAGE_TARGET_ROUTE && a->index == (int32_t)i))
-            widest_of_steps(image, r->steps, &context, &output);
+            widest_of_route(image, r, &context, &output);
     }
     model_json(image_text(image, a->name), m, context, output, out);
 }
@@ -178,7 +179,7 @@ bool serving_model_json(const struct serving *s, struct slice id, struct buf *ou
             return embed_json(s, id, out);
         uint32_t context = 0, output = 0;
         for (uint32_t r = 0; r < s->image->routes.count; r++)
-            widest_of_steps(s->image, image_route(s->image, (int32_t)r)->steps, &context, &output);
+            widest_of_route(s->image, image_route(s->image, (int32_t)r), &context, &output);
         model_json(id, NULL, context, output, out);
         return true;
     }

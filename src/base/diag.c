@@ -73,6 +73,12 @@ struct diag *diag_add(struct diag_list *l, enum diag_severity severity, const ch
     return d;
 }
 
+void diag_witness(struct diag_list *l, struct diag *d, struct slice json)
+{
+    if (d != &l->scratch)
+        d->witness = arena_copy(l->arena, json);
+}
+
 void diag_help(struct diag_list *l, struct diag *d, const char *fmt, ...)
 {
     if (d == &l->scratch)
@@ -238,6 +244,12 @@ static void render_one(const struct diag_list *l, const struct diag *d, struct s
         buf_add(out, d->help);
         buf_byte(out, '\n');
     }
+    if (d->witness.len) {
+        buf_printf(out, "%s%*s =%s witness: ", paint(coloured, BLUE), (int)gutter, "",
+                   paint(coloured, PLAIN));
+        buf_add(out, d->witness);
+        buf_byte(out, '\n');
+    }
     buf_byte(out, '\n');
 }
 
@@ -302,6 +314,10 @@ void diag_render_json(const struct diag_list *l, struct slice source, struct buf
         json_string(out, d->message);
         BUF_LIT(out, ", \"help\": ");
         json_string(out, d->help);
+        if (d->witness.len) {
+            BUF_LIT(out, ", \"witness\": ");
+            buf_add(out, d->witness);
+        }
         buf_byte(out, '}');
     }
     buf_byte(out, ']');

@@ -30,6 +30,8 @@ struct diag {
     struct span span;
     struct slice message; // one sentence, no full stop
     struct slice help;    // how to mend it; may be empty
+    struct slice
+        witness; // signal values as JSON that show it (`merit route --given`); may be empty
     struct span
         also; // a second place that matters (the earlier definition); empty when begin == end
     struct slice also_text;
@@ -61,6 +63,8 @@ struct diag *diag_add(struct diag_list *l, enum diag_severity severity, const ch
                       struct span span, const char *fmt, ...) MERIT_PRINTF(5, 6);
 // `d` as diag_add returned it, before the next diag_add.
 void diag_help(struct diag_list *l, struct diag *d, const char *fmt, ...) MERIT_PRINTF(3, 4);
+// `json`: signal values of a request that shows the finding; kept as it is.
+void diag_witness(struct diag_list *l, struct diag *d, struct slice json);
 void diag_also(struct diag_list *l, struct diag *d, struct span span, const char *fmt, ...)
     MERIT_PRINTF(4, 5);
 // The bytes of `span` are shown as asterisks by diag_render.
@@ -72,7 +76,7 @@ void diag_position(struct slice source, uint32_t offset, uint32_t *line, uint32_
 // In the order of their spans, "and N more" behind them. `name` is the file's name. Colours (ANSI) when `colour`.
 void diag_render(const struct diag_list *l, struct slice source, struct slice name, bool colour,
                  struct buf *out);
-// A JSON array of {severity, code, line, column, end_line, end_column, message, help}.
+// A JSON array of {severity, code, line, column, end_line, end_column, message, help, witness}; the last two where there are any.
 void diag_render_json(const struct diag_list *l, struct slice source, struct buf *out);
 
 // The candidate nearest to `name` within an edit distance of a third of its length (rounded up), or

@@ -5,14 +5,18 @@
 void builder_init(struct builder *b)
 {
     memset(b, 0, sizeof *b);
-    for (int s = 0; s < IMAGE_SECTIONS; s++)
+    for (int s = 0; s < IMAGE_SECTIONS; s++) {
         buf_init(&b->sections[s], IMAGE_BYTES_MAX);
+        buf_init(&b->places[s], IMAGE_BYTES_MAX);
+    }
 }
 
 void builder_deinit(struct builder *b)
 {
-    for (int s = 0; s < IMAGE_SECTIONS; s++)
+    for (int s = 0; s < IMAGE_SECTIONS; s++) {
         buf_deinit(&b->sections[s]);
+        buf_deinit(&b->places[s]);
+    }
 }
 
 uint32_t builder_count(const struct builder *b, enum image_section s)
@@ -26,8 +30,11 @@ void *builder_add(struct builder *b, enum image_section s)
     char *at = buf_reserve(&b->sections[s], size);
     if (!at)
         at = b->nowhere.bytes;
-    else
+    else {
         b->sections[s].len += size;
+        if (s < IMAGE_STRS)
+            buf_append(&b->places[s], &b->place, sizeof b->place);
+    }
     // Padding too, so that the same policy gives the same bytes.
     return memset(at, 0, size);
 }

@@ -10,10 +10,13 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/diag.h"
 #include "work/image_layout.h"
 
 struct builder {
     struct buf sections[IMAGE_SECTIONS];
+    struct buf places[IMAGE_SECTIONS]; // struct span of each element: the `place` when it was added
+    struct span place;                 // the caller's to set
     struct policy_image head;
     union {
         max_align_t align;

@@ -14,6 +14,7 @@ struct term {
     uint32_t atom;
     uint32_t count;
     struct term *first, *last, *next;
+    struct span place; // of the condition it was made of; of AND and OR the whole
 };
 
 static struct term *make(struct checker *c, enum term_kind kind)
@@ -369,7 +370,7 @@ static struct term *fold_many(struct checker *c, const struct node *n)
     return t->count == 1 ? t->first : t;
 }
 
-static struct term *fold(struct checker *c, const struct node *n)
+static struct term *fold_node(struct checker *c, const struct node *n)
 {
     switch (n->kind) {
     case NODE_AND:
@@ -384,6 +385,14 @@ static struct term *fold(struct checker *c, const struct node *n)
     }
 }
 
+static struct term *fold(struct checker *c, const struct node *n)
+{
+    struct term *t = fold_node(c, n);
+    if (t && t->place.end == 0)
+        t->place = tree_span(c->tree, n);
+    return t;
+}
+
 static uint32_t emit(struct checker *c, const struct term *t)
 {
     uint32_t at = builder_count(&c->build, IMAGE_NODES), size = 1;
@@ -393,6 +402,7 @@ static uint32_t emit(struct checker *c, const struct term *t)
                                       : t->kind == TERM_OR  ? IMAGE_NODE_OR
                                                             : IMAGE_NODE_TRUE};
     node.arg = t->kind == TERM_ATOM ? t->atom : t->kind == TERM_NOT ? 1 : t->count;
+    c->build.place = t->place;
     BUILDER_ADD(&c->build, IMAGE_NODES, struct image_node);
     for (const struct term *x = t->first; x; x = x->next)
         size += emit(c, x);

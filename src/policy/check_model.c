@@ -9,6 +9,7 @@ void check_zones(struct checker *c)
 {
     for (uint32_t i = 0; i < c->zones.count; i++) {
         const struct node *n = c->zones.nodes[i];
+        c->build.place = tree_span(c->tree, n->first);
         struct image_zone *z = BUILDER_ADD(&c->build, IMAGE_ZONES, struct image_zone);
         z->name = builder_str(&c->build, c->zones.at[i]);
         z->line = tree_line(c->tree, n);
@@ -285,6 +286,7 @@ static void model(struct checker *c, uint32_t i)
     m.line = tree_line(c->tree, n);
     m.zone = IMAGE_NONE;
     m.quality = -1;
+    m.energy_in_uj = m.energy_out_uj = -1;
     m.upstream_name = m.name;
     m.endpoints.at = builder_count(&c->build, IMAGE_ENDPOINTS);
     if ((clause = tree_clause(c->tree, n, "zone"))) {
@@ -323,6 +325,7 @@ static void model(struct checker *c, uint32_t i)
         m.quality = (float)quality;
     if ((clause = tree_clause(c->tree, n, "energy")))
         check_unsupported(c, clause, "`energy` is");
+    c->build.place = tree_span(c->tree, n->first);
     *BUILDER_ADD(&c->build, IMAGE_MODELS, struct image_model) = m;
 }
 
@@ -354,6 +357,7 @@ void check_aliases(struct checker *c)
             a.target = IMAGE_TARGET_MODEL;
             a.index = check_find(c, &c->models, target->first);
         }
+        c->build.place = tree_span(c->tree, c->aliases.nodes[i]->first);
         *BUILDER_ADD(&c->build, IMAGE_ALIASES, struct image_alias) = a;
     }
     for (const struct node *n = c->tree->root->first; n; n = n->next) {
@@ -384,6 +388,7 @@ void check_aliases(struct checker *c)
         struct image_pass pass = {.path = builder_str(&c->build, path),
                                   .line = tree_line(c->tree, n)};
         pass.model = check_find(c, &c->models, n->first->next);
+        c->build.place = tree_span(c->tree, n->first);
         *BUILDER_ADD(&c->build, IMAGE_PASSES, struct image_pass) = pass;
     }
 }

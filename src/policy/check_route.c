@@ -438,11 +438,15 @@ static void route_clause(struct checker *c, const struct node *clause, struct im
     }
 }
 
-static struct image_list add_step(struct checker *c, const struct choice *choice)
+static void add_chain(struct checker *c, struct image_route *r, const struct choice *choice)
 {
     struct image_list list = {builder_count(&c->build, IMAGE_STEPS), 1};
-    *BUILDER_ADD(&c->build, IMAGE_STEPS, struct image_step) = choice->step;
-    return list;
+    struct image_step *s = BUILDER_ADD(&c->build, IMAGE_STEPS, struct image_step);
+    *s = choice->step;
+    s->sink = s->lattice = IMAGE_NONE;
+    if (r->chains.count++ == 0)
+        r->chains.at = builder_count(&c->build, IMAGE_CHAINS);
+    BUILDER_ADD(&c->build, IMAGE_CHAINS, struct image_chain)->steps = list;
 }
 
 static void otherwise_of(struct checker *c, const struct node *n, const struct choice *main,
@@ -463,7 +467,7 @@ static void otherwise_of(struct checker *c, const struct node *n, const struct c
     if (chain(c, from, own ? NULL : main->otherwise_scope, &other)) {
         if (other.otherwise)
             check_unsupported(c, from, "an `else` inside an `else` is");
-        r->otherwise = add_step(c, &other);
+        add_chain(c, r, &other);
     }
 }
 
@@ -477,6 +481,7 @@ static void route(struct checker *c, const struct node *n, struct slice name)
     r.name = builder_str(&c->build, name);
     r.line = tree_line(c->tree, n);
     r.cost_max_nusd = -1;
+    r.risk = -1;
     r.is_otherwise = n->kind == NODE_OTHERWISE;
     const struct node *guard = NULL;
     if (!r.is_otherwise) {
@@ -492,6 +497,7 @@ static void route(struct checker *c, const struct node *n, struct slice name)
     }
     check_clauses_once(c, n);
     r.guard = check_guard(c, guard);
+    c->build.place = tree_span(c->tree, r.is_otherwise ? n : n->first);
     choice.found = chain(c, steps, NULL, &choice);
     r.path_name = builder_str(&c->build, choice.path_name);
     bool answers = choice.found && choice.step.kind == IMAGE_STEP_ANSWER;
@@ -504,8 +510,9 @@ static void route(struct checker *c, const struct node *n, struct slice name)
             route_clause(c, clause, &r, answers ? &choice.step : NULL);
     }
     if (choice.found)
-        r.steps = add_step(c, &choice);
+        add_chain(c, &r, &choice);
     otherwise_of(c, n, &choice, &r);
+    c->build.place = tree_span(c->tree, r.is_otherwise ? n : n->first);
     *BUILDER_ADD(&c->build, IMAGE_ROUTES, struct image_route) = r;
 }
 

@@ -208,6 +208,8 @@ static void define(struct checker *c, uint32_t i)
                       *label = tree_clause(c->tree, n, "label");
     struct image_signal s;
     memset(&s, 0, sizeof s);
+    s.lattice = IMAGE_NONE;
+    c->build.place = tree_span(c->tree, n->first);
     s.name = builder_str(&c->build, c->signals.at[i]);
     s.line = tree_line(c->tree, n);
     s.args.at = builder_count(&c->build, IMAGE_ARGS);
@@ -365,6 +367,9 @@ static void finish(struct checker *c, uint32_t i)
     }
     struct image_signal s = *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i);
     s.type = f->type(c->signal_image, def);
+    s.number_max = f->number_max > 0 ? f->number_max : DBL_MAX;
+    s.whole = f->whole;
+    s.closed = s.type == SIGNAL_SET && f->members;
     threshold(c, n, &s, f);
     on_error(c, n, &s, f);
     *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i) = s;

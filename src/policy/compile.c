@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/sha256.h"
 #include "policy/check.h"
@@ -50,9 +52,34 @@ static void check_all(struct checker *c)
     check_unused(c);
 }
 
+// A copy of the builder's spans. NULL without memory.
+static const struct policy_places *keep_places(const struct builder *b, struct arena *arena)
+{
+    struct policy_places *p = ARENA_NEW(arena, struct policy_places);
+    for (int s = 0; p && s < IMAGE_STRS; s++) {
+        const struct buf *from = &b->places[s];
+        void *copy = buf_result(from) ? NULL : arena_alloc(arena, from->len + 1);
+        if (!copy)
+            return NULL;
+        if (from->len)
+            memcpy(copy, from->ptr, from->len);
+        p->at[s] = copy;
+    }
+    return p;
+}
+
 enum result policy_compile(const struct tree *tree, const struct signal_registry *registry,
                            struct arena *arena, struct diag_list *diags,
                            const struct policy_image **out)
+{
+    const struct policy_places *places;
+    return policy_compile_places(tree, registry, arena, diags, out, &places);
+}
+
+enum result policy_compile_places(const struct tree *tree, const struct signal_registry *registry,
+                                  struct arena *arena, struct diag_list *diags,
+                                  const struct policy_image **out,
+                                  const struct policy_places **places)
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
     struct names *const kinds[] = {&c.zones, &c.models, &c.signals,
@@ -76,6 +103,11 @@ enum result policy_compile(const struct tree *tree, const struct signal_registry
         r = RESULT_SYNTAX;
     if (!r)
         r = builder_finish(&c.build, arena, &image);
+    *places = r ? NULL : keep_places(&c.build, arena);
+    if (!r && !*places) {
+        r = RESULT_NOMEM;
+        image = NULL;
+    }
     *out = image;
     for (size_t i = 0; i < MERIT_COUNT(kinds); i++)
         map_deinit(&kinds[i]->map);

@@ -108,7 +108,8 @@ static void step(const struct policy_image *p, struct image_list steps, struct b
 void explain_route(const struct policy_image *p, int32_t route, struct buf *out)
 {
     const struct image_route *r = image_route(p, route);
-    const struct image_step *s = IMAGE_AT(p, r->steps, struct image_step);
+    const struct image_chain *chains = image_chains(p, r);
+    const struct image_step *s = IMAGE_AT(p, chains->steps, struct image_step);
     if (r->is_otherwise) {
         BUF_LIT(out, "everything else is ");
     } else {
@@ -116,7 +117,7 @@ void explain_route(const struct policy_image *p, int32_t route, struct buf *out)
         explain_guard(p, r->guard, out);
         BUF_LIT(out, ", it is ");
     }
-    step(p, r->steps, out);
+    step(p, chains->steps, out);
     if (s->kind == IMAGE_STEP_ANSWER && s->bindings.count > 1)
         buf_cstr(out, r->objective == IMAGE_OBJECTIVE_COST      ? ", the cheapest that can"
                       : r->objective == IMAGE_OBJECTIVE_QUALITY ? ", the best that can"
@@ -128,9 +129,9 @@ void explain_route(const struct policy_image *p, int32_t route, struct buf *out)
         usd(out, r->cost_max_nusd);
         BUF_LIT(out, " USD");
     }
-    if (r->otherwise.count) {
+    for (uint32_t i = 1; i < r->chains.count; i++) {
         BUF_LIT(out, "; if none can, it is ");
-        step(p, r->otherwise, out);
+        step(p, chains[i].steps, out);
     }
 }
 

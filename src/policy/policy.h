@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/slice.h"
 #include "work/image.h"
+#include "work/image_layout.h"
 #include "work/signal.h"
 
 enum {
@@ -30,6 +31,19 @@ enum {
 
 struct tree; // policy/tree.h
 
+// Where the elements of an image stand in the text: a span per element of a section, for messages of those who reason
+// about the image. A constraint's or route's span is its name or first words; a guard node's the condition it was made
+// of. Lives in the arena of the compilation.
+struct policy_places {
+    const struct span *at[IMAGE_SECTIONS]; // NULL for IMAGE_STRS and IMAGE_CHARS
+};
+
+static inline struct span policy_place(const struct policy_places *p, enum image_section s,
+                                       uint32_t i)
+{
+    return p && p->at[s] ? p->at[s][i] : (struct span){0, 0};
+}
+
 // Reads the syntax. `*out` is set even when there are syntax errors (RESULT_SYNTAX): the tree then holds what could be
 // read, so that the checker can find more in the same run. `text` must outlive the tree.
 // RESULT_UTF8: not UTF-8 or with a NUL, `diags` names the place, `*out` is NULL.
@@ -45,6 +59,11 @@ enum result policy_parse(struct slice text, struct arena *arena, struct diag_lis
 enum result policy_compile(const struct tree *tree, const struct signal_registry *registry,
                            struct arena *arena, struct diag_list *diags,
                            const struct policy_image **out);
+// The same, with `*places` (set when `*out` is).
+enum result policy_compile_places(const struct tree *tree, const struct signal_registry *registry,
+                                  struct arena *arena, struct diag_list *diags,
+                                  const struct policy_image **out,
+                                  const struct policy_places **places);
 
 // Both. `*out` is NULL unless RESULT_OK.
 enum result policy_load(struct slice text, const struct signal_registry *registry,

@@ -190,7 +190,8 @@ static void find_message(struct decision *d)
     if (d->end != DECISION_REFUSE || d->route == IMAGE_NONE)
         return;
     const struct image_route *route = image_route(d->image, d->route);
-    struct image_list steps = d->took_else ? route->otherwise : route->steps;
+    const struct image_chain *chain = image_chains(d->image, route);
+    struct image_list steps = chain[d->took_else && route->chains.count > 1].steps;
     const struct image_step *step = IMAGE_AT(d->image, steps, struct image_step);
     for (uint32_t i = 0; i < steps.count; i++)
         if (step[i].kind == IMAGE_STEP_REFUSE)

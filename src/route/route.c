@@ -35,6 +35,8 @@ static bool number_holds(const struct image_atom *atom, double v)
         return v >= atom->number;
     case IMAGE_OP_IN:
         return v >= 0 && v < 64 && (atom->words >> (unsigned)v & 1);
+    case IMAGE_OP_FAILED: // asked of the fact, not of its value
+        break;
     }
     return false;
 }
@@ -43,6 +45,8 @@ bool route_atom_holds(const struct policy_image *image, const struct image_atom 
                       const struct fact *fact)
 {
     bool among = false;
+    if (atom->op == IMAGE_OP_FAILED)
+        return fact->state == FACT_FAILED;
     switch (image_signal(image, atom->signal)->type) {
     case SIGNAL_BOOL:
     case SIGNAL_NUMBER:
@@ -310,16 +314,14 @@ static void settle(struct route_run *run, int32_t index)
     d->route = index;
     d->route_outcomes[index] = (struct route_outcome){ROUTE_MATCHED, IMAGE_NONE};
     estimate(run);
-    if (!take(run, route, route->steps)) {
-        if (route->otherwise.count) {
-            d->took_else = true;
-            if (!take(run, route, route->otherwise))
-                d->end = DECISION_INFEASIBLE;
-        } else {
-            d->end = DECISION_INFEASIBLE;
-        }
-        if (d->end == DECISION_INFEASIBLE)
-            d->route_outcomes[index].verdict = ROUTE_INFEASIBLE;
+    const struct image_chain *chains = image_chains(run->table->image, route);
+    uint32_t i = 0;
+    while (i < route->chains.count && !take(run, route, chains[i].steps))
+        i++;
+    d->took_else = i > 0 && route->chains.count > 1;
+    if (i == route->chains.count) {
+        d->end = DECISION_INFEASIBLE;
+        d->route_outcomes[index].verdict = ROUTE_INFEASIBLE;
     }
     finish(run);
 }

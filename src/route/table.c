@@ -68,9 +68,9 @@ static enum result image_check(const struct policy_image *p)
     }
     for (uint32_t i = 0; i < p->routes.count; i++) {
         const struct image_route *r = image_route(p, (int32_t)i);
-        enum result e = steps_check(p, r->steps);
-        if (!e)
-            e = steps_check(p, r->otherwise);
+        enum result e = RESULT_OK;
+        for (uint32_t c = 0; c < r->chains.count && !e; c++)
+            e = steps_check(p, image_chains(p, r)[c].steps);
         if (!e && r->guard.count) {
             const struct image_node *tree = IMAGE_AT(p, r->guard, struct image_node);
             e = guard_check(p, tree, 0, r->guard.count, 0);

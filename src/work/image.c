@@ -20,7 +20,13 @@
 static const struct image_field no_fields[] = {{.kind = IMAGE_FIELD_END}};
 
 const struct image_layout image_layouts[IMAGE_SECTIONS] = {
+    [IMAGE_LATTICES] = {sizeof(struct image_lattice),
+                        FIELDS(STR(image_lattice, name), LIST(image_lattice, levels, IMAGE_STRS))},
     [IMAGE_ZONES] = {sizeof(struct image_zone), FIELDS(STR(image_zone, name))},
+    [IMAGE_SINKS] = {sizeof(struct image_sink),
+                     FIELDS(STR(image_sink, name), ENUM(image_sink, kind, IMAGE_SINK_KIND_COUNT_),
+                            FIELD(image_sink, zone, IMAGE_FIELD_OPT_INDEX, IMAGE_ZONES),
+                            BOOL(image_sink, carries_text))},
     [IMAGE_MODELS] = {sizeof(struct image_model),
                       FIELDS(STR(image_model, name), STR(image_model, upstream_name),
                              LIST(image_model, endpoints, IMAGE_ENDPOINTS),
@@ -36,34 +42,71 @@ const struct image_layout image_layouts[IMAGE_SECTIONS] = {
                               ENUM(image_alias, target, IMAGE_TARGET_MODEL + 1))},
     [IMAGE_PASSES] = {sizeof(struct image_pass),
                       FIELDS(STR(image_pass, path), INDEX(image_pass, model, IMAGE_MODELS))},
-    [IMAGE_SIGNALS] = {sizeof(struct image_signal),
-                       FIELDS(STR(image_signal, name), STR(image_signal, family),
-                              LIST(image_signal, args, IMAGE_ARGS),
-                              ENUM(image_signal, type, SIGNAL_SET + 1),
-                              LIST(image_signal, words, IMAGE_STRS),
-                              BOOL(image_signal, has_threshold),
-                              BOOL(image_signal, threshold_above), STR(image_signal, error_text))},
+    [IMAGE_SIGNALS] =
+        {sizeof(struct image_signal),
+         FIELDS(STR(image_signal, name), STR(image_signal, family),
+                ENUM(image_signal, derive, IMAGE_DERIVE_EXCLUSIVE + 1),
+                FIELD(image_signal, lattice, IMAGE_FIELD_OPT_INDEX, IMAGE_LATTICES),
+                LIST(image_signal, terms, IMAGE_TERMS), LIST(image_signal, bands, IMAGE_BANDS),
+                BOOL(image_signal, hidden), BOOL(image_signal, whole), BOOL(image_signal, closed),
+                LIST(image_signal, args, IMAGE_ARGS), ENUM(image_signal, type, SIGNAL_SET + 1),
+                LIST(image_signal, words, IMAGE_STRS), BOOL(image_signal, has_threshold),
+                BOOL(image_signal, threshold_above), STR(image_signal, error_text))},
+    [IMAGE_TERMS] = {sizeof(struct image_term),
+                     FIELDS(LIST(image_term, guard, IMAGE_NODES),
+                            FIELD(image_term, signal, IMAGE_FIELD_OPT_INDEX, IMAGE_SIGNALS))},
+    [IMAGE_BANDS] = {sizeof(struct image_band), no_fields},
     [IMAGE_ARGS] = {sizeof(struct image_arg),
                     FIELDS(ENUM(image_arg, kind, IMAGE_ARG_WORD + 1), STR(image_arg, name),
                            STR(image_arg, tag), STR(image_arg, text))},
     [IMAGE_ATOMS] = {sizeof(struct image_atom),
                      FIELDS(INDEX(image_atom, signal, IMAGE_SIGNALS),
-                            ENUM(image_atom, op, IMAGE_OP_IN + 1),
+                            ENUM(image_atom, op, IMAGE_OP_FAILED + 1),
                             LIST(image_atom, texts, IMAGE_STRS), STR(image_atom, shown))},
     [IMAGE_NODES] = {sizeof(struct image_node), FIELDS(ENUM(image_node, kind, IMAGE_NODE_OR + 1))},
     [IMAGE_BINDINGS] = {sizeof(struct image_binding),
                         FIELDS(INDEX(image_binding, model, IMAGE_MODELS),
                                ENUM(image_binding, effort, IMAGE_EFFORT_COUNT_))},
     [IMAGE_STEPS] = {sizeof(struct image_step),
-                     FIELDS(ENUM(image_step, kind, IMAGE_STEP_REFUSE + 1),
+                     FIELDS(ENUM(image_step, kind, IMAGE_STEP_KIND_COUNT_),
                             LIST(image_step, bindings, IMAGE_BINDINGS), BOOL(image_step, any),
-                            STR(image_step, text))},
+                            BOOL(image_step, escalated), STR(image_step, text),
+                            FIELD(image_step, sink, IMAGE_FIELD_OPT_INDEX, IMAGE_SINKS),
+                            FIELD(image_step, lattice, IMAGE_FIELD_OPT_INDEX, IMAGE_LATTICES))},
+    [IMAGE_CHAINS] = {sizeof(struct image_chain), FIELDS(LIST(image_chain, steps, IMAGE_STEPS))},
     [IMAGE_ROUTES] = {sizeof(struct image_route),
                       FIELDS(STR(image_route, name), LIST(image_route, guard, IMAGE_NODES),
-                             LIST(image_route, steps, IMAGE_STEPS), STR(image_route, path_name),
-                             ENUM(image_route, objective, IMAGE_OBJECTIVE_QUALITY + 1),
-                             LIST(image_route, otherwise, IMAGE_STEPS),
+                             LIST(image_route, chains, IMAGE_CHAINS), STR(image_route, path_name),
+                             ENUM(image_route, objective, IMAGE_OBJECTIVE_ENERGY + 1),
                              BOOL(image_route, is_otherwise))},
+    [IMAGE_CONSTRAINTS] = {sizeof(struct image_constraint),
+                           FIELDS(STR(image_constraint, name),
+                                  ENUM(image_constraint, kind, IMAGE_BUDGET + 1),
+                                  LIST(image_constraint, guard, IMAGE_NODES),
+                                  ENUM(image_constraint, target, IMAGE_FORBID_SINK + 1),
+                                  ENUM(image_constraint, step, IMAGE_STEP_KIND_COUNT_),
+                                  FIELD(image_constraint, sink, IMAGE_FIELD_OPT_INDEX, IMAGE_SINKS),
+                                  ENUM(image_constraint, extra, IMAGE_EXTRA_COUNT_),
+                                  ENUM(image_constraint, unit, IMAGE_UNIT_CALLS + 1),
+                                  ENUM(image_constraint, window, IMAGE_PER_MONTH + 1),
+                                  ENUM(image_constraint, scope, IMAGE_SCOPE_TENANT + 1),
+                                  BOOL(image_constraint, hard))},
+    [IMAGE_INDEXES] = {sizeof(struct image_index), no_fields},
+    [IMAGE_CLAIMS] = {sizeof(struct image_claim),
+                      FIELDS(ENUM(image_claim, kind, IMAGE_CLAIM_REACHES + 1),
+                             BOOL(image_claim, negated), LIST(image_claim, list, IMAGE_INDEXES),
+                             ENUM(image_claim, target, IMAGE_FORBID_SINK + 1),
+                             FIELD(image_claim, lattice, IMAGE_FIELD_OPT_INDEX, IMAGE_LATTICES),
+                             ENUM(image_claim, step, IMAGE_STEP_KIND_COUNT_),
+                             ENUM(image_claim, unit, IMAGE_UNIT_CALLS + 1))},
+    [IMAGE_THEOREMS] = {sizeof(struct image_theorem),
+                        FIELDS(STR(image_theorem, name), BOOL(image_theorem, is_test),
+                               LIST(image_theorem, guard, IMAGE_NODES),
+                               LIST(image_theorem, claims, IMAGE_CLAIMS), STR(image_theorem, user),
+                               STR(image_theorem, corpus))},
+    [IMAGE_ASSUMES] = {sizeof(struct image_assume),
+                       FIELDS(STR(image_assume, code), STR(image_assume, name),
+                              STR(image_assume, reason))},
     [IMAGE_STRS] = {sizeof(struct image_str), FIELDS({.kind = IMAGE_FIELD_STR})},
     [IMAGE_CHARS] = {1, no_fields},
 };
@@ -100,7 +143,7 @@ static bool field_ok(const struct policy_image *p, const char *element, const st
         memcpy(&index, at, sizeof index);
         if (index == IMAGE_NONE)
             return f->kind == IMAGE_FIELD_OPT_INDEX;
-        return index >= 0 && (uint32_t)index < (&p->zones)[f->arg].count;
+        return index >= 0 && (uint32_t)index < (&p->lattices)[f->arg].count;
     case IMAGE_FIELD_ENUM:
         memcpy(&word, at, sizeof word);
         return word < f->arg;
@@ -113,7 +156,7 @@ static bool field_ok(const struct policy_image *p, const char *element, const st
 static bool section_ok(const struct policy_image *p, enum image_section s)
 {
     const struct image_layout *layout = &image_layouts[s];
-    const struct image_list *list = &p->zones + s;
+    const struct image_list *list = &p->lattices + s;
     const char *element = (const char *)p + list->at;
     if (layout->fields->kind == IMAGE_FIELD_END)
         return true;
@@ -164,10 +207,25 @@ static bool guard_ok(const struct policy_image *p, struct image_list guard)
     return depth == 0;
 }
 
-static bool steps_ok(const struct policy_image *p, struct image_list steps)
+static bool steps_ok(const struct policy_image *p)
 {
-    const struct image_step *step = IMAGE_AT(p, steps, struct image_step);
-    return steps.count == 1 && (step->kind != IMAGE_STEP_ANSWER || step->bindings.count > 0);
+    const struct image_step *s = IMAGE_AT(p, p->steps, struct image_step);
+    for (uint32_t i = 0; i < p->steps.count; i++, s++) {
+        bool asks = s->kind == IMAGE_STEP_ANSWER || s->kind == IMAGE_STEP_FUSE;
+        bool sees = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE ||
+                    (s->kind == IMAGE_STEP_VERIFY && s->bindings.count == 0);
+        if ((asks && s->bindings.count == 0) || (sees && s->sink == IMAGE_NONE))
+            return false;
+        if (s->kind == IMAGE_STEP_REDACT &&
+            (s->lattice == IMAGE_NONE ||
+             s->level >= IMAGE_AT(p, p->lattices, struct image_lattice)[s->lattice].levels.count))
+            return false;
+    }
+    const struct image_chain *c = IMAGE_AT(p, p->chains, struct image_chain);
+    for (uint32_t i = 0; i < p->chains.count; i++)
+        if (c[i].steps.count == 0)
+            return false;
+    return true;
 }
 
 static bool routes_ok(const struct policy_image *p)
@@ -176,8 +234,7 @@ static bool routes_ok(const struct policy_image *p)
     uint32_t next = p->nodes.at;
     for (uint32_t i = 0; i < p->routes.count; i++, r++) {
         // Guards stand one behind the other: each node is looked at once, however many routes a file claims.
-        if (r->guard.at != next || !guard_ok(p, r->guard) || !steps_ok(p, r->steps) ||
-            (r->otherwise.count && !steps_ok(p, r->otherwise)) ||
+        if (r->guard.at != next || !guard_ok(p, r->guard) || r->chains.count == 0 ||
             r->is_otherwise != (i + 1 == p->routes.count))
             return false;
         next += r->guard.count * (uint32_t)sizeof(struct image_node);
@@ -212,6 +269,8 @@ static bool atom_ok(const struct policy_image *p, const struct image_atom *a)
 {
     const struct image_signal *s = image_signal(p, a->signal);
     bool orders = a->op >= IMAGE_OP_LT && a->op <= IMAGE_OP_GE;
+    if (a->op == IMAGE_OP_FAILED)
+        return true;
     switch (s->type) {
     case SIGNAL_BOOL:
         return a->op == IMAGE_OP_TRUE;
@@ -246,7 +305,7 @@ static bool signals_ok(const struct policy_image *p)
 static bool layout_ok(const struct policy_image *p)
 {
     for (int s = 0; s < IMAGE_SECTIONS; s++) {
-        const struct image_list *list = &p->zones + s;
+        const struct image_list *list = &p->lattices + s;
         uint64_t end = list->at + (uint64_t)list->count * image_layouts[s].size;
         if (list->at % 8 || list->at < sizeof *p || end > p->size)
             return false;
@@ -289,7 +348,7 @@ enum result image_open(const void *block, size_t size, const struct policy_image
     for (int s = 0; s < IMAGE_SECTIONS; s++)
         if (!section_ok(p, (enum image_section)s))
             return RESULT_SYNTAX;
-    if (!models_ok(p) || !signals_ok(p) || !routes_ok(p))
+    if (!models_ok(p) || !signals_ok(p) || !routes_ok(p) || !steps_ok(p))
         return RESULT_SYNTAX;
     *out = p;
     return RESULT_OK;

@@ -18,13 +18,15 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 2,
+    IMAGE_VERSION = 3,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
     IMAGE_GUARD_DEPTH_MAX = 136, // nodes of a guard inside each other
     IMAGE_WORDS_MAX = 64,        // values of an enum
     IMAGE_TOK_MAX = 1000000000,  // of a window or an output
+    IMAGE_LATTICES_MAX = 4,
+    IMAGE_DERIVE_DEPTH_MAX = 8,
 };
 // Of a price, nano-USD per million tokens (100,000 USD). A price times IMAGE_TOK_MAX exceeds 64 bits: divide first or
 // multiply in 128.
@@ -38,9 +40,52 @@ struct image_list {
     uint32_t at, count;
 };
 
+// A chain of levels, lowest first: `lattice exposure = public < internal < phi`. The product of all chains is the
+// lattice; a level's name stands for one level of one chain.
+struct image_lattice {
+    struct image_str name;
+    struct image_list levels; // struct image_str, 2 to IMAGE_WORDS_MAX
+    uint32_t line;
+};
+
+// What a place may see: per lattice the highest level it clears; 0, the lowest one, where the policy says nothing.
+struct image_clearance {
+    uint8_t level[IMAGE_LATTICES_MAX];
+};
+
 // Where a thing stands in the source, for explanations: 1-based line.
 struct image_zone {
     struct image_str name;
+    struct image_clearance clears;
+    uint32_t line;
+};
+
+enum image_sink_kind {
+    IMAGE_SINK_VERIFIER, // `verify`: a model or program of its own that sees question and answer
+    IMAGE_SINK_JUDGE,    // the same, a rented one
+    IMAGE_SINK_RETRIEVER,
+    IMAGE_SINK_CACHE,
+    IMAGE_SINK_EMBEDDING, // a remote embedding service: sees all text that is embedded. Without one it is done here
+    IMAGE_SINK_MEMORY, // every answered request is written there, when declared
+    IMAGE_SINK_LOG,    // gets values and places; text only when it `carries text`
+    IMAGE_SINK_TRACE,  // the same
+    IMAGE_SINK_KIND_COUNT_
+};
+
+// A place that data can reach beside the answering models: `sink judge  zone cloud  clears internal`. What it clears is
+// at most what its zone clears.
+struct image_sink {
+    struct image_str name;
+    enum image_sink_kind kind;
+    int32_t zone; // or IMAGE_NONE
+    struct image_clearance clears;
+    struct image_clearance
+        holds;           // labels of what comes out of it (`holds phi`): a retriever's documents
+    bool carries_text;   // of a log or trace
+    uint32_t cap_tok;    // most tokens that a retriever adds (`adds 4k tok`); 0: unbounded
+    int64_t call_nusd;   // `price 0.001 usd/call`; negative when not stated
+    int64_t call_uj;     // `energy 20 J/call`; negative when not stated
+    uint32_t timeout_ms; // 0: not stated
     uint32_t line;
 };
 
@@ -71,6 +116,9 @@ struct image_model {
     int64_t price_in_nusd, price_out_nusd, price_cached_nusd; // per million tokens
     float quality;             // declared, 0..1; negative when the policy states none
     struct image_str provider; // "openai", or empty
+    int64_t energy_in_uj,
+        energy_out_uj; // per million tokens (`energy 40 in, 300 out kJ/Mtok`); negative: not stated
+    uint32_t timeout_ms; // for one whole answer (`timeout 60 s`); 0: not stated
 };
 
 struct image_endpoint {
@@ -79,11 +127,11 @@ struct image_endpoint {
     uint32_t line;
 };
 
-enum image_target { IMAGE_TARGET_ROUTES, IMAGE_TARGET_ROUTE, IMAGE_TARGET_MODEL };
+enum image_alias_target { IMAGE_TARGET_ROUTES, IMAGE_TARGET_ROUTE, IMAGE_TARGET_MODEL };
 
 struct image_alias {
     struct image_str name;
-    enum image_target target;
+    enum image_alias_target target;
     int32_t index; // of the route or model
     uint32_t line;
 };
@@ -106,9 +154,46 @@ struct image_arg {
     uint32_t begin, end; // span in the source
 };
 
+enum image_derive {
+    IMAGE_DERIVE_NONE,      // computed by its family
+    IMAGE_DERIVE_LABEL,     // the highest level that a term raises it to; the lowest without any
+    IMAGE_DERIVE_SCORE,     // sum of the terms' weights times their values
+    IMAGE_DERIVE_EXCLUSIVE, // softmax over the members: the winner's word, or `otherwise`
+};
+
+// An input of a derived signal. Derived signals may look at derived ones, at most IMAGE_DERIVE_DEPTH_MAX inside each
+// other and never in a circle (image_open checks it).
+struct image_term {
+    struct image_list
+        guard; // struct image_node. LABEL: raises to `word` where it holds; SCORE without a signal: its
+               // value is 1 where it holds, else 0
+    int32_t signal; // SCORE: a number signal; EXCLUSIVE: the member; else IMAGE_NONE
+    uint32_t word;  // LABEL: the level; EXCLUSIVE: the member's word
+    double weight;  // SCORE
+};
+
+// A score's band: the word holds from `from` on, up to the next band's.
+struct image_band {
+    double from; // inclusive; of the first band -infinity
+};
+
 struct image_signal {
     struct image_str name;
-    struct image_str family;
+    struct image_str family; // of a derived signal "label", "score", "exclusive"
+    enum image_derive derive;
+    int32_t lattice;            // LABEL: index; else IMAGE_NONE
+    struct image_list terms;    // struct image_term; empty unless derived
+    struct image_list bands;    // struct image_band, one per word, ascending; SCORE with bands
+    double temperature, margin; // EXCLUSIVE; margin is a difference of probabilities
+    uint32_t
+        otherwise; // EXCLUSIVE: the word when no member wins by the margin, or one is not known
+    // LABEL: the level that it is raised to when a signal that a term looks at could not be computed.
+    uint32_t error_level;
+    bool hidden; // made by the compiler (`max(caller, ...)`): not shown among the policy's signals
+    // Range of a number before any threshold, as the family tells or the score's weights allow; whole: no fractions.
+    double number_min, number_max;
+    bool whole;
+    bool closed;             // of a set: `words` are all that it can hold
     struct image_list args;  // struct image_arg
     enum signal_type type;   // after the comparison below
     struct image_list words; // struct image_str: the values when the type is SIGNAL_ENUM
@@ -129,7 +214,8 @@ enum image_op {
     IMAGE_OP_LE,
     IMAGE_OP_GT,
     IMAGE_OP_GE,
-    IMAGE_OP_IN, // one of `texts` (text, enum), any of them (set)
+    IMAGE_OP_IN,     // one of `texts` (text, enum), any of them (set)
+    IMAGE_OP_FAILED, // the signal could not be computed: labels only
 };
 
 // A question about one signal. Equal questions are one atom, wherever they stand.
@@ -159,7 +245,17 @@ struct image_node {
     uint32_t size;
 };
 
-enum image_step_kind { IMAGE_STEP_ANSWER, IMAGE_STEP_REFUSE };
+enum image_step_kind {
+    IMAGE_STEP_ANSWER,
+    IMAGE_STEP_REFUSE, // ends the path
+    IMAGE_STEP_RETRIEVE,
+    IMAGE_STEP_VERIFY,
+    IMAGE_STEP_CLARIFY, // asks the user instead, at most `count` times in a session; then the path goes on
+    IMAGE_STEP_REDACT, // from here on text is labelled at most `level` of `lattice`: the only declassifier
+    IMAGE_STEP_FUSE,  // all bindings answer, one answer is made of them
+    IMAGE_STEP_CACHE, // a hit ends the path; the answer of a miss is written there
+    IMAGE_STEP_KIND_COUNT_
+};
 
 // A model with an effort, as a candidate of `answer`.
 struct image_binding {
@@ -169,24 +265,165 @@ struct image_binding {
 
 struct image_step {
     enum image_step_kind kind;
-    struct image_list bindings; // struct image_binding, in the policy's order; `any` is written out
     bool any;
+    bool escalated; // `escalate answer(...)`: needs an `allow escalate`
+    struct image_list
+        bindings; // struct image_binding, in the policy's order; `any` is written out. Of ANSWER, FUSE and
+                  // a VERIFY by a model
     struct image_str text; // the message of a refusal
+    int32_t sink;          // of RETRIEVE, VERIFY by a sink, CACHE; else IMAGE_NONE
+    uint32_t retries;      // `retry 2`: times that a failed step is tried again
+    uint32_t cap_tok;      // `cap 1k tok`: most output; 0 none
+    uint32_t
+        hedges; // `hedge 1`: copies sent to other endpoints when it is slow; needs an `allow hedge`
+    uint32_t count;  // CLARIFY
+    int32_t lattice; // REDACT
+    uint32_t level;  // REDACT
 };
 
-enum image_objective { IMAGE_OBJECTIVE_ORDER, IMAGE_OBJECTIVE_COST, IMAGE_OBJECTIVE_QUALITY };
+// One line of steps, in order. When a step fails (a verdict against the answer, an upstream error after its retries, a
+// time out) or the line is not feasible, the path goes on with the next chain of its route; when there is none the
+// request is refused. Steps before the failure may have spent and seen; nothing of them is delivered.
+struct image_chain {
+    struct image_list steps; // struct image_step
+};
+
+enum image_objective {
+    IMAGE_OBJECTIVE_ORDER,
+    IMAGE_OBJECTIVE_COST,
+    IMAGE_OBJECTIVE_QUALITY,
+    IMAGE_OBJECTIVE_ENERGY
+};
+
+enum image_constraint_kind {
+    IMAGE_FORBID,  // what `target` names is not used
+    IMAGE_REQUIRE, // every answer that is delivered has passed `step`
+    IMAGE_ALLOW,   // `step` (or an extra) may be used, at most `count` times on a way
+    IMAGE_BUDGET,
+};
+
+enum image_target {
+    IMAGE_FORBID_ZONE,
+    IMAGE_FORBID_BELOW, // zones and sinks that do not clear `level` of `lattice`
+    IMAGE_FORBID_MODEL,
+    IMAGE_FORBID_ENDPOINT,
+    IMAGE_FORBID_EFFORT,
+    IMAGE_FORBID_STEP,
+    IMAGE_FORBID_SINK,
+};
+
+// What needs an `allow`.
+enum image_extra { IMAGE_EXTRA_ESCALATE, IMAGE_EXTRA_FUSE, IMAGE_EXTRA_HEDGE, IMAGE_EXTRA_COUNT_ };
+
+enum image_unit {
+    IMAGE_UNIT_NUSD,
+    IMAGE_UNIT_UJ,
+    IMAGE_UNIT_UG,
+    IMAGE_UNIT_MS,
+    IMAGE_UNIT_TOK,
+    IMAGE_UNIT_CALLS
+};
+enum image_window {
+    IMAGE_PER_REQUEST,
+    IMAGE_PER_MINUTE,
+    IMAGE_PER_HOUR,
+    IMAGE_PER_DAY,
+    IMAGE_PER_MONTH
+};
+enum image_scope {
+    IMAGE_SCOPE_ALL,
+    IMAGE_SCOPE_SESSION,
+    IMAGE_SCOPE_KEY,
+    IMAGE_SCOPE_CALLER,
+    IMAGE_SCOPE_TEAM,
+    IMAGE_SCOPE_TENANT
+};
+
+// Constraints are a set: order, duplicates and names never matter. Everything is allowed that no FORBID names, but the
+// extras, which need an ALLOW. `forbid zone a, b` is two of them with one name; `forbid zone below data` is one per
+// level of the label above the lowest, each with the guard `data >= level` and what does not clear it as its target.
+struct image_constraint {
+    struct image_str name; // `as "..."`, else made of its text
+    enum image_constraint_kind kind;
+    struct image_list guard;  // struct image_node; empty: always
+    enum image_target target; // FORBID
+    int32_t
+        index; // of the zone, model, endpoint, sink; the enum's value of an effort or step; the lattice
+    uint32_t level;            // IMAGE_FORBID_BELOW
+    enum image_step_kind step; // REQUIRE
+    int32_t sink;              // REQUIRE verify(NAME): that one; else IMAGE_NONE
+    enum image_extra extra;    // ALLOW
+    uint32_t count;            // ALLOW: times on one way
+    enum image_unit unit;      // BUDGET, in whole units of it
+    int64_t limit;
+    enum image_window window;
+    enum image_scope scope;
+    bool hard; // else paced
+    uint32_t line;
+};
+
+// What a `prove` or a `test` states of every request under its guard.
+enum image_claim_kind {
+    IMAGE_CLAIM_NEVER, // the guard never holds
+    IMAGE_CLAIM_ROUTE, // the route `index` is taken
+    IMAGE_CLAIM_ZONE, // every answer that can be delivered or asked for comes from a zone of `list`
+    IMAGE_CLAIM_MODEL,    // ... by a model of `list`
+    IMAGE_CLAIM_PASSES,   // every answer delivered has passed `step`
+    IMAGE_CLAIM_REFUSE,   // it is refused by its route
+    IMAGE_CLAIM_FEASIBLE, // some model can serve it, as far as constraints go
+    IMAGE_CLAIM_COSTS, // whatever happens it costs at most `limit` of `unit`; `index`: a route's, or IMAGE_NONE
+    IMAGE_CLAIM_REACHES, // a label of at least `level` of `lattice` is seen by zone, model or sink `index` (`target`)
+};
+
+struct image_claim {
+    enum image_claim_kind kind;
+    bool negated; // `not route quick`; of REACHES: `no phi reaches ...`
+    int32_t index;
+    struct image_list list; // struct image_index: zones, models
+    enum image_target target;
+    int32_t lattice;
+    uint32_t level;
+    enum image_step_kind step;
+    enum image_unit unit;
+    int64_t limit;
+    uint32_t begin, end; // span in the source
+};
+
+struct image_index {
+    int32_t index;
+};
+
+// `prove ... when ...` and `test "..." given ... expect ...`.
+struct image_theorem {
+    struct image_str name;
+    bool is_test;
+    struct image_list guard;  // struct image_node: what is given; what is not is arbitrary
+    struct image_list claims; // struct image_claim, all of them
+    struct image_str
+        user; // test: text of the user's message, whose signals are computed; empty without
+    struct image_str corpus; // test: path of a file of JSON lines; empty without
+    double agree_min;        // ... the share of lines that must agree
+    uint32_t line;
+    uint32_t begin, end; // span in the source
+};
+
+// `assume not-proved "why"`: a finding of this code, about this name (empty: any), does not stop a load.
+struct image_assume {
+    struct image_str code, name, reason;
+    uint32_t line;
+};
 
 struct image_route {
     struct image_str name;
     uint32_t line;
     struct image_list guard;    // struct image_node
-    struct image_list steps;    // struct image_step, in order
+    struct image_list chains;   // struct image_chain: the path, then what each `else` goes on with
     struct image_str path_name; // "answer", "refuse", or the name of a `path`
     enum image_objective objective;
-    float quality_min;           // `where quality >= x`; 0 without
-    int64_t cost_max_nusd;       // `within x usd`; negative without
-    struct image_list otherwise; // struct image_step: its `else`; empty without
-    bool is_otherwise;           // the last one
+    float quality_min;     // `where quality >= x`; 0 without
+    int64_t cost_max_nusd; // `within x usd`; negative without
+    float risk;            // `escalate at risk x`; negative without
+    bool is_otherwise;     // the last one
 };
 
 struct policy_image {
@@ -197,8 +434,9 @@ struct policy_image {
     uint8_t digest[IMAGE_DIGEST_BYTES]; // SHA-256 of the policy's text
     struct image_str name;
     uint32_t policy_version;
-    struct image_list zones, models, endpoints, aliases, passes, signals, args, atoms, nodes,
-        bindings, steps, routes;
+    struct image_list lattices, zones, sinks, models, endpoints, aliases, passes, signals, terms,
+        bands, args, atoms, nodes, bindings, steps, chains, routes, constraints, indexes, claims,
+        theorems, assumes;
     struct image_list strs;  // struct image_str: what lists of texts and words point into
     struct image_list chars; // the bytes of all strings
 };
@@ -235,6 +473,12 @@ static inline const struct image_route *image_route(const struct policy_image *p
 {
     assert(i >= 0 && (uint32_t)i < p->routes.count);
     return IMAGE_AT(p, p->routes, struct image_route) + i;
+}
+
+static inline const struct image_chain *image_chains(const struct policy_image *p,
+                                                     const struct image_route *r)
+{
+    return IMAGE_AT(p, r->chains, struct image_chain);
 }
 
 // Index of a name, or IMAGE_NONE.

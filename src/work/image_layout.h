@@ -9,18 +9,28 @@
 
 // In the order of the lists of struct policy_image.
 enum image_section {
+    IMAGE_LATTICES,
     IMAGE_ZONES,
+    IMAGE_SINKS,
     IMAGE_MODELS,
     IMAGE_ENDPOINTS,
     IMAGE_ALIASES,
     IMAGE_PASSES,
     IMAGE_SIGNALS,
+    IMAGE_TERMS,
+    IMAGE_BANDS,
     IMAGE_ARGS,
     IMAGE_ATOMS,
     IMAGE_NODES,
     IMAGE_BINDINGS,
     IMAGE_STEPS,
+    IMAGE_CHAINS,
     IMAGE_ROUTES,
+    IMAGE_CONSTRAINTS,
+    IMAGE_INDEXES,
+    IMAGE_CLAIMS,
+    IMAGE_THEOREMS,
+    IMAGE_ASSUMES,
     IMAGE_STRS,
     IMAGE_CHARS,
     IMAGE_SECTIONS
@@ -50,10 +60,10 @@ extern const struct image_layout image_layouts[IMAGE_SECTIONS];
 
 static inline struct image_list *image_section_list(struct policy_image *p, enum image_section s)
 {
-    return &p->zones + s;
+    return &p->lattices + s;
 }
 
-static_assert(offsetof(struct policy_image, chars) - offsetof(struct policy_image, zones) ==
+static_assert(offsetof(struct policy_image, chars) - offsetof(struct policy_image, lattices) ==
                   IMAGE_CHARS * sizeof(struct image_list),
               "the lists stand in the order of enum image_section");
 

@@ -80,6 +80,9 @@ struct signal_family {
     enum signal_type (*type)(const struct policy_image *image, const struct image_signal *def);
     const char *const *words;   // NULL-terminated, the values of an enum type
     const char *const *members; // NULL-terminated, all that a set can hold; NULL: anything
+    double
+        number_max; // of a number type, before a threshold: values are 0 to this; 0: no bound is known
+    bool whole;     // ... and they have no fractions
     const char
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number

@@ -192,6 +192,7 @@ static bool atom_holds(const struct policy_image *p, const struct image_atom *a,
                     return true;
         return false;
     case IMAGE_OP_NE:
+    case IMAGE_OP_FAILED:
         break;
     }
     fail_msg("%s: the compiler writes no such atom", formats[0]);

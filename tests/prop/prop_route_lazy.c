@@ -109,7 +109,7 @@ static const struct policy_image *random_policy(struct image_builder *b)
         r->quality_min = below(2) ? 0 : (float)below(5) / 4;
         r->cost_max_nusd = below(3) ? -1 : (int64_t)below(4000);
         if (below(2))
-            r->otherwise = random_steps(b);
+            ib_else(b, r, random_steps(b));
     }
     ib_alias(b, "fast", IMAGE_TARGET_ROUTE, (int32_t)below(b->route_count));
     ib_alias(b, "gpt", IMAGE_TARGET_MODEL, (int32_t)below(b->model_count));
@@ -324,10 +324,12 @@ static void naive_decide(const struct policy_image *p, const struct work *w, con
         }
     }
     const struct image_route *r = image_route(p, out->route);
-    if (naive_steps(p, w, states, r, r->steps, out))
+    const struct image_chain *chains = image_chains(p, r);
+    if (naive_steps(p, w, states, r, chains[0].steps, out))
         return;
-    out->took_else = r->otherwise.count > 0;
-    naive_steps(p, w, states, r, r->otherwise, out);
+    out->took_else = r->chains.count > 1;
+    if (out->took_else)
+        naive_steps(p, w, states, r, chains[1].steps, out);
 }
 
 // ---- both, side by side

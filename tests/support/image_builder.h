@@ -64,6 +64,7 @@ static inline struct image_model *ib_model(struct image_builder *b, const char *
     m->name = m->upstream_name = ib_str(b, name);
     m->zone = IMAGE_NONE;
     m->quality = -1;
+    m->energy_in_uj = m->energy_out_uj = -1;
     m->can = ~0u;
     m->line = b->model_count;
     return m;
@@ -76,6 +77,8 @@ static inline int32_t ib_signal(struct image_builder *b, const char *name, enum 
     s->name = ib_str(b, name);
     s->family = ib_str(b, "test");
     s->type = type;
+    s->lattice = IMAGE_NONE;
+    s->number_max = 1e300;
     return (int32_t)b->signal_count++;
 }
 
@@ -92,13 +95,19 @@ static inline uint32_t ib_atom(struct image_builder *b, int32_t signal, enum ima
 static inline struct image_list ib_answer(struct image_builder *b,
                                           const struct image_binding *bindings, uint32_t n)
 {
-    struct image_step step = {.kind = IMAGE_STEP_ANSWER, .bindings = IB_LIST(b, bindings, n)};
+    struct image_step step = {.kind = IMAGE_STEP_ANSWER,
+                              .bindings = IB_LIST(b, bindings, n),
+                              .sink = IMAGE_NONE,
+                              .lattice = IMAGE_NONE};
     return IB_LIST(b, &step, 1);
 }
 
 static inline struct image_list ib_refuse(struct image_builder *b, const char *message)
 {
-    struct image_step step = {.kind = IMAGE_STEP_REFUSE, .text = ib_str(b, message)};
+    struct image_step step = {.kind = IMAGE_STEP_REFUSE,
+                              .text = ib_str(b, message),
+                              .sink = IMAGE_NONE,
+                              .lattice = IMAGE_NONE};
     return IB_LIST(b, &step, 1);
 }
 
@@ -113,14 +122,26 @@ static inline struct image_route *ib_route(struct image_builder *b, const char *
     r->line = b->route_count;
     r->guard = IB_LIST(b, nodes, node_count);
     r->is_otherwise = node_count == 0;
-    r->steps = steps;
+    const struct image_chain chain = {steps};
+    r->chains = IB_LIST(b, &chain, 1);
+    r->risk = -1;
     r->path_name = ib_str(b, "answer");
     r->cost_max_nusd = -1;
     return r;
 }
 
-static inline void ib_alias(struct image_builder *b, const char *name, enum image_target target,
-                            int32_t index)
+// What the route goes on with when its path is not feasible.
+static inline void ib_else(struct image_builder *b, struct image_route *r, struct image_list steps)
+{
+    struct image_chain chains[2];
+    assert(r->chains.count == 1);
+    memcpy(chains, b->block + r->chains.at, sizeof *chains);
+    chains[1].steps = steps;
+    r->chains = IB_LIST(b, chains, 2);
+}
+
+static inline void ib_alias(struct image_builder *b, const char *name,
+                            enum image_alias_target target, int32_t index)
 {
     assert(b->alias_count < IB_MAX);
     b->aliases[b->alias_count++] =

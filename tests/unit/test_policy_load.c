@@ -184,16 +184,19 @@ static void guards_are_folded(void **state)
     assert_text(p, IMAGE_AT(p, in->texts, struct image_str)[0], "ops");
     assert_int_equal(staff->cost_max_nusd, 50000000);
     assert_text(p, staff->path_name, "cheap");
-    assert_true(IMAGE_AT(p, staff->steps, struct image_step)->any);
-    assert_int_equal(IMAGE_AT(p, staff->steps, struct image_step)->bindings.count, 3);
+    assert_true(IMAGE_AT(p, image_chains(p, staff)->steps, struct image_step)->any);
+    assert_int_equal(IMAGE_AT(p, image_chains(p, staff)->steps, struct image_step)->bindings.count,
+                     3);
     const struct image_route *code = image_route(p, image_find_route(p, SLICE("code")));
     const struct image_binding *b =
-        IMAGE_AT(p, IMAGE_AT(p, code->steps, struct image_step)->bindings, struct image_binding);
+        IMAGE_AT(p, IMAGE_AT(p, image_chains(p, code)->steps, struct image_step)->bindings,
+                 struct image_binding);
     assert_true(b[0].model == 1 && b[0].effort == IMAGE_EFFORT_HIGH &&
                 b[1].effort == IMAGE_EFFORT_DEFAULT);
     assert_true(code->quality_min > 0.59F && code->objective == IMAGE_OBJECTIVE_COST);
     const struct image_route *picture = image_route(p, image_find_route(p, SLICE("picture")));
-    assert_text(p, IMAGE_AT(p, picture->otherwise, struct image_step)->text, "no \"eyes\"");
+    assert_text(p, IMAGE_AT(p, image_chains(p, picture)[1].steps, struct image_step)->text,
+                "no \"eyes\"");
     const struct image_route *last = image_route(p, (int32_t)p->routes.count - 1);
     assert_true(last->is_otherwise && last->guard.count == 1);
     unload(&l);

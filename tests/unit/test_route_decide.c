@@ -80,7 +80,7 @@ static int set_up(void **state)
                                         {LARGE, IMAGE_EFFORT_DEFAULT},
                                         {VISION, IMAGE_EFFORT_DEFAULT}};
     struct image_route *r = ib_route(&f.b, "code", first, 4, ib_answer(&f.b, &large, 1));
-    r->otherwise = ib_refuse(&f.b, "not now");
+    ib_else(&f.b, r, ib_refuse(&f.b, "not now"));
     ib_route(&f.b, "long", second, 3, ib_answer(&f.b, all, 3))->objective = IMAGE_OBJECTIVE_COST;
     ib_route(&f.b, "rest", NULL, 0, ib_answer(&f.b, all, 3));
     ib_alias(&f.b, "fast", IMAGE_TARGET_MODEL, SMALL);
