@@ -21,6 +21,8 @@ static const char usage[] =
     "usage: merit policy check FILE [--json]           find what is wrong, with line and remedy\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "       merit policy lsp                           a language server for editors, on stdin and "
+    "stdout\n"
     "\n"
     "FILE is the path of a policy, `-` for standard input, or `demo` for the built-in one.\n"
     "Exit: 0 done, 1 found something, 2 usage.\n"
@@ -217,6 +219,9 @@ int cmd_policy(int argc, char **argv)
 {
     struct session s;
     memset(&s, 0, sizeof s);
+    // Editors like to add options such as --stdio; there is no other way.
+    if (argc > 1 && !strcmp(argv[1], "lsp") && (argc == 2 || !strcmp(argv[2], "--stdio")))
+        return cmd_policy_lsp();
     if (!read_options(argc, argv, &s.options))
         return EXIT_USAGE;
     if (s.options.help) {
