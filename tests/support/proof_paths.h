@@ -102,6 +102,11 @@ static inline uint32_t walk_label(const struct walk *w, uint32_t lattice)
     return level;
 }
 
+static inline uint32_t walk_top(const struct walk *w, uint32_t lattice)
+{
+    return IMAGE_AT(w->p, w->p->lattices, struct image_lattice)[lattice].levels.count - 1;
+}
+
 // --- places: models, then sinks
 
 static inline uint32_t walk_cleared(const struct walk *w, uint32_t place, uint32_t lattice)
@@ -130,7 +135,8 @@ static inline bool walk_forbidden(const struct walk *w, uint32_t place, enum ima
         if (c->kind != IMAGE_FORBID || !walk_active(w, i))
             continue;
         if ((c->target == IMAGE_FORBID_ZONE && c->index == zone) ||
-            (c->target == IMAGE_FORBID_BELOW && walk_cleared(w, place, (uint32_t)c->index) < c->level) ||
+            (c->target == IMAGE_FORBID_BELOW &&
+             walk_cleared(w, place, (uint32_t)c->index) < c->level) ||
             (c->target == IMAGE_FORBID_MODEL && model && c->index == index) ||
             (c->target == IMAGE_FORBID_EFFORT && model && c->index == (int32_t)effort) ||
             (c->target == IMAGE_FORBID_SINK && !model && c->index == index))
@@ -159,9 +165,8 @@ struct walk_chain {
     const struct image_route *route;   // or NULL
 };
 
-static inline const struct image_binding *walk_bindings(const struct walk *w,
-                                                        const struct walk_chain *c, uint32_t step,
-                                                        uint32_t *count)
+static inline const struct image_binding *
+walk_bindings(const struct walk *w, const struct walk_chain *c, uint32_t step, uint32_t *count)
 {
     *count = c->named ? 1 : c->steps[step].bindings.count;
     return c->named ? c->named : IMAGE_AT(w->p, c->steps[step].bindings, struct image_binding);
@@ -196,8 +201,9 @@ static inline double walk_least(const struct walk *w, const struct image_step *s
         const struct image_sink *k = IMAGE_AT(w->p, w->p->sinks, struct image_sink) + s->sink;
         double tries = 1.0 + s->retries, copies = 1.0 + s->hedges;
         return unit == IMAGE_UNIT_CALLS ? tries * copies
-               : unit == IMAGE_UNIT_MS  ? (k->timeout_ms ? tries * k->timeout_ms : -1)
-                                        : (k->call_nusd >= 0 ? tries * copies * (double)k->call_nusd : -1);
+               : unit == IMAGE_UNIT_MS
+                   ? (k->timeout_ms ? tries * k->timeout_ms : -1)
+                   : (k->call_nusd >= 0 ? tries * copies * (double)k->call_nusd : -1);
     }
     const struct image_model *m = image_model(w->p, b->model);
     double tries = s->retries ? 1.0 + s->retries : m->endpoints.count, copies = 1.0 + s->hedges;
@@ -211,8 +217,8 @@ static inline double walk_least(const struct walk *w, const struct image_step *s
 }
 
 // The least that the chain costs when step `step` (or none: UINT32_MAX) uses binding `k`; negative: nothing bounds it.
-static inline double walk_chain_least(const struct walk *w, const struct walk_chain *c, uint32_t step,
-                                      uint32_t k, enum image_unit unit)
+static inline double walk_chain_least(const struct walk *w, const struct walk_chain *c,
+                                      uint32_t step, uint32_t k, enum image_unit unit)
 {
     double sum = 0;
     bool hit = false;
@@ -235,7 +241,9 @@ static inline double walk_chain_least(const struct walk *w, const struct walk_ch
                 least = one;
             if (one >= 0 && i != step && (least < 0 || one < least) && !fuse)
                 least = one;
-            all = all < 0 || one < 0 ? -1 : unit == IMAGE_UNIT_MS ? (one > all ? one : all) : all + one;
+            all = all < 0 || one < 0      ? -1
+                  : unit == IMAGE_UNIT_MS ? (one > all ? one : all)
+                                          : all + one;
         }
         if (fuse && i != step)
             least = all;
@@ -251,7 +259,8 @@ static inline bool walk_over_budget(const struct walk *w, const struct walk_chai
 {
     for (uint32_t i = 0; i < w->p->constraints.count; i++) {
         const struct image_constraint *b = walk_constraint(w, i);
-        if (b->kind != IMAGE_BUDGET || !b->hard || b->window != IMAGE_PER_REQUEST || !walk_active(w, i))
+        if (b->kind != IMAGE_BUDGET || !b->hard || b->window != IMAGE_PER_REQUEST ||
+            !walk_active(w, i))
             continue;
         double least = walk_chain_least(w, c, step, k, b->unit);
         if (least < 0 || least > (double)b->limit)
@@ -347,10 +356,12 @@ static inline struct walk_chain walk_chain_at(const struct walk *w, const struct
     if (!way->route)
         return (struct walk_chain){&answer, 1, &way->named, NULL};
     struct image_list steps = image_chains(w->p, way->route)[c].steps;
-    return (struct walk_chain){IMAGE_AT(w->p, steps, struct image_step), steps.count, NULL, way->route};
+    return (struct walk_chain){IMAGE_AT(w->p, steps, struct image_step), steps.count, NULL,
+                               way->route};
 }
 
-static inline bool walk_same_step(const struct image_step *s, enum image_step_kind kind, int32_t sink)
+static inline bool walk_same_step(const struct image_step *s, enum image_step_kind kind,
+                                  int32_t sink)
 {
     return s->kind == kind && (sink < 0 || s->sink == sink);
 }
@@ -358,7 +369,8 @@ static inline bool walk_same_step(const struct image_step *s, enum image_step_ki
 static inline bool walk_passes(const struct walk_chain *c, enum image_step_kind kind, int32_t sink)
 {
     bool passed = false, asked = false;
-    bool before = kind == IMAGE_STEP_RETRIEVE || kind == IMAGE_STEP_REDACT || kind == IMAGE_STEP_CLARIFY;
+    bool before =
+        kind == IMAGE_STEP_RETRIEVE || kind == IMAGE_STEP_REDACT || kind == IMAGE_STEP_CLARIFY;
     for (uint32_t i = 0; i < c->count; i++) {
         if (walk_asks(&c->steps[i])) {
             asked = true;
@@ -430,7 +442,8 @@ static inline bool walk_misses(const struct walk *w, const struct walk_chain *c,
 }
 
 // Which chains of the way are feasible for the request, without their obligations (`bare`) and with them.
-static inline void walk_feasible(const struct walk *w, const struct walk_way *way, bool *bare, bool *whole)
+static inline void walk_feasible(const struct walk *w, const struct walk_way *way, bool *bare,
+                                 bool *whole)
 {
     uint64_t used[IMAGE_EXTRA_COUNT_] = {0};
     for (uint32_t c = 0; c < way->count; c++) {
@@ -446,7 +459,7 @@ static inline void walk_feasible(const struct walk *w, const struct walk_way *wa
             if (r->kind == IMAGE_REQUIRE && walk_active(w, i) && walk_misses(w, &chain, r))
                 whole[c] = false;
         }
-        for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_ && whole[c]; e++)
+        for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_; e++)
             used[e] += walk_extras(&chain, e);
     }
 }
@@ -466,7 +479,8 @@ static inline bool walk_enters(const struct walk *w, const struct walk_way *way)
 // What one request does: which places see a label that they do not clear, and for each route what is missing.
 struct walk_seen {
     bool leak[WALK_PLACES];
-    bool reached[WALK_PLACES][IMAGE_LATTICES_MAX]; // with a text that was not lowered to what is cleared
+    bool reached[WALK_PLACES]
+                [IMAGE_LATTICES_MAX]; // with a text that was not lowered to what is cleared
     bool obligation[WALK_WAYS], nothing[WALK_WAYS], entered[WALK_WAYS];
 };
 
@@ -480,14 +494,15 @@ static inline void walk_sees(const struct walk *w, uint32_t place, const uint32_
 }
 
 // `label` of the text on its way through the chain; `most`: what it would be from a request at the top.
-static inline void walk_run(const struct walk *w, const struct walk_chain *c, struct walk_seen *seen)
+static inline void walk_run(const struct walk *w, const struct walk_chain *c,
+                            struct walk_seen *seen)
 {
     const struct image_sink *sinks = IMAGE_AT(w->p, w->p->sinks, struct image_sink);
     uint32_t label[IMAGE_LATTICES_MAX], most[IMAGE_LATTICES_MAX], kept[IMAGE_LATTICES_MAX],
         kept_most[IMAGE_LATTICES_MAX], low[IMAGE_LATTICES_MAX] = {0}, models = w->p->models.count;
     for (uint32_t l = 0; l < w->p->lattices.count; l++) {
         label[l] = kept[l] = walk_label(w, l);
-        most[l] = kept_most[l] = 1000;
+        most[l] = kept_most[l] = walk_top(w, l);
     }
     for (uint32_t i = 0; i < c->count; i++) {
         const struct image_step *s = &c->steps[i];
@@ -561,7 +576,7 @@ static inline void walk_all(const struct policy_image *p, const struct walk_requ
     }
     for (uint32_t l = 0; l < p->lattices.count; l++) {
         label[l] = walk_label(&w, l);
-        most[l] = 1000;
+        most[l] = walk_top(&w, l);
     }
     for (uint32_t k = 0; k < p->sinks.count; k++)
         if (sinks[k].carries_text && !walk_forbidden(&w, p->models.count + k, 0))
