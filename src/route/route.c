@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "route/buy.h"
 #include "route/estimate.h"
 #include "route/table.h"
 
@@ -73,23 +74,13 @@ static uint32_t group_bit(const struct route_run *run, int32_t signal)
     return g ? UINT32_C(1) << g : 0;
 }
 
-// What it costs to ask for a signal now.
-static uint64_t price_ns(const struct route_run *run, int32_t signal)
-{
-    uint64_t ns = run->costs->own_ns[signal];
-    uint32_t bit = group_bit(run, signal);
-    if (bit & ~run->groups_paid)
-        ns += run->costs->group_ns[run->costs->group[signal]];
-    return ns;
-}
-
 // Whether the signal has brought its group's artifact. Cheap ones always; a dear one (an encoder's pass) may have been
 // spared because a first tier was sure, and then the next signal still has to pay: what it cost tells, and a pass is
 // always measured.
 static bool paid_for_group(const struct route_run *run, int32_t signal, const struct fact *fact)
 {
     enum { DEAR_NS = 100 * 1000 };
-    uint32_t group_ns = run->costs->group_ns[run->costs->group[signal]];
+    uint32_t group_ns = run->costs->group_ns[run->costs->group[signal]][run->length];
     return group_ns < DEAR_NS || fact->cost_ns >= DEAR_NS;
 }
 
@@ -112,7 +103,7 @@ struct fact *route_fact(struct route_run *run, int32_t signal)
     return &run->decision->facts[signal];
 }
 
-void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
+static void take_in(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     struct fact *at = route_fact(run, signal);
     assert(!run->decided && fact->state != FACT_UNKNOWN);
@@ -121,6 +112,12 @@ void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
     if (at->state != FACT_GIVEN && paid_for_group(run, signal, at))
         run->groups_paid |= group_bit(run, signal);
     learn(run, signal, at);
+}
+
+void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
+{
+    take_in(run, signal, fact);
+    route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : ++run->bought;
 }
 
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why)
@@ -295,15 +292,23 @@ static void finish(struct route_run *run)
     for (uint32_t i = 0; i < p->signals.count; i++) {
         if (d->facts[i].state != FACT_UNKNOWN)
             continue;
-        avoided += c->own_ns[i];
-        uint32_t bit = group_bit(run, (int32_t)i);
-        if (bit & ~groups) {
-            avoided += c->group_ns[c->group[i]];
-            groups |= bit;
-        }
+        avoided += route_price_ns(c, run->length, groups, (int32_t)i);
+        groups |= group_bit(run, (int32_t)i);
     }
     d->avoided_ns = avoided > UINT32_MAX ? UINT32_MAX : (uint32_t)avoided;
     run->decided = true;
+}
+
+// Bytes of the message that most signals read.
+static uint64_t anchor_bytes(const struct work *w)
+{
+    uint64_t sum = 0;
+    if (w->anchor == WORK_NO_ANCHOR || w->anchor >= w->message_count)
+        return 0;
+    const struct work_message *m = &w->messages[w->anchor];
+    for (uint32_t i = 0; i < m->part_count; i++)
+        sum += w->parts[m->part_first + i].text.len;
+    return sum;
 }
 
 // The route is found: follow it.
@@ -414,12 +419,14 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .pool = pool,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
+        .length = route_length_class(anchor_bytes(work)),
     };
     struct decision *d = run->decision = decision_alloc(run, arena);
     if (!d)
         return RESULT_NOMEM;
     d->image = table->image;
     d->pool_epoch = pool ? pool->epoch : 0;
+    d->costs_epoch = run->costs->epoch;
     d->by = DECISION_BY_ROUTES;
     d->route = d->model = IMAGE_NONE;
     d->observed = options->observe;
@@ -429,26 +436,9 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->message_count = work->message_count;
     for (uint32_t i = 0; options->given && i < table->image->signals.count; i++)
         if (options->given[i].state != FACT_UNKNOWN)
-            route_feed(run, (int32_t)i, &options->given[i]);
+            take_in(run, (int32_t)i, &options->given[i]);
     aim(run);
     return RESULT_OK;
-}
-
-struct cheapest {
-    const struct route_run *run;
-    uint64_t ns;
-    int32_t signal;
-};
-
-static void consider(void *ctx, uint32_t atom)
-{
-    struct cheapest *c = ctx;
-    int32_t signal = c->run->table->atom_signal[atom];
-    uint64_t ns = price_ns(c->run, signal);
-    if (c->signal == IMAGE_NONE || ns < c->ns || (ns == c->ns && signal < c->signal)) {
-        c->signal = signal;
-        c->ns = ns;
-    }
 }
 
 enum route_status route_step(struct route_run *run, int32_t *signal)
@@ -459,9 +449,9 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         int32_t why = IMAGE_NONE;
         enum tri v = table_eval(t, root, run->known, run->value, &why);
         if (v == TRI_UNKNOWN) {
-            struct cheapest c = {.run = run, .signal = IMAGE_NONE};
-            table_open_atoms(t, root, run->known, run->value, consider, &c);
-            *signal = c.signal;
+            const struct buy_view view = {t,          run->costs,       run->known,
+                                          run->value, run->groups_paid, run->length};
+            *signal = buy_next(&view, root);
             return ROUTE_NEED;
         }
         if (v == TRI_FALSE) {

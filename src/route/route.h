@@ -1,7 +1,7 @@
 // Deciding: from one piece of work under one policy to a route, a model and the reasons.
 //
 // A resumable pure function. Knowledge of the policy's questions (atoms) is three-valued; a run asks for the signal
-// that can still change the first undecided route and costs least, is fed its fact, and stops when nothing can change
+// that costs least per probability of settling the first undecided route (route/buy.h), is fed its fact, and stops when nothing can change
 // the outcome any more:
 //
 //   route_table_open(image, costs, arena, &table)                  once per policy
@@ -27,26 +27,14 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "route/costs.h"
 #include "work/decision.h"
 #include "work/fact.h"
 #include "work/image.h"
 #include "work/pool.h"
 #include "work/work.h"
 
-struct plan; // signal/plan.h
-
-// What signals cost, for the order in which they are bought. Signals of one group share an artifact (a pattern scan,
-// an encoder pass) that the first of them pays for. Group 0 shares nothing.
-enum { ROUTE_GROUPS = 8, ROUTE_GUARD_DEPTH_MAX = 256 };
-struct route_costs {
-    const uint32_t *own_ns; // one per signal of the image
-    const uint8_t *group;   // one per signal, below ROUTE_GROUPS
-    uint32_t group_ns[ROUTE_GROUPS];
-};
-
-// Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
-enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
-                              struct arena *arena, struct route_costs *out) MERIT_NODISCARD;
+enum { ROUTE_GUARD_DEPTH_MAX = 256 };
 
 // The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
 // RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_NOMEM.
@@ -77,6 +65,8 @@ struct route_run {
     uint32_t next_route;     // the first one not settled
     uint32_t output_tok;     // expectation, 0: by rule
     uint32_t groups_paid;    // bit per group
+    uint32_t length;         // class of the anchored text's length (route/costs.h)
+    uint16_t bought;         // purchases so far
     bool decided;
 };
 

@@ -271,19 +271,3 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
     *why = reason;
     return n->all ? TRI_TRUE : TRI_FALSE;
 }
-
-void table_open_atoms(const struct route_table *t, uint32_t at, const uint64_t *known,
-                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx)
-{
-    const struct table_node *n = &t->nodes[at];
-    for (uint32_t i = 0; i < n->literal_count; i++) {
-        const struct table_literals *l = &t->literals[n->literal_at + i];
-        for (uint64_t open = (l->pos | l->neg) & ~known[l->word]; open; open &= open - 1)
-            on_atom(ctx, (uint32_t)first_atom(l, open));
-    }
-    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
-        int32_t why;
-        if (table_eval(t, child, known, value, &why) == TRI_UNKNOWN)
-            table_open_atoms(t, child, known, value, on_atom, ctx);
-    }
-}

@@ -41,8 +41,4 @@ enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
 enum tri table_eval(const struct route_table *t, uint32_t node, const uint64_t *known,
                     const uint64_t *value, int32_t *why);
 
-// Calls for every atom that is not known and whose value can still change the node (TRI_UNKNOWN); duplicates happen.
-void table_open_atoms(const struct route_table *t, uint32_t node, const uint64_t *known,
-                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx);
-
 #endif

@@ -69,6 +69,7 @@ struct decision {
     uint64_t wall_us;
     const struct policy_image *image;
     uint64_t pool_epoch;
+    uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
     enum decision_end end;
@@ -76,6 +77,7 @@ struct decision {
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
     bool took_else;       // the route's `else` path was taken
+    bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed
     struct slice message; // of a refusal
     struct slice model_asked;
