@@ -21,6 +21,7 @@ static const char usage[] =
     "usage: merit policy check FILE [--json]           find what is wrong, with line and remedy\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "\n"
     "FILE is the path of a policy, `-` for standard input, or `demo` for the built-in one.\n"
     "Exit: 0 done, 1 found something, 2 usage.\n"
@@ -213,8 +214,17 @@ static int format(struct session *s)
     return EXIT_DONE;
 }
 
+// Commands with options of their own, each in its file.
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} others[] = {{"export", cmd_policy_export}};
+
 int cmd_policy(int argc, char **argv)
 {
+    for (size_t i = 0; i < MERIT_COUNT(others) && argc > 1; i++)
+        if (!strcmp(argv[1], others[i].name))
+            return others[i].run(argc - 1, argv + 1);
     struct session s;
     memset(&s, 0, sizeof s);
     if (!read_options(argc, argv, &s.options))

@@ -12,6 +12,8 @@ enum { EXIT_DONE = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 int cmd_serve(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+// argv[0] is "export" in `merit policy export FILE`.
+int cmd_policy_export(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -17,7 +17,7 @@ static struct slice route_name(const struct smtlib *s, int32_t i)
     return image_text(s->p, image_route(s->p, i)->name);
 }
 
-static void comment_text(struct smtlib *s, struct slice text)
+void smtlib_comment(struct smtlib *s, struct slice text)
 {
     for (size_t i = 0; i < text.len; i++)
         buf_byte(s->out, (unsigned char)text.ptr[i] < ' ' ? ' ' : text.ptr[i]);
@@ -29,10 +29,10 @@ void smtlib_ask(struct smtlib *s, const struct smtlib_question *q, struct slice 
     const struct smtlib_options *o = s->options;
     enum sat_answer answer = o && o->answer ? o->answer(o->ctx, q) : SAT_UNKNOWN;
     buf_printf(s->out, "\n; question %s ", smtlib_ask_name(q->ask));
-    comment_text(s, a);
+    smtlib_comment(s, a);
     if (b.len) {
         BUF_LIT(s->out, " : ");
-        comment_text(s, b);
+        smtlib_comment(s, b);
     }
     if (words[answer])
         buf_printf(s->out, "\n; expect %s", words[answer]);
@@ -196,7 +196,7 @@ static void head(struct smtlib *s)
 {
     const struct policy_image *p = s->p;
     BUF_LIT(s->out, "; Policy \"");
-    comment_text(s, image_text(p, p->name));
+    smtlib_comment(s, image_text(p, p->name));
     buf_printf(s->out, "\" version %u, digest ", p->policy_version);
     for (unsigned i = 0; i < IMAGE_DIGEST_BYTES; i++)
         buf_printf(s->out, "%02x", p->digest[i]);
@@ -210,17 +210,24 @@ enum result smtlib_write(const struct policy_image *image, const struct smtlib_o
                          struct buf *out)
 {
     struct smtlib s = {.p = image, .options = options, .out = out};
+    arena_init(&s.arena, 0, SMTLIB_BYTES_MAX);
     enum result r = smtlib_signals_open(&s);
     if (!r)
         r = effects_open(&s);
+    if (!r)
+        r = ways_open(image, &s.arena, &s.ways);
     if (!r) {
         head(&s);
         smtlib_signals(&s);
         define_routes(&s);
+        smtlib_paths(&s);
         ask_routes(&s);
         ask_overlaps(&s);
+        smtlib_ask_paths(&s);
+        smtlib_ask_claims(&s);
         r = s.err ? s.err : buf_result(out);
     }
     smtlib_signals_close(&s);
+    arena_deinit(&s.arena);
     return r;
 }
