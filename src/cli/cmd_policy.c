@@ -22,6 +22,8 @@ static const char usage[] =
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
+    "       merit policy lsp                           a language server for editors, on stdin and "
+    "stdout\n"
     "\n"
     "FILE is the path of a policy, `-` for standard input, or `demo` for the built-in one.\n"
     "Exit: 0 done, 1 found something, 2 usage.\n"
@@ -227,6 +229,9 @@ int cmd_policy(int argc, char **argv)
             return others[i].run(argc - 1, argv + 1);
     struct session s;
     memset(&s, 0, sizeof s);
+    // Editors like to add options such as --stdio; there is no other way.
+    if (argc > 1 && !strcmp(argv[1], "lsp") && (argc == 2 || !strcmp(argv[2], "--stdio")))
+        return cmd_policy_lsp();
     if (!read_options(argc, argv, &s.options))
         return EXIT_USAGE;
     if (s.options.help) {

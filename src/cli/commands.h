@@ -14,6 +14,8 @@ int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 // argv[0] is "export" in `merit policy export FILE`.
 int cmd_policy_export(int argc, char **argv);
+// cmd_lsp.c: the verb `lsp` of `merit policy`.
+int cmd_policy_lsp(void);
 int cmd_key(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

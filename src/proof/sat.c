@@ -156,9 +156,9 @@ void sat_close(struct sat *s)
         return;
     for (uint32_t i = 0; i < s->watches_room; i++)
         alloc_free(s->watches[i].at);
-    void *const blocks[] = {s->words,  s->learned, s->vars,     s->values,  s->watches, s->model,
-                            s->heap,   s->trail,   s->level_at, s->assumed, s->core,    s->learnt,
-                            s->stack,  s->clear,   s->level_stamp};
+    void *const blocks[] = {s->words, s->learned, s->vars,  s->values,   s->watches,
+                            s->model, s->heap,    s->trail, s->level_at, s->assumed,
+                            s->core,  s->learnt,  s->stack, s->clear,    s->level_stamp};
     for (size_t i = 0; i < MERIT_COUNT(blocks); i++)
         alloc_free(blocks[i]);
     alloc_free(s);
@@ -364,8 +364,7 @@ static int by_literal(const void *a, const void *b)
 void sat_clause(struct sat *s, const uint32_t *literals, uint32_t count)
 {
     backtrack(s, 0);
-    if (s->err || s->broken ||
-        !grow(s, &s->learnt, &s->learnt_room, count + 1, sizeof *s->learnt))
+    if (s->err || s->broken || !grow(s, &s->learnt, &s->learnt_room, count + 1, sizeof *s->learnt))
         return;
     uint32_t *kept = s->learnt, n = 0;
     if (count)
