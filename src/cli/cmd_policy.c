@@ -21,6 +21,7 @@ static const char usage[] =
     "usage: merit policy check FILE [--json]           find what is wrong, with line and remedy\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
     "stdout\n"
@@ -220,7 +221,7 @@ static int format(struct session *s)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} others[] = {{"export", cmd_policy_export}};
+} others[] = {{"prove", cmd_policy_prove}, {"export", cmd_policy_export}};
 
 int cmd_policy(int argc, char **argv)
 {

@@ -12,7 +12,8 @@ enum { EXIT_DONE = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 int cmd_serve(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
-// argv[0] is "export" in `merit policy export FILE`.
+// argv[0] is "prove" in `merit policy prove FILE`.
+int cmd_policy_prove(int argc, char **argv);
 int cmd_policy_export(int argc, char **argv);
 // cmd_lsp.c: the verb `lsp` of `merit policy`.
 int cmd_policy_lsp(void);

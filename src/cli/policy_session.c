@@ -96,3 +96,37 @@ void policy_session_close(struct policy_session *s)
     buf_deinit(&s->text);
     arena_deinit(&s->arena);
 }
+
+void policy_session_place(const struct policy_session *s, uint32_t begin, struct buf *out)
+{
+    uint32_t line, column;
+    bool added = begin >= s->own_len;
+    struct slice all = buf_slice(&s->text);
+    diag_position(added ? slice_from(all, s->own_len) : all,
+                  added ? begin - (uint32_t)s->own_len : begin, &line, &column);
+    buf_printf(out, added ? "--claim %u" : "line %u", line);
+}
+
+void policy_session_quote(const struct policy_session *s, uint32_t begin, uint32_t end,
+                          struct buf *out)
+{
+    bool space = false, string = false;
+    for (uint32_t i = begin; i < end && i < s->text.len; i++) {
+        char c = s->text.ptr[i];
+        if (c == '"')
+            string = !string;
+        if (c == '#' && !string) {
+            while (i + 1 < end && s->text.ptr[i + 1] != '\n')
+                i++;
+            continue;
+        }
+        if (!string && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
+            space = true;
+            continue;
+        }
+        if (space && out->len)
+            buf_byte(out, ' ');
+        space = false;
+        buf_byte(out, c);
+    }
+}

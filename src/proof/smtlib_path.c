@@ -72,6 +72,18 @@ static void put_chain(struct smtlib *s, const struct way *w, uint32_t c)
     }
 }
 
+static void put_bare_chain(struct smtlib *s, const struct way *w, uint32_t c)
+{
+    char kind[64];
+    if (w->route >= 0) {
+        snprintf(kind, sizeof kind, "chain %u, obligations aside, of", c);
+        smtlib_symbol(s, kind, image_text(s->p, image_route(s->p, w->route)->name));
+    } else {
+        smtlib_symbol(s, "chain by name, obligations aside,",
+                      image_text(s->p, image_model(s->p, w->model)->name));
+    }
+}
+
 static void put_may_use(struct smtlib *s, const struct image_binding *b)
 {
     char kind[48];
@@ -364,9 +376,13 @@ static void put_bare(struct smtlib *s, const struct way *w, uint32_t c)
 static void define_chain(struct smtlib *s, const struct way *w, uint32_t c)
 {
     BUF_LIT(s->out, "(define-fun ");
-    put_chain(s, w, c);
+    put_bare_chain(s, w, c);
     BUF_LIT(s->out, " () Bool (and true");
     put_bare(s, w, c);
+    BUF_LIT(s->out, "))\n(define-fun ");
+    put_chain(s, w, c);
+    BUF_LIT(s->out, " () Bool (and ");
+    put_bare_chain(s, w, c);
     for (uint32_t i = 0; i < s->p->constraints.count && w->chains[c].delivers; i++) {
         const struct image_constraint *q = constraint_at(s, i);
         if (q->kind != IMAGE_REQUIRE || delivers_passed(s, &w->chains[c], q->step, q->sink))
@@ -490,9 +506,33 @@ static void put_seen(struct smtlib *s, const struct smtlib_place *at, const stru
     buf_cstr(s->out, at->any ? " true)" : ")");
 }
 
-static bool writes_memory(const struct smtlib *s, uint32_t sink, const struct way_chain *c)
+// What an answered request leaves behind: in the cache what went to the answer, in the memory the request as it came
+// with what was retrieved for it.
+static uint32_t put_writes(struct smtlib *s, const struct way *w, uint32_t c,
+                           const struct smtlib_place *at, const struct passage *end, bool write)
 {
-    return sink_at(s, sink)->kind == IMAGE_SINK_MEMORY && c->delivers;
+    const struct way_chain *chain = &w->chains[c];
+    struct passage memory;
+    uint32_t n = 0;
+    passage_begin(s, w, &memory);
+    memcpy(memory.low, end->low, sizeof memory.low);
+    for (uint32_t k = 0; k < s->p->sinks.count; k++) {
+        bool caches = false, remembers = sink_at(s, k)->kind == IMAGE_SINK_MEMORY &&
+                                         chain->delivers && w->kind != WAY_PASS;
+        for (uint32_t i = 0; i < chain->count && !chain->refuses; i++)
+            caches |= is_step(&chain->steps[i], IMAGE_STEP_CACHE, (int32_t)k);
+        if ((!caches && !remembers) || !is_place(s, at, true, (int32_t)k))
+            continue;
+        if (n++, write) {
+            BUF_LIT(s->out, "\n  (and ");
+            smtlib_tried(s, w, c);
+            buf_byte(s->out, ' ');
+            put_may_sink(s, k);
+            put_seen(s, at, remembers ? &memory : end, true, (int32_t)k);
+            BUF_LIT(s->out, ")");
+        }
+    }
+    return n;
 }
 
 static uint32_t put_chain_touches(struct smtlib *s, const struct way *w, uint32_t c,
@@ -516,8 +556,7 @@ static uint32_t put_chain_touches(struct smtlib *s, const struct way *w, uint32_
         }
         for (uint32_t k = 0; k < s->p->sinks.count; k++) {
             bool touched = t->is->sink == (int32_t)k ||
-                           (embeds(t) && sink_at(s, k)->kind == IMAGE_SINK_EMBEDDING) ||
-                           (i + 1 == chain->count && writes_memory(s, k, chain));
+                           (embeds(t) && sink_at(s, k)->kind == IMAGE_SINK_EMBEDDING);
             if (!touched || !is_place(s, at, true, (int32_t)k))
                 continue;
             if (n++, write) {
@@ -529,7 +568,7 @@ static uint32_t put_chain_touches(struct smtlib *s, const struct way *w, uint32_
         }
         passage_step(s, t->is, &g);
     }
-    return n;
+    return n + put_writes(s, w, c, at, &g, write);
 }
 
 uint32_t smtlib_touches(struct smtlib *s, const struct way *w, const struct smtlib_place *at,
@@ -542,13 +581,13 @@ uint32_t smtlib_touches(struct smtlib *s, const struct way *w, const struct smtl
     passage_begin(s, w, &g);
     for (uint32_t k = 0; k < s->p->sinks.count; k++) {
         const struct image_sink *sink = sink_at(s, k);
-        if (!sink->carries_text ||
+        if (!sink->carries_text || w->kind == WAY_PASS ||
             (sink->kind != IMAGE_SINK_LOG && sink->kind != IMAGE_SINK_TRACE) ||
             !is_place(s, at, true, (int32_t)k))
             continue;
         if (n++, write) {
             BUF_LIT(s->out, "\n  (and ");
-            put_enters(s, w);
+            put_may_sink(s, k);
             put_seen(s, at, &g, true, (int32_t)k);
             BUF_LIT(s->out, ")");
         }
@@ -567,7 +606,7 @@ static void ask_infeasible(struct smtlib *s, const struct way *w)
     BUF_LIT(s->out, ")\n");
     for (uint32_t c = 0; c < w->count; c++) {
         BUF_LIT(s->out, "(assert (not ");
-        put_chain(s, w, c);
+        put_bare_chain(s, w, c);
         BUF_LIT(s->out, "))\n");
     }
     smtlib_asked(s);
@@ -595,7 +634,23 @@ static void ask_flow(struct smtlib *s, uint32_t way)
     }
 }
 
-// A chain that would deliver an answer without what is required of it, and is feasible but for that.
+// Chain `c` would deliver an answer without what constraint `i` requires, and no other chain makes up for it.
+static void put_missed(struct smtlib *s, const struct way *w, uint32_t c, uint32_t i)
+{
+    BUF_LIT(s->out, "\n  (and");
+    put_constraint(s, i);
+    buf_byte(s->out, ' ');
+    put_bare_chain(s, w, c);
+    for (uint32_t k = 0; k < w->count; k++) {
+        if (k == c || (k < c && w->chains[k].fails))
+            continue;
+        BUF_LIT(s->out, " (not ");
+        put_chain(s, w, k);
+        BUF_LIT(s->out, ")");
+    }
+    BUF_LIT(s->out, ")");
+}
+
 static void ask_obligations(struct smtlib *s, const struct way *w)
 {
     for (uint32_t i = 0; i < s->p->constraints.count; i++) {
@@ -610,17 +665,10 @@ static void ask_obligations(struct smtlib *s, const struct way *w)
                    smtlib_way_name(s, w), image_text(s->p, q->name));
         BUF_LIT(s->out, "(assert |all computed|)\n(assert ");
         put_enters(s, w);
-        BUF_LIT(s->out, ")\n(assert");
-        put_constraint(s, i);
         BUF_LIT(s->out, ")\n(assert (or false");
-        for (uint32_t c = 0; c < w->count; c++) {
-            if (!w->chains[c].delivers ||
-                delivers_passed(s, &w->chains[c], q->step, q->sink))
-                continue;
-            BUF_LIT(s->out, " (and true");
-            put_bare(s, w, c);
-            BUF_LIT(s->out, ")");
-        }
+        for (uint32_t c = 0; c < w->count; c++)
+            if (w->chains[c].delivers && !delivers_passed(s, &w->chains[c], q->step, q->sink))
+                put_missed(s, w, c, i);
         BUF_LIT(s->out, "))\n");
         smtlib_asked(s);
     }

@@ -1,5 +1,6 @@
 #include "proof/theorem.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -13,10 +14,27 @@ const char *theorem_verdict_name(enum theorem_verdict v)
     return names[v];
 }
 
-enum result theorem_open(struct theorem_prover *p, const struct policy_image *image,
-                         const struct sat_limits *limits, struct arena *arena)
+static bool signals_embed(const struct policy_image *p, const struct signal_registry *registry)
 {
-    *p = (struct theorem_prover){.image = image, .arena = arena};
+    for (uint32_t i = 0; registry && i < p->signals.count; i++) {
+        const struct image_signal *s = image_signal(p, (int32_t)i);
+        const struct signal_family *f =
+            s->derive ? NULL : signal_family_find(registry, image_text(p, s->family));
+        enum signal_cost cost = !f             ? SIGNAL_COST_FREE
+                                : f->cost_of   ? f->cost_of(p, s)
+                                               : f->cost;
+        if (cost == SIGNAL_COST_EMBED || cost == SIGNAL_COST_ENCODER)
+            return true;
+    }
+    return false;
+}
+
+enum result theorem_open(struct theorem_prover *p, const struct policy_image *image,
+                         const struct signal_registry *registry, const struct sat_limits *limits,
+                         struct arena *arena)
+{
+    *p = (struct theorem_prover){
+        .image = image, .arena = arena, .signals_embed = signals_embed(image, registry)};
     enum result r = ways_open(image, arena, &p->ways);
     if (!r)
         r = space_open(&image, 1, limits ? limits : &space_limits_default, &p->space);

@@ -25,6 +25,7 @@
 #include "proof/ways.h"
 #include "work/fact.h"
 #include "work/image.h"
+#include "work/signal.h"
 
 enum theorem_verdict {
     THEOREM_PROVED,
@@ -50,13 +51,15 @@ struct theorem_prover {
     struct space *space;
     struct way_list ways;
     struct feasible *feasible;
+    bool signals_embed; // a signal sends text to the sink `embedding`
 };
 
 enum { THEOREM_WALKS_MAX = 20000 }; // questions about sums along paths, per claim
 
-// RESULT_NOMEM, RESULT_LIMIT (of the space). `image` and `arena` outlive the prover. `limits` NULL: the default.
+// RESULT_NOMEM, RESULT_LIMIT (of the space). `image` and `arena` outlive the prover. `registry` NULL: no signal is known
+// to embed; `limits` NULL: the default.
 enum result theorem_open(struct theorem_prover *p, const struct policy_image *image,
-                         const struct sat_limits *limits, struct arena *arena) MERIT_NODISCARD;
+                         const struct signal_registry *registry, const struct sat_limits *limits, struct arena *arena) MERIT_NODISCARD;
 void theorem_close(struct theorem_prover *p);
 
 // Theorem `index` of the image. `computed`: what is known of a text (one fact per signal), for a test with `user`: then

@@ -131,11 +131,19 @@ static bool is_target(const struct theorem_run *r, int32_t model, int32_t sink)
     return zone != IMAGE_NONE && zone == r->claim->index;
 }
 
+static struct way_label as_it_came(void)
+{
+    struct way_label l;
+    memset(l.low, 0, sizeof l.low);
+    memset(l.high, UINT8_MAX, sizeof l.high);
+    return l;
+}
+
 // The label, as it is by then, is at least the claim's level.
 static uint32_t labelled(struct theorem_run *r, const struct way *w, const struct way_label *label)
 {
     const struct image_claim *c = r->claim;
-    if (c->level == 0 || w->kind == WAY_PASS)
+    if (c->level == 0 || (w && w->kind == WAY_PASS))
         return SPACE_TRUE;
     if (label->low[c->lattice] >= c->level)
         return SPACE_TRUE;
@@ -157,44 +165,73 @@ static void shown(struct theorem_run *r, const struct way *w, const struct way_l
     add(r, k);
 }
 
-static void chain_shows(struct theorem_run *r, const struct way *w, uint32_t c)
+static void step_shows(struct theorem_run *r, const struct way *w, uint32_t c, uint32_t i)
 {
     const struct policy_image *p = r->p->image;
     const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
-    const struct way_chain *chain = &w->chains[c];
+    const struct way_step *s = &w->chains[c].steps[i];
     struct feasible *f = r->p->feasible;
-    for (uint32_t i = 0; i < chain->count; i++) {
-        const struct way_step *s = &chain->steps[i];
-        for (uint32_t b = 0; b < s->binding_count; b++)
-            if (is_target(r, s->bindings[b].model, IMAGE_NONE))
-                shown(r, w, &s->label, s->bindings[b].model, IMAGE_NONE,
-                      feasible_used(f, w, c, i, b));
-        for (uint32_t k = 0; k < p->sinks.count; k++) {
-            bool embeds =
-                sinks[k].kind == IMAGE_SINK_EMBEDDING &&
-                (s->is->kind == IMAGE_STEP_RETRIEVE || s->is->kind == IMAGE_STEP_CACHE);
-            if (s->is->sink == (int32_t)k || embeds)
-                shown(r, w, &s->label, IMAGE_NONE, (int32_t)k, feasible_tried(f, w, c));
-        }
+    bool embeds = s->is->kind == IMAGE_STEP_RETRIEVE || s->is->kind == IMAGE_STEP_CACHE;
+    bool writes = s->is->kind == IMAGE_STEP_CACHE && !w->chains[c].refuses;
+    for (uint32_t b = 0; b < s->binding_count; b++)
+        if (is_target(r, s->bindings[b].model, IMAGE_NONE))
+            shown(r, w, &s->label, s->bindings[b].model, IMAGE_NONE, feasible_used(f, w, c, i, b));
+    for (uint32_t k = 0; k < p->sinks.count; k++) {
+        if (!is_target(r, IMAGE_NONE, (int32_t)k))
+            continue;
+        bool own = s->is->sink == (int32_t)k;
+        if (own || (embeds && sinks[k].kind == IMAGE_SINK_EMBEDDING))
+            shown(r, w, &s->label, IMAGE_NONE, (int32_t)k, feasible_tried(f, w, c));
+        if (own && writes)
+            shown(r, w, &w->chains[c].end, IMAGE_NONE, (int32_t)k, feasible_tried(f, w, c));
     }
-    for (uint32_t k = 0; k < p->sinks.count; k++)
-        if (sinks[k].kind == IMAGE_SINK_MEMORY && chain->delivers)
-            shown(r, w, &chain->end, IMAGE_NONE, (int32_t)k, feasible_tried(f, w, c));
+}
+
+// What is remembered is the request as it came, beside what was retrieved for it.
+static void memory_shows(struct theorem_run *r, const struct way *w, uint32_t c)
+{
+    const struct policy_image *p = r->p->image;
+    const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
+    struct feasible *f = r->p->feasible;
+    struct way_label label = as_it_came();
+    memcpy(label.low, w->chains[c].end.low, sizeof label.low);
+    for (uint32_t k = 0; k < p->sinks.count && w->chains[c].delivers; k++) {
+        if (sinks[k].kind != IMAGE_SINK_MEMORY || !is_target(r, IMAGE_NONE, (int32_t)k))
+            continue;
+        uint32_t both[] = {feasible_tried(f, w, c), feasible_sink(f, (int32_t)k)};
+        shown(r, w, &label, IMAGE_NONE, (int32_t)k, space_and(r->p->space, both, 2));
+    }
 }
 
 static void shows(struct theorem_run *r, const struct way *w)
 {
+    for (uint32_t c = 0; c < w->count; c++) {
+        for (uint32_t i = 0; i < w->chains[c].count; i++)
+            step_shows(r, w, c, i);
+        if (w->kind != WAY_PASS)
+            memory_shows(r, w, c);
+    }
+}
+
+// Logs and traces that carry text see every request; so does the sink `embedding` where a signal embeds.
+static void always_shows(struct theorem_run *r)
+{
     const struct policy_image *p = r->p->image;
     const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
-    struct way_label plain;
-    memset(plain.low, 0, sizeof plain.low);
-    memset(plain.high, UINT8_MAX, sizeof plain.high);
-    for (uint32_t c = 0; c < w->count; c++)
-        chain_shows(r, w, c);
-    for (uint32_t k = 0; k < p->sinks.count; k++)
-        if (sinks[k].carries_text &&
-            (sinks[k].kind == IMAGE_SINK_LOG || sinks[k].kind == IMAGE_SINK_TRACE))
-            shown(r, w, &plain, IMAGE_NONE, (int32_t)k, feasible_enters(r->p->feasible, w));
+    struct way_label label = as_it_came();
+    for (uint32_t k = 0; k < p->sinks.count; k++) {
+        bool logs = (sinks[k].kind == IMAGE_SINK_LOG || sinks[k].kind == IMAGE_SINK_TRACE) &&
+                    sinks[k].carries_text;
+        bool embeds = sinks[k].kind == IMAGE_SINK_EMBEDDING && r->p->signals_embed;
+        if ((!logs && !embeds) || !is_target(r, IMAGE_NONE, (int32_t)k))
+            continue;
+        struct theorem_case c = case_of(NULL, "is shown to");
+        c.sink = (int32_t)k;
+        c.formulas[c.count++] =
+            logs ? feasible_sink(r->p->feasible, (int32_t)k) : SPACE_TRUE;
+        c.formulas[c.count++] = labelled(r, NULL, &label);
+        add(r, c);
+    }
 }
 
 // `phi reaches zone x` is broken by a request with the label that nobody shows to it.
@@ -240,6 +277,8 @@ void theorem_cases(struct theorem_run *r)
         else
             serves(r, w);
     }
+    if (kind == IMAGE_CLAIM_REACHES)
+        always_shows(r);
     if (kind == IMAGE_CLAIM_REACHES && !r->claim->negated && !r->err)
         must_reach(r);
 }
