@@ -319,9 +319,8 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
     u[IMAGE_UNIT_MS] =
         m->timeout_ms ? bounded(m->timeout_ms) : open_for(WAY_NO_TIMEOUT, binding->model);
     if (!window) {
-        for (enum image_unit i = IMAGE_UNIT_NUSD; i < WAY_UNITS; i++)
-            if (i == IMAGE_UNIT_NUSD || i == IMAGE_UNIT_UJ || i == IMAGE_UNIT_TOK)
-                u[i] = open_for(WAY_NO_WINDOW, binding->model);
+        u[IMAGE_UNIT_NUSD] = u[IMAGE_UNIT_UJ] = u[IMAGE_UNIT_TOK] =
+            open_for(WAY_NO_WINDOW, binding->model);
     } else {
         u[IMAGE_UNIT_TOK] = bounded((int64_t)window);
         u[IMAGE_UNIT_NUSD] = m->priced
@@ -352,9 +351,9 @@ struct way_bound way_binding_least(const struct policy_image *image, const struc
 }
 
 // One call of a sink, as often as the step tries.
-static struct way_bound sink_bound(const struct policy_image *image, const struct image_step *step,
-                                   int32_t sink)
+struct way_bound way_sink_bound(const struct policy_image *image, const struct image_step *step)
 {
+    int32_t sink = step->sink;
     const struct image_sink *s = IMAGE_AT(image, image->sinks, struct image_sink) + sink;
     struct way_bound b = zero_bound();
     b.unit[IMAGE_UNIT_NUSD] =
@@ -423,7 +422,7 @@ static struct way_bound chain_amount(const struct policy_image *image,
         if (least && s->is->kind == IMAGE_STEP_CACHE)
             break; // a hit ends it
         struct way_bound b = s->binding_count ? step_amount(image, chain, s, of, least, filter)
-                             : s->is->sink >= 0 ? sink_bound(image, s->is, s->is->sink)
+                             : s->is->sink >= 0 ? way_sink_bound(image, s->is)
                                                 : zero_bound();
         add_bound(&sum, &b);
         if (!s->binding_count && s->is->sink >= 0 && s->is->kind == IMAGE_STEP_CACHE)

@@ -112,6 +112,8 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
                                    const struct image_binding *binding);
 struct way_bound way_binding_least(const struct policy_image *image, const struct image_step *step,
                                    const struct image_binding *binding);
+// The same of the sink that a step names.
+struct way_bound way_sink_bound(const struct policy_image *image, const struct image_step *step);
 // The worst of the bindings of each step, all steps of the chain; and all chains of the way, one after the other.
 struct way_bound way_chain_bound(const struct policy_image *image, const struct way_chain *chain,
                                  const struct way_filter *filter);
