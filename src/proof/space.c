@@ -127,6 +127,12 @@ enum result space_result(const struct space *s)
     return s->err ? s->err : s->sat ? sat_result(s->sat) : RESULT_NOMEM;
 }
 
+const struct policy_image *space_image(const struct space *s, uint32_t image)
+{
+    assert(image < s->image_count);
+    return s->images[image];
+}
+
 struct sat_effort space_effort(const struct space *s)
 {
     return sat_effort(s->sat);
@@ -532,16 +538,19 @@ out:
     return sure && !s->err;
 }
 
-struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count)
+struct space_share space_share_of(const struct space *s, uint64_t held)
 {
-    uint64_t n = 0;
-    if (s->err)
-        return (struct space_share){0, 1, false};
-    for (uint32_t w = 0; w < s->words; w++)
-        n += (uint64_t)__builtin_popcountll(held(s, claims, count, w));
-    double share = (double)n / s->drawn;
+    double share = (double)held / s->drawn;
     // Wilson's interval, whose width does not vanish at 0 and 1.
     double z = 1.96, d = s->drawn;
     double half = z / (1 + z * z / d) * sqrt(share * (1 - share) / d + z * z / (4 * d * d));
     return (struct space_share){share, s->exact ? 0 : half, s->exact};
+}
+
+struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count)
+{
+    uint64_t n = 0;
+    for (uint32_t w = 0; w < s->words && !s->err; w++)
+        n += (uint64_t)__builtin_popcountll(held(s, claims, count, w));
+    return s->err ? (struct space_share){0, 1, false} : space_share_of(s, n);
 }

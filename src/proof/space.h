@@ -70,6 +70,7 @@ void space_close(struct space *s);
 // SPACE_TRUE and questions are answered with SAT_UNKNOWN, so that whoever asks last may look once.
 enum result space_result(const struct space *s);
 struct sat_effort space_effort(const struct space *s);
+const struct policy_image *space_image(const struct space *s, uint32_t image);
 
 // ---- formulas
 
@@ -112,6 +113,8 @@ struct space_share {
     bool exact;
 };
 struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count);
+// The share of `held` drawn requests, for who counts them in space_bits.
+struct space_share space_share_of(const struct space *s, uint64_t held);
 // Whether a formula holds for drawn request `i` of space_drawn: for sweeps over many formulas at once.
 uint32_t space_drawn(const struct space *s);
 const uint64_t *space_bits(const struct space *s,
@@ -120,6 +123,8 @@ const uint64_t *space_bits(const struct space *s,
 const uint64_t *space_live(const struct space *s);
 // Makes drawn request `i` the model that space_witness tells.
 void space_choose(struct space *s, uint32_t i);
+// Whether a formula holds in the model of the last SAT_YES (or space_choose). False also without memory (space_result).
+bool space_holds(struct space *s, uint32_t formula);
 
 // ---- witnesses
 
