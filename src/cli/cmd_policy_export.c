@@ -6,6 +6,8 @@
 #include "cli/policy_session.h"
 #include "proof/graph.h"
 #include "proof/smtlib.h"
+#include "proof/theorem.h"
+#include "signal/registry.h"
 
 static const char usage[] =
     "usage: merit policy export FILE --smtlib | --json | --dot\n"
@@ -19,6 +21,21 @@ static const char usage[] =
     "\n"
     "  merit policy export clinic.merit --smtlib > clinic.smt2 && z3 clinic.smt2\n"
     "  merit policy export clinic.merit --dot | dot -Tsvg > clinic.svg\n";
+
+static enum result write_smtlib(struct policy_session *s, struct buf *out)
+{
+    struct theorem_prover prover;
+    const struct smtlib_options answers = {theorem_expect, &prover};
+    enum result r = theorem_open(&prover, s->image, &signal_registry, NULL, &s->arena);
+    // Without room for its own answers the questions are worth as much.
+    if (r && r != RESULT_LIMIT)
+        return r;
+    bool open = !r;
+    r = smtlib_write(s->image, open ? &answers : NULL, out);
+    if (open)
+        theorem_close(&prover);
+    return r;
+}
 
 int cmd_policy_export(int argc, char **argv)
 {
@@ -45,7 +62,7 @@ int cmd_policy_export(int argc, char **argv)
     if (!code) {
         enum result r = RESULT_OK;
         if (smtlib)
-            r = smtlib_write(s.image, NULL, &out);
+            r = write_smtlib(&s, &out);
         else if (json)
             graph_json(s.image, &out);
         else

@@ -46,16 +46,16 @@ void smtlib_asked(struct smtlib *s)
 
 // ---- routes
 
-static bool same_steps(const struct smtlib *s, const struct image_step *a,
+static bool same_steps(const struct policy_image *p, const struct image_step *a,
                        const struct image_step *b)
 {
-    const struct image_binding *x = IMAGE_AT(s->p, a->bindings, struct image_binding),
-                               *y = IMAGE_AT(s->p, b->bindings, struct image_binding);
+    const struct image_binding *x = IMAGE_AT(p, a->bindings, struct image_binding),
+                               *y = IMAGE_AT(p, b->bindings, struct image_binding);
     if (a->kind != b->kind || a->escalated != b->escalated || a->sink != b->sink ||
         a->retries != b->retries || a->cap_tok != b->cap_tok || a->hedges != b->hedges ||
         a->count != b->count || a->lattice != b->lattice || a->level != b->level ||
         a->bindings.count != b->bindings.count ||
-        !slice_eq(image_text(s->p, a->text), image_text(s->p, b->text)))
+        !slice_eq(image_text(p, a->text), image_text(p, b->text)))
         return false;
     for (uint32_t i = 0; i < a->bindings.count; i++)
         if (x[i].model != y[i].model || x[i].effort != y[i].effort)
@@ -64,21 +64,21 @@ static bool same_steps(const struct smtlib *s, const struct image_step *a,
 }
 
 // Whether two routes do the same with a request.
-static bool same_effect(const struct smtlib *s, const struct image_route *a,
-                        const struct image_route *b)
+bool smtlib_same_effect(const struct policy_image *p, int32_t route, int32_t other)
 {
-    const struct image_chain *x = image_chains(s->p, a), *y = image_chains(s->p, b);
+    const struct image_route *a = image_route(p, route), *b = image_route(p, other);
+    const struct image_chain *x = image_chains(p, a), *y = image_chains(p, b);
     if (a->objective != b->objective || a->quality_min != b->quality_min ||
         a->cost_max_nusd != b->cost_max_nusd || a->risk != b->risk ||
         a->chains.count != b->chains.count)
         return false;
     for (uint32_t c = 0; c < a->chains.count; c++) {
-        const struct image_step *m = IMAGE_AT(s->p, x[c].steps, struct image_step),
-                                *n = IMAGE_AT(s->p, y[c].steps, struct image_step);
+        const struct image_step *m = IMAGE_AT(p, x[c].steps, struct image_step),
+                                *n = IMAGE_AT(p, y[c].steps, struct image_step);
         if (x[c].steps.count != y[c].steps.count)
             return false;
         for (uint32_t i = 0; i < x[c].steps.count; i++)
-            if (!same_steps(s, &m[i], &n[i]))
+            if (!same_steps(p, &m[i], &n[i]))
                 return false;
     }
     return true;
@@ -91,8 +91,7 @@ static enum result effects_open(struct smtlib *s)
         return RESULT_NOMEM;
     for (uint32_t i = 0; i < s->p->routes.count; i++) {
         uint32_t k = 0;
-        while (k < i && !same_effect(s, image_route(s->p, (int32_t)k),
-                                     image_route(s->p, (int32_t)i)))
+        while (k < i && !smtlib_same_effect(s->p, (int32_t)k, (int32_t)i))
             k++;
         s->effect[i] = k;
     }

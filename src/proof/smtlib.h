@@ -48,6 +48,9 @@ struct smtlib_question {
 // "vacuous", "shadowed", ...
 const char *smtlib_ask_name(enum smtlib_ask ask);
 
+// Whether two routes do the same with a request: paths, objective, limits.
+bool smtlib_same_effect(const struct policy_image *image, int32_t route, int32_t other);
+
 enum { SMTLIB_BYTES_MAX = 256 * 1024 * 1024, SMTLIB_PAIRS_MAX = 20000 };
 
 struct smtlib_options {

@@ -269,11 +269,11 @@ static void declare_set(struct smtlib *s, int32_t i)
 {
     const struct image_signal *d = smtlib_signal(s, i);
     const struct image_str *words = IMAGE_AT(s->p, d->words, struct image_str);
-    bool other = !d->closed;
+    bool closed = d->closed && d->words.count, other = !closed;
     for (uint32_t w = 0; w < d->words.count && !other; w++)
         other = !word_mentioned(s, i, image_text(s->p, words[w]));
     for (uint32_t t = s->text_at[i]; t < s->text_at[i + 1]; t++) {
-        bool can = !d->closed || is_word(s, d, s->texts[t]);
+        bool can = !closed || is_word(s, d, s->texts[t]);
         buf_cstr(s->out, can ? "(declare-const " : "(define-fun ");
         text_symbol(s, "computed member", i, s->texts[t]);
         buf_cstr(s->out, can ? " Bool)\n" : " () Bool false)\n");

@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "base/slice.h"
 #include "proof/feasible.h"
+#include "proof/smtlib.h"
 #include "proof/space.h"
 #include "proof/ways.h"
 #include "work/fact.h"
@@ -67,6 +68,9 @@ void theorem_close(struct theorem_prover *p);
 // RESULT_NOMEM; a limit is an answer.
 enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct fact *computed,
                         struct theorem_answer *out) MERIT_NODISCARD;
+
+// What Merit answers to a question of the SMT-LIB script: for smtlib_options.answer, with a prover as `ctx`.
+enum sat_answer theorem_expect(void *ctx, const struct smtlib_question *q);
 
 // "proved", "refuted", ...
 const char *theorem_verdict_name(enum theorem_verdict v);

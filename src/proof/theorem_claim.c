@@ -139,10 +139,28 @@ static struct way_label as_it_came(void)
     return l;
 }
 
+// The label is above what the target clears. Nobody has read what is passed on: it counts as the highest.
+static uint32_t uncleared(struct theorem_run *r, const struct way *w, const struct way_label *label)
+{
+    const struct policy_image *p = r->p->image;
+    const struct image_lattice *l = IMAGE_AT(p, p->lattices, struct image_lattice);
+    struct image_clearance clears = r->claim->target == IMAGE_FORBID_SINK
+                                        ? way_sink_clears(p, r->claim->index)
+                                        : way_model_clears(p, r->claim->index);
+    if (!w || w->kind != WAY_PASS)
+        return feasible_above(r->p->feasible, label, &clears);
+    for (uint32_t i = 0; i < p->lattices.count; i++)
+        if (clears.level[i] + 1u < l[i].levels.count)
+            return SPACE_TRUE;
+    return SPACE_FALSE;
+}
+
 // The label, as it is by then, is at least the claim's level.
 static uint32_t labelled(struct theorem_run *r, const struct way *w, const struct way_label *label)
 {
     const struct image_claim *c = r->claim;
+    if (c->lattice == THEOREM_UNCLEARED)
+        return uncleared(r, w, label);
     if (c->level == 0 || (w && w->kind == WAY_PASS))
         return SPACE_TRUE;
     if (label->low[c->lattice] >= c->level)
@@ -203,7 +221,7 @@ static void memory_shows(struct theorem_run *r, const struct way *w, uint32_t c)
     }
 }
 
-static void shows(struct theorem_run *r, const struct way *w)
+void theorem_shows(struct theorem_run *r, const struct way *w)
 {
     for (uint32_t c = 0; c < w->count; c++) {
         for (uint32_t i = 0; i < w->chains[c].count; i++)
@@ -273,7 +291,7 @@ void theorem_cases(struct theorem_run *r)
         else if (kind == IMAGE_CLAIM_PASSES)
             skips(r, w);
         else if (kind == IMAGE_CLAIM_REACHES)
-            shows(r, w);
+            theorem_shows(r, w);
         else
             serves(r, w);
     }

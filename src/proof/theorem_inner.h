@@ -30,6 +30,10 @@ struct theorem_run {
 bool theorem_speaks_of(const struct theorem_run *r, const struct way *way);
 // theorem_claim.c: the ways of breaking the claim, for all kinds but COSTS.
 void theorem_cases(struct theorem_run *r);
+// The times that the way shows the claim's target something of the claim's level, as cases. A lattice
+// THEOREM_UNCLEARED: something that the target does not clear.
+enum { THEOREM_UNCLEARED = -2 };
+void theorem_shows(struct theorem_run *r, const struct way *way);
 // theorem_cost.c: answers a COSTS claim.
 void theorem_costs(struct theorem_run *r);
 
