@@ -10,10 +10,10 @@
 #include "policy/policy.h"
 
 struct policy_session {
-    const char *command;    // "merit policy prove", for messages
+    const char *command;     // "merit policy prove", for messages
     const char *name, *file; // for messages; the path, NULL for the built-in policy
-    struct buf text;        // the file, then what was added to it
-    size_t own_len;         // ... of which this is the file
+    struct buf text;         // the file, then what was added to it
+    size_t own_len;          // ... of which this is the file
     struct arena arena;
     struct diag_list diags;
     const struct policy_image *image;

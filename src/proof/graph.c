@@ -123,8 +123,7 @@ static void step_node(struct graph *g, struct id id, const struct image_step *s)
     if (s->kind == IMAGE_STEP_REFUSE)
         more = image_text(g->p, s->text);
     else if (s->kind == IMAGE_STEP_REDACT)
-        more = image_text(g->p,
-                          IMAGE_AT(g->p, l[s->lattice].levels, struct image_str)[s->level]);
+        more = image_text(g->p, IMAGE_AT(g->p, l[s->lattice].levels, struct image_str)[s->level]);
     else if (s->escalated)
         more = SLICE("escalated");
     node(g, id, "step", slice_cstr(step_name(s->kind)), more, 0);

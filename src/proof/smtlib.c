@@ -200,7 +200,8 @@ static void head(struct smtlib *s)
     for (unsigned i = 0; i < IMAGE_DIGEST_BYTES; i++)
         buf_printf(s->out, "%02x", p->digest[i]);
     BUF_LIT(s->out,
-            "\n; Questions stand between push and pop; `expect` is what Merit answers. Every question about\n"
+            "\n; Questions stand between push and pop; `expect` is what Merit answers. Every "
+            "question about\n"
             "; something forbidden asks for a request that does it, so that unsat is the proof.\n"
             "(set-logic ALL)\n");
 }

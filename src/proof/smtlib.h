@@ -29,14 +29,14 @@
 #include "work/image.h"
 
 enum smtlib_ask {
-    SMTLIB_VACUOUS,   // route `a`: its guard can hold
-    SMTLIB_SHADOWED,  // route `a`: it can be taken
-    SMTLIB_REDUNDANT, // route `a`: it is taken where without it something else would be done
-    SMTLIB_OVERLAP,   // routes `a` and `b`, with different effects: both guards can hold
+    SMTLIB_VACUOUS,    // route `a`: its guard can hold
+    SMTLIB_SHADOWED,   // route `a`: it can be taken
+    SMTLIB_REDUNDANT,  // route `a`: it is taken where without it something else would be done
+    SMTLIB_OVERLAP,    // routes `a` and `b`, with different effects: both guards can hold
     SMTLIB_INFEASIBLE, // route `a`: taken, and no chain of it is feasible
     SMTLIB_FLOW, // route `a` (or a model named by the client, a pass: `entry`): place `b` sees what it does not clear
     SMTLIB_OBLIGATION, // route `a`: an answer is delivered that has not passed what constraint `b` requires
-    SMTLIB_CLAIM,      // theorem `a`, claim `b`: a request under its guard for which the claim does not hold
+    SMTLIB_CLAIM, // theorem `a`, claim `b`: a request under its guard for which the claim does not hold
     SMTLIB_ASK_COUNT_
 };
 

@@ -34,9 +34,8 @@ static void put_bindings(struct smtlib *s, const struct image_claim *c, const st
                 continue;
             for (uint32_t b = 0; b < t->binding_count; b++) {
                 int32_t model = t->bindings[b].model;
-                bool in = in_list(s, c,
-                                  c->kind == IMAGE_CLAIM_ZONE ? image_model(s->p, model)->zone
-                                                              : model);
+                bool in = in_list(
+                    s, c, c->kind == IMAGE_CLAIM_ZONE ? image_model(s->p, model)->zone : model);
                 if (in != c->negated)
                     continue;
                 BUF_LIT(s->out, "\n  ");
@@ -71,13 +70,11 @@ static void put_served(struct smtlib *s, const struct way *w)
 
 static void put_way(struct smtlib *s, const struct image_claim *c, const struct way *w)
 {
-    static const enum smtlib_place_kind kinds[] = {[IMAGE_FORBID_ZONE] = SMTLIB_PLACE_ZONE,
-                                                   [IMAGE_FORBID_BELOW] = SMTLIB_PLACE_ZONE,
-                                                   [IMAGE_FORBID_MODEL] = SMTLIB_PLACE_MODEL,
-                                                   [IMAGE_FORBID_ENDPOINT] = SMTLIB_PLACE_ZONE,
-                                                   [IMAGE_FORBID_EFFORT] = SMTLIB_PLACE_ZONE,
-                                                   [IMAGE_FORBID_STEP] = SMTLIB_PLACE_ZONE,
-                                                   [IMAGE_FORBID_SINK] = SMTLIB_PLACE_SINK};
+    static const enum smtlib_place_kind kinds[] = {
+        [IMAGE_FORBID_ZONE] = SMTLIB_PLACE_ZONE,   [IMAGE_FORBID_BELOW] = SMTLIB_PLACE_ZONE,
+        [IMAGE_FORBID_MODEL] = SMTLIB_PLACE_MODEL, [IMAGE_FORBID_ENDPOINT] = SMTLIB_PLACE_ZONE,
+        [IMAGE_FORBID_EFFORT] = SMTLIB_PLACE_ZONE, [IMAGE_FORBID_STEP] = SMTLIB_PLACE_ZONE,
+        [IMAGE_FORBID_SINK] = SMTLIB_PLACE_SINK};
     if (c->kind == IMAGE_CLAIM_ZONE || c->kind == IMAGE_CLAIM_MODEL) {
         put_bindings(s, c, w);
     } else if (c->kind == IMAGE_CLAIM_PASSES) {

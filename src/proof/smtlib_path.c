@@ -40,8 +40,7 @@ static bool embeds(const struct way_step *t)
 struct slice smtlib_way_name(const struct smtlib *s, const struct way *w)
 {
     if (w->kind == WAY_ALIAS)
-        return image_text(s->p,
-                          IMAGE_AT(s->p, s->p->aliases, struct image_alias)[w->index].name);
+        return image_text(s->p, IMAGE_AT(s->p, s->p->aliases, struct image_alias)[w->index].name);
     if (w->kind == WAY_PASS)
         return image_text(s->p, IMAGE_AT(s->p, s->p->passes, struct image_pass)[w->index].path);
     return w->kind == WAY_ROUTE ? image_text(s->p, image_route(s->p, w->route)->name)
@@ -217,8 +216,7 @@ static void put_binding(struct smtlib *s, const struct way *w, uint32_t chain, u
     const struct image_route *r =
         w->route >= 0 && t->is->kind != IMAGE_STEP_VERIFY ? image_route(s->p, w->route) : NULL;
     const struct image_model *m = image_model(s->p, t->bindings[k].model);
-    bool needs_price =
-        r && (r->cost_max_nusd >= 0 || r->objective == IMAGE_OBJECTIVE_COST);
+    bool needs_price = r && (r->cost_max_nusd >= 0 || r->objective == IMAGE_OBJECTIVE_COST);
     if ((r && r->quality_min > 0 && m->quality < r->quality_min) || (needs_price && !m->priced)) {
         BUF_LIT(s->out, "false");
         return;
@@ -618,9 +616,8 @@ static void ask_flow(struct smtlib *s, uint32_t way)
     int32_t models = (int32_t)s->p->models.count, sinks = (int32_t)s->p->sinks.count;
     for (int32_t i = 0; i < models + sinks; i++) {
         bool sink = i >= models;
-        const struct smtlib_place at = {
-            .kind = sink ? SMTLIB_PLACE_SINK : SMTLIB_PLACE_MODEL,
-            .index = sink ? i - models : i};
+        const struct smtlib_place at = {.kind = sink ? SMTLIB_PLACE_SINK : SMTLIB_PLACE_MODEL,
+                                        .index = sink ? i - models : i};
         if (!smtlib_touches(s, w, &at, false))
             continue;
         smtlib_ask(s, &(struct smtlib_question){SMTLIB_FLOW, (int32_t)way, i},
@@ -657,8 +654,7 @@ static void ask_obligations(struct smtlib *s, const struct way *w)
         const struct image_constraint *q = constraint_at(s, i);
         bool any = false;
         for (uint32_t c = 0; c < w->count && q->kind == IMAGE_REQUIRE; c++)
-            any |= w->chains[c].delivers &&
-                   !delivers_passed(s, &w->chains[c], q->step, q->sink);
+            any |= w->chains[c].delivers && !delivers_passed(s, &w->chains[c], q->step, q->sink);
         if (!any)
             continue;
         smtlib_ask(s, &(struct smtlib_question){SMTLIB_OBLIGATION, w->route, (int32_t)i},

@@ -678,7 +678,7 @@ static void define_score(struct smtlib *s, int32_t i)
     if (d->type == SIGNAL_ENUM)
         declare_enum(s, i);
     begin_define(s, "signal", i,
-                 d->type == SIGNAL_BOOL ? "Bool"
+                 d->type == SIGNAL_BOOL     ? "Bool"
                  : d->type == SIGNAL_NUMBER ? "Real"
                                             : NULL);
     if (d->has_threshold) {
@@ -876,7 +876,8 @@ void smtlib_signals(struct smtlib *s)
         s->err = RESULT_NOMEM;
         return;
     }
-    BUF_LIT(s->out, "\n; ---- signals: what is computed, whether that failed, and what the policy sees\n");
+    BUF_LIT(s->out,
+            "\n; ---- signals: what is computed, whether that failed, and what the policy sees\n");
     for (uint32_t i = 0; i < s->p->signals.count; i++)
         define(s, (int32_t)i, done, 0);
     define_all_computed(s);

@@ -20,9 +20,7 @@ static bool signals_embed(const struct policy_image *p, const struct signal_regi
         const struct image_signal *s = image_signal(p, (int32_t)i);
         const struct signal_family *f =
             s->derive ? NULL : signal_family_find(registry, image_text(p, s->family));
-        enum signal_cost cost = !f             ? SIGNAL_COST_FREE
-                                : f->cost_of   ? f->cost_of(p, s)
-                                               : f->cost;
+        enum signal_cost cost = !f ? SIGNAL_COST_FREE : f->cost_of ? f->cost_of(p, s) : f->cost;
         if (cost == SIGNAL_COST_EMBED || cost == SIGNAL_COST_ENCODER)
             return true;
     }
@@ -238,9 +236,9 @@ static void case_text(const struct theorem_run *r, const struct theorem_case *c,
             buf_printf(out, ", in zone %.*s", SLICE_FMT(image_text(p, zones[m->zone].name)));
     }
     if (c->sink >= 0)
-        buf_printf(out, " %.*s",
-                   SLICE_FMT(image_text(
-                       p, IMAGE_AT(p, p->sinks, struct image_sink)[c->sink].name)));
+        buf_printf(
+            out, " %.*s",
+            SLICE_FMT(image_text(p, IMAGE_AT(p, p->sinks, struct image_sink)[c->sink].name)));
 }
 
 static void refute_by(struct theorem_run *r, const struct theorem_case *c)
@@ -289,7 +287,8 @@ enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct f
 {
     const struct image_theorem *t = IMAGE_AT(p->image, p->image->theorems, struct image_theorem);
     const struct image_claim *c;
-    struct theorem_run r = {.p = p, .theorem = t + index, .answer = out, .cases = {.cap = 1u << 24}};
+    struct theorem_run r = {
+        .p = p, .theorem = t + index, .answer = out, .cases = {.cap = 1u << 24}};
     *out = (struct theorem_answer){
         .verdict = THEOREM_PROVED, .claim = IMAGE_NONE, .route = IMAGE_NONE};
     assert(index < p->image->theorems.count);

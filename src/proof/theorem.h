@@ -37,10 +37,11 @@ enum theorem_verdict {
 
 struct theorem_answer {
     enum theorem_verdict verdict;
-    int32_t claim;           // index in the theorem's claims: broken, or not decided; else IMAGE_NONE
-    struct slice why;        // a sentence: "route quick asks frontier, in zone cloud"; empty when proved
-    struct slice witness;    // signal values for `merit route --given`; empty unless refuted
-    struct slice model;      // what the client asks for in it: a model, an alias or a path; empty: nothing
+    int32_t claim;    // index in the theorem's claims: broken, or not decided; else IMAGE_NONE
+    struct slice why; // a sentence: "route quick asks frontier, in zone cloud"; empty when proved
+    struct slice witness; // signal values for `merit route --given`; empty unless refuted
+    struct slice
+        model; // what the client asks for in it: a model, an alias or a path; empty: nothing
     const struct fact *facts; // the same as the witness, one per signal
     int32_t route;            // that it takes, or IMAGE_NONE
     uint64_t questions;       // asked of the solver
@@ -60,7 +61,8 @@ enum { THEOREM_WALKS_MAX = 20000 }; // questions about sums along paths, per cla
 // RESULT_NOMEM, RESULT_LIMIT (of the space). `image` and `arena` outlive the prover. `registry` NULL: no signal is known
 // to embed; `limits` NULL: the default.
 enum result theorem_open(struct theorem_prover *p, const struct policy_image *image,
-                         const struct signal_registry *registry, const struct sat_limits *limits, struct arena *arena) MERIT_NODISCARD;
+                         const struct signal_registry *registry, const struct sat_limits *limits,
+                         struct arena *arena) MERIT_NODISCARD;
 void theorem_close(struct theorem_prover *p);
 
 // Theorem `index` of the image. `computed`: what is known of a text (one fact per signal), for a test with `user`: then

@@ -16,11 +16,8 @@ static void add(struct theorem_run *r, struct theorem_case c)
 
 static struct theorem_case case_of(const struct way *w, const char *what)
 {
-    return (struct theorem_case){.way = w,
-                                 .model = IMAGE_NONE,
-                                 .sink = IMAGE_NONE,
-                                 .route = IMAGE_NONE,
-                                 .what = what};
+    return (struct theorem_case){
+        .way = w, .model = IMAGE_NONE, .sink = IMAGE_NONE, .route = IMAGE_NONE, .what = what};
 }
 
 static bool in_list(const struct theorem_run *r, int32_t i)
@@ -92,14 +89,14 @@ static void serves(struct theorem_run *r, const struct way *w)
         if (!w->chains[c].delivers)
             continue;
         if (n == MERIT_COUNT(served)) {
-            all = space_or(r->p->space, (const uint32_t[]){all, space_or(r->p->space, served, n)}, 2);
+            all =
+                space_or(r->p->space, (const uint32_t[]){all, space_or(r->p->space, served, n)}, 2);
             n = 0;
         }
         served[n++] = feasible_tried(r->p->feasible, w, c);
     }
     all = space_or(r->p->space, (const uint32_t[]){all, space_or(r->p->space, served, n)}, 2);
-    struct theorem_case k =
-        case_of(w, broken_when_served ? "can answer it" : "cannot answer it");
+    struct theorem_case k = case_of(w, broken_when_served ? "can answer it" : "cannot answer it");
     k.formulas[k.count++] = feasible_enters(r->p->feasible, w);
     k.formulas[k.count++] = broken_when_served ? all : space_not(all);
     add(r, k);
@@ -245,8 +242,7 @@ static void always_shows(struct theorem_run *r)
             continue;
         struct theorem_case c = case_of(NULL, "is shown to");
         c.sink = (int32_t)k;
-        c.formulas[c.count++] =
-            logs ? feasible_sink(r->p->feasible, (int32_t)k) : SPACE_TRUE;
+        c.formulas[c.count++] = logs ? feasible_sink(r->p->feasible, (int32_t)k) : SPACE_TRUE;
         c.formulas[c.count++] = labelled(r, NULL, &label);
         add(r, c);
     }
@@ -349,9 +345,9 @@ static void list_text(const struct policy_image *p, const struct image_claim *c,
     const struct image_index *at = IMAGE_AT(p, c->list, struct image_index);
     const struct image_zone *zones = IMAGE_AT(p, p->zones, struct image_zone);
     for (uint32_t i = 0; i < c->list.count; i++) {
-        struct slice name = image_text(p, c->kind == IMAGE_CLAIM_ZONE
-                                              ? zones[at[i].index].name
-                                              : image_model(p, at[i].index)->name);
+        struct slice name =
+            image_text(p, c->kind == IMAGE_CLAIM_ZONE ? zones[at[i].index].name
+                                                      : image_model(p, at[i].index)->name);
         buf_printf(out, "%s %.*s", i ? "," : "", SLICE_FMT(name));
     }
 }
@@ -367,8 +363,7 @@ void theorem_claim_text(const struct policy_image *p, const struct image_claim *
         BUF_LIT(out, "never");
         break;
     case IMAGE_CLAIM_ROUTE:
-        buf_printf(out, "route %.*s",
-                   SLICE_FMT(image_text(p, image_route(p, c->index)->name)));
+        buf_printf(out, "route %.*s", SLICE_FMT(image_text(p, image_route(p, c->index)->name)));
         break;
     case IMAGE_CLAIM_ZONE:
         BUF_LIT(out, "zone");

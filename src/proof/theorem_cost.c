@@ -123,8 +123,7 @@ static bool search(struct walk *w, size_t stage, uint32_t chosen, int64_t sum)
     const struct stage *s = &w->stages.at[stage];
     for (uint32_t i = 0; i < s->choice_count; i++) {
         const struct choice *c = &w->choices.at[s->choice_at + i];
-        uint32_t next =
-            space_and(w->r->p->space, (const uint32_t[]){chosen, c->when}, 2);
+        uint32_t next = space_and(w->r->p->space, (const uint32_t[]){chosen, c->when}, 2);
         if (w->asked++ >= THEOREM_WALKS_MAX) {
             w->unknown = true;
             return false;
@@ -175,8 +174,8 @@ static bool tell_open(struct walk *w)
                     a->open == WAY_NO_SINK_TIMEOUT;
         struct slice name =
             a->index < 0 ? SLICE("this")
-            : sink ? image_text(p, IMAGE_AT(p, p->sinks, struct image_sink)[a->index].name)
-                   : image_text(p, image_model(p, a->index)->name);
+            : sink       ? image_text(p, IMAGE_AT(p, p->sinks, struct image_sink)[a->index].name)
+                         : image_text(p, image_model(p, a->index)->name);
         struct slice why = arena_printf(w->r->p->arena, "anything: %.*s %s", SLICE_FMT(name),
                                         way_open_text(a->open));
         if (why.ptr)

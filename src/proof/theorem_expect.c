@@ -33,9 +33,8 @@ static uint32_t redundant(struct theorem_prover *p, int32_t route)
         same = equal ? space_or(s, (const uint32_t[]){guard, same}, 2)
                      : space_and(s, (const uint32_t[]){space_not(guard), same}, 2);
     }
-    return space_and(s, (const uint32_t[]){feasible_enters(p->feasible, way_of(p, route)),
-                                           space_not(same)},
-                     2);
+    return space_and(
+        s, (const uint32_t[]){feasible_enters(p->feasible, way_of(p, route)), space_not(same)}, 2);
 }
 
 static uint32_t infeasible(struct theorem_prover *p, int32_t route)
@@ -76,8 +75,8 @@ static uint32_t missed(struct theorem_prover *p, int32_t route, int32_t constrai
         for (uint32_t k = 0; k < w->count; k++)
             if (k > c || (k < c && !w->chains[k].fails))
                 all = space_and(
-                    p->space,
-                    (const uint32_t[]){all, space_not(feasible_chain(p->feasible, w, k))}, 2);
+                    p->space, (const uint32_t[]){all, space_not(feasible_chain(p->feasible, w, k))},
+                    2);
         any = space_or(p->space, (const uint32_t[]){any, all}, 2);
     }
     const uint32_t all[] = {feasible_enters(p->feasible, w),
@@ -106,9 +105,9 @@ static uint32_t broken(struct theorem_run *r, int32_t theorem, int32_t claim)
     r->claim = IMAGE_AT(p, r->theorem->claims, struct image_claim) + claim;
     r->flags = r->theorem->is_test ? 0 : SPACE_FAILURES;
     theorem_cases(r);
-    return space_and(r->p->space,
-                     (const uint32_t[]){space_guard(r->p->space, 0, r->theorem->guard), any_case(r)},
-                     2);
+    return space_and(
+        r->p->space,
+        (const uint32_t[]){space_guard(r->p->space, 0, r->theorem->guard), any_case(r)}, 2);
 }
 
 enum sat_answer theorem_expect(void *ctx, const struct smtlib_question *q)
@@ -127,10 +126,9 @@ enum sat_answer theorem_expect(void *ctx, const struct smtlib_question *q)
         f = redundant(p, q->a);
         break;
     case SMTLIB_OVERLAP:
-        f = space_and(p->space,
-                      (const uint32_t[]){space_route(p->space, 0, q->a),
-                                         space_route(p->space, 0, q->b)},
-                      2);
+        f = space_and(
+            p->space,
+            (const uint32_t[]){space_route(p->space, 0, q->a), space_route(p->space, 0, q->b)}, 2);
         break;
     case SMTLIB_INFEASIBLE:
         f = infeasible(p, q->a);

@@ -40,9 +40,10 @@ static void redactions(struct trust *t, struct buf *text)
                 struct slice level = image_text(
                     p, IMAGE_AT(p, l[s[k].lattice].levels, struct image_str)[s[k].level]);
                 buf_reset(text);
-                buf_printf(text,
-                           "redact(%.*s) of route %.*s: that it leaves nothing above %.*s in the text",
-                           SLICE_FMT(level), SLICE_FMT(image_text(p, r->name)), SLICE_FMT(level));
+                buf_printf(
+                    text,
+                    "redact(%.*s) of route %.*s: that it leaves nothing above %.*s in the text",
+                    SLICE_FMT(level), SLICE_FMT(image_text(p, r->name)), SLICE_FMT(level));
                 item(t, "redact", image_text(p, r->name), buf_slice(text));
             }
         }
@@ -50,7 +51,8 @@ static void redactions(struct trust *t, struct buf *text)
 }
 
 // The families that a label rests on, once each.
-static void families(const struct policy_image *p, const struct image_signal *label, struct buf *out)
+static void families(const struct policy_image *p, const struct image_signal *label,
+                     struct buf *out)
 {
     const struct image_term *terms = IMAGE_AT(p, label->terms, struct image_term);
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
@@ -80,8 +82,9 @@ static void labels(struct trust *t, struct buf *text)
         buf_reset(text);
         buf_printf(text, "label %.*s (", SLICE_FMT(image_text(p, s->name)));
         families(p, s, text);
-        BUF_LIT(text, "): what it misses is not labelled, and no proof speaks of it; `merit signal` "
-                      "measures how much that is");
+        BUF_LIT(text,
+                "): what it misses is not labelled, and no proof speaks of it; `merit signal` "
+                "measures how much that is");
         item(t, "label", image_text(p, s->name), buf_slice(text));
     }
 }
