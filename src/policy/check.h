@@ -41,12 +41,12 @@ struct checker {
     bool bad_header, bad_otherwise, bad_statement;
     const struct policy_image *signal_image; // zones to signals, for the functions of families
     const struct signal_family **families;   // per signal; NULL when derived or not checked
-    bool *signal_ok;                         // per signal: its type and what depends on it are known
-    uint32_t *derive_state;                  // per signal, see check_derive.c
-    uint32_t *hidden_first;                  // per label, its first hidden signal
-    uint32_t signals_written;                // those of the file; hidden ones stand behind them
-    struct map atoms;                        // what an atom asks -> index + 1
-    uint32_t *seen;                          // per atom and sign, the n-ary node that saw it last
+    bool *signal_ok;          // per signal: its type and what depends on it are known
+    uint32_t *derive_state;   // per signal, see check_derive.c
+    uint32_t *hidden_first;   // per label, its first hidden signal
+    uint32_t signals_written; // those of the file; hidden ones stand behind them
+    struct map atoms;         // what an atom asks -> index + 1
+    uint32_t *seen;           // per atom and sign, the n-ary node that saw it last
     uint32_t seen_room, seen_stamp;
     uint32_t *candidate; // per model and effort, the step that named it last
     uint32_t candidate_stamp;

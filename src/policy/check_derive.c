@@ -123,8 +123,11 @@ void check_hidden(struct checker *c, uint32_t signal)
             if (call && v->kind == NODE_CALL)
                 *call = *v;
             else if (call)
-                *call = (struct node){.kind = NODE_CALL, .token = v->token, .end = v->end,
-                                      .count = 1, .first = (struct node *)(uintptr_t)v};
+                *call = (struct node){.kind = NODE_CALL,
+                                      .token = v->token,
+                                      .end = v->end,
+                                      .count = 1,
+                                      .first = (struct node *)(uintptr_t)v};
         }
         if (!name.ptr || (form == FORM_FAMILY && !call)) {
             c->nomem = true;
@@ -336,7 +339,8 @@ static bool label(struct checker *c, uint32_t i, struct image_signal *s)
         return false;
     s->lattice = lattice;
     s->type = SIGNAL_ENUM;
-    s->words = BUILDER_AT(&c->build, IMAGE_LATTICES, struct image_lattice, (uint32_t)lattice)->levels;
+    s->words =
+        BUILDER_AT(&c->build, IMAGE_LATTICES, struct image_lattice, (uint32_t)lattice)->levels;
     if (s->words.count < 2)
         return false;
     if (!first_term(c, call)) {
@@ -419,14 +423,16 @@ static bool score_term(struct checker *c, const struct node *arg, struct image_s
         if (of.type == SIGNAL_BOOL) {
             t.guard = check_guard_true(c, arg, (uint32_t)i);
         } else if (of.type != SIGNAL_NUMBER) {
-            struct diag *d = check_error(c, name, "type", "only numbers and truth values are weighed");
+            struct diag *d =
+                check_error(c, name, "type", "only numbers and truth values are weighed");
             diag_help(c->diags, d, "write `%.*s when %.*s ...`",
                       SLICE_FMT(tree_text(c->tree, v->first)), SLICE_FMT(tree_text(c->tree, name)));
             return false;
         } else if (of.number_max >= DBL_MAX) {
             struct diag *d = check_error(c, name, "range",
                                          "`%.*s` has no known bound, so that no range of the score "
-                                         "is known", SLICE_FMT(tree_text(c->tree, name)));
+                                         "is known",
+                                         SLICE_FMT(tree_text(c->tree, name)));
             diag_help(c->diags, d, "write `%.*s when %.*s > N`",
                       SLICE_FMT(tree_text(c->tree, v->first)), SLICE_FMT(tree_text(c->tree, name)));
             return false;
@@ -447,8 +453,8 @@ static bool bands(struct checker *c, const struct node *clause, struct image_sig
 {
     double last = -INFINITY;
     if (clause->count < 2 || clause->count > IMAGE_WORDS_MAX) {
-        struct diag *d = check_error(c, clause, "bands", "a score has between 2 and %d bands",
-                                     IMAGE_WORDS_MAX);
+        struct diag *d =
+            check_error(c, clause, "bands", "a score has between 2 and %d bands", IMAGE_WORDS_MAX);
         diag_help(c->diags, d, "write `bands low, high above 0.7`, the lowest first");
         return false;
     }
@@ -464,10 +470,10 @@ static bool bands(struct checker *c, const struct node *clause, struct image_sig
             }
         if ((b == clause->first) != (b->count == 1)) {
             diag_help(c->diags,
-                      check_error(c, b, "bands", b->count == 1
-                                                     ? "this band does not say where it begins"
-                                                     : "the first band begins nowhere: it is what "
-                                                       "is left below"),
+                      check_error(c, b, "bands",
+                                  b->count == 1 ? "this band does not say where it begins"
+                                                : "the first band begins nowhere: it is what "
+                                                  "is left below"),
                       "write `bands low, medium above 0.3, high above 0.7`");
             return false;
         }
@@ -549,8 +555,9 @@ static bool exclusive(struct checker *c, uint32_t i, struct image_signal *s)
     s->type = SIGNAL_ENUM;
     s->temperature = 1;
     if (call->count < 3 || call->count > IMAGE_WORDS_MAX) {
-        struct diag *d = check_error(c, call, "argument", "an exclusive group has between 2 and %d members",
-                                     IMAGE_WORDS_MAX - 1);
+        struct diag *d =
+            check_error(c, call, "argument", "an exclusive group has between 2 and %d members",
+                        IMAGE_WORDS_MAX - 1);
         diag_help(c->diags, d, "write `exclusive(coding, legal) otherwise other`: number signals");
         return false;
     }
@@ -568,8 +575,9 @@ static bool exclusive(struct checker *c, uint32_t i, struct image_signal *s)
         if (member < 0 || !c->signal_ok[member])
             return false;
         if (signal_at(c, (uint32_t)member).type != SIGNAL_NUMBER) {
-            struct diag *d = check_error(c, v, "type", "`%.*s` is no number, so nothing can be compared",
-                                         SLICE_FMT(tree_text(c->tree, v)));
+            struct diag *d =
+                check_error(c, v, "type", "`%.*s` is no number, so nothing can be compared",
+                            SLICE_FMT(tree_text(c->tree, v)));
             diag_help(c->diags, d, "leave out its threshold: the group takes the greatest number");
             return false;
         }
@@ -588,8 +596,8 @@ static bool exclusive(struct checker *c, uint32_t i, struct image_signal *s)
     }
     s->words.count = terms.count;
     if (!clause) {
-        struct diag *d = check_error(c, n->first, "missing",
-                                     "the group does not say what it is `otherwise`");
+        struct diag *d =
+            check_error(c, n->first, "missing", "the group does not say what it is `otherwise`");
         diag_help(c->diags, d, "add `otherwise other`: when no member leads, or one is not known");
         return false;
     }
@@ -644,15 +652,15 @@ static uint32_t visit(struct checker *c, uint32_t i, uint32_t inside, const stru
     if (c->derive_state[i] == OPEN || inside > IMAGE_DERIVE_DEPTH_MAX) {
         struct diag *d =
             c->derive_state[i] == OPEN
-                ? check_error(c, from, "cycle", "`%.*s` is made of itself", SLICE_FMT(c->signals.at[i]))
+                ? check_error(c, from, "cycle", "`%.*s` is made of itself",
+                              SLICE_FMT(c->signals.at[i]))
                 : check_error(c, from, "limit", "signals are made of signals more than %d deep",
                               IMAGE_DERIVE_DEPTH_MAX);
         diag_also(c->diags, d, tree_span(c->tree, n->first), "its definition");
         return 0;
     }
     c->derive_state[i] = OPEN;
-    uint32_t errors = c->diags->errors,
-             depth = 1 + visit_names(c, call_of(n), inside + 1);
+    uint32_t errors = c->diags->errors, depth = 1 + visit_names(c, call_of(n), inside + 1);
     if (depth > IMAGE_DERIVE_DEPTH_MAX && c->diags->errors == errors)
         check_error(c, n->first, "limit", "signals are made of signals more than %d deep",
                     IMAGE_DERIVE_DEPTH_MAX);

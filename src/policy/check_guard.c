@@ -141,8 +141,8 @@ static const struct slice *enum_words(struct checker *c, const struct image_sign
 {
     struct slice *at = ARENA_ARRAY(c->arena, struct slice, s->words.count + 1);
     for (uint32_t i = 0; at && i < s->words.count; i++)
-        at[i] = builder_text(&c->build, *BUILDER_AT(&c->build, IMAGE_STRS, struct image_str,
-                                                    s->words.at + i));
+        at[i] = builder_text(&c->build,
+                             *BUILDER_AT(&c->build, IMAGE_STRS, struct image_str, s->words.at + i));
     c->nomem |= !at;
     return at;
 }
@@ -158,8 +158,8 @@ static bool enum_word(struct checker *c, const struct node *v, const struct imag
     if (!words)
         return false;
     struct slice what = builder_text(&c->build, s->derive ? s->name : s->family);
-    struct diag *d = check_error(c, v, "unknown-word", "`%.*s` is never %.*s", SLICE_FMT(what),
-                                 SLICE_FMT(text));
+    struct diag *d =
+        check_error(c, v, "unknown-word", "`%.*s` is never %.*s", SLICE_FMT(what), SLICE_FMT(text));
     if (v->kind == NODE_STRING)
         text = slice_head(slice_from(text, 1), text.len - 2);
     check_nearest(c, d, text, words, s->words.count);
@@ -252,8 +252,10 @@ static struct term *not_constant(struct checker *c, const struct node *n, struct
     bool yes = t->kind == TERM_TRUE;
     struct diag *d = check_error(c, n, yes ? "always-true" : "never-true", "this %s holds",
                                  yes ? "always" : "never");
-    diag_help(c->diags, d, "%s", yes ? "leave it out" : "no level is below the lowest or above the "
-                                                        "highest one");
+    diag_help(c->diags, d, "%s",
+              yes ? "leave it out"
+                  : "no level is below the lowest or above the "
+                    "highest one");
     return NULL;
 }
 
@@ -286,7 +288,8 @@ static bool in_signal_range(struct checker *c, const struct node *n, const struc
         snprintf(range, sizeof range, "of at least %.15g", min);
     check_error(c, n, "range", "this %s holds: `%.*s` is a %s %s",
                 always || op == IMAGE_OP_NE ? "always" : "never",
-                SLICE_FMT(tree_text(c->tree, n->first)), s->whole ? "whole number" : "number", range);
+                SLICE_FMT(tree_text(c->tree, n->first)), s->whole ? "whole number" : "number",
+                range);
     return false;
 }
 
@@ -583,10 +586,11 @@ static struct term *condition(struct checker *c, const struct node *guard)
     struct term *t = fold(c, guard);
     if (t && (t->kind == TERM_TRUE || t->kind == TERM_FALSE)) {
         bool yes = t->kind == TERM_TRUE;
-        struct diag *d = check_error(c, guard, yes ? "always-true" : "never-true",
-                                     yes ? "this condition always holds"
-                                         : "this condition never holds");
-        diag_help(c->diags, d, yes ? "leave it out" : "leave the statement out, or say what was meant");
+        struct diag *d =
+            check_error(c, guard, yes ? "always-true" : "never-true",
+                        yes ? "this condition always holds" : "this condition never holds");
+        diag_help(c->diags, d,
+                  yes ? "leave it out" : "leave the statement out, or say what was meant");
     }
     return t;
 }
@@ -661,7 +665,8 @@ struct image_list check_guard_texts(struct checker *c, const struct node *place,
     buf_deinit(&shown);
     struct term *t = kept.ptr ? atom_term(c, &a, texts, kept) : NULL;
     if (t && others) {
-        struct term *none = negate(c, t), *some = plain.ptr ? atom_term(c, &set, NULL, plain) : NULL;
+        struct term *none = negate(c, t),
+                    *some = plain.ptr ? atom_term(c, &set, NULL, plain) : NULL;
         t = make(c, TERM_AND);
         if (t && none && some) {
             t->first = some;

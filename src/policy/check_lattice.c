@@ -18,15 +18,17 @@ static void level(struct checker *c, const struct node *word, uint32_t lattice, 
     } else if (known) {
         uint32_t first = (uint32_t)((uintptr_t)known - 1);
         bool same = first < c->levels.count && c->level_of[first].lattice == lattice;
-        struct diag *d =
-            same ? check_error(c, word, "cycle", "`%.*s` stands twice in one lattice, so that it "
-                               "would be above itself", SLICE_FMT(name))
-                 : check_error(c, word, "duplicate", "level `%.*s` is in two lattices",
-                               SLICE_FMT(name));
+        struct diag *d = same ? check_error(c, word, "cycle",
+                                            "`%.*s` stands twice in one lattice, so that it "
+                                            "would be above itself",
+                                            SLICE_FMT(name))
+                              : check_error(c, word, "duplicate", "level `%.*s` is in two lattices",
+                                            SLICE_FMT(name));
         diag_also(c->diags, d, tree_span(c->tree, c->levels.nodes[first]), "first here");
         if (!same)
-            diag_help(c->diags, d, "names of levels are unique in a file, so that `clears` needs "
-                                   "no more than them");
+            diag_help(c->diags, d,
+                      "names of levels are unique in a file, so that `clears` needs "
+                      "no more than them");
         return;
     }
     struct level *grown = ARENA_ARRAY(c->arena, struct level, c->levels.count + 1);
@@ -57,8 +59,9 @@ void check_lattices(struct checker *c)
         }
         if (n->count < 3) {
             struct diag *d = check_error(c, n, "lattice", "a lattice of one level orders nothing");
-            diag_help(c->diags, d, "write two levels or more, the lowest first: `lattice exposure "
-                                   "= public < secret`");
+            diag_help(c->diags, d,
+                      "write two levels or more, the lowest first: `lattice exposure "
+                      "= public < secret`");
         }
         for (const struct node *word = n->first->next; word && i < IMAGE_LATTICES_MAX;
              word = word->next)
@@ -89,10 +92,10 @@ static void clearance(struct checker *c, const struct node *clause, struct image
         if (!check_level(c, word, &l))
             continue;
         if (stated[l.lattice]) {
-            struct diag *d = check_error(
-                c, word, "clearance", "`%.*s` and `%.*s` are levels of one lattice",
-                SLICE_FMT(tree_text(c->tree, stated[l.lattice])),
-                SLICE_FMT(tree_text(c->tree, word)));
+            struct diag *d =
+                check_error(c, word, "clearance", "`%.*s` and `%.*s` are levels of one lattice",
+                            SLICE_FMT(tree_text(c->tree, stated[l.lattice])),
+                            SLICE_FMT(tree_text(c->tree, word)));
             diag_help(c->diags, d, "name the highest level only: it clears what is below it");
             continue;
         }
@@ -114,8 +117,8 @@ void check_zones(struct checker *c)
     }
 }
 
-static const char *const sink_kinds[] = {"verifier",  "judge",  "retriever", "cache",
-                                         "embedding", "memory", "log",       "trace", NULL};
+static const char *const sink_kinds[] = {"verifier", "judge", "retriever", "cache", "embedding",
+                                         "memory",   "log",   "trace",     NULL};
 
 static bool sink_kind(struct checker *c, const struct node *n, enum image_sink_kind *out)
 {

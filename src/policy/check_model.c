@@ -259,7 +259,8 @@ static void energy(struct checker *c, struct image_model *m, const struct node *
             continue;
         if (!units_scaled(v, kilo ? 9 : 6, into[out]) || *into[out] < 0 ||
             *into[out] > IMAGE_ENERGY_MAX)
-            check_error(c, at->first, "range", "an energy is between 0 and 1 GJ per million tokens");
+            check_error(c, at->first, "range",
+                        "an energy is between 0 and 1 GJ per million tokens");
     }
     if (!stated[0] || !stated[1]) {
         struct diag *d = check_error(c, clause, "energy", "an energy has both `in` and `out`");

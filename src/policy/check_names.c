@@ -121,8 +121,7 @@ static bool grow(struct checker *c, struct names *n)
     return true;
 }
 
-bool check_name_add(struct checker *c, struct names *in, struct slice text,
-                    const struct node *node)
+bool check_name_add(struct checker *c, struct names *in, struct slice text, const struct node *node)
 {
     if (!grow(c, in) || map_put(&in->map, text, (void *)(uintptr_t)(in->count + 1)) != RESULT_OK) {
         c->nomem = true;
@@ -159,8 +158,9 @@ static void poisoned(struct checker *c, const struct node *statement)
     const struct {
         const char *word;
         struct names *in;
-    } kinds[] = {{"lattice", &c->lattices}, {"sink", &c->sinks}, {"zone", &c->zones}, {"model", &c->models}, {"signal", &c->signals},
-                 {"path", &c->paths}, {"route", &c->routes}, {"alias", &c->aliases}};
+    } kinds[] = {{"lattice", &c->lattices}, {"sink", &c->sinks},     {"zone", &c->zones},
+                 {"model", &c->models},     {"signal", &c->signals}, {"path", &c->paths},
+                 {"route", &c->routes},     {"alias", &c->aliases}};
     c->bad_statement = true;
     c->bad_header |= tree_is(c->tree, statement, "policy");
     c->bad_otherwise |= tree_is(c->tree, statement, "otherwise");
@@ -276,7 +276,8 @@ static bool reached_anyway(struct checker *c, uint32_t sink)
 
 void check_unused(struct checker *c)
 {
-    struct names *const kinds[] = {&c->signals, &c->paths, &c->models, &c->zones, &c->sinks, &c->lattices};
+    struct names *const kinds[] = {&c->signals, &c->paths, &c->models,
+                                   &c->zones,   &c->sinks, &c->lattices};
     // What uses a name may stand where a mistake is.
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)

@@ -1,7 +1,7 @@
 // Paths: parameters filled in, candidates written out, calls of other paths put in their place, so that what is left is
 // chains of steps.
-#include "base/alloc.h"
 #include "policy/check_path.h"
+#include "base/alloc.h"
 #include "policy/policy.h"
 
 // What the parameters of a path stand for, and where to look those up in turn.
@@ -281,7 +281,8 @@ static bool verify(struct checker *c, const struct node *call, const struct scop
     const struct node *alternative = call->count == 2 ? resolve(c, call->last, &at) : NULL;
     bool one = alternative && alternative->count == 1 && alternative->first->kind == NODE_WORD;
     if (one && map_get(&c->sinks.map, tree_text(c->tree, alternative->first)))
-        return check_sink_of(c, alternative->first, 1u << IMAGE_SINK_VERIFIER | 1u << IMAGE_SINK_JUDGE,
+        return check_sink_of(c, alternative->first,
+                             1u << IMAGE_SINK_VERIFIER | 1u << IMAGE_SINK_JUDGE,
                              "verifier or judge", &out->sink);
     if (call->count == 1) {
         struct diag *d = check_error(c, call, "argument", "`verify` names who verifies");
@@ -382,9 +383,9 @@ static bool modifiers(struct checker *c, const struct node *n, struct image_step
               check_whole(c, clause->first, NULL, "how often a step is tried again", 1,
                           IMAGE_RETRIES_MAX, &s->retries);
     if ((clause = tree_clause(c->tree, n, "cap")))
-        ok &= may(c, clause, s, WRITES, "`answer`, `fuse` and a `verify` by models") &&
-              check_whole(c, clause->first, "tok", "a cap on output", 1, IMAGE_TOK_MAX,
-                          &s->cap_tok);
+        ok &=
+            may(c, clause, s, WRITES, "`answer`, `fuse` and a `verify` by models") &&
+            check_whole(c, clause->first, "tok", "a cap on output", 1, IMAGE_TOK_MAX, &s->cap_tok);
     if ((clause = tree_clause(c->tree, n, "hedge"))) {
         ok &= may(c, clause, s, 1u << IMAGE_STEP_ANSWER, "`answer`") &&
               check_whole(c, clause->first, NULL, "the number of copies", 1, IMAGE_HEDGES_MAX,
@@ -399,17 +400,19 @@ void check_allowed(struct checker *c, const struct node *n, enum image_extra ext
     static const char *const words[] = {"escalate", "fuse", "hedge"};
     if (c->allows[extra] || c->bad_statement || check_told(c, n, "not-allowed"))
         return;
-    struct diag *d = check_error(c, n, "not-allowed", "nothing in the policy allows `%s`", words[extra]);
+    struct diag *d =
+        check_error(c, n, "not-allowed", "nothing in the policy allows `%s`", words[extra]);
     diag_help(c->diags, d, "add `allow %s 1`, with `when ...` if not always", words[extra]);
 }
 
-static bool add_line(struct checker *c, struct lines *to, struct made *const *steps,
-                     uint32_t count, const struct node *place)
+static bool add_line(struct checker *c, struct lines *to, struct made *const *steps, uint32_t count,
+                     const struct node *place)
 {
     if (to->count == IMAGE_CHAINS_MAX || count > IMAGE_CHAIN_STEPS_MAX ||
         (c->steps_made += count) > POLICY_STEPS_MAX) {
         if (to->count == IMAGE_CHAINS_MAX)
-            check_error(c, place, "limit", "with its paths written out this has more than %d chains",
+            check_error(c, place, "limit",
+                        "with its paths written out this has more than %d chains",
                         IMAGE_CHAINS_MAX);
         else if (count > IMAGE_CHAIN_STEPS_MAX)
             check_error(c, place, "limit", "with its paths written out this has more than %d steps",
@@ -520,9 +523,11 @@ static bool step(struct checker *c, const struct node *n, const struct scope *s,
         bool fits = inner->kind == NODE_CALL && (tree_is(c->tree, inner->first, "answer") ||
                                                  tree_is(c->tree, inner->first, "fuse"));
         if (!fits || escalated) {
-            struct diag *d = check_error(c, n, "escalate", "`escalate` stands before `answer` or `fuse`");
-            diag_help(c->diags, d, "write `escalate answer(...)` in the chain that a failed "
-                                   "verification pays for");
+            struct diag *d =
+                check_error(c, n, "escalate", "`escalate` stands before `answer` or `fuse`");
+            diag_help(c->diags, d,
+                      "write `escalate answer(...)` in the chain that a failed "
+                      "verification pays for");
             return false;
         }
         check_allowed(c, n, IMAGE_EXTRA_ESCALATE);
@@ -582,8 +587,9 @@ static bool expand(struct checker *c, const struct node *chain, const struct sco
     for (const struct node *n = chain->first; n; n = n->next) {
         if (n->first->kind == NODE_STRING && chain->count > 1) {
             struct diag *d = check_error(c, n, "refusal", "a refusal stands alone in its chain");
-            diag_help(c->diags, d, "nothing of the steps before it would be delivered; write "
-                                   "`else refuse \"why\"` for when they fail");
+            diag_help(c->diags, d,
+                      "nothing of the steps before it would be delivered; write "
+                      "`else refuse \"why\"` for when they fail");
             return false;
         }
         struct lines parts = {0}, joined = {0};
@@ -627,8 +633,9 @@ static bool line_ok(struct checker *c, const struct line *l)
             if (answer && !check_told(c, m->node, "chain")) {
                 d = check_error(c, m->node, "chain", "a chain answers once");
                 diag_also(c->diags, d, tree_span(c->tree, answer->node), "the answer before");
-                diag_help(c->diags, d, "join answers by `fuse(a, b)`, or write `else` for when "
-                                       "the first fails");
+                diag_help(c->diags, d,
+                          "join answers by `fuse(a, b)`, or write `else` for when "
+                          "the first fails");
             }
             if (answer)
                 return false;
@@ -654,8 +661,9 @@ static bool line_ok(struct checker *c, const struct line *l)
     }
     if (!answer && !refuses(l) && !check_told(c, l->place, "chain")) {
         d = check_error(c, l->place, "chain", "this chain answers nothing");
-        diag_help(c->diags, d, "it ends in `answer(...)` or `fuse(...)`, which steps may stand "
-                               "before and `verify(...)` behind");
+        diag_help(c->diags, d,
+                  "it ends in `answer(...)` or `fuse(...)`, which steps may stand "
+                  "before and `verify(...)` behind");
     }
     return answer || refuses(l);
 }

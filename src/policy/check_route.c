@@ -79,10 +79,10 @@ static void need_energy(struct checker *c, const struct node *clause, const stru
     for (i = 0; i < step->bindings.count; i++)
         stated += model_of(c, step->bindings, i)->energy_in_uj >= 0;
     if (stated == 0)
-        diag_help(c->diags,
-                  check_error(c, clause, "no-energy",
-                              "this needs energies, and no candidate states one"),
-                  "add `energy 40 in, 300 out kJ/Mtok` to the models");
+        diag_help(
+            c->diags,
+            check_error(c, clause, "no-energy", "this needs energies, and no candidate states one"),
+            "add `energy 40 in, 300 out kJ/Mtok` to the models");
     else if (stated < i)
         check_warning(c, clause, "no-energy",
                       "%u of %u candidates state no energy and are never chosen here", i - stated,
@@ -165,7 +165,8 @@ static struct slice path_name(struct checker *c, const struct node *chain)
 static void unreachable_lines(struct checker *c, const struct line *lines)
 {
     for (const struct line *l = lines; l && l->next; l = l->next) {
-        if (l->steps[0]->step.kind != IMAGE_STEP_REFUSE || check_told(c, l->next->place, "unreachable"))
+        if (l->steps[0]->step.kind != IMAGE_STEP_REFUSE ||
+            check_told(c, l->next->place, "unreachable"))
             continue;
         check_warning(c, l->next->place, "unreachable",
                       "a refusal always works, its `else` is never reached");

@@ -136,8 +136,9 @@ static void forbid_below(struct checker *c, const struct node *n, const struct n
     if (s->derive != IMAGE_DERIVE_LABEL) {
         struct diag *d = check_error(c, label, "type", "`%.*s` is no label",
                                      SLICE_FMT(tree_text(c->tree, label)));
-        diag_help(c->diags, d, "zones are below a signal that is defined by `signal NAME label "
-                               "LATTICE = ...`");
+        diag_help(c->diags, d,
+                  "zones are below a signal that is defined by `signal NAME label "
+                  "LATTICE = ...`");
         return;
     }
     int32_t lattice = s->lattice;
@@ -182,8 +183,8 @@ static void forbid(struct checker *c, const struct node *n)
 bool check_passing(struct checker *c, const struct node *call, enum image_step_kind *step,
                    int32_t *sink)
 {
-    static const char *const passable[] = {"retrieve", "verify", "clarify",
-                                           "redact",   "fuse",   "cache", NULL};
+    static const char *const passable[] = {"retrieve", "verify", "clarify", "redact",
+                                           "fuse",     "cache",  NULL};
     static const uint32_t kinds[IMAGE_STEP_KIND_COUNT_] = {
         [IMAGE_STEP_RETRIEVE] = 1u << IMAGE_SINK_RETRIEVER,
         [IMAGE_STEP_VERIFY] = 1u << IMAGE_SINK_VERIFIER | 1u << IMAGE_SINK_JUDGE,
@@ -205,10 +206,10 @@ bool check_passing(struct checker *c, const struct node *call, enum image_step_k
                   SLICE_FMT(name), SLICE_FMT(name));
         return false;
     }
-    return check_sink_of(c, word, kinds[*step], tree_is(c->tree, call->first, "verify")
-                                                    ? "verifier or judge"
-                                                : *step == IMAGE_STEP_CACHE ? "cache"
-                                                                            : "retriever",
+    return check_sink_of(c, word, kinds[*step],
+                         tree_is(c->tree, call->first, "verify") ? "verifier or judge"
+                         : *step == IMAGE_STEP_CACHE             ? "cache"
+                                                                 : "retriever",
                          sink);
 }
 
@@ -250,8 +251,7 @@ static void limit(struct checker *c, const struct node *n, const struct node *at
         window++;
     if (!windows[window]) {
         struct diag *d = check_error(c, quantity, "unit", "a budget is for a span");
-        diag_help(c->diags, d,
-                  "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`",
+        diag_help(c->diags, d, "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`",
                   SLICE_FMT(tree_text(c->tree, quantity->first)),
                   SLICE_FMT(tree_text(c->tree, quantity->last->first)));
         return;

@@ -144,7 +144,8 @@ static void argument(struct checker *c, struct args *a, const struct node *n)
     bool call = value->kind == NODE_CALL;
     const struct node *when = tree_clause(c->tree, n, "when");
     if (when) {
-        struct diag *d = check_error(c, when, "argument", "`%s` takes no condition", a->family->name);
+        struct diag *d =
+            check_error(c, when, "argument", "`%s` takes no condition", a->family->name);
         diag_help(c->diags, d, "conditions stand in `max(...)` and `score(...)`");
         a->ok = false;
         return;
@@ -313,8 +314,8 @@ static void family_fails(void *ctx, uint32_t arg, const char *message)
     f->failed = true;
 }
 
-static bool threshold_in_range(struct checker *c, const struct node *n, const struct image_signal *s,
-                               struct slice what)
+static bool threshold_in_range(struct checker *c, const struct node *n,
+                               const struct image_signal *s, struct slice what)
 {
     double min = s->number_min, max = s->number_max, t = s->threshold;
     bool never = s->threshold_above ? t >= max : t <= min,
@@ -346,9 +347,9 @@ bool check_threshold(struct checker *c, const struct node *n, struct image_signa
     if (s->type != SIGNAL_NUMBER) {
         static const char *const kinds[] = {"a truth value", "a number", "one of several words",
                                             "a text", "texts"};
-        struct diag *d =
-            check_error(c, clause, "type", "`%.*s` gives %s here, so there is nothing above or below",
-                        SLICE_FMT(name), kinds[s->type]);
+        struct diag *d = check_error(c, clause, "type",
+                                     "`%.*s` gives %s here, so there is nothing above or below",
+                                     SLICE_FMT(name), kinds[s->type]);
         if (s->type == SIGNAL_BOOL)
             diag_help(c->diags, d, "leave the threshold out");
         return false;
@@ -387,7 +388,8 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
         break;
     case SIGNAL_NUMBER:
         if (v->kind == NODE_QUANTITY)
-            check_number(c, v, f->unit, "this signal", s->number_min, s->number_max, &s->error_number);
+            check_number(c, v, f->unit, "this signal", s->number_min, s->number_max,
+                         &s->error_number);
         else
             expected = "a number";
         break;
@@ -429,10 +431,9 @@ static void only_families(struct checker *c, const struct node *n)
     for (size_t i = 0; i < MERIT_COUNT(others); i++) {
         const struct node *clause = tree_clause(c->tree, n, others[i]);
         if (clause)
-            diag_help(c->diags,
-                      check_error(c, clause, "clause", "`%s` means nothing here", others[i]),
-                      i == 0 ? "bands stand behind `score(...)`"
-                             : "it stands behind `exclusive(...)`");
+            diag_help(
+                c->diags, check_error(c, clause, "clause", "`%s` means nothing here", others[i]),
+                i == 0 ? "bands stand behind `score(...)`" : "it stands behind `exclusive(...)`");
     }
 }
 

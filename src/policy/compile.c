@@ -86,7 +86,7 @@ enum result policy_compile_places(const struct tree *tree, const struct signal_r
                                   const struct policy_places **places)
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
-    struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones, &c.sinks, &c.models,
+    struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,  &c.models,
                                    &c.signals,  &c.paths,  &c.routes, &c.aliases};
     static const char *const what[] = {"lattice", "level", "zone",  "sink", "model",
                                        "signal",  "path",  "route", "alias"};

@@ -37,10 +37,9 @@ bool parse_at_word(const struct parser *p, const char *word)
 }
 
 // Words of clauses that are names elsewhere.
-static const char *const clause_words[] = {"timeout", "holds",       "adds",   "clears",
-                                           "carries", "temperature", "margin", "bands",
-                                           "retry",   "cap",         "hedge",  "hard",
-                                           "paced"};
+static const char *const clause_words[] = {"timeout",     "holds",  "adds",  "clears", "carries",
+                                           "temperature", "margin", "bands", "retry",  "cap",
+                                           "hedge",       "hard",   "paced"};
 
 bool parse_at_clause(const struct parser *p)
 {

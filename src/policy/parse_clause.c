@@ -20,7 +20,8 @@ bool parse_words(struct parser *p, struct node *n)
 static bool endpoints(struct parser *p, struct node *n)
 {
     do {
-        if (parse_peek(p) == TOKEN_WORD ? !parse_add_leaf(p, n, NODE_WORD) : !parse_add_leaf(p, n, NODE_STRING))
+        if (parse_peek(p) == TOKEN_WORD ? !parse_add_leaf(p, n, NODE_WORD)
+                                        : !parse_add_leaf(p, n, NODE_STRING))
             return false;
     } while (parse_take(p, TOKEN_COMMA));
     return true;

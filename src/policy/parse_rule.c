@@ -154,8 +154,7 @@ bool parse_prove(struct parser *p, struct node *n)
 bool parse_test(struct parser *p, struct node *n)
 {
     static const struct parse_clause corpus[] = {{"corpus", SHAPE_STRING}};
-    static const struct parse_clause clauses[] = {{"given", SHAPE_GIVEN},
-                                                  {"expect", SHAPE_CLAIMS}};
+    static const struct parse_clause clauses[] = {{"given", SHAPE_GIVEN}, {"expect", SHAPE_CLAIMS}};
     bool found;
     if (!parse_one_clause(p, n, corpus, 1, &found) ||
         (!found && !parse_add_leaf(p, n, NODE_STRING)))

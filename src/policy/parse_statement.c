@@ -23,12 +23,13 @@ static const struct parse_clause zone_clauses[] = {{"clears", SHAPE_WORDS}};
 
 static bool zone(struct parser *p, struct node *n)
 {
-    return parse_add_leaf(p, n, NODE_WORD) && parse_clauses(p, n, zone_clauses, MERIT_COUNT(zone_clauses));
+    return parse_add_leaf(p, n, NODE_WORD) &&
+           parse_clauses(p, n, zone_clauses, MERIT_COUNT(zone_clauses));
 }
 
 static const struct parse_clause sink_clauses[] = {
-    {"zone", SHAPE_WORD},     {"clears", SHAPE_WORDS},   {"holds", SHAPE_WORDS},
-    {"adds", SHAPE_QUANTITY}, {"price", SHAPE_QUANTITY}, {"energy", SHAPE_QUANTITY},
+    {"zone", SHAPE_WORD},        {"clears", SHAPE_WORDS},   {"holds", SHAPE_WORDS},
+    {"adds", SHAPE_QUANTITY},    {"price", SHAPE_QUANTITY}, {"energy", SHAPE_QUANTITY},
     {"timeout", SHAPE_QUANTITY}, {"carries", SHAPE_WORD},
 };
 
@@ -57,7 +58,8 @@ static const struct parse_clause model_clauses[] = {
 
 static bool model(struct parser *p, struct node *n)
 {
-    return parse_add_leaf(p, n, NODE_WORD) && parse_clauses(p, n, model_clauses, MERIT_COUNT(model_clauses)) &&
+    return parse_add_leaf(p, n, NODE_WORD) &&
+           parse_clauses(p, n, model_clauses, MERIT_COUNT(model_clauses)) &&
            parse_no_unknown(p, model_clauses, MERIT_COUNT(model_clauses));
 }
 
@@ -80,19 +82,20 @@ static bool alias(struct parser *p, struct node *n)
 
 static bool pass(struct parser *p, struct node *n)
 {
-    return parse_add_leaf(p, n, NODE_STRING) && parse_expect_word(p, "to") && parse_add_leaf(p, n, NODE_WORD) &&
-           parse_close(p, n);
+    return parse_add_leaf(p, n, NODE_STRING) && parse_expect_word(p, "to") &&
+           parse_add_leaf(p, n, NODE_WORD) && parse_close(p, n);
 }
 
 static const struct parse_clause label_clauses[] = {{"label", SHAPE_WORD}};
 static const struct parse_clause signal_clauses[] = {
-    {"above", SHAPE_QUANTITY},     {"below", SHAPE_QUANTITY}, {"on_error", SHAPE_VALUE},
-    {"bands", SHAPE_BANDS},        {"margin", SHAPE_NUMBER},  {"temperature", SHAPE_NUMBER},
+    {"above", SHAPE_QUANTITY}, {"below", SHAPE_QUANTITY}, {"on_error", SHAPE_VALUE},
+    {"bands", SHAPE_BANDS},    {"margin", SHAPE_NUMBER},  {"temperature", SHAPE_NUMBER},
     {"otherwise", SHAPE_WORD}};
 
 static bool signal_definition(struct parser *p, struct node *n)
 {
-    return parse_add_leaf(p, n, NODE_WORD) && parse_clauses(p, n, label_clauses, MERIT_COUNT(label_clauses)) &&
+    return parse_add_leaf(p, n, NODE_WORD) &&
+           parse_clauses(p, n, label_clauses, MERIT_COUNT(label_clauses)) &&
            parse_expect(p, TOKEN_ASSIGN, NULL) && parse_add(n, parse_call(p)) &&
            parse_clauses(p, n, signal_clauses, MERIT_COUNT(signal_clauses)) &&
            parse_no_unknown(p, signal_clauses, MERIT_COUNT(signal_clauses));
@@ -114,7 +117,8 @@ static bool path(struct parser *p, struct node *n)
             return false;
     }
     return parse_add(n, parse_close(p, params)) && parse_expect(p, TOKEN_ASSIGN, NULL) &&
-           parse_add(n, parse_chain(p)) && parse_clauses(p, n, else_clauses, MERIT_COUNT(else_clauses));
+           parse_add(n, parse_chain(p)) &&
+           parse_clauses(p, n, else_clauses, MERIT_COUNT(else_clauses));
 }
 
 static const struct parse_clause route_clauses[] = {

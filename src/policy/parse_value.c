@@ -121,8 +121,7 @@ static struct node *step(struct parser *p)
     else if (parse_take_word(p, "escalate"))
         ok = parse_add(n, step(p));
     else if (parse_peek(p) == TOKEN_WORD)
-        ok = parse_add(n, parse_call(p)) &&
-             parse_clauses(p, n, modifiers, MERIT_COUNT(modifiers));
+        ok = parse_add(n, parse_call(p)) && parse_clauses(p, n, modifiers, MERIT_COUNT(modifiers));
     else
         ok = parse_fail(p, "a step, such as `answer(any)` or `refuse \"why\"`");
     parse_leave(p);

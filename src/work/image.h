@@ -187,9 +187,10 @@ struct image_signal {
     struct image_str name;
     struct image_str family; // of a derived signal "label", "score", "exclusive"
     enum image_derive derive;
-    int32_t lattice;            // LABEL: index; else IMAGE_NONE
-    struct image_list terms;    // struct image_term; empty unless derived
-    uint32_t depth; // 0 of what a family computes; of a derived signal more than that of all it looks at
+    int32_t lattice;         // LABEL: index; else IMAGE_NONE
+    struct image_list terms; // struct image_term; empty unless derived
+    uint32_t
+        depth; // 0 of what a family computes; of a derived signal more than that of all it looks at
     struct image_list bands;    // struct image_band, one per word, ascending; SCORE with bands
     double temperature, margin; // EXCLUSIVE; margin is a difference of probabilities
     uint32_t

@@ -47,7 +47,7 @@ static enum signal_type fake_caller_type(const struct policy_image *p, const str
 {
     const struct image_arg *a = IMAGE_AT(p, s->args, struct image_arg);
     return s->args.count && !slice_eq_cstr(image_text(p, a->text), "group") ? SIGNAL_TEXT
-                                                                           : SIGNAL_SET;
+                                                                            : SIGNAL_SET;
 }
 
 // A number when a bm25 or ngram string is among the arguments.
@@ -139,9 +139,9 @@ FAKE(pii, fake_set, FAKE_ARGS(fake_pii_args));
 FAKE(similarity, fake_number, FAKE_ARGS(fake_name_args), .number_max = 1);
 
 static const struct signal_family *const fake_families[] = {
-    &fake_keywords, &fake_context, &fake_structure, &fake_conversation,
-    &fake_modality, &fake_tools,   &fake_output,    &fake_metadata,
-    &fake_header,   &fake_caller,  &fake_jailbreak, &fake_pii, &fake_similarity};
+    &fake_keywords,  &fake_context, &fake_structure, &fake_conversation, &fake_modality,
+    &fake_tools,     &fake_output,  &fake_metadata,  &fake_header,       &fake_caller,
+    &fake_jailbreak, &fake_pii,     &fake_similarity};
 static const struct signal_registry fake_registry = {fake_families,
                                                      sizeof fake_families / sizeof *fake_families};
 
