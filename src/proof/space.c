@@ -363,9 +363,11 @@ static uint32_t guard(struct space *s, uint32_t image, const struct image_node *
         return space_not(guard(s, image, n + 1));
     uint32_t flip = n->kind == IMAGE_NODE_OR;
     size_t base = s->stack.len;
-    for (const struct image_node *c = n + 1, *end = n + n->size; c < end; c += c->size)
-        if (!SPACE_PUSH(s, &s->stack, guard(s, image, c) ^ flip))
+    for (const struct image_node *c = n + 1, *end = n + n->size; c < end; c += c->size) {
+        uint32_t part = guard(s, image, c) ^ flip;
+        if (!SPACE_PUSH(s, &s->stack, part))
             return SPACE_TRUE;
+    }
     return space_fold(s, base) ^ flip;
 }
 
