@@ -45,7 +45,7 @@ static void contradict(struct order *o, uint32_t route)
     if (parts > 1) {
         if (space_ask(o->s, claims, parts, 0) != SAT_NO)
             return;
-        (void)space_least(o->s, claims, parts, 0);
+        (void)space_least(o->s, claims, 0, 0);
     }
     const uint32_t *core = space_core(o->s, &count);
     if (parts == 1)
@@ -67,11 +67,16 @@ static uint32_t claim_reach(struct order *o, uint32_t route)
     return route + 1;
 }
 
+// What is irreducible is the earlier routes beside its own guard.
 static void cover(struct order *o, uint32_t route)
 {
     struct order_route *r = &o->routes[route];
-    uint32_t count, n = claim_reach(o, route);
-    r->cover_least = space_least(o->s, o->claims, n, 0);
+    uint32_t count = 0, n = route + 1;
+    o->claims[0] = o->guards[route];
+    for (uint32_t i = 0; i < route; i++)
+        o->claims[i + 1] = space_not(o->guards[i]);
+    r->cover_least =
+        space_ask(o->s, o->claims, n, 0) == SAT_NO && space_least(o->s, o->claims, 1, 0);
     const uint32_t *core = space_core(o->s, &count);
     int32_t *list = ARENA_ARRAY(o->arena, int32_t, count + 1);
     if (!list) {
@@ -79,8 +84,8 @@ static void cover(struct order *o, uint32_t route)
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (core[i] < route)
-            list[r->cover_count++] = (int32_t)core[i];
+        if (core[i] > 0)
+            list[r->cover_count++] = (int32_t)core[i] - 1;
     r->cover = list;
 }
 
@@ -116,25 +121,19 @@ static void decide_status(struct order *o, uint32_t route, bool drawn)
         order_count(o, true, true);
         return;
     }
-    uint32_t n = claim_reach(o, route);
-    enum sat_answer a = order_ask(o, o->claims, n, true);
-    if (a == SAT_YES)
-        return;
-    if (a == SAT_UNKNOWN) {
-        // It may still be one that never holds, which is the easier question.
-        r->status = space_ask(o->s, &o->guards[route], 1, 0) == SAT_NO ? ORDER_VACUOUS : ORDER_OPEN;
-        if (r->status == ORDER_VACUOUS)
-            contradict(o, route);
-        return;
-    }
-    r->status = ORDER_SHADOWED;
-    cover(o, route);
-    if (r->cover_count == 0) {
+    if (order_ask(o, &o->guards[route], 1, true) == SAT_NO) {
         r->status = ORDER_VACUOUS;
         contradict(o, route);
-    } else {
-        show_shadow(o, route);
+        return;
     }
+    enum sat_answer a = order_ask(o, o->claims, claim_reach(o, route), true);
+    if (a == SAT_UNKNOWN)
+        r->status = ORDER_OPEN;
+    if (a != SAT_NO)
+        return;
+    r->status = ORDER_SHADOWED;
+    cover(o, route);
+    show_shadow(o, route);
 }
 
 // ---- what changes nothing

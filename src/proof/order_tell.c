@@ -109,18 +109,21 @@ static void vacuous(struct teller *x, int32_t i, const struct order_route *r)
 static void shadowed(struct teller *x, int32_t i, const struct order_route *r)
 {
     buf_printf(&x->text, "route `%.*s` can never be taken: ", SLICE_FMT(name_of(x, i)));
-    put_names(x, r->cover, r->cover_count);
+    if (r->cover_count)
+        put_names(x, r->cover, r->cover_count);
+    else
+        BUF_LIT(&x->text, "the routes");
     buf_printf(&x->text, " before it %s%s all that it wants",
-               r->cover_count > 1 ? "together take" : "takes",
+               r->cover_count != 1 ? "together take" : "takes",
                r->cover_least ? "" : ", perhaps fewer of them,");
     struct diag *d = add(x, DIAG_ERROR, "shadowed", i);
-    struct slice first = name_of(x, r->cover[0]);
+    struct slice first = r->cover_count ? name_of(x, r->cover[0]) : SLICE_EMPTY;
     if (r->cover_count == 1)
         diag_help(x->t->diags, d, "move it before `%.*s`, narrow that one, or remove it",
                   SLICE_FMT(first));
     else
         diag_help(x->t->diags, d, "move it before them, narrow one of them, or remove it");
-    struct span span = span_of(x, r->cover[0]);
+    struct span span = r->cover_count ? span_of(x, r->cover[0]) : (struct span){0, 0};
     if (span.end > span.begin)
         diag_also(x->t->diags, d, span, "%s", "this one stands before it");
     if (r->witness.len)

@@ -102,9 +102,10 @@ enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t coun
 // After SAT_NO: indices of claims, ascending, that cannot hold together (none when there is no request at all). Valid
 // until the next question. Not always the fewest: see space_least.
 const uint32_t *space_core(const struct space *s, uint32_t *count);
-// After SAT_NO: takes claims out of the core until no one can be spared; asks a question for each, later claims first.
-// False when a limit was met on the way; the core is then one that excludes itself, but perhaps not the least.
-bool space_least(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags);
+// After SAT_NO for `claims`: takes claims out of the core until none can be spared, asking a question for each, later ones
+// first. The first `hard` claims are kept in any case, so that the rest is what they need beside them. False when a
+// limit was met on the way: the core excludes itself, but perhaps not the least.
+bool space_least(struct space *s, const uint32_t *claims, uint32_t hard, unsigned flags);
 
 struct space_share {
     double
