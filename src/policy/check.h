@@ -35,7 +35,7 @@ struct checker {
     struct arena *arena;
     struct diag_list *diags;
     struct builder build;
-    struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases;
+    struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases, tests;
     struct level *level_of; // per name of `levels`
     const struct node *header, *otherwise;
     bool bad_header, bad_otherwise, bad_statement;
@@ -140,6 +140,8 @@ bool check_name_add(struct checker *c, struct names *in, struct slice text,
 struct image_list check_guard(struct checker *c, const struct node *guard);
 // The same of a guard that is not a route's.
 struct image_list check_condition(struct checker *c, const struct node *guard);
+// Both of two guards; the second may be NULL.
+struct image_list check_both(struct checker *c, const struct node *a, const struct node *b);
 // That label `signal` is at least `level`, and `guard` (may be NULL). `place` is where that was written.
 struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
                                     uint32_t level, const struct node *guard);
@@ -155,6 +157,8 @@ struct slice check_text(struct checker *c, const struct node *n, uint32_t end);
 // `verify` or `verify(nli)` where a step is required or expected: false with a finding.
 bool check_passing(struct checker *c, const struct node *call, enum image_step_kind *step,
                    int32_t *sink);
+// check_theorem.c: proofs, tests, assumptions; behind routes and rules.
+void check_theorems(struct checker *c);
 // Which extras the policy allows at all; before routes.
 void check_allows(struct checker *c);
 void check_rules(struct checker *c);

@@ -600,6 +600,28 @@ struct image_list check_condition(struct checker *c, const struct node *guard)
     return emit_guard(c, condition(c, guard));
 }
 
+static struct term *both(struct checker *c, struct term *a, struct term *b, struct span place)
+{
+    struct term *t = make(c, TERM_AND);
+    if (!a || !b || !t)
+        return NULL;
+    t->place = place;
+    uint32_t stamp = ++c->seen_stamp;
+    if (absorb(c, t, a, stamp) || absorb(c, t, b, stamp))
+        return make(c, TERM_FALSE);
+    return t->count == 1 ? t->first : t;
+}
+
+struct image_list check_both(struct checker *c, const struct node *a, const struct node *b)
+{
+    struct term *t = condition(c, a);
+    if (b)
+        t = both(c, t, condition(c, b), tree_span(c->tree, a));
+    if (t && t->kind == TERM_FALSE && c->diags->errors == 0)
+        check_error(c, a, "never-true", "this and what stands behind `when` never hold together");
+    return emit_guard(c, t);
+}
+
 struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
                                     uint32_t level, const struct node *guard)
 {
@@ -610,17 +632,8 @@ struct image_list check_guard_level(struct checker *c, const struct node *place,
     struct term *t = ordered(c, &s, &a, words_by_order(IMAGE_OP_GE, level, s.words.count));
     if (t)
         t->place = tree_span(c->tree, place);
-    if (t && guard) {
-        struct term *other = condition(c, guard), *both = make(c, TERM_AND);
-        if (!other || !both)
-            return emit_guard(c, NULL);
-        both->place = tree_span(c->tree, place);
-        uint32_t stamp = ++c->seen_stamp;
-        if (absorb(c, both, t, stamp) || absorb(c, both, other, stamp))
-            t = make(c, TERM_FALSE);
-        else
-            t = both->count == 1 ? both->first : both;
-    }
+    if (guard)
+        t = both(c, t, condition(c, guard), tree_span(c->tree, place));
     // A level that the guard rules out needs no constraint.
     return emit_guard(c, t && t->kind == TERM_FALSE ? NULL : t);
 }
