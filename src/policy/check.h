@@ -12,6 +12,9 @@
 #include "policy/units.h"
 #include "work/signal.h"
 
+// What `caller(label)` holds for an asserted word that is no level; no name is written so.
+#define CHECK_NO_LEVEL "?"
+
 enum { NAME_UNKNOWN = -1, NAME_POISONED = -2 };
 
 // The names of one kind, in the order of the file. Index i is the i-th element of the image's section.
@@ -147,9 +150,9 @@ struct image_list check_guard_level(struct checker *c, const struct node *place,
                                     uint32_t level, const struct node *guard);
 // That a signal is true or not empty.
 struct image_list check_guard_true(struct checker *c, const struct node *place, uint32_t signal);
-// That a text is one of `texts` (which are put in order), or, with `others`, neither empty nor one of them.
+// That a set has one of `texts`, which are put in order.
 struct image_list check_guard_texts(struct checker *c, const struct node *place, uint32_t signal,
-                                    struct slice *texts, uint32_t count, bool others);
+                                    struct slice *texts, uint32_t count);
 void check_routes(struct checker *c);
 // check_rule.c
 // Tokens [n, end) on one line, as a name for what has none; cut when long.

@@ -209,6 +209,7 @@ static void doubt(const void *state, struct signal_doubt *out)
         .summary = SUMMARY,                                                                        \
         .cost = SIGNAL_COST_ENCODER,                                                               \
         .type = type_number,                                                                       \
+        .number_max = 1,                                                                           \
         .prepare = prepare,                                                                        \
         .compute = compute,                                                                        \
         .doubt = doubt,                                                                            \
