@@ -114,7 +114,12 @@ static void read_signal(struct reader *r, uint32_t row)
     }
     uint64_t index = whole(r, next(r, row, &at), p->signals.count - 1);
     struct fact *f = &r->d->facts[index];
-    f->state = (enum fact_state)whole(r, next(r, row, &at), FACT_FAILED);
+    uint64_t packed = whole(r, next(r, row, &at), UINT16_MAX << 4 | 15);
+    f->state = (enum fact_state)(packed & 3);
+    f->share = (enum fact_share)(packed >> 2 & 3);
+    f->step = (uint16_t)(packed >> 4);
+    if (f->share > FACT_SHARE_MADE)
+        r->bad = true;
     read_value(r, next(r, row, &at), image_signal(p, (int32_t)index)->type, f);
     f->probability = 1;
     uint32_t token = next(r, row, &at);
@@ -224,6 +229,8 @@ static void read_head(struct reader *r)
     d->effort = (enum image_effort)rare(r, "effort", IMAGE_EFFORT_COUNT_ - 1);
     d->took_else = rare(r, "else", 1);
     d->observed = rare(r, "observed", 1);
+    d->late = rare(r, "late", 1);
+    d->costs_epoch = rare(r, "costs", UINT64_MAX);
     uint32_t asked = member(r, "asked");
     d->model_asked = asked == JSON_NONE ? SLICE("auto") : text(r, asked);
     find_message(d);

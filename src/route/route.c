@@ -479,8 +479,8 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         if (v == TRI_UNKNOWN) {
             const struct buy_view view = view_of(run);
             *signal = buy_next(&view, root);
-            // What is fed until the asked-for signal is known belongs to the same step.
-            if (run->asked == IMAGE_NONE)
+            // What is fed while this one is asked for belongs to the same step.
+            if (run->asked != *signal)
                 run->bought++;
             run->asked = *signal;
             return ROUTE_NEED;
