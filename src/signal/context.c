@@ -38,7 +38,6 @@ const struct signal_family signal_context_length = {
     .summary = "estimated input tokens of the request",
     .unit = "tok",
     .cost = SIGNAL_COST_FREE,
-    .whole = true,
     .type = type,
     .prepare = prepare,
     .compute = compute,

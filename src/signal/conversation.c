@@ -153,7 +153,6 @@ const struct signal_family signal_conversation = {
     .cost = SIGNAL_COST_FREE,
     .args = args,
     .arg_count = MERIT_COUNT(args),
-    .whole = true,
     .type = type,
     .prepare = prepare,
     .compute = compute,

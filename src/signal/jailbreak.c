@@ -176,7 +176,6 @@ const struct signal_family signal_jailbreak = {
     .pass = SIGNAL_PASS_PIECES,
     .args = args,
     .arg_count = MERIT_COUNT(args),
-    .number_max = 1,
     .type = type,
     .doubt = doubt,
     .prepare = prepare,

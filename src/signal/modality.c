@@ -71,7 +71,6 @@ const struct signal_family signal_modality = {
     .cost = SIGNAL_COST_FREE,
     .args = args,
     .arg_count = MERIT_COUNT(args),
-    .whole = true,
     .type = type,
     .words = words,
     .prepare = prepare,

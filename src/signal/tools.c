@@ -92,7 +92,6 @@ const struct signal_family signal_tools = {
     .cost = SIGNAL_COST_FREE,
     .args = args,
     .arg_count = MERIT_COUNT(args),
-    .whole = true,
     .type = type,
     .check = check,
     .prepare = prepare,

@@ -210,7 +210,6 @@ static void doubt(const void *state, struct signal_doubt *out)
         .number_max = 1,                                                                           \
         .cost = SIGNAL_COST_ENCODER,                                                               \
         .type = type_number,                                                                       \
-        .number_max = 1,                                                                           \
         .prepare = prepare,                                                                        \
         .compute = compute,                                                                        \
         .doubt = doubt,                                                                            \
