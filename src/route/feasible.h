@@ -1,0 +1,49 @@
+// The feasible set: what the policy's constraints leave of a chain, as far as they are known. Private to route/.
+//
+// A chain is feasible when no constraint that holds forbids one of its steps or their sinks, its answer has passed each
+// step that is required, what needs an `allow` is allowed, and each step that asks a model has one that can serve and that
+// nothing removes. A constraint is looked at only where it would make a difference, and only then its guard is open.
+//
+//   FORBID  removes a model (zone, below, model, effort, all of its endpoints) or closes a chain (step, sink). Behind
+//           `redact(LEVEL)` text is labelled at most LEVEL, so `forbid zone below` of a higher level is met there.
+//   REQUIRE of `verify` wants one behind the last step that answers, of another step one before it. An answer out of a
+//           cache has passed what stands before the cache only. A model that the client names has passed nothing.
+//   ALLOW   allows as many on one chain as the greatest count of those that hold.
+//   BUDGET  (hard, per request) removes a model whose bound, the least that the chain's other steps can cost included, is
+//           above it.
+#ifndef MERIT_ROUTE_FEASIBLE_H
+#define MERIT_ROUTE_FEASIBLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "route/route.h"
+#include "route/table.h"
+
+// A chain under one route (NULL: the client named a model).
+struct feasible_ask {
+    const struct image_route *route;
+    const struct image_step *steps;
+    uint32_t count;
+};
+
+// What is known of a constraint.
+enum tri feasible_constraint(struct route_run *run, uint32_t constraint);
+
+// TRI_TRUE: the chain is feasible and its set known; TRI_FALSE: it is not, `out` says why; TRI_UNKNOWN: run->open has the
+// constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
+enum tri feasible_chain(struct route_run *run, const struct feasible_ask *ask,
+                        struct chain_outcome *out);
+
+// Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
+void feasible_choose(struct route_run *run, const struct feasible_ask *ask);
+
+// Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
+enum tri feasible_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
+
+// Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
+// `core`. Everything that matters must be known.
+void feasible_core(struct route_run *run, const struct feasible_ask *asks, uint32_t count,
+                   uint64_t *core);
+
+#endif
