@@ -1,5 +1,14 @@
-#include "route/route.h"
+#include "route/costs.h"
+
 #include "signal/plan.h"
+
+uint32_t route_length_class(uint64_t bytes)
+{
+    uint32_t c = 0;
+    for (uint64_t end = ROUTE_LENGTH_FIRST; bytes > end && c + 1 < ROUTE_LENGTHS; end *= 4)
+        c++;
+    return c;
+}
 
 enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
                               struct arena *arena, struct route_costs *out)
@@ -14,6 +23,8 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
     *out = (struct route_costs){.own_ns = own, .group = group};
     for (uint32_t i = 0; i < image->signals.count; i++) {
         const struct signal_family *f = plan_family(signals, (int32_t)i);
+        if (!f)
+            continue; // derived: made of others, which have their own costs
         enum signal_cost cost =
             f->cost_of ? f->cost_of(image, image_signal(image, (int32_t)i)) : f->cost;
         group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN
@@ -21,8 +32,8 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
                    : cost == SIGNAL_COST_ENCODER ? GROUP_ENCODER
                                                  : GROUP_NONE;
         own[i] = group[i] ? OWN_NS : signal_cost_guess_ns(cost);
-        if (group[i])
-            out->group_ns[group[i]] = signal_cost_guess_ns(cost);
+        for (uint32_t k = 0; group[i] && k < ROUTE_LENGTHS; k++)
+            out->group_ns[group[i]][k] = signal_cost_guess_ns(cost);
     }
     return RESULT_OK;
 }

@@ -16,14 +16,11 @@ static struct derive_state *state_of(const struct route_run *run, int32_t signal
     return d == IMAGE_NONE ? NULL : &run->derived[d];
 }
 
-// Whether a label or group must reckon with a failure of `signal`, or has met one.
+// Whether `signal` may still fail, or has failed; a derived one by what it is made of.
 static void failure(const struct route_run *run, int32_t signal, bool *open, bool *failed)
 {
     const struct derive_state *s = state_of(run, signal);
-    bool given = s && s->given;
-    if (s && !given) {
-        if (image_signal(run->table->image, signal)->derive == IMAGE_DERIVE_LABEL)
-            return;
+    if (s && !s->given) {
         *open |= s->open;
         *failed |= s->failed;
         return;
@@ -202,10 +199,7 @@ static enum tri agree(const struct table_atom *a, const struct image_signal *s,
                       const struct derive_state *st)
 {
     if (a->kind == ATOM_FAILED)
-        return s->derive == IMAGE_DERIVE_LABEL ? TRI_FALSE
-               : st->failed                    ? TRI_TRUE
-               : st->open                      ? TRI_UNKNOWN
-                                               : TRI_FALSE;
+        return st->failed ? TRI_TRUE : st->open ? TRI_UNKNOWN : TRI_FALSE;
     if (s->type != SIGNAL_NUMBER) {
         bool some = st->possible & a->words, others = st->possible & ~a->words;
         return some && others ? TRI_UNKNOWN : some ? TRI_TRUE : TRI_FALSE;
@@ -327,13 +321,28 @@ static bool first_time(uint64_t *seen, uint32_t i)
     return !was;
 }
 
-static void open_atom(void *ctx, uint32_t atom);
+static void open_atom(const struct opening *o, uint32_t atom);
 static void open_signal(const struct opening *o, int32_t signal, bool failing);
+
+// The atoms that are not known and whose value can still change an open node; duplicates happen.
+static void open_atoms(const struct opening *o, uint32_t at)
+{
+    const struct route_table *t = o->run->table;
+    const struct table_node *n = &t->nodes[at];
+    for (uint32_t i = 0; i < n->literal_count; i++) {
+        const struct table_literals *l = &t->literals[n->literal_at + i];
+        for (uint64_t open = (l->pos | l->neg) & ~o->run->known[l->word]; open; open &= open - 1)
+            open_atom(o, l->word * 64 + (uint32_t)__builtin_ctzll(open));
+    }
+    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size)
+        if (guard(o->run, child) == TRI_UNKNOWN)
+            open_atoms(o, child);
+}
 
 static void open_guard(const struct opening *o, uint32_t node)
 {
     if (guard(o->run, node) == TRI_UNKNOWN)
-        table_open_atoms(o->run->table, node, o->run->known, o->run->value, open_atom, (void *)o);
+        open_atoms(o, node);
 }
 
 // Whether `words` tells the level `lo` from some level up to `to`.
@@ -341,6 +350,17 @@ static bool tells(uint64_t words, uint32_t lo, uint32_t to)
 {
     uint64_t in = span(lo, to);
     return to > lo && (words & in) != 0 && (words & in) != in;
+}
+
+static void open_failures(const struct opening *o, const struct table_derived *d)
+{
+    for (uint32_t i = 0; i < d->mention_count; i++) {
+        bool open = false, failed = false;
+        int32_t m = o->run->table->mentions[d->mention_at + i];
+        failure(o->run, m, &open, &failed);
+        if (open)
+            open_signal(o, m, true);
+    }
 }
 
 // `words` is what is asked of the label; all that could fail counts where a failure would change the answer.
@@ -354,24 +374,16 @@ static void open_label(const struct opening *o, const struct table_derived *d, u
     for (uint32_t i = 0; i < s->terms.count; i++)
         if (tells(words, lo, terms[i].word))
             open_guard(o, run->table->term_guards[d->guard_at + i]);
-    if (!st->open || st->failed || !tells(words, lo, s->error_level))
-        return;
-    for (uint32_t i = 0; i < d->mention_count; i++) {
-        bool open = false, failed = false;
-        int32_t m = run->table->mentions[d->mention_at + i];
-        failure(run, m, &open, &failed);
-        if (open)
-            open_signal(o, m, true);
-    }
+    if (st->open && !st->failed && tells(words, lo, s->error_level))
+        open_failures(o, d);
 }
 
-// All that may still change a score or group; `failing`: also whether one of its signals fails.
-static void open_inputs(const struct opening *o, const struct table_derived *d, bool failing)
+static void open_score(const struct opening *o, const struct table_derived *d)
 {
     const struct route_run *run = o->run;
     const struct image_signal *s = image_signal(run->table->image, d->signal);
     const struct image_term *terms = IMAGE_AT(run->table->image, s->terms, struct image_term);
-    for (uint32_t i = 0; s->derive == IMAGE_DERIVE_SCORE && i < s->terms.count; i++) {
+    for (uint32_t i = 0; i < s->terms.count; i++) {
         if (terms[i].weight == 0)
             continue;
         if (terms[i].signal != IMAGE_NONE)
@@ -379,12 +391,9 @@ static void open_inputs(const struct opening *o, const struct table_derived *d, 
         else
             open_guard(o, run->table->term_guards[d->guard_at + i]);
     }
-    failing |= s->derive == IMAGE_DERIVE_EXCLUSIVE;
-    for (uint32_t i = 0; failing && i < d->mention_count; i++)
-        open_signal(o, run->table->mentions[d->mention_at + i], true);
 }
 
-// A signal that something else looks at whole.
+// A signal that something else looks at whole: at its value, or at whether it has failed.
 static void open_signal(const struct opening *o, int32_t signal, bool failing)
 {
     struct route_run *run = o->run;
@@ -394,16 +403,18 @@ static void open_signal(const struct opening *o, int32_t signal, bool failing)
             o->on_signal(o->ctx, signal);
         return;
     }
+    const struct table_derived *d = &run->table->derived[index];
     uint32_t mark = run->table->words * 64 + (uint32_t)index * 2 + failing;
     if (run->derived[index].given || !first_time(run->seen, mark))
         return;
-    if (image_signal(run->table->image, signal)->derive != IMAGE_DERIVE_LABEL)
-        open_inputs(o, &run->table->derived[index], failing);
+    if (failing || image_signal(run->table->image, signal)->derive != IMAGE_DERIVE_SCORE)
+        open_failures(o, d);
+    else
+        open_score(o, d);
 }
 
-static void open_atom(void *ctx, uint32_t atom)
+static void open_atom(const struct opening *o, uint32_t atom)
 {
-    const struct opening *o = ctx;
     struct route_run *run = o->run;
     const struct route_table *t = run->table;
     int32_t signal = t->atom_signal[atom], index = t->derived_of[signal];
@@ -413,16 +424,14 @@ static void open_atom(void *ctx, uint32_t atom)
     }
     if (!first_time(run->seen, atom))
         return;
-    if (image_signal(t->image, signal)->derive == IMAGE_DERIVE_LABEL)
-        open_label(o, &t->derived[index], t->atoms[atom].words);
+    const struct table_derived *d = &t->derived[index];
+    enum image_derive derive = image_signal(t->image, signal)->derive;
+    if (t->atoms[atom].kind == ATOM_FAILED || derive == IMAGE_DERIVE_EXCLUSIVE)
+        open_failures(o, d);
+    else if (derive == IMAGE_DERIVE_LABEL)
+        open_label(o, d, t->atoms[atom].words);
     else
-        open_inputs(o, &t->derived[index], t->atoms[atom].kind == ATOM_FAILED);
-}
-
-void derive_open_begin(struct route_run *run)
-{
-    if (run->table->derived_count)
-        memset(run->seen, 0, derive_seen_words(run->table) * sizeof *run->seen);
+        open_score(o, d);
 }
 
 void derive_open_atom(struct route_run *run, uint32_t atom,

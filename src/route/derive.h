@@ -5,8 +5,8 @@
 // value is left. Whatever the order in which signals become known, the end is the same, bit by bit.
 //
 // A label is the highest level of its terms whose guard holds, the lowest without any. When a signal that one of its
-// guards looks at could not be computed it is at least error_level, whatever the guard makes of the on_error value. That
-// goes through scores and groups, which have no say of their own in a failure; a label in a guard has had its say.
+// guards looks at could not be computed it is at least error_level, whatever the guard makes of the on_error value. A
+// derived signal could not be computed when one that it looks at could not.
 //
 // A score is the sum, in the order of its terms, of weight times value, the value forced into the signal's declared range;
 // a term without a signal counts its weight where its guard holds. With bands it is the word of the last band that begins

@@ -25,7 +25,12 @@ struct feasible_ask {
     const struct image_route *route;
     const struct image_step *steps;
     uint32_t count;
+    const struct image_binding *named; // the client's: stands for the bindings of the one step
 };
+
+// The chains of the decision's route, or the one of a model that the client named.
+uint32_t feasible_chains(const struct route_run *run);
+void feasible_ask_of(const struct route_run *run, uint32_t chain, struct feasible_ask *ask);
 
 // What is known of a constraint.
 enum tri feasible_constraint(struct route_run *run, uint32_t constraint);
@@ -43,7 +48,6 @@ enum tri feasible_endpoints(struct route_run *run, int32_t model, uint32_t *clos
 
 // Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
 // `core`. Everything that matters must be known.
-void feasible_core(struct route_run *run, const struct feasible_ask *asks, uint32_t count,
-                   uint64_t *core);
+void feasible_core(struct route_run *run, uint64_t *core);
 
 #endif

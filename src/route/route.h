@@ -1,7 +1,7 @@
 // Deciding: from one piece of work under one policy to a route, a model and the reasons.
 //
 // A resumable pure function. Knowledge of the policy's questions (atoms) is three-valued; a run asks for the signal
-// that can still change the first undecided route and costs least, is fed its fact, and stops when nothing can change
+// that costs least per probability of settling the first undecided route (route/buy.h), is fed its fact, and stops when nothing can change
 // the outcome any more:
 //
 //   route_table_open(image, costs, arena, &table)                  once per policy
@@ -27,29 +27,20 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "route/costs.h"
 #include "work/decision.h"
 #include "work/fact.h"
 #include "work/image.h"
 #include "work/pool.h"
 #include "work/work.h"
 
-struct plan; // signal/plan.h
-
-// What signals cost, for the order in which they are bought. Signals of one group share an artifact (a pattern scan,
-// an encoder pass) that the first of them pays for. Group 0 shares nothing.
-enum { ROUTE_GROUPS = 8, ROUTE_GUARD_DEPTH_MAX = 256 };
-struct route_costs {
-    const uint32_t *own_ns; // one per signal of the image
-    const uint8_t *group;   // one per signal, below ROUTE_GROUPS
-    uint32_t group_ns[ROUTE_GROUPS];
+enum {
+    ROUTE_GUARD_DEPTH_MAX = 256,
+    ROUTE_ENDPOINTS_MAX = 32, // of one model, where a constraint is about an endpoint
 };
 
-// Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
-enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
-                              struct arena *arena, struct route_costs *out) MERIT_NODISCARD;
-
 // The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
-// RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_NOMEM.
+// RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_LIMIT, RESULT_NOMEM.
 struct route_table;
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out) MERIT_NODISCARD;
@@ -62,6 +53,9 @@ struct route_options {
     bool observe;                    // marks the decision; it is made all the same
     const struct route_costs *costs; // an epoch of measured costs instead of the table's, or NULL
     uint32_t output_tok; // tokens of output to expect instead of the rule (route/estimate.h), or 0
+    // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
+    // what a policy does.
+    bool all_steps;
 };
 
 enum route_status { ROUTE_NEED, ROUTE_DECIDED };
@@ -74,9 +68,23 @@ struct route_run {
     const struct pool_view *pool;
     const struct route_costs *costs;
     uint64_t *known, *value; // bitsets over atoms; value is a subset of known
+    struct derive_state *derived;  // route/derive.h
+    uint64_t *dirty, *seen;        // scratch of derive
+    uint64_t *constraints_known, *constraints_hold; // bitsets over constraints
+    uint64_t *open, *spare;        // scratch of feasible, the same
+    const uint64_t *spared;        // constraints that are taken for not there; NULL: none
+    uint64_t *fits;                // bit per binding of the step that answers: the feasible set
+    struct image_binding named;    // by the client
+    uint64_t added_tok;            // what retrieval adds on the chain that is looked at
+    uint32_t next_chain;           // the first one not settled
+    uint64_t *core;
+    size_t cleared; // bytes of the block that begin as zero
+    bool matched, noting, all_steps;
     uint32_t next_route;     // the first one not settled
     uint32_t output_tok;     // expectation, 0: by rule
     uint32_t groups_paid;    // bit per group
+    uint32_t length;         // class of the anchored text's length (route/costs.h)
+    uint16_t bought;         // purchases so far
     bool decided;
 };
 
@@ -94,6 +102,10 @@ struct fact *route_fact(struct route_run *run, int32_t signal);
 void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
 // Feeds the definition's on_error with the reason.
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
+
+// The fact of a signal that could not be computed: its definition's on_error, for a label the level that it is raised to.
+void route_failed_fact(const struct policy_image *image, int32_t signal, enum fact_error why,
+                       struct fact *out);
 
 // Whether an atom holds for a fact.
 bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom,

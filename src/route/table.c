@@ -156,6 +156,25 @@ static enum result build_guards(struct route_table *t, struct table_derived *der
     return RESULT_OK;
 }
 
+// What a run must have room for.
+static void measure(struct route_table *t)
+{
+    const struct policy_image *p = t->image;
+    t->chains_max = t->bindings_max = 1;
+    for (uint32_t i = 0; i < p->routes.count; i++) {
+        const struct image_route *r = image_route(p, (int32_t)i);
+        const struct image_chain *chains = image_chains(p, r);
+        if (r->chains.count > t->chains_max)
+            t->chains_max = r->chains.count;
+        for (uint32_t c = 0; c < r->chains.count; c++) {
+            const struct image_step *s = IMAGE_AT(p, chains[c].steps, struct image_step);
+            for (uint32_t k = 0; k < chains[c].steps.count; k++)
+                if (s[k].bindings.count > t->bindings_max)
+                    t->bindings_max = s[k].bindings.count;
+        }
+    }
+}
+
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out)
 {
@@ -169,9 +188,7 @@ enum result route_table_open(const struct policy_image *image, const struct rout
         return RESULT_NOMEM;
     t->image = image;
     t->costs = costs;
-    for (uint32_t i = 0; i < image->routes.count; i++)
-        if (image_route(image, (int32_t)i)->chains.count > t->chains_max)
-            t->chains_max = image_route(image, (int32_t)i)->chains.count;
+    measure(t);
     r = table_index_atoms(t, arena);
     if (!r)
         r = table_index_derived(t, &derived, arena);
@@ -226,18 +243,20 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
     return n->all ? TRI_TRUE : TRI_FALSE;
 }
 
-void table_open_atoms(const struct route_table *t, uint32_t at, const uint64_t *known,
-                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx)
+bool table_atom_holds(const struct route_table *t, uint32_t atom, const struct fact *fact)
 {
-    const struct table_node *n = &t->nodes[at];
-    for (uint32_t i = 0; i < n->literal_count; i++) {
-        const struct table_literals *l = &t->literals[n->literal_at + i];
-        for (uint64_t open = (l->pos | l->neg) & ~known[l->word]; open; open &= open - 1)
-            on_atom(ctx, (uint32_t)first_atom(l, open));
+    const struct table_atom *a = &t->atoms[atom];
+    double v = fact->number;
+    switch (a->kind) {
+    case ATOM_RANGE:
+        return (v >= a->lo && v <= a->hi) != a->negated;
+    case ATOM_WORDS:
+        return v >= 0 && v < 64 && (a->words >> (unsigned)v & 1);
+    case ATOM_FAILED:
+        return fact->state == FACT_FAILED;
+    case ATOM_TEXTS:
+        break;
     }
-    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
-        int32_t why;
-        if (table_eval(t, child, known, value, &why) == TRI_UNKNOWN)
-            table_open_atoms(t, child, known, value, on_atom, ctx);
-    }
+    return route_atom_holds(t->image, IMAGE_AT(t->image, t->image->atoms, struct image_atom) + atom,
+                            fact);
 }

@@ -78,7 +78,9 @@ struct route_table {
     const uint32_t *dependents;   // places in `derived`
 
     struct table_constraints constraints;
-    uint32_t chains_max; // of one route
+    uint32_t chains_max;   // of one route
+    uint32_t bindings_max; // of one step
+    bool endpoints_forbidden; // some constraint is about an endpoint
 };
 
 enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
@@ -87,14 +89,9 @@ enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
 enum tri table_eval(const struct route_table *t, uint32_t node, const uint64_t *known,
                     const uint64_t *value, int32_t *why);
 
-// Calls for every atom that is not known and whose value can still change the node (TRI_UNKNOWN); duplicates happen.
-void table_open_atoms(const struct route_table *t, uint32_t node, const uint64_t *known,
-                      const uint64_t *value, void (*on_atom)(void *ctx, uint32_t atom), void *ctx);
-
 // Whether an atom holds for a fact; the same as route_atom_holds, made ready.
 bool table_atom_holds(const struct route_table *t, uint32_t atom, const struct fact *fact);
 
-// Whether model `m` or a sink is removed by a FORBID of the image; for building, and for callers without a run.
 static inline bool table_bit(const uint64_t *bits, uint32_t i)
 {
     return bits[i / 64] >> (i % 64) & 1;

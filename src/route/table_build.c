@@ -99,8 +99,10 @@ static bool target_ok(const struct policy_image *p, const struct image_constrain
 static enum result constraints_check(const struct policy_image *p)
 {
     const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    bool endpoints = false;
     for (uint32_t i = 0; i < p->constraints.count; i++, c++) {
         enum result e = guard_list_check(p, c->guard);
+        endpoints |= c->kind == IMAGE_FORBID && c->target == IMAGE_FORBID_ENDPOINT;
         if (e)
             return e;
         if ((unsigned)c->kind > IMAGE_BUDGET || (c->kind == IMAGE_FORBID && !target_ok(p, c)) ||
@@ -109,9 +111,13 @@ static enum result constraints_check(const struct policy_image *p)
             (c->kind == IMAGE_BUDGET && (unsigned)c->unit > IMAGE_UNIT_CALLS))
             return RESULT_SYNTAX;
     }
-    for (uint32_t i = 0; i < p->models.count; i++)
-        if (!inside_or_none(image_model(p, (int32_t)i)->zone, p->zones.count))
+    for (uint32_t i = 0; i < p->models.count; i++) {
+        const struct image_model *m = image_model(p, (int32_t)i);
+        if (!inside_or_none(m->zone, p->zones.count))
             return RESULT_SYNTAX;
+        if (m->endpoints.count > ROUTE_ENDPOINTS_MAX && endpoints)
+            return RESULT_LIMIT;
+    }
     return RESULT_OK;
 }
 
@@ -486,6 +492,8 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
         else if (c->hard && c->window == IMAGE_PER_REQUEST)
             set_bit(r.budget, i);
     }
+    for (uint32_t w = 0; w < words; w++)
+        t->endpoints_forbidden |= r.endpoint[w] != 0;
     t->constraints = (struct table_constraints){
         .count = p->constraints.count, .words = words,      .guard_at = t->constraints.guard_at,
         .model = r.model,              .effort = r.effort,  .step = r.step,

@@ -162,6 +162,12 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     return RESULT_OK;
 }
 
+static void doubt(const void *state, struct signal_doubt *out)
+{
+    const struct state *s = state;
+    out->error = learned_error(s->head);
+}
+
 const struct signal_family signal_jailbreak = {
     .name = "jailbreak",
     .summary = "how likely the request tries to talk a model out of its rules, 0 to 1",
@@ -169,6 +175,7 @@ const struct signal_family signal_jailbreak = {
     .args = args,
     .arg_count = MERIT_COUNT(args),
     .type = type,
+    .doubt = doubt,
     .prepare = prepare,
     .compute = compute,
 };

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "text/json.h"
 #include "text/skeleton.h"
 #include "text/utf8.h"
 
@@ -14,6 +15,23 @@ static struct slice name_of(struct arena *arena, const struct head_info *i,
     return arena_printf(arena, "%.*s %.8s on %.*s %.*s", SLICE_FMT(i->signal), i->version,
                         SLICE_FMT(trunk->name[TRUNK_EMBED]),
                         SLICE_FMT(trunk->version[TRUNK_EMBED]));
+}
+
+// From the file's metrics: {"first": {"ece": .02, ...}, "second": {...}}. The tier that answers counts.
+static double calibration_error(const struct head_info *info, bool second, struct arena *arena)
+{
+    struct json j;
+    double error = 0;
+    if (!info->metrics.len || json_parse(&j, info->metrics, &json_limits_default, arena) ||
+        json_type(&j, 0) != JSON_OBJECT)
+        return 0;
+    uint32_t tier = json_get(&j, 0, second ? SLICE("second") : SLICE("first"), NULL);
+    if (tier == JSON_NONE || json_type(&j, tier) != JSON_OBJECT)
+        return 0;
+    uint32_t at = json_get(&j, tier, SLICE("ece"), NULL);
+    if (at == JSON_NONE || json_type(&j, at) != JSON_NUMBER || json_double(&j, at, &error))
+        return 0;
+    return error;
 }
 
 static enum result open_file(const struct signal_load *load, struct slice file, struct arena *arena,
@@ -30,6 +48,7 @@ static enum result open_file(const struct signal_load *load, struct slice file, 
     l->fits = info->second && encoder &&
               head_fits(l->head, trunk->digest[TRUNK_EMBED], trunk->dim[TRUNK_EMBED], problem) ==
                   RESULT_OK;
+    l->error = calibration_error(info, l->fits, arena);
     l->by_first = name_of(arena, info, NULL);
     l->by_second = l->fits ? name_of(arena, info, trunk) : SLICE_EMPTY;
     if (!l->by_first.ptr || (l->fits && !l->by_second.ptr)) {

@@ -33,6 +33,7 @@ struct learned {
     struct slice file;                // where it was opened from: its identity
     struct slice by_first, by_second; // for fact.by
     bool fits;                        // its second tier is of the service's encoder
+    double error;                     // see learned_error
     uint32_t index;
 };
 
@@ -48,6 +49,13 @@ void learned_set_close(struct learned_set *s);
 // RESULT_VERSION (a head for another encoder), RESULT_SYNTAX, RESULT_LIMIT, RESULT_NOMEM.
 enum result learned_open(const struct signal_load *load, struct slice name, struct arena *arena,
                          const struct learned **out) MERIT_NODISCARD;
+
+// The mean distance between the probabilities that it tells and how often they were right, as measured when it was trained
+// (cross-validated; of its second tier where it has one); 0 where its file does not say.
+static inline double learned_error(const struct learned *l)
+{
+    return l->error;
+}
 
 // What a head says of one text or of all pieces of it.
 struct learned_answer {

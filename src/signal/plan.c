@@ -77,6 +77,8 @@ static enum result find_families(struct plan *p, const struct signal_registry *r
         struct plan_entry *e = &p->entries[i];
         e->def = image_signal(p->image, (int32_t)i);
         e->error_text = image_text(p->image, e->def->error_text);
+        if (e->def->derive)
+            continue; // route/ makes it of others
         struct slice name = image_text(p->image, e->def->family);
         e->family = signal_family_find(registry, name);
         if (e->family)
@@ -118,6 +120,8 @@ static enum result prepare(struct plan *p, struct pattern_builder *builder, stru
     for (uint32_t i = 0; i < p->count; i++) {
         struct plan_entry *e = &p->entries[i];
         void *state = NULL;
+        if (!e->family)
+            continue;
         p->compares |= e->family->compares;
         enum result r = e->family->prepare(p->image, e->def, &p->arena, &load, &state);
         if (r && diags)
@@ -204,6 +208,17 @@ const struct signal_family *plan_family(const struct plan *p, int32_t signal)
     return p->entries[signal].family;
 }
 
+const void *plan_state(const struct plan *p, int32_t signal)
+{
+    assert(signal >= 0 && (uint32_t)signal < p->count);
+    return p->entries[signal].state;
+}
+
+const struct policy_image *plan_image(const struct plan *p)
+{
+    return p->image;
+}
+
 enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
 {
     struct plan_scratch *s = alloc_zeroed(1, sizeof *s);
@@ -279,6 +294,7 @@ bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
     const struct plan *p = run->plan;
     assert(signal >= 0 && (uint32_t)signal < p->count);
     const struct plan_entry *e = &p->entries[signal];
+    assert(e->family);
     uint64_t begin = run->clock ? run->clock->now_ns(run->clock->ctx) : 0;
     *out = (struct fact){.state = FACT_KNOWN};
     if (!run->sliced)

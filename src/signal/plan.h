@@ -67,8 +67,11 @@ enum result plan_save_patterns(const struct plan *p, struct buf *out) MERIT_NODI
 // Whether `saved` was used rather than compiled anew; true as well when there are no patterns.
 bool plan_loaded_saved(const struct plan *p);
 
-// The family of a signal and its cost class; `signal` is an index of the image.
+// The family of a signal; NULL for a derived one, which is not computed here. `signal` is an index of the image.
 const struct signal_family *plan_family(const struct plan *p, int32_t signal);
+// What its `prepare` made of it, for its other functions.
+const void *plan_state(const struct plan *p, int32_t signal);
+const struct policy_image *plan_image(const struct plan *p);
 
 enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out) MERIT_NODISCARD;
 void plan_scratch_close(struct plan_scratch *s);
@@ -77,7 +80,7 @@ void plan_scratch_close(struct plan_scratch *s);
 struct plan_run *plan_begin(const struct plan *p, struct plan_scratch *scratch,
                             const struct work *work, struct arena *arena,
                             const struct plan_clock *clock) MERIT_NODISCARD;
-// Computes one signal. True: `out` is filled, FACT_KNOWN, or FACT_FAILED with the definition's
+// Computes one signal that is not derived. True: `out` is filled, FACT_KNOWN, or FACT_FAILED with the definition's
 // on_error and the reason. False: an encoder is to be asked first (plan_asks); call again then. A number with `above` or `below` comes out as the truth value (a
 // comparison with "above t" is v > t, with "below t" v < t).
 bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out) MERIT_NODISCARD;

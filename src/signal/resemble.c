@@ -148,6 +148,17 @@ static enum result compute_similar(const void *state, struct signal_context *ctx
     return RESULT_OK;
 }
 
+// The value is a mean of cosines and so at most the best one.
+static void doubt_similar(const void *state, struct signal_doubt *out)
+{
+    const struct similar_state *s = state;
+    if (!s->examples.dim)
+        return;
+    out->prototypes = s->examples.vectors;
+    out->count = s->examples.count;
+    out->dim = s->examples.dim;
+}
+
 static enum result prepare_reask(const struct policy_image *image, const struct image_signal *def,
                                  struct arena *arena, const struct signal_load *load, void **state)
 {
@@ -274,6 +285,7 @@ const struct signal_family signal_similar = {
     .check = check_similar,
     .prepare = prepare_similar,
     .compute = compute_similar,
+    .doubt = doubt_similar,
 };
 
 const struct signal_family signal_reask = {

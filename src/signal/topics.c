@@ -185,6 +185,12 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
     return RESULT_OK;
 }
 
+static void doubt(const void *state, struct signal_doubt *out)
+{
+    const struct state *s = state;
+    out->error = learned_error(s->head);
+}
+
 #define WORD_FAMILY(NAME, SUMMARY, WORDS)                                                          \
     const struct signal_family signal_##NAME = {                                                   \
         .name = #NAME,                                                                             \
@@ -205,6 +211,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
         .type = type_number,                                                                       \
         .prepare = prepare,                                                                        \
         .compute = compute,                                                                        \
+        .doubt = doubt,                                                                            \
     }
 
 WORD_FAMILY(domain, "what field the request is about", domains);

@@ -91,6 +91,7 @@ struct decision {
     uint64_t wall_us;
     const struct policy_image *image;
     uint64_t pool_epoch;
+    uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
     enum decision_end end;
@@ -100,6 +101,7 @@ struct decision {
     bool took_else;       // another chain than the path's first was taken, or none could
     int32_t chain;        // place among the route's chains, or IMAGE_NONE
     uint32_t endpoints_closed; // bit per endpoint of `model`: those that a constraint forbids
+    bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed
     struct slice message; // of a refusal
     struct slice model_asked;
@@ -112,6 +114,15 @@ struct decision {
     // Bit per constraint, (constraints + 63) / 64 words: what is known of them and which hold; for DECISION_INFEASIBLE
     // `core` has a few that empty the set together, none of which can be spared.
     const uint64_t *constraints_known, *constraints_hold, *core;
+    // Bit per binding of the step that answers (the first of the chain): the feasible set.
+    const uint64_t *fits;
+
+    // What was asked of the work, for deciding again from a record.
+    uint32_t needs;          // enum work_need bits
+    uint32_t max_output_tok; // 0: the client gave none
+    uint32_t choices;
+    uint32_t expected_tok; // of output, as the caller expected; 0: by rule
+    bool all_steps;        // chains that this build cannot run were not passed over
 
     uint32_t input_tok;  // estimated
     uint32_t output_tok; // expected

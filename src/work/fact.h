@@ -49,6 +49,8 @@ struct fact {
     const struct slice *texts;
     uint32_t text_count;
     float probability; // of the value being right, 1 for what is counted rather than guessed
+    // Which purchase brought it, from 1; those of one number were started together. 0: it was given, or never asked for.
+    uint16_t step;
     uint32_t cost_ns;  // what computing it took, its share of shared artifacts included
     struct evidence evidence[FACT_EVIDENCE_MAX];
     uint32_t evidence_count; // kept

@@ -69,6 +69,15 @@ struct signal_context {
     void *artifacts; // owned by signal/: pattern hits, words of the anchored text
 };
 
+// How far a definition's number is to be trusted, for the checker of thresholds (signal/doubt.h).
+struct signal_doubt {
+    double
+        error; // mean distance between a probability told and how often it was right; 0: not known
+    // Unit vectors, [count][dim]: the value never exceeds the best cosine to one of them. count 0: no such thing.
+    const float *prototypes;
+    uint32_t count, dim;
+};
+
 struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
@@ -101,6 +110,8 @@ struct signal_family {
     // an encoder (artifacts_ask) and is to be called again when that has answered. Anything else but RESULT_OK makes the
     // fact FACT_FAILED with the definition's on_error.
     enum result (*compute)(const void *state, struct signal_context *ctx, struct fact *out);
+    // May be NULL: nothing is known.
+    void (*doubt)(const void *state, struct signal_doubt *out);
 };
 
 struct signal_registry {

@@ -87,7 +87,9 @@ static int set_up(void **state)
     ib_alias(&f.b, "coder", IMAGE_TARGET_ROUTE, 0);
     ib_alias(&f.b, "gpt-4o", IMAGE_TARGET_ROUTES, 0);
     f.image = ib_finish(&f.b);
-    f.costs = (struct route_costs){own_ns, groups, {0, 1000}};
+    f.costs = (struct route_costs){.own_ns = own_ns, .group = groups};
+    for (int i = 0; i < ROUTE_LENGTHS; i++)
+        f.costs.group_ns[1][i] = 1000;
     memset(&f.work, 0, sizeof f.work);
     f.work.choices = 1;
     f.work.input_tok = 100;

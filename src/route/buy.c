@@ -1,0 +1,231 @@
+#include "route/buy.h"
+
+#include "route/derive.h"
+
+// Parts of one node that are told apart; what is dearer per probability than these is weighed in the order of the guard.
+// Bounds memory and time for a node of ten thousand terms.
+enum { PARTS = 16 };
+#define COST_MAX (UINT64_C(1) << 40)
+
+// What could be done to settle a node: bought as a whole, it costs `ns` in expectation and ends the node with
+// `ends` of ROUTE_HOLDS_ONE.
+struct part {
+    uint64_t ns;
+    uint32_t ends;
+    int32_t signal;    // the first one to ask for
+    uint8_t group;     // whose artifact it pays for; 0: none
+    bool leaf;         // atoms of one signal or one unpaid group; else a child node
+    uint64_t first_ns; // of a group: own cost and probability of `signal`
+    uint32_t first_ends;
+};
+
+struct parts {
+    struct part at[PARTS];
+    uint32_t count;
+    uint64_t ns; // of the parts that were left out, weighed one after the other
+    uint32_t open;
+};
+
+// A subtree that is not settled: expected cost of settling it, probability of being true, and where to begin.
+struct look {
+    uint64_t ns;
+    uint32_t holds;
+    int32_t signal;
+};
+
+static uint64_t times(uint64_t ns, uint32_t p)
+{
+    return ns * p / ROUTE_HOLDS_ONE;
+}
+
+static uint32_t both(uint32_t p, uint32_t q)
+{
+    return (uint32_t)((uint64_t)p * q / ROUTE_HOLDS_ONE);
+}
+
+static uint32_t either(uint32_t p, uint32_t q)
+{
+    return ROUTE_HOLDS_ONE - both(ROUTE_HOLDS_ONE - p, ROUTE_HOLDS_ONE - q);
+}
+
+// Whether `a` is to be asked before `b`.
+static bool before(uint64_t a_ns, uint32_t a_ends, int32_t a_signal, uint64_t b_ns, uint32_t b_ends,
+                   int32_t b_signal)
+{
+    uint64_t a = a_ns * b_ends, b = b_ns * a_ends;
+    return a != b ? a < b : a_signal < b_signal;
+}
+
+// Puts a part at its place in the ascending order; the dearest is left out when there is no room.
+static void insert(struct parts *all, struct part p)
+{
+    uint32_t i = all->count;
+    if (p.ns > COST_MAX)
+        p.ns = COST_MAX;
+    if (all->count == PARTS) {
+        struct part *last = &all->at[PARTS - 1];
+        bool keep = before(p.ns, p.ends, p.signal, last->ns, last->ends, last->signal);
+        struct part out = keep ? *last : p;
+        all->ns += times(out.ns, all->open);
+        all->open = both(all->open, ROUTE_HOLDS_ONE - out.ends);
+        if (!keep)
+            return;
+        i = PARTS - 1;
+    } else {
+        all->count++;
+    }
+    for (; i > 0 && before(p.ns, p.ends, p.signal, all->at[i - 1].ns, all->at[i - 1].ends,
+                           all->at[i - 1].signal);
+         i--)
+        all->at[i] = all->at[i - 1];
+    all->at[i] = p;
+}
+
+// The part that already asks for this signal or pays for its artifact, taken out; false when there is none.
+static bool take(struct parts *all, int32_t signal, uint8_t group, struct part *out)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct part *p = &all->at[i];
+        if (!p->leaf || (group ? p->group != group : p->group || p->signal != signal))
+            continue;
+        *out = *p;
+        all->count--;
+        for (; i < all->count; i++)
+            all->at[i] = all->at[i + 1];
+        return true;
+    }
+    return false;
+}
+
+struct cheapest {
+    const struct buy_view *v;
+    uint64_t ns;
+    int32_t signal;
+};
+
+static void consider(void *ctx, int32_t signal)
+{
+    struct cheapest *c = ctx;
+    uint64_t ns = route_price_ns(c->v->costs, c->v->length, c->v->groups_paid, signal);
+    if (c->signal == IMAGE_NONE || ns < c->ns || (ns == c->ns && signal < c->signal)) {
+        c->ns = ns;
+        c->signal = signal;
+    }
+}
+
+// An atom on a derived signal: the cheapest of what may change it stands for all of that.
+static void add_derived(const struct buy_view *v, struct parts *all, uint32_t atom, uint32_t ends)
+{
+    struct cheapest c = {.v = v, .signal = IMAGE_NONE};
+    derive_open_begin(v->run);
+    derive_open_atom(v->run, atom, consider, &c);
+    if (c.signal != IMAGE_NONE)
+        insert(all, (struct part){.ns = c.ns, .ends = ends ? ends : 1, .signal = c.signal});
+}
+
+static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom, bool ends_if_true)
+{
+    const struct route_costs *c = v->costs;
+    int32_t signal = v->table->atom_signal[atom];
+    uint32_t holds = c->holds ? c->holds[atom] : ROUTE_HOLDS_ONE / 2;
+    uint32_t ends = ends_if_true ? holds : ROUTE_HOLDS_ONE - holds;
+    if (v->table->derived_of[signal] != IMAGE_NONE) {
+        add_derived(v, all, atom, ends);
+        return;
+    }
+    uint8_t group = c->group[signal];
+    if (v->groups_paid >> group & 1)
+        group = 0;
+    uint64_t own = c->own_ns[signal] ? c->own_ns[signal] : 1;
+    struct part p;
+    if (!take(all, signal, group, &p)) {
+        uint64_t shared = group ? c->group_ns[group][v->length] : 0;
+        p = (struct part){own + shared, ends, signal, group, true, own, ends};
+    } else if (p.signal == signal) {
+        p.ends = either(p.ends, ends);
+        p.first_ends = either(p.first_ends, ends);
+    } else {
+        // One more question to what the artifact will be there for.
+        p.ns += times(own, ROUTE_HOLDS_ONE - p.ends);
+        p.ends = either(p.ends, ends);
+        if (before(own, ends, signal, p.first_ns, p.first_ends, p.signal)) {
+            p.signal = signal;
+            p.first_ns = own;
+            p.first_ends = ends;
+        }
+    }
+    insert(all, p);
+}
+
+// The verdict of a node, and when it is open what it takes to settle it.
+static enum tri look(const struct buy_view *v, uint32_t at, struct look *out)
+{
+    const struct route_table *t = v->table;
+    const struct table_node *n = &t->nodes[at];
+    struct parts all;
+    all.count = 0;
+    all.ns = 0;
+    all.open = ROUTE_HOLDS_ONE;
+    for (uint32_t i = 0; i < n->literal_count; i++) {
+        const struct table_literals *l = &t->literals[n->literal_at + i];
+        uint64_t known = v->known[l->word], value = v->value[l->word];
+        uint64_t hold = (l->pos & value) | (l->neg & known & ~value);
+        uint64_t fail = (l->pos & known & ~value) | (l->neg & value);
+        if (n->all ? fail : hold)
+            return n->all ? TRI_FALSE : TRI_TRUE;
+    }
+    for (uint32_t i = 0; i < n->literal_count; i++) {
+        const struct table_literals *l = &t->literals[n->literal_at + i];
+        for (uint64_t open = (l->pos | l->neg) & ~v->known[l->word]; open; open &= open - 1) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(open);
+            // A positive literal ends an OR when it holds and an AND when it does not; a negative one the other way.
+            bool positive = l->pos >> bit & 1;
+            add_atom(v, &all, l->word * 64 + bit, positive != n->all);
+        }
+    }
+    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
+        struct look l;
+        enum tri is = look(v, child, &l);
+        if (is == (n->all ? TRI_FALSE : TRI_TRUE))
+            return is;
+        if (is == TRI_UNKNOWN) {
+            uint32_t ends = n->all ? ROUTE_HOLDS_ONE - l.holds : l.holds;
+            insert(&all, (struct part){.ns = l.ns, .ends = ends ? ends : 1, .signal = l.signal});
+        }
+    }
+    if (!all.count)
+        return n->all ? TRI_TRUE : TRI_FALSE;
+    // In this order, each is paid when none before it has ended the node.
+    uint64_t ns = 0;
+    uint32_t open = ROUTE_HOLDS_ONE;
+    for (uint32_t i = 0; i < all.count; i++) {
+        ns += times(all.at[i].ns, open);
+        open = both(open, ROUTE_HOLDS_ONE - all.at[i].ends);
+    }
+    ns += times(all.ns, open);
+    open = both(open, all.open);
+    *out = (struct look){ns, n->all ? open : ROUTE_HOLDS_ONE - open, all.at[0].signal};
+    return TRI_UNKNOWN;
+}
+
+int32_t buy_next(const struct buy_view *v, uint32_t node)
+{
+    struct look l;
+    return look(v, node, &l) == TRI_UNKNOWN ? l.signal : IMAGE_NONE;
+}
+
+int32_t buy_among(const struct buy_view *v, const uint32_t *nodes, const uint64_t *open,
+                  uint32_t words)
+{
+    struct look l, best = {.signal = IMAGE_NONE};
+    for (uint32_t w = 0; w < words; w++)
+        for (uint64_t bits = open[w]; bits; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (look(v, nodes[i], &l) != TRI_UNKNOWN)
+                continue;
+            if (best.signal == IMAGE_NONE || l.ns < best.ns ||
+                (l.ns == best.ns && l.signal < best.signal))
+                best = l;
+        }
+    return best.signal;
+}

@@ -1,0 +1,50 @@
+// What signals cost and how likely atoms hold: an epoch of statistics, by which the order of buying is chosen.
+//
+// Plain data, immutable once made, shared by threads. Whatever it says, the outcome of a decision is the same; only what
+// is bought on the way, and so the cost, differs. Integers throughout, so that the same epoch gives the same order on
+// every machine.
+#ifndef MERIT_ROUTE_COSTS_H
+#define MERIT_ROUTE_COSTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "work/image.h"
+
+struct plan; // signal/plan.h
+
+// Signals of one group share an artifact (a pattern scan, an encoder pass) that the first of them pays for. Group 0
+// shares nothing. What an artifact costs hangs on the length of the text that it is made of: by classes of four times
+// the length, the first up to ROUTE_LENGTH_FIRST bytes, the last without an end.
+enum { ROUTE_GROUPS = 8, ROUTE_LENGTHS = 6, ROUTE_LENGTH_FIRST = 128 };
+
+// Probabilities are 65536ths, between ROUTE_HOLDS_MIN and ROUTE_HOLDS_ONE - ROUTE_HOLDS_MIN: nothing measured is certain.
+enum { ROUTE_HOLDS_ONE = 65536, ROUTE_HOLDS_MIN = 64 };
+
+struct route_costs {
+    uint64_t epoch;         // names these statistics in records; 0: guessed, not measured
+    const uint32_t *own_ns; // one per signal of the image: without the group's artifact
+    const uint8_t *group;   // one per signal, below ROUTE_GROUPS
+    const uint16_t *holds;  // one per atom, that it holds; NULL: half for all
+    uint32_t group_ns[ROUTE_GROUPS][ROUTE_LENGTHS];
+};
+
+// The class of a length.
+uint32_t route_length_class(uint64_t bytes);
+
+// Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
+enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
+                              struct arena *arena, struct route_costs *out) MERIT_NODISCARD;
+
+// What it costs to ask for a signal when the artifacts of `paid` (bit per group) are there.
+static inline uint64_t route_price_ns(const struct route_costs *c, uint32_t length, uint32_t paid,
+                                      int32_t signal)
+{
+    uint8_t g = c->group[signal];
+    return (uint64_t)c->own_ns[signal] + (g && !(paid >> g & 1) ? c->group_ns[g][length] : 0);
+}
+
+#endif
