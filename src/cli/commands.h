@@ -12,6 +12,8 @@ enum { EXIT_DONE = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 int cmd_serve(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+// cmd_lsp.c: the verb `lsp` of `merit policy`.
+int cmd_policy_lsp(void);
 int cmd_key(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -14,6 +14,7 @@ struct part {
     uint32_t ends;
     int32_t signal;    // the first one to ask for
     uint8_t group;     // whose artifact it pays for; 0: none
+    uint32_t needs;    // the probability that it has to
     bool leaf;         // atoms of one signal or one unpaid group; else a child node
     uint64_t first_ns; // of a group: own cost and probability of `signal`
     uint32_t first_ends;
@@ -133,20 +134,29 @@ static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom,
         add_derived(v, all, atom, ends);
         return;
     }
-    uint8_t group = c->group[signal];
-    if (v->groups_paid >> group & 1)
-        group = 0;
+    uint32_t needs = c->needs ? c->needs[signal] : ROUTE_HOLDS_ONE;
+    uint8_t group = v->groups_paid >> c->group[signal] & 1 ? 0 : c->group[signal];
     uint64_t own = c->own_ns[signal] ? c->own_ns[signal] : 1;
+    uint64_t shared = group ? c->group_ns[group][v->length] : 0;
     struct part p;
     if (!take(all, signal, group, &p)) {
-        uint64_t shared = group ? c->group_ns[group][v->length] : 0;
-        p = (struct part){own + shared, ends, signal, group, true, own, ends};
+        p = (struct part){.ns = own + times(shared, needs),
+                          .ends = ends,
+                          .signal = signal,
+                          .group = group,
+                          .needs = needs,
+                          .leaf = true,
+                          .first_ns = own,
+                          .first_ends = ends};
     } else if (p.signal == signal) {
         p.ends = either(p.ends, ends);
         p.first_ends = either(p.first_ends, ends);
     } else {
-        // One more question to what the artifact will be there for.
-        p.ns += times(own, ROUTE_HOLDS_ONE - p.ends);
+        // One more question, to be asked where those before it have not ended the node; the artifact is paid by the first
+        // that needs it.
+        uint32_t more = both(both(needs, ROUTE_HOLDS_ONE - p.needs), ROUTE_HOLDS_ONE - p.ends);
+        p.ns += times(own, ROUTE_HOLDS_ONE - p.ends) + times(shared, more);
+        p.needs += more;
         p.ends = either(p.ends, ends);
         if (before(own, ends, signal, p.first_ns, p.first_ends, p.signal)) {
             p.signal = signal;
@@ -228,4 +238,38 @@ int32_t buy_among(const struct buy_view *v, const uint32_t *nodes, const uint64_
                 best = l;
         }
     return best.signal;
+}
+
+struct beside {
+    const struct buy_view *v;
+    int32_t signal; // that is asked for anyway
+    int32_t *out;
+    uint32_t count, max;
+    uint64_t each_ns, all_ns;
+};
+
+static void gather(void *ctx, int32_t s)
+{
+    struct beside *b = ctx;
+    uint64_t ns = route_price_ns(b->v->costs, b->v->length, b->v->groups_paid, s);
+    bool there = s == b->signal || ns > b->each_ns || ns > b->all_ns;
+    for (uint32_t k = 0; k < b->count && !there; k++)
+        there = b->out[k] == s;
+    if (there || b->count == b->max)
+        return;
+    b->all_ns -= ns;
+    b->out[b->count++] = s;
+}
+
+uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *nodes, uint32_t count,
+                    int32_t *out, uint32_t max)
+{
+    uint64_t wait = route_price_ns(v->costs, v->length, v->groups_paid, signal);
+    struct buy_view then = *v;
+    then.groups_paid |= UINT32_C(1) << v->costs->group[signal];
+    struct beside b = {&then, signal, out, 0, max, wait / BUY_EACH_SHARE, wait / BUY_ALL_SHARE};
+    derive_open_begin(v->run);
+    for (uint32_t i = 0; i < count && b.count < max; i++)
+        derive_open_guard(v->run, nodes[i], gather, &b);
+    return b.count;
 }

@@ -34,4 +34,11 @@ int32_t buy_next(const struct buy_view *v, uint32_t node);
 int32_t buy_among(const struct buy_view *v, const uint32_t *nodes, const uint64_t *open,
                   uint32_t words);
 
+// Other open signals of the first undecided guards (`nodes`, all TRI_UNKNOWN) that are worth computing at once when
+// `signal` makes the request wait: those that cost at most a BUY_EACH_SHARE-th of it and all together at most a
+// BUY_ALL_SHARE-th, heads of the same pass by their own cost. In the order of the guards; returns how many.
+enum { BUY_EACH_SHARE = 16, BUY_ALL_SHARE = 4 };
+uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *nodes, uint32_t count,
+                    int32_t *out, uint32_t max);
+
 #endif

@@ -434,6 +434,12 @@ static void open_atom(const struct opening *o, uint32_t atom)
         open_score(o, d);
 }
 
+void derive_open_begin(struct route_run *run)
+{
+    if (run->table->derived_count)
+        memset(run->seen, 0, derive_seen_words(run->table) * sizeof *run->seen);
+}
+
 void derive_open_atom(struct route_run *run, uint32_t atom,
                       void (*on_signal)(void *ctx, int32_t signal), void *ctx)
 {

@@ -82,6 +82,8 @@ static uint32_t group_bit(const struct route_run *run, int32_t signal)
 static bool paid_for_group(const struct route_run *run, int32_t signal, const struct fact *fact)
 {
     enum { DEAR_NS = 100 * 1000 };
+    if (fact->share)
+        return true;
     uint32_t group_ns = run->costs->group_ns[run->costs->group[signal]][run->length];
     return group_ns < DEAR_NS || fact->cost_ns >= DEAR_NS;
 }
@@ -125,7 +127,9 @@ void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     take_in(run, signal, fact);
     derive_refresh(run);
-    route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : ++run->bought;
+    route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : run->bought;
+    if (signal == run->asked)
+        run->asked = IMAGE_NONE;
 }
 
 void route_failed_fact(const struct policy_image *image, int32_t signal, enum fact_error why,
@@ -381,6 +385,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .output_tok = options->output_tok,
         .all_steps = options->all_steps,
         .length = route_length_class(anchor_bytes(work)),
+        .asked = IMAGE_NONE,
     };
     struct decision *d = run->decision = decision_alloc(run, arena);
     if (!d)
@@ -448,6 +453,39 @@ static enum open advance_chains(struct route_run *run)
     return OPEN_NOTHING;
 }
 
+static struct buy_view view_of(struct route_run *run)
+{
+    return (struct buy_view){run->table,       run->costs,  run->known, run->value,
+                             run->groups_paid, run->length, run};
+}
+
+// The first guards that are open: of constraints where those are what is asked, else of routes.
+static uint32_t open_guards(struct route_run *run, uint32_t nodes[ROUTE_BESIDE_ROUTES])
+{
+    const struct route_table *t = run->table;
+    uint32_t count = 0;
+    int32_t why;
+    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES; i++)
+        if (table_bit(run->open, i))
+            nodes[count++] = t->constraints.guard_at[i];
+    for (uint32_t i = run->next_route;
+         !run->matched && i < t->image->routes.count && count < ROUTE_BESIDE_ROUTES; i++) {
+        enum tri v = table_eval(t, t->guard_at[i], run->known, run->value, &why);
+        if (v == TRI_TRUE)
+            break;
+        if (v == TRI_UNKNOWN)
+            nodes[count++] = t->guard_at[i];
+    }
+    return count;
+}
+
+uint32_t route_beside(struct route_run *run, int32_t signal, int32_t out[ROUTE_BESIDE_MAX])
+{
+    const struct buy_view view = view_of(run);
+    uint32_t nodes[ROUTE_BESIDE_ROUTES], count = open_guards(run, nodes);
+    return buy_beside(&view, signal, nodes, count, out, ROUTE_BESIDE_MAX);
+}
+
 enum route_status route_step(struct route_run *run, int32_t *signal)
 {
     const struct route_table *t = run->table;
@@ -457,12 +495,15 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
     if (!open && run->matched)
         open = advance_chains(run);
     if (open) {
-        const struct buy_view view = {t,          run->costs,       run->known,
-                                      run->value, run->groups_paid, run->length, run};
+        const struct buy_view view = view_of(run);
         *signal = open == OPEN_ROUTE ? buy_next(&view, t->guard_at[run->next_route])
                                      : buy_among(&view, t->constraints.guard_at, run->open,
                                                  t->constraints.words);
         assert(*signal != IMAGE_NONE);
+        // What is fed until the asked-for signal is known belongs to the same step.
+        if (run->asked == IMAGE_NONE)
+            run->bought++;
+        run->asked = *signal;
         return ROUTE_NEED;
     }
     if (run->decision->by == DECISION_BY_ROUTES)

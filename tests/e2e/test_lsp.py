@@ -1,0 +1,368 @@
+"""`merit policy lsp` as a real language client sees it."""
+import pathlib
+import random
+import re
+import subprocess
+
+import pytest
+from lsprotocol import types as t
+from pygls.exceptions import JsonRpcException
+from pygls.workspace import TextDocument
+
+from conftest import MERIT, ROOT
+from lsp_client import ALL, Client, apply, offset, place
+
+URI = "file:///home.merit"
+DEMO = (ROOT / "examples" / "demo.merit").read_text()
+HOME = """policy "home" version 1
+
+zone house
+
+model swift zone house  endpoint demo  context 8192 tok  price 0.02 in, 0.05 out usd/Mtok  quality 0.5
+model deep  zone house  endpoint demo  context 128k tok  effort low, high  quality 0.9
+
+alias auto -> routes
+alias fast -> route quick
+
+signal urgent = keywords("urgent", "now")
+signal depth  = conversation(tool_cycles)
+signal format = output
+
+path careful(a, b) = answer(a high | b) else refuse "nobody"
+
+route quick when urgent and not depth > 3 -> answer(swift)
+route form  when format == json or urgent -> careful(deep, swift)
+otherwise                                 -> answer(any)
+"""
+
+
+@pytest.fixture
+def client(scratch):
+    made = []
+
+    def begin(**more):
+        made.append(Client(scratch, **more))
+        return made[-1]
+
+    yield begin
+    for c in made:
+        c.stop() if c.process.returncode is None else None
+
+
+@pytest.fixture
+def home(client):
+    c = client()
+    c.open(URI, HOME)
+    return c
+
+
+def check(text, scratch):
+    file = scratch / "checked.merit"
+    file.write_text(text)
+    return subprocess.run([MERIT, "policy", "check", file], capture_output=True, text=True)
+
+
+def find(text, word, nth=0, behind=False):
+    at = [m.start() for m in re.finditer(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", text)][nth]
+    return place(text, at + (len(word) if behind else 0))
+
+
+def test_diagnostics_come_and_go(home):
+    assert home.diagnostics(URI) == []
+    line, character = find(HOME, "urgent", 2)
+    home.change(URI, ((line, character), (line, character + 6), "urgnt"))
+    (d,) = home.diagnostics(URI)
+    assert (d.severity, d.code, d.source) == (t.DiagnosticSeverity.Error, "unknown-name", "merit")
+    assert "urgnt" in d.message and "did you mean `urgent`?" in d.message
+    assert (d.range.start.line, d.range.start.character, d.range.end.character) == (line, character, character + 5)
+    home.change(URI, ((line, character), (line, character + 5), "urgent"))
+    assert home.diagnostics(URI) == []
+    home.close_document(URI)
+
+
+def test_second_place_and_warning(home):
+    home.change(URI, HOME + "zone house\nsignal extra = tools\n")
+    found = {d.code: d for d in home.diagnostics(URI)}
+    also = found["duplicate"].related_information
+    assert also[0].location.range.start == t.Position(2, 5) and also[0].message
+    home.change(URI, HOME.replace("signal depth", "signal extra = tools\nsignal depth"))
+    (d,) = home.diagnostics(URI)
+    assert d.code == "unused" and d.severity == t.DiagnosticSeverity.Warning and list(d.tags) == [t.DiagnosticTag.Unnecessary]
+
+
+def test_closed_document_has_no_findings(home):
+    home.change(URI, "nonsense")
+    assert home.diagnostics(URI)
+    home.documents[URI] = None
+    with home.changed:
+        count = len(home.published[URI])
+    home.tell("text_document_did_close", t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(URI)))
+    with home.changed:
+        assert home.changed.wait_for(lambda: len(home.published[URI]) > count, 10)
+        assert not home.published[URI][-1].diagnostics
+    del home.documents[URI]
+
+
+# ---- places
+
+DEFINED = [("house", 1, "house", 0), ("urgent", 2, "urgent", 0), ("urgent", 3, "urgent", 0), ("depth", 1, "depth", 0),
+           ("careful", 1, "careful", 0), ("deep", 1, "deep", 0), ("swift", 1, "swift", 0), ("quick", 0, "quick", 1),
+           ("swift", 2, "swift", 0)]
+
+
+@pytest.mark.parametrize("word, use, target, definition", DEFINED)
+def test_definition(home, word, use, target, definition):
+    for behind in (False, True):
+        got = home.at(URI, "text_document_definition", find(HOME, word, use, behind))
+        assert got.uri == URI
+        assert (got.range.start.line, got.range.start.character) == find(HOME, target, definition)
+
+
+def test_definition_of_a_parameter_is_in_its_path(home):
+    use = HOME.index("(a high") + 1
+    got = home.at(URI, "text_document_definition", place(HOME, use))
+    assert (got.range.start.line, got.range.start.character) == place(HOME, HOME.index("(a, b)") + 1)
+    assert home.at(URI, "text_document_definition", find(HOME, "answer")) is None
+    assert home.at(URI, "text_document_definition", (2, 0)) is None
+
+
+def test_references(home):
+    got = home.at(URI, "text_document_references", find(HOME, "urgent", 2))  # 1 is a string
+    assert [(r.range.start.line, r.range.start.character) for r in got] == [find(HOME, "urgent", n) for n in (0, 2, 3)]
+    assert len(home.at(URI, "text_document_references", find(HOME, "urgent", 2),
+                       context=t.ReferenceContext(include_declaration=False))) == 2
+    marks = home.at(URI, "text_document_document_highlight", find(HOME, "urgent", 2))
+    assert [m.kind for m in marks] == [t.DocumentHighlightKind.Write] + [t.DocumentHighlightKind.Read] * 2
+
+
+NAMES = ["house", "swift", "deep", "fast", "urgent", "depth", "format", "careful", "quick", "form"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rename_gives_a_policy_that_loads(home, scratch, name):
+    # `format` and `form`: a name that is part of another one, and of a route's.
+    use = next(n for n in range(5) if (got := home.at(URI, "text_document_prepare_rename", find(HOME, name, n))))
+    got = home.at(URI, "text_document_prepare_rename", find(HOME, name, use))
+    assert got.placeholder == name
+    edits = home.at(URI, "text_document_rename", find(HOME, name, use), new_name="else-where.2").changes[URI]
+    renamed = apply(HOME, edits)
+    ran = check(renamed, scratch)
+    assert ran.returncode == 0, ran.stderr
+    assert renamed.count("else-where.2") == len(edits) >= 1
+    # And back again, letter by letter.
+    home.change(URI, renamed)
+    back = home.at(URI, "text_document_rename", find(renamed, "else-where.2"), new_name=name).changes[URI]
+    assert apply(renamed, back) == HOME
+
+
+@pytest.mark.parametrize("new", ["when", "route", "deep", "any", "answer", "two words", "", "9lives", "x" * 200, "a|b", "default",
+                                 "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"])
+def test_rename_refuses(home, new):
+    with pytest.raises(JsonRpcException):
+        home.at(URI, "text_document_rename", find(HOME, "swift"), new_name=new)
+
+
+def test_rename_refuses_what_would_change_the_meaning(home):
+    # As `a` the model would be hidden by the path's parameter.
+    for name, new in (("swift", "a"), ("urgent", "depth")):
+        with pytest.raises(JsonRpcException):
+            home.at(URI, "text_document_rename", find(HOME, name), new_name=new)
+    assert home.at(URI, "text_document_prepare_rename", find(HOME, "answer")) is None
+
+
+def test_hover(home):
+    home.diagnostics(URI)
+
+    def text(word, nth=0):
+        got = home.at(URI, "text_document_hover", find(HOME, word, nth))
+        assert got.contents.kind == t.MarkupKind.Markdown
+        return got.contents.value
+
+    assert "when urgent and not (depth > 3), it is answered by swift" in text("quick", 1)
+    assert "0.02 USD in, 0.05 out" in text("swift") and "zone house" in text("swift", 2) and "8192" in text("swift")
+    assert "Asked by route quick, form." in text("urgent", 2) and "Family `keywords`" in text("urgent", 2)
+    assert "Type: number" in text("depth", 1) and "Asked by route quick." in text("depth")
+    assert "first whose guard holds" in text("route", 1)
+    assert "conversation" in text("conversation") and "Cost: free" in text("conversation")
+    assert "output" in text("output", 0)
+    assert home.at(URI, "text_document_hover", (1, 0)) is None
+
+
+def labels(client, text, at=None, uri=URI):
+    at = place(text, len(text)) if at is None else at
+    client.change(uri, text)
+    got = client.at(uri, "text_document_completion", at)
+    return {i.label: i for i in getattr(got, "items", got)}
+
+
+BEFORE = HOME.rsplit("otherwise", 1)[0]
+
+
+@pytest.mark.parametrize("typed, offered, withheld", [
+    ("", ["route", "otherwise", "signal", "model"], ["when", "urgent"]),
+    ("ro", ["route"], ["when"]),
+    ("route x ", ["when"], ["route", "minimise", "urgent"]),
+    ("route x when ", ["urgent", "depth", "format", "not", "true"], ["deep", "careful", "when", "above"]),
+    ("route x when not (", ["urgent", "not"], ["deep"]),
+    ("route x when urgent ", ["and", "or", "in"], ["urgent", "minimise"]),
+    ("route x when format == ", ["json", "schema"], ["urgent", "deep"]),
+    ("route x when format in (json, ", ["json", "schema"], ["urgent"]),
+    ("route x when urgent -> ", ["answer", "refuse", "careful", "escalate"], ["urgent", "deep"]),
+    ("route x when urgent -> answer(", ["deep", "swift", "any"], ["urgent", "a", "careful"]),
+    ("route x when urgent -> answer(de", ["deep", "swift", "any"], ["urgent"]),
+    ("route x when urgent -> answer(deep ", ["low", "high"], ["off", "swift", "deep"]),
+    ("route x when urgent -> answer(deep, ", ["swift", "any"], ["low"]),
+    ("route x when urgent -> answer(deep) ", ["minimise", "maximise", "within", "where", "else"], ["when", "deep"]),
+    ("route x when urgent -> answer(deep) minimise ", ["cost"], ["quality"]),
+    ("route x when urgent -> answer(deep) within 3 ", ["usd"], ["tok"]),
+    ("path p(x, y) = answer(", ["x", "y", "deep"], ["a", "urgent"]),
+    ("alias other -> ", ["routes", "route", "model"], ["deep"]),
+    ("alias other -> route ", ["quick", "form"], ["deep"]),
+    ("alias other -> model ", ["deep", "swift"], ["quick"]),
+    ("pass \"/v1/x\" to ", ["deep", "swift"], ["quick"]),
+    ("signal s = ", ["keywords", "jailbreak", "context"], ["urgent"]),
+    ("signal s = keywords(", ["regex", "match", "case"], ["json", "deep"]),
+    ("signal s = keywords(\"x\", match ", ["any", "all", "none"], ["regex"]),
+    ("signal s = output on_error ", ["json"], ["deep"]),
+    ("signal s = pii(email) on_error ", ['"email"'], ["deep"]),
+    ("signal s = context above 3 ", ["tok"], ["usd"]),
+    ("model m zone ", ["house"], ["deep"]),
+    ("model m endpoint ", ["demo"], ["house"]),
+    ("model m can tools, ", ["images", "json"], ["house"]),
+    ("model m context 8k tok ", ["output", "price", "quality", "zone"], ["when"]),
+    ("model m context 8k ", ["tok"], ["usd"]),
+    ("model m provider ", ["openai", "groq"], ["house"]),
+    ("model m\n    endpoint demo\n    ", ["context", "price"], ["route"]),
+    ("# a comment on ro", [], ["route"]),
+    ("route x when urgent and -> ", ["answer", "careful"], ["urgent"]),
+    ("route x urgent -> answer(", ["deep", "any"], ["urgent"]),
+])
+def test_completion(home, typed, offered, withheld):
+    got = labels(home, BEFORE + typed)
+    assert [w for w in offered if w not in got] == [], sorted(got)
+    assert [w for w in withheld if w in got] == [], sorted(got)
+
+
+def test_completion_replaces_what_is_typed(home):
+    text = HOME.replace("answer(swift)", "answer(swi")
+    at = place(text, text.index("answer(swi") + len("answer(swi"))
+    item = labels(home, text, at)["swift"]
+    assert apply(text, [item.text_edit]) == HOME.replace("answer(swift)", "answer(swift")
+
+
+def test_every_word_of_the_examples_is_offered_where_it_stands(client):
+    """Cut the file at each word: the word must be among what is offered."""
+    c = client()
+    for file in sorted((ROOT / "examples").glob("*.merit")):
+        text = file.read_text()
+        c.open(uri := f"file:///{file.name}", text)
+        bare = re.sub(r'"[^"\n]*"|#[^\n]*', lambda m: " " * len(m.group()), text)
+        rng = random.Random(7)
+        words = [m for m in re.finditer(r"(?<![\w.-])[A-Za-z_][\w.-]*", bare)]
+        for m in rng.sample(words, min(120, len(words))):
+            statement = bare.rfind("\n", 0, m.start()) + 1
+            while bare[statement] in " \t":
+                statement = bare.rfind("\n", 0, statement - 1) + 1
+            if m.start() - statement and re.match(r"\w+\s+$", bare[statement:m.start()]):
+                continue  # a name that is being defined
+            if re.search(r"\bkey (env|file) $|path [\w-]+\([^)]*$", bare[statement:m.start()]):
+                continue  # any name
+            end = text.find("\n", m.end())
+            got = labels(c, text[:m.start()] + text[end:], place(text, m.start()), uri)
+            assert m.group() in got or m.group() + "/Mtok" in got, (file.name, text[statement:m.end()], sorted(got))
+
+
+# ---- formatting, outline, colours
+
+def test_formatting_is_that_of_the_program(client, scratch):
+    c = client()
+    for n, text in enumerate([HOME, DEMO, HOME.replace("  ", " "), DEMO.replace("\n\n", "\n\n\n\n"), "\n\n" + HOME + "\n\n",
+                              HOME.replace("\n", "\r\n"), HOME.rstrip("\n"), HOME.replace(" -> ", "   ->\n   ")]):
+        file = scratch / f"{n}.merit"
+        file.write_text(text, newline="")
+        wanted = subprocess.run([MERIT, "policy", "fmt", file], capture_output=True, check=True).stdout.decode()
+        c.open(uri := f"file:///{n}.merit", text)
+        edits = c.ask("text_document_formatting", t.DocumentFormattingParams(
+            text_document=t.TextDocumentIdentifier(uri), options=t.FormattingOptions(tab_size=4, insert_spaces=True)))
+        assert apply(text, edits) == wanted
+        assert wanted != text or not edits
+
+
+def test_formatting_touches_what_changes_only(home):
+    text = HOME.replace("signal depth  =", "signal depth =")
+    home.change(URI, text)
+    (edit,) = home.ask("text_document_formatting", t.DocumentFormattingParams(
+        text_document=t.TextDocumentIdentifier(URI), options=t.FormattingOptions(tab_size=4, insert_spaces=True)))
+    assert edit.range.start.line == edit.range.end.line - 1 == text[:text.index("signal depth")].count("\n")
+    home.change(URI, "route route route")
+    assert home.ask("text_document_formatting", t.DocumentFormattingParams(
+        text_document=t.TextDocumentIdentifier(URI), options=t.FormattingOptions(tab_size=4, insert_spaces=True))) is None
+
+
+def test_symbols_and_folding(home):
+    got = home.ask("text_document_document_symbol", t.DocumentSymbolParams(t.TextDocumentIdentifier(URI)))
+    assert [(s.name, s.detail) for s in got][:4] == [("home", "policy"), ("house", "zone"), ("swift", "model"), ("deep", "model")]
+    assert got[-1].name == "otherwise"
+    for s in got:
+        assert s.range.start.line <= s.selection_range.start.line <= s.selection_range.end.line <= s.range.end.line
+    home.change(URI, "# one\n# two\nmodel x endpoint demo\n    context 8k tok\n")
+    folds = home.ask("text_document_folding_range", t.FoldingRangeParams(t.TextDocumentIdentifier(URI)))
+    assert sorted((f.start_line, f.end_line) for f in folds) == [(0, 1), (2, 3)]
+
+
+def colours(client, text, uri=URI):
+    legend = client.begun.capabilities.semantic_tokens_provider.legend.token_types
+    data = client.ask("text_document_semantic_tokens_full", t.SemanticTokensParams(t.TextDocumentIdentifier(uri))).data
+    lines, line, character, out = text.split("\n"), 0, 0, []
+    for i in range(0, len(data), 5):
+        down, right, length, kind, _ = data[i:i + 5]
+        line, character = line + down, right if down else character + right
+        raw = lines[line].encode("utf-16-le")
+        out.append((raw[character * 2:(character + length) * 2].decode("utf-16-le"), legend[kind]))
+    return out
+
+
+def test_semantic_tokens(home):
+    text = HOME.replace("zone house\n", "zone house # \U0001F600 machines\n", 1)
+    home.change(URI, text)
+    got = colours(home, text)
+    for pair in [("zone", "keyword"), ("house", "namespace"), ("# \U0001F600 machines", "comment"), ("swift", "class"),
+                 ("urgent", "variable"), ("keywords", "function"), ('"now"', "string"), ("128k", "number"), ("tok", "type"),
+                 ("a", "parameter"), ("careful", "function"), ("json", "enumMember"), ("->", "operator"), ("fast", "property"),
+                 ("any", "keyword"), ("high", "enumMember"), ("demo", "enumMember")]:
+        assert pair in got, pair
+    assert ("route", "keyword") in got and all(kind == "function" for word, kind in got if word == "careful")
+
+
+# ---- quick fixes
+
+@pytest.mark.parametrize("good, bad", [
+    ("when urgent and", "when urgnt and"), ("zone house  endpoint", "zone hause  endpoint"), ("answer(swift)", "answr(swift)"),
+    ("format == json", "format == jsn"), ("format == json", "format = json"), ("effort low", "efort low"), ("8192 tok", "8192tok"),
+    ("answer(a high", "answer(a hgh"), ("-> routes", "-> route quik"), ("signal urgent", "signl urgent"),
+    ("answer(swift)", "swift"),
+])
+def test_quick_fix_mends(home, scratch, good, bad):
+    text = HOME.replace(good, bad, 1)
+    home.change(URI, text)
+    assert home.diagnostics(URI)
+    line = HOME[:HOME.index(good)].count("\n")
+    whole = t.Range(t.Position(line, 0), t.Position(line, 500))
+    got = home.ask("text_document_code_action", t.CodeActionParams(
+        text_document=t.TextDocumentIdentifier(URI), range=whole, context=t.CodeActionContext(diagnostics=[])))
+    assert len(got) == 1 and got[0].kind == t.CodeActionKind.QuickFix
+    mended = apply(text, got[0].edit.changes[URI])
+    ran = check(mended, scratch)
+    assert ran.returncode == 0, (mended, ran.stderr)
+
+
+def test_quick_fixes_without_a_word(home, scratch):
+    for text in (HOME.split("\n", 2)[2], BEFORE, HOME.replace("signal depth", "signal extra = tools\nsignal depth")):
+        home.change(URI, text)
+        home.diagnostics(URI)
+        got = home.ask("text_document_code_action", t.CodeActionParams(
+            text_document=t.TextDocumentIdentifier(URI), range=t.Range(t.Position(0, 0), t.Position(99, 0)),
+            context=t.CodeActionContext(diagnostics=[])))
+        (fix,) = got
+        ran = check(apply(text, fix.edit.changes[URI]), scratch)
+        assert ran.returncode == 0 and "warning" not in ran.stdout + ran.stderr

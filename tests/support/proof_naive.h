@@ -1,0 +1,294 @@
+// Random policies as images, and a naive interpreter of them that knows nothing of fields and cells: for the tests of
+// the proof layer. A request is one concrete value per family.
+#ifndef MERIT_TESTS_PROOF_NAIVE_H
+#define MERIT_TESTS_PROOF_NAIVE_H
+
+#include <stdio.h>
+
+#include "base/rng.h"
+#include "support/image_builder.h"
+
+enum { NAIVE_WORDS = 4, NAIVE_FAMILIES = 16, NAIVE_SIGNALS = 24 };
+static const char *const naive_words[NAIVE_WORDS] = {"alpha", "beta", "gamma", "delta"};
+// Texts that a policy may mention, the empty one, and two that none mentions.
+static const char *const naive_texts[NAIVE_WORDS + 3] = {"alpha", "beta", "gamma", "delta",
+                                                         "",      "zeta", "eta"};
+
+struct naive_value {
+    double number;
+    const char *text;
+    unsigned members; // bit per naive_texts, without the empty one
+};
+
+struct naive_request {
+    struct naive_value of[NAIVE_FAMILIES];
+    bool failed[NAIVE_SIGNALS];
+};
+
+// What the tests' policies are made of.
+struct naive_policy {
+    struct image_builder b;
+    const struct policy_image *p;
+    uint32_t families;
+    uint32_t family_of[NAIVE_SIGNALS];
+    enum signal_type raw[NAIVE_FAMILIES];
+    bool whole[NAIVE_FAMILIES], closed[NAIVE_FAMILIES];
+};
+
+static struct rng naive_rng;
+
+static inline uint32_t naive_below(uint32_t n)
+{
+    return (uint32_t)rng_below(&naive_rng, n);
+}
+
+// ---- making
+
+static inline void naive_signal(struct naive_policy *n)
+{
+    struct image_builder *b = &n->b;
+    char name[16], family[16];
+    bool fresh = n->families == 0 || (naive_below(3) && n->families < NAIVE_FAMILIES);
+    uint32_t f = fresh ? n->families++ : naive_below(n->families);
+    if (fresh) {
+        n->raw[f] = (enum signal_type)naive_below(SIGNAL_SET + 1);
+        n->whole[f] = naive_below(2);
+        n->closed[f] = naive_below(2);
+    }
+    snprintf(name, sizeof name, "s%u", b->signal_count);
+    snprintf(family, sizeof family, "f%u", f);
+    n->family_of[b->signal_count] = f;
+    struct image_signal *s = &b->signals[ib_signal(b, name, n->raw[f])];
+    s->family = ib_str(b, family);
+    struct image_str words[NAIVE_WORDS + 1];
+    for (int i = 0; i < NAIVE_WORDS; i++)
+        words[i] = ib_str(b, naive_words[i]);
+    words[NAIVE_WORDS] = ib_str(b, "zeta");
+    if (s->type == SIGNAL_ENUM)
+        s->words = IB_LIST(b, words, NAIVE_WORDS);
+    if (s->type == SIGNAL_SET && n->closed[f]) {
+        s->closed = true;
+        s->words = IB_LIST(b, words, NAIVE_WORDS + 1);
+    }
+    s->error_number = naive_below(s->type == SIGNAL_BOOL ? 2 : 4);
+    if (s->type >= SIGNAL_TEXT)
+        s->error_text = ib_str(b, naive_texts[naive_below(NAIVE_WORDS + 1)]);
+    if (s->type == SIGNAL_NUMBER) {
+        s->number_min = 0;
+        s->number_max = 5;
+        s->whole = n->whole[f];
+        if (naive_below(2)) {
+            s->has_threshold = true;
+            s->threshold_above = naive_below(2);
+            s->threshold = naive_below(13) / 2.0 - 0.5;
+            s->type = SIGNAL_BOOL;
+            s->error_number = naive_below(2);
+        }
+    }
+}
+
+static inline void naive_atom(struct naive_policy *n)
+{
+    struct image_builder *b = &n->b;
+    int32_t signal = (int32_t)naive_below(b->signal_count);
+    enum signal_type type = b->signals[signal].type;
+    static const enum image_op numbers[] = {IMAGE_OP_EQ, IMAGE_OP_LT, IMAGE_OP_LE, IMAGE_OP_GT,
+                                            IMAGE_OP_GE};
+    static const enum image_op texts[] = {IMAGE_OP_TRUE, IMAGE_OP_EQ, IMAGE_OP_IN};
+    enum image_op op = type == SIGNAL_NUMBER ? numbers[naive_below(5)]
+                       : type == SIGNAL_TEXT ? texts[naive_below(3)]
+                       : type == SIGNAL_SET  ? texts[naive_below(2) * 2]
+                       : type == SIGNAL_ENUM ? texts[1 + naive_below(2)]
+                                             : IMAGE_OP_TRUE;
+    double number = type == SIGNAL_NUMBER ? naive_below(15) / 2.0 - 1 : naive_below(NAIVE_WORDS);
+    uint32_t a = ib_atom(b, signal, op, number, "atom");
+    b->atoms[a].words = naive_below(1 << NAIVE_WORDS);
+    struct image_str list[3];
+    uint32_t count = op == IMAGE_OP_IN ? 1 + naive_below(3) : 1;
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = ib_str(b, naive_texts[naive_below(NAIVE_WORDS + 1)]);
+    if (type >= SIGNAL_TEXT)
+        b->atoms[a].texts = IB_LIST(b, list, count);
+}
+
+static inline uint32_t naive_guard(struct image_node *nodes, uint32_t at, uint32_t atoms,
+                                   unsigned depth)
+{
+    uint32_t begin = at++, kind = naive_below(depth ? 6 : 2);
+    if (kind < 2) {
+        nodes[begin] = naive_below(15) ? (struct image_node){IMAGE_NODE_ATOM, naive_below(atoms), 1}
+                                       : (struct image_node){IMAGE_NODE_TRUE, 0, 1};
+        return at;
+    }
+    uint32_t count = kind == 2 ? 1 : 2 + naive_below(2);
+    for (uint32_t i = 0; i < count; i++)
+        at = naive_guard(nodes, at, atoms, depth - 1);
+    nodes[begin] = (struct image_node){kind == 2  ? IMAGE_NODE_NOT
+                                       : kind < 5 ? IMAGE_NODE_AND
+                                                  : IMAGE_NODE_OR,
+                                       count, at - begin};
+    return at;
+}
+
+// `routes` guarded ones and the last; each ends in one of `effects` refusals.
+static inline void naive_make(struct naive_policy *n, uint32_t signals, uint32_t atoms,
+                              uint32_t routes, unsigned depth, uint32_t effects)
+{
+    static struct image_node nodes[2048];
+    char name[16];
+    memset(n, 0, sizeof *n);
+    ib_init(&n->b);
+    ib_model(&n->b, "m");
+    for (uint32_t i = 0; i < signals; i++)
+        naive_signal(n);
+    for (uint32_t i = 0; i < atoms; i++)
+        naive_atom(n);
+    for (uint32_t i = 0; i <= routes; i++) {
+        uint32_t count = i == routes ? 0 : naive_guard(nodes, 0, atoms, naive_below(depth + 1));
+        snprintf(name, sizeof name, "effect %u", naive_below(effects));
+        struct image_list steps = ib_refuse(&n->b, name);
+        snprintf(name, sizeof name, "r%u", i);
+        ib_route(&n->b, name, nodes, count, steps);
+    }
+    n->p = ib_finish(&n->b);
+}
+
+// ---- evaluating
+
+static inline bool naive_has(const struct policy_image *p, struct image_list list, const char *text)
+{
+    for (uint32_t i = 0; i < list.count; i++)
+        if (slice_eq_cstr(image_text(p, IMAGE_AT(p, list, struct image_str)[i]), text))
+            return true;
+    return false;
+}
+
+// The value that a signal shows of its family's.
+static inline struct naive_value naive_shown(const struct naive_policy *n, uint32_t signal,
+                                             const struct naive_request *r)
+{
+    const struct image_signal *s = image_signal(n->p, (int32_t)signal);
+    struct naive_value v = r->of[n->family_of[signal]];
+    if (r->failed[signal]) {
+        struct slice text = image_text(n->p, s->error_text);
+        v = (struct naive_value){.number = s->error_number, .text = ""};
+        for (int i = 0; i < NAIVE_WORDS + 3; i++)
+            if (s->type >= SIGNAL_TEXT && slice_eq_cstr(text, naive_texts[i])) {
+                v.text = naive_texts[i];
+                v.members = text.len ? 1u << i : 0;
+            }
+    } else if (s->has_threshold) {
+        v.number = s->threshold_above ? v.number > s->threshold : v.number < s->threshold;
+    }
+    return v;
+}
+
+static inline bool naive_atom_holds(const struct naive_policy *n, uint32_t atom,
+                                    const struct naive_request *r)
+{
+    const struct image_atom *a = IMAGE_AT(n->p, n->p->atoms, struct image_atom) + atom;
+    enum signal_type type = image_signal(n->p, a->signal)->type;
+    struct naive_value v = naive_shown(n, (uint32_t)a->signal, r);
+    if (type == SIGNAL_SET) {
+        for (int i = 0; i < NAIVE_WORDS + 3; i++)
+            if (v.members >> i & 1 &&
+                (a->op == IMAGE_OP_TRUE || naive_has(n->p, a->texts, naive_texts[i])))
+                return true;
+        return false;
+    }
+    if (type == SIGNAL_TEXT)
+        return a->op == IMAGE_OP_TRUE ? v.text[0] != 0 : naive_has(n->p, a->texts, v.text);
+    if (type == SIGNAL_BOOL)
+        return v.number != 0;
+    return a->op == IMAGE_OP_IN   ? (a->words >> (int)v.number & 1) != 0
+           : a->op == IMAGE_OP_EQ ? v.number == a->number
+           : a->op == IMAGE_OP_LT ? v.number < a->number
+           : a->op == IMAGE_OP_LE ? v.number <= a->number
+           : a->op == IMAGE_OP_GT ? v.number > a->number
+                                  : v.number >= a->number;
+}
+
+static inline bool naive_node_holds(const struct naive_policy *n, const struct image_node *node,
+                                    const struct naive_request *r)
+{
+    if (node->kind == IMAGE_NODE_TRUE)
+        return true;
+    if (node->kind == IMAGE_NODE_ATOM)
+        return naive_atom_holds(n, node->arg, r);
+    if (node->kind == IMAGE_NODE_NOT)
+        return !naive_node_holds(n, node + 1, r);
+    uint32_t held = 0;
+    const struct image_node *child = node + 1;
+    for (uint32_t i = 0; i < node->arg; i++, child += child->size)
+        held += naive_node_holds(n, child, r);
+    return node->kind == IMAGE_NODE_AND ? held == node->arg : held > 0;
+}
+
+static inline bool naive_route_holds(const struct naive_policy *n, uint32_t route,
+                                     const struct naive_request *r)
+{
+    struct image_list guard = image_route(n->p, (int32_t)route)->guard;
+    return !guard.count || naive_node_holds(n, IMAGE_AT(n->p, guard, struct image_node), r);
+}
+
+static inline uint32_t naive_route(const struct naive_policy *n, const struct naive_request *r)
+{
+    uint32_t i = 0;
+    while (!naive_route_holds(n, i, r))
+        i++;
+    return i;
+}
+
+// ---- all values that a family can be told to have, by index; false when there are no more
+
+static inline uint32_t naive_choices(const struct naive_policy *n, uint32_t family)
+{
+    switch (n->raw[family]) {
+    case SIGNAL_BOOL:
+        return 2;
+    case SIGNAL_NUMBER: // halves of 0 to 5, and between them
+        return n->whole[family] ? 6 : 21;
+    case SIGNAL_ENUM:
+        return NAIVE_WORDS;
+    case SIGNAL_TEXT:
+        return NAIVE_WORDS + 2;
+    case SIGNAL_SET:
+        return 1u << (NAIVE_WORDS + 1 + !n->closed[family]);
+    }
+    return 0;
+}
+
+static inline struct naive_value naive_choice(const struct naive_policy *n, uint32_t family,
+                                              uint32_t i)
+{
+    struct naive_value v = {.text = ""};
+    switch (n->raw[family]) {
+    case SIGNAL_BOOL:
+    case SIGNAL_ENUM:
+        v.number = i;
+        break;
+    case SIGNAL_NUMBER:
+        v.number = n->whole[family] ? i : i / 4.0;
+        break;
+    case SIGNAL_TEXT:
+        v.text = naive_texts[i];
+        break;
+    case SIGNAL_SET: // the words, zeta, and the empty text where nothing tells what there is
+        v.members = (i & ((1u << NAIVE_WORDS) - 1)) | (i >> NAIVE_WORDS & 1) << (NAIVE_WORDS + 1) |
+                    (i >> (NAIVE_WORDS + 1) & 1) << NAIVE_WORDS;
+        break;
+    }
+    return v;
+}
+
+static inline void naive_random(const struct naive_policy *n, struct naive_request *r,
+                                bool failures)
+{
+    memset(r, 0, sizeof *r);
+    for (uint32_t f = 0; f < n->families; f++)
+        r->of[f] = naive_choice(n, f, naive_below(naive_choices(n, f)));
+    for (uint32_t i = 0; failures && i < n->p->signals.count; i++)
+        r->failed[i] = naive_below(4) == 0;
+}
+
+#endif
