@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "text/json.h"
+#include "work/pool.h"
 
 const char *record_route_verdict_name(enum route_verdict v)
 {
@@ -656,12 +657,13 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     *at++ = ',';
     out->len += (size_t)(at - begin);
     compact_value(d->image, (int32_t)index, f, out);
-    if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
+    uint64_t probability = f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0;
+    if (probability == 10000 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
         buf_byte(out, ']');
         return;
     }
     buf_byte(out, ',');
-    add_decimal(out, f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0, 4);
+    add_decimal(out, probability, 4);
     begin = at = buf_reserve(out, ROOM);
     if (!at)
         return;
@@ -732,22 +734,36 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
     out->len += (size_t)(at - begin);
 }
 
-// The places of the bits that are set.
+// Places, one by one; the name goes before the first.
+static void compact_place(const char *name, bool *begun, uint32_t i, struct buf *out)
+{
+    if (!*begun) {
+        key(out, name);
+        buf_byte(out, '[');
+    } else {
+        buf_byte(out, ',');
+    }
+    buf_u64(out, i);
+    *begun = true;
+}
+
 static void compact_bits(const char *name, const uint64_t *bits, uint32_t count, struct buf *out)
 {
     bool begun = false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!bit(bits, i))
-            continue;
-        if (!begun) {
-            key(out, name);
-            buf_byte(out, '[');
-        } else {
-            buf_byte(out, ',');
-        }
-        buf_u64(out, i);
-        begun = true;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (bit(bits, i))
+            compact_place(name, &begun, i, out);
+    if (begun)
+        buf_byte(out, ']');
+}
+
+static void compact_states(const char *name, enum pool_model_state state, const struct decision *d,
+                           struct buf *out)
+{
+    bool begun = false;
+    for (uint32_t i = 0; d->pool_states && i < d->image->models.count; i++)
+        if (d->pool_states[i] == state)
+            compact_place(name, &begun, i, out);
     if (begun)
         buf_byte(out, ']');
 }
@@ -757,6 +773,8 @@ static void compact_policy(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
     const struct image_step *s = answering(d);
+    compact_states("down", POOL_MODEL_DOWN, d, out);
+    compact_states("no_key", POOL_MODEL_NO_KEY, d, out);
     bool chains = d->chain_count > 1 || d->end == DECISION_INFEASIBLE;
     for (uint32_t i = 0; chains && i < d->chain_count; i++) {
         const struct chain_outcome *o = &d->chain_outcomes[i];

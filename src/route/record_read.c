@@ -1,6 +1,7 @@
 // The way back: from a compact line to the decision that it records.
 #include "route/record.h"
 #include "text/json.h"
+#include "work/pool.h"
 
 struct reader {
     struct json json;
@@ -235,6 +236,15 @@ static void read_policy(struct reader *r)
     for (uint32_t i = 0; !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE;
          i++)
         read_chain(r, row, i);
+    const uint64_t *down = read_bits(r, "down", p->models.count);
+    const uint64_t *no_key = read_bits(r, "no_key", p->models.count);
+    uint8_t *states = ARENA_ARRAY(r->arena, uint8_t, p->models.count + 1);
+    r->bad |= !states;
+    for (uint32_t i = 0; !r->bad && i < p->models.count; i++)
+        states[i] = down[i / 64] >> (i % 64) & 1     ? POOL_MODEL_DOWN
+                    : no_key[i / 64] >> (i % 64) & 1 ? POOL_MODEL_NO_KEY
+                                                     : POOL_MODEL_UP;
+    d->pool_states = states;
     d->constraints_known = read_bits(r, "known", p->constraints.count);
     d->constraints_hold = read_bits(r, "hold", p->constraints.count);
     d->core = read_bits(r, "core", p->constraints.count);

@@ -3,28 +3,14 @@
 
 #include <string.h>
 
-// Which models were out, as far as the decision met one.
-static uint8_t *pool_states(const struct decision *d, struct arena *arena)
-{
-    uint8_t *states = ARENA_ARRAY(arena, uint8_t, d->image->models.count + 1);
-    for (uint32_t i = 0; states && i < d->image->models.count; i++) {
-        enum model_verdict v = d->model_outcomes[i].verdict;
-        states[i] = (uint8_t)(v == MODEL_DOWN     ? POOL_MODEL_DOWN
-                              : v == MODEL_NO_KEY ? POOL_MODEL_NO_KEY
-                                                  : POOL_MODEL_UP);
-    }
-    return states;
-}
-
 enum result record_replay(const struct route_table *table, const struct decision *d,
                           struct arena *arena, struct decision **out)
 {
     struct route_run run;
     struct work *work = ARENA_NEW(arena, struct work);
-    uint8_t *states = pool_states(d, arena);
     int32_t signal;
     *out = NULL;
-    if (!work || !states)
+    if (!work)
         return RESULT_NOMEM;
     work->model_asked = d->model_asked;
     work->needs = d->needs;
@@ -32,7 +18,7 @@ enum result record_replay(const struct route_table *table, const struct decision
     work->choices = d->choices;
     work->input_tok = d->input_tok;
     work->anchor = WORK_NO_ANCHOR;
-    struct pool_view pool = {d->pool_epoch, states, d->image->models.count};
+    struct pool_view pool = {d->pool_epoch, d->pool_states, d->image->models.count};
     const struct route_options options = {.given = d->facts,
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,

@@ -6,7 +6,7 @@
 #include "route/buy.h"
 #include "route/derive.h"
 #include "route/estimate.h"
-#include "route/feasible.h"
+#include "route/fit.h"
 #include "route/table.h"
 
 static bool text_among(const struct policy_image *p, const struct image_atom *atom,
@@ -221,13 +221,11 @@ static uint64_t anchor_bytes(const struct work *w)
 static void tell(struct route_run *run, uint32_t chains)
 {
     struct decision *d = run->decision;
-    struct feasible_ask ask;
+    struct fit_ask ask;
     estimate(run);
-    for (uint32_t i = 0; i < run->table->constraints.count; i++)
-        feasible_constraint(run, i);
     for (uint32_t i = 0; i < chains; i++) {
-        feasible_ask_of(run, i, &ask);
-        feasible_chain(run, &ask, &d->chain_outcomes[i]);
+        fit_ask_of(run, i, &ask);
+        fit_chain(run, &ask, &d->chain_outcomes[i]);
     }
     d->chain_count = chains;
 }
@@ -236,11 +234,13 @@ static void tell(struct route_run *run, uint32_t chains)
 static void settle(struct route_run *run)
 {
     struct decision *d = run->decision;
-    struct feasible_ask ask;
-    uint32_t chain = run->next_chain, count = feasible_chains(run);
+    struct fit_ask ask;
+    uint32_t chain = run->next_chain, count = fit_chains(run);
     bool found = chain < count;
+    for (uint32_t i = 0; i < run->table->constraints.count; i++)
+        fit_constraint(run, i);
     if (!found && run->table->constraints.count)
-        feasible_core(run, run->core);
+        fit_core(run, run->core);
     if (chain > 0 || run->table->constraints.count)
         tell(run, found ? chain + 1 : count);
     if (d->route >= 0) {
@@ -249,8 +249,8 @@ static void settle(struct route_run *run)
     }
     if (found) {
         d->chain = d->route >= 0 ? (int32_t)chain : IMAGE_NONE;
-        feasible_ask_of(run, chain, &ask);
-        feasible_choose(run, &ask);
+        fit_ask_of(run, chain, &ask);
+        fit_choose(run, &ask);
     } else {
         d->end = DECISION_INFEASIBLE;
         d->model = IMAGE_NONE;
@@ -332,6 +332,7 @@ static size_t lay_out(struct route_run *run, char *block, struct decision **out)
     d->facts = piece(block, &used, p->signals.count, sizeof *d->facts);
     d->model_outcomes = piece(block, &used, p->models.count, sizeof *d->model_outcomes);
     d->route_outcomes = piece(block, &used, p->routes.count, sizeof *d->route_outcomes);
+    run->states = piece(block, &used, p->models.count, 1);
     d->chain_outcomes = piece(block, &used, t->chains_max, sizeof *d->chain_outcomes);
     return used;
 }
@@ -350,12 +351,22 @@ static struct decision *decision_alloc(struct route_run *run, struct arena *aren
     d->constraints_hold = run->constraints_hold;
     d->core = run->core;
     d->fits = run->fits;
+    d->pool_states = run->states;
     // A fact that nobody asked for has a state and nothing else: clearing all of them would cost more than deciding.
     for (uint32_t i = 0; i < p->signals.count; i++)
         d->facts[i].state = FACT_UNKNOWN;
     for (uint32_t i = 0; i < p->routes.count; i++)
         d->route_outcomes[i] = (struct route_outcome){ROUTE_NOT_REACHED, IMAGE_NONE};
     return d;
+}
+
+static void see_pool(struct route_run *run, const struct pool_view *pool)
+{
+    uint32_t seen = pool && pool->states ? pool->count : 0, all = run->table->image->models.count;
+    seen = seen < all ? seen : all;
+    if (seen)
+        memcpy(run->states, pool->states, seen);
+    memset(run->states + seen, POOL_MODEL_UP, all - seen);
 }
 
 // What is given from the start. A derived signal that was computed is computed again.
@@ -380,7 +391,6 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     *run = (struct route_run){
         .table = table,
         .work = work,
-        .pool = pool,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
         .all_steps = options->all_steps,
@@ -392,6 +402,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         return RESULT_NOMEM;
     d->image = table->image;
     d->pool_epoch = pool ? pool->epoch : 0;
+    see_pool(run, pool);
     d->costs_epoch = run->costs->epoch;
     d->by = DECISION_BY_ROUTES;
     d->route = d->model = d->chain = IMAGE_NONE;
@@ -433,10 +444,10 @@ static enum open advance_routes(struct route_run *run)
 static enum open advance_chains(struct route_run *run)
 {
     struct decision *d = run->decision;
-    struct feasible_ask ask;
-    for (; run->next_chain < feasible_chains(run); run->next_chain++) {
-        feasible_ask_of(run, run->next_chain, &ask);
-        enum tri v = feasible_chain(run, &ask, &d->chain_outcomes[run->next_chain]);
+    struct fit_ask ask;
+    for (; run->next_chain < fit_chains(run); run->next_chain++) {
+        fit_ask_of(run, run->next_chain, &ask);
+        enum tri v = fit_chain(run, &ask, &d->chain_outcomes[run->next_chain]);
         if (v == TRI_UNKNOWN)
             return OPEN_CONSTRAINTS;
         if (v == TRI_FALSE)
@@ -444,9 +455,9 @@ static enum open advance_chains(struct route_run *run)
         d->chain_count = run->next_chain + 1;
         if (!run->table->endpoints_forbidden)
             break;
-        feasible_choose(run, &ask);
+        fit_choose(run, &ask);
         if (d->end == DECISION_ANSWER &&
-            feasible_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN)
+            fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN)
             return OPEN_CONSTRAINTS;
         break;
     }

@@ -65,7 +65,7 @@ struct route_run {
     // Private from here on.
     const struct route_table *table;
     const struct work *work;
-    const struct pool_view *pool;
+    uint8_t *states; // of the models, as the pool was seen
     const struct route_costs *costs;
     uint64_t *known, *value; // bitsets over atoms; value is a subset of known
     struct derive_state *derived;  // route/derive.h
@@ -89,8 +89,8 @@ struct route_run {
     bool decided;
 };
 
-// `work`, `pool` (NULL: everything is up) and what `options` (NULL: none) points to must live until the run is
-// decided; the image and `work` as long as the decision is read. RESULT_NOMEM.
+// `work` and what `options` (NULL: none) points to must live until the run is decided; the image and `work` as long as the
+// decision is read. `pool` NULL: everything is up. RESULT_NOMEM.
 enum result route_begin(struct route_run *run, const struct route_table *table,
                         const struct work *work, const struct pool_view *pool,
                         const struct route_options *options, struct arena *arena) MERIT_NODISCARD;

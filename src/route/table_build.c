@@ -134,9 +134,9 @@ static enum result signal_check(const struct policy_image *p, const struct image
     bool bands = s->derive == IMAGE_DERIVE_SCORE && s->type == SIGNAL_ENUM;
     if (bands && (s->bands.count == 0 || s->bands.count > s->words.count))
         return RESULT_SYNTAX;
+    bool label = s->derive == IMAGE_DERIVE_LABEL;
     if (s->derive != IMAGE_DERIVE_SCORE &&
-        (s->type != SIGNAL_ENUM || s->otherwise >= s->words.count ||
-         s->error_level >= s->words.count))
+        (s->type != SIGNAL_ENUM || (label ? s->error_level : s->otherwise) >= s->words.count))
         return RESULT_SYNTAX;
     for (uint32_t i = 0; i < s->terms.count; i++, t++) {
         enum result e = guard_list_check(p, t->guard);

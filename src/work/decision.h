@@ -91,6 +91,7 @@ struct decision {
     uint64_t wall_us;
     const struct policy_image *image;
     uint64_t pool_epoch;
+    const uint8_t *pool_states; // enum pool_model_state per model, as they were seen
     uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;

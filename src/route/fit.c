@@ -1,4 +1,4 @@
-#include "route/feasible.h"
+#include "route/fit.h"
 
 #include <string.h>
 
@@ -10,13 +10,13 @@ static const struct image_constraint *constraint_at(const struct route_run *run,
 }
 
 static const struct image_binding *bindings_of(const struct route_run *run,
-                                               const struct feasible_ask *ask,
+                                               const struct fit_ask *ask,
                                                const struct image_step *s)
 {
     return ask->named ? ask->named : IMAGE_AT(run->table->image, s->bindings, struct image_binding);
 }
 
-enum tri feasible_constraint(struct route_run *run, uint32_t i)
+enum tri fit_constraint(struct route_run *run, uint32_t i)
 {
     uint64_t bit = UINT64_C(1) << (i % 64);
     int32_t why;
@@ -50,7 +50,7 @@ static void open_add(struct route_run *run, uint32_t i)
 
 static void join(struct route_run *run, struct verdict *v, uint32_t i)
 {
-    enum tri is = v->is == TRI_TRUE ? TRI_FALSE : feasible_constraint(run, i);
+    enum tri is = v->is == TRI_TRUE ? TRI_FALSE : fit_constraint(run, i);
     if (is == TRI_TRUE)
         *v = (struct verdict){TRI_TRUE, (int32_t)i};
     else if (is == TRI_UNKNOWN) {
@@ -60,7 +60,7 @@ static void join(struct route_run *run, struct verdict *v, uint32_t i)
 }
 
 // Whether `redact` before step `at` has brought the text below what a FORBID_BELOW is about.
-static bool redacted(const struct feasible_ask *ask, uint32_t at, const struct image_constraint *c)
+static bool redacted(const struct fit_ask *ask, uint32_t at, const struct image_constraint *c)
 {
     if (c->kind != IMAGE_FORBID || c->target != IMAGE_FORBID_BELOW)
         return false;
@@ -72,7 +72,7 @@ static bool redacted(const struct feasible_ask *ask, uint32_t at, const struct i
 }
 
 // Joins the constraints of a row of bits; `ask` and `at` tell where in a chain.
-static void join_row(struct route_run *run, const uint64_t *row, const struct feasible_ask *ask,
+static void join_row(struct route_run *run, const uint64_t *row, const struct fit_ask *ask,
                      uint32_t at, struct verdict *v)
 {
     for (uint32_t w = 0; w < run->table->constraints.words; w++)
@@ -143,7 +143,7 @@ static void join_endpoints(struct route_run *run, const struct image_model *m, s
         note_endpoint(run, &e[i]);
 }
 
-enum tri feasible_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
+enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
 {
     const struct policy_image *p = run->table->image;
     const struct image_model *m = image_model(p, model);
@@ -173,9 +173,7 @@ static enum model_verdict model_able(const struct route_run *run, int32_t index,
 {
     const struct work *w = run->work;
     const struct image_model *m = image_model(run->table->image, index);
-    enum pool_model_state state = POOL_MODEL_UP;
-    if (run->pool && run->pool->states && (uint32_t)index < run->pool->count)
-        state = run->pool->states[index];
+    enum pool_model_state state = run->states[index];
     if (state == POOL_MODEL_NO_KEY)
         return MODEL_NO_KEY;
     if (state != POOL_MODEL_UP)
@@ -222,7 +220,7 @@ static enum model_verdict model_wanted(const struct route_run *run, const struct
 
 // ---- bindings under the constraints
 
-static struct verdict binding_forbidden(struct route_run *run, const struct feasible_ask *ask,
+static struct verdict binding_forbidden(struct route_run *run, const struct fit_ask *ask,
                                         uint32_t at, const struct image_binding *b)
 {
     const struct table_constraints *c = &run->table->constraints;
@@ -255,7 +253,7 @@ static int64_t add_bound(int64_t a, int64_t b)
 
 // The least bound of a step over the bindings that are left: with `sure` those that nothing can remove any more, else all
 // that nothing has removed so far.
-static int64_t least_bound(struct route_run *run, const struct feasible_ask *ask, uint32_t at,
+static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                            enum image_unit unit, bool sure)
 {
     const struct image_step *s = &ask->steps[at];
@@ -274,7 +272,7 @@ static int64_t least_bound(struct route_run *run, const struct feasible_ask *ask
 }
 
 // Whether the chain with this binding can cost more than the budget, if that holds.
-static bool above(struct route_run *run, const struct feasible_ask *ask, uint32_t at,
+static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                   const struct image_binding *b, const struct image_constraint *c, bool sure)
 {
     int64_t sum = step_bound(run, &ask->steps[at], image_model(run->table->image, b->model),
@@ -293,7 +291,7 @@ static bool above(struct route_run *run, const struct feasible_ask *ask, uint32_
     return sum > c->limit;
 }
 
-static void join_budgets(struct route_run *run, const struct feasible_ask *ask, uint32_t at,
+static void join_budgets(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                          const struct image_binding *b, struct verdict *v)
 {
     const struct table_constraints *t = &run->table->constraints;
@@ -301,7 +299,7 @@ static void join_budgets(struct route_run *run, const struct feasible_ask *ask, 
         for (uint64_t bits = t->budget[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
             const struct image_constraint *c = constraint_at(run, i);
-            enum tri holds = feasible_constraint(run, i);
+            enum tri holds = fit_constraint(run, i);
             if (holds == TRI_FALSE || !above(run, ask, at, b, c, true))
                 continue;
             if (above(run, ask, at, b, c, false))
@@ -314,7 +312,7 @@ static void join_budgets(struct route_run *run, const struct feasible_ask *ask, 
 }
 
 // What becomes of one binding: TRI_TRUE when it stays, for sure.
-static enum tri binding_fits(struct route_run *run, const struct feasible_ask *ask, uint32_t at,
+static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                              const struct image_binding *b, struct model_outcome *o)
 {
     o->constraint = IMAGE_NONE;
@@ -346,7 +344,7 @@ static bool answers(const struct image_step *s)
 }
 
 // Whether this build runs the chain.
-static bool runs(const struct feasible_ask *ask, int32_t *step)
+static bool runs(const struct fit_ask *ask, int32_t *step)
 {
     for (uint32_t i = 0; i < ask->count; i++) {
         enum image_step_kind k = ask->steps[i].kind;
@@ -363,7 +361,7 @@ static bool meets(const struct image_step *s, const struct image_constraint *c)
 }
 
 // Whether no answer leaves the chain that has not passed what is required.
-static bool passes(const struct feasible_ask *ask, const struct image_constraint *c)
+static bool passes(const struct fit_ask *ask, const struct image_constraint *c)
 {
     bool before = false, behind = false, any = false;
     for (uint32_t i = 0; i < ask->count; i++) {
@@ -390,7 +388,7 @@ static uint32_t extras_of(const struct image_step *s, enum image_extra e)
 }
 
 // Whether what the chain needs of an extra is allowed; `step`: one that needs it.
-static enum tri allowed(struct route_run *run, const struct feasible_ask *ask, enum image_extra e,
+static enum tri allowed(struct route_run *run, const struct fit_ask *ask, enum image_extra e,
                         int32_t *step)
 {
     const struct table_constraints *t = &run->table->constraints;
@@ -408,7 +406,7 @@ static enum tri allowed(struct route_run *run, const struct feasible_ask *ask, e
         for (uint64_t bits = t->allow[w]; bits; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
             const struct image_constraint *c = constraint_at(run, i);
-            enum tri holds = c->extra == e && c->count >= need ? feasible_constraint(run, i)
+            enum tri holds = c->extra == e && c->count >= need ? fit_constraint(run, i)
                                                               : TRI_FALSE;
             if (holds == TRI_TRUE)
                 return TRI_TRUE;
@@ -421,7 +419,7 @@ static enum tri allowed(struct route_run *run, const struct feasible_ask *ask, e
 }
 
 // What closes the chain as a whole: TRI_TRUE when something does.
-static enum tri closed(struct route_run *run, const struct feasible_ask *ask,
+static enum tri closed(struct route_run *run, const struct fit_ask *ask,
                        struct chain_outcome *out)
 {
     const struct table_constraints *t = &run->table->constraints;
@@ -461,7 +459,7 @@ static enum tri closed(struct route_run *run, const struct feasible_ask *ask,
 }
 
 // Of one step that asks models: TRI_TRUE when one stays for sure and the fate of all is known.
-static enum tri step_fits(struct route_run *run, const struct feasible_ask *ask, uint32_t at)
+static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at)
 {
     const struct image_step *s = &ask->steps[at];
     const struct image_binding *b = bindings_of(run, ask, s);
@@ -486,7 +484,7 @@ static enum tri step_fits(struct route_run *run, const struct feasible_ask *ask,
     return open ? TRI_UNKNOWN : stay ? TRI_TRUE : TRI_FALSE;
 }
 
-enum tri feasible_chain(struct route_run *run, const struct feasible_ask *ask,
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
                         struct chain_outcome *out)
 {
     *out = (struct chain_outcome){CHAIN_TAKEN, IMAGE_NONE, IMAGE_NONE};
@@ -550,7 +548,7 @@ static bool better(const struct route_run *run, const struct image_route *route,
     return false;
 }
 
-static uint32_t first_answer(const struct feasible_ask *ask)
+static uint32_t first_answer(const struct fit_ask *ask)
 {
     uint32_t i = 0;
     while (i < ask->count && !answers(&ask->steps[i]) && ask->steps[i].kind != IMAGE_STEP_REFUSE)
@@ -558,7 +556,7 @@ static uint32_t first_answer(const struct feasible_ask *ask)
     return i;
 }
 
-void feasible_choose(struct route_run *run, const struct feasible_ask *ask)
+void fit_choose(struct route_run *run, const struct fit_ask *ask)
 {
     struct decision *d = run->decision;
     uint32_t at = first_answer(ask);
@@ -594,39 +592,39 @@ void feasible_choose(struct route_run *run, const struct feasible_ask *ask)
 
 // ---- why nothing is left
 
-uint32_t feasible_chains(const struct route_run *run)
+uint32_t fit_chains(const struct route_run *run)
 {
     int32_t route = run->decision->route;
     return route == IMAGE_NONE ? 1 : image_route(run->table->image, route)->chains.count;
 }
 
-void feasible_ask_of(const struct route_run *run, uint32_t chain, struct feasible_ask *ask)
+void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask)
 {
     static const struct image_step named = {
         .kind = IMAGE_STEP_ANSWER, .bindings = {0, 1}, .sink = IMAGE_NONE, .lattice = IMAGE_NONE};
     const struct policy_image *p = run->table->image;
     if (run->decision->route == IMAGE_NONE) {
-        *ask = (struct feasible_ask){NULL, &named, 1, &run->named};
+        *ask = (struct fit_ask){NULL, &named, 1, &run->named};
         return;
     }
     const struct image_route *r = image_route(p, run->decision->route);
     struct image_list steps = image_chains(p, r)[chain].steps;
-    *ask = (struct feasible_ask){r, IMAGE_AT(p, steps, struct image_step), steps.count, NULL};
+    *ask = (struct fit_ask){r, IMAGE_AT(p, steps, struct image_step), steps.count, NULL};
 }
 
 static bool nothing_left(struct route_run *run)
 {
-    struct feasible_ask ask;
+    struct fit_ask ask;
     struct chain_outcome out;
-    for (uint32_t i = 0; i < feasible_chains(run); i++) {
-        feasible_ask_of(run, i, &ask);
-        if (feasible_chain(run, &ask, &out) != TRI_FALSE)
+    for (uint32_t i = 0; i < fit_chains(run); i++) {
+        fit_ask_of(run, i, &ask);
+        if (fit_chain(run, &ask, &out) != TRI_FALSE)
             return false;
     }
     return true;
 }
 
-void feasible_core(struct route_run *run, uint64_t *core)
+void fit_core(struct route_run *run, uint64_t *core)
 {
     const struct table_constraints *t = &run->table->constraints;
     uint64_t *spared = run->spare;

@@ -11,8 +11,8 @@
 //   ALLOW   allows as many on one chain as the greatest count of those that hold.
 //   BUDGET  (hard, per request) removes a model whose bound, the least that the chain's other steps can cost included, is
 //           above it.
-#ifndef MERIT_ROUTE_FEASIBLE_H
-#define MERIT_ROUTE_FEASIBLE_H
+#ifndef MERIT_ROUTE_FIT_H
+#define MERIT_ROUTE_FIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@
 #include "route/table.h"
 
 // A chain under one route (NULL: the client named a model).
-struct feasible_ask {
+struct fit_ask {
     const struct image_route *route;
     const struct image_step *steps;
     uint32_t count;
@@ -29,25 +29,25 @@ struct feasible_ask {
 };
 
 // The chains of the decision's route, or the one of a model that the client named.
-uint32_t feasible_chains(const struct route_run *run);
-void feasible_ask_of(const struct route_run *run, uint32_t chain, struct feasible_ask *ask);
+uint32_t fit_chains(const struct route_run *run);
+void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask);
 
 // What is known of a constraint.
-enum tri feasible_constraint(struct route_run *run, uint32_t constraint);
+enum tri fit_constraint(struct route_run *run, uint32_t constraint);
 
 // TRI_TRUE: the chain is feasible and its set known; TRI_FALSE: it is not, `out` says why; TRI_UNKNOWN: run->open has the
 // constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
-enum tri feasible_chain(struct route_run *run, const struct feasible_ask *ask,
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
                         struct chain_outcome *out);
 
 // Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
-void feasible_choose(struct route_run *run, const struct feasible_ask *ask);
+void fit_choose(struct route_run *run, const struct fit_ask *ask);
 
 // Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
-enum tri feasible_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
+enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
 
 // Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
 // `core`. Everything that matters must be known.
-void feasible_core(struct route_run *run, uint64_t *core);
+void fit_core(struct route_run *run, uint64_t *core);
 
 #endif
