@@ -24,6 +24,8 @@ static const char usage[] =
     "                                                  a request that shows it; what routes cost\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
     "stdout\n"
     "\n"
@@ -283,8 +285,17 @@ static int format(struct session *s)
     return EXIT_DONE;
 }
 
+// Commands with options of their own, each in its file.
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} others[] = {{"prove", cmd_policy_prove}, {"export", cmd_policy_export}};
+
 int cmd_policy(int argc, char **argv)
 {
+    for (size_t i = 0; i < MERIT_COUNT(others) && argc > 1; i++)
+        if (!strcmp(argv[1], others[i].name))
+            return others[i].run(argc - 1, argv + 1);
     struct session s;
     memset(&s, 0, sizeof s);
     // Editors like to add options such as --stdio; there is no other way.

@@ -216,7 +216,7 @@ static void make_report(struct proof *p)
 static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
-        proof_flow,   proof_obligations, proof_extras,  proof_infeasible,
+        proof_order,  proof_flow,   proof_obligations, proof_extras,  proof_infeasible,
         proof_bounds, proof_unused,      proof_serving,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {

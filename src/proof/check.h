@@ -32,6 +32,7 @@
 #include "base/diag.h"
 #include "base/result.h"
 #include "policy/policy.h"
+#include "proof/order.h"
 #include "proof/sat.h"
 #include "proof/ways.h"
 #include "route/route.h"
@@ -48,6 +49,7 @@ struct proof_options {
     const struct sat_limits *limits;         // NULL: space_limits_default
     bool serving; // also what this build's server cannot run
     bool report;  // shares, bounds and costs of routes are wanted
+    bool notes;   // what overlaps and what is left to `otherwise` are told, too (proof/order.h)
 };
 
 struct proof_route {
@@ -60,6 +62,7 @@ struct proof_route {
 };
 
 struct proof_report {
+    struct order_report order; // in the arena, too
     const struct proof_route *routes; // one per route; NULL when not asked for
     struct sat_effort effort;
     uint32_t places;      // places that data can reach, by all ways

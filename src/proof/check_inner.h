@@ -48,6 +48,7 @@ struct slice proof_level_name(const struct proof *p, int32_t lattice, uint32_t l
 const char *proof_step_word(enum image_step_kind kind);
 
 // The passes, in the order in which they run.
+void proof_order(struct proof *p);       // those of proof/order.h
 void proof_flow(struct proof *p);        // leak, on-error, trusted
 void proof_obligations(struct proof *p); // obligation
 void proof_extras(struct proof *p);      // not-allowed

@@ -89,9 +89,11 @@ static int64_t saturate(__uint128_t v)
     return v >= (__uint128_t)ESTIMATE_UNBOUNDED ? ESTIMATE_UNBOUNDED : (int64_t)v;
 }
 
-static uint64_t attempts(const struct image_step *step)
+// Copies run side by side: they cost, but take no longer.
+static uint64_t attempts(const struct image_step *step, uint32_t endpoints, enum image_unit unit)
 {
-    return UINT64_C(1) + step->retries + step->hedges;
+    uint64_t tries = step->retries ? UINT64_C(1) + step->retries : endpoints ? endpoints : 1;
+    return unit == IMAGE_UNIT_MS ? tries : tries * (UINT64_C(1) + step->hedges);
 }
 
 // Tokens in and out of one attempt; false: unbounded.
@@ -111,7 +113,7 @@ static bool most_tokens(const struct work *work, const struct image_model *model
 int64_t estimate_bound(const struct work *work, const struct image_model *model, enum image_unit unit,
                        uint64_t added_tok, const struct image_step *step)
 {
-    uint64_t in, out, times = attempts(step);
+    uint64_t in, out, times = attempts(step, model->endpoints.count, unit);
     if (unit == IMAGE_UNIT_CALLS)
         return saturate(times);
     if (unit == IMAGE_UNIT_MS)
@@ -139,7 +141,7 @@ int64_t estimate_bound(const struct work *work, const struct image_model *model,
 int64_t estimate_sink_bound(const struct image_sink *sink, enum image_unit unit,
                             const struct image_step *step)
 {
-    uint64_t times = attempts(step);
+    uint64_t times = attempts(step, 1, unit);
     int64_t once = unit == IMAGE_UNIT_NUSD    ? sink->call_nusd
                    : unit == IMAGE_UNIT_UJ    ? sink->call_uj
                    : unit == IMAGE_UNIT_MS    ? sink->timeout_ms ? (int64_t)sink->timeout_ms : -1

@@ -433,6 +433,8 @@ static void say_answer(struct page *p)
     }
     if (d->observed)
         BUF_LIT(p->out, ", observed only");
+    if (d->late)
+        BUF_LIT(p->out, ", past the deadline");
     newline(p);
 }
 

@@ -59,27 +59,13 @@ static void join(struct route_run *run, struct verdict *v, uint32_t i)
     }
 }
 
-// Whether `redact` before step `at` has brought the text below what a FORBID_BELOW is about.
-static bool redacted(const struct fit_ask *ask, uint32_t at, const struct image_constraint *c)
-{
-    if (c->kind != IMAGE_FORBID || c->target != IMAGE_FORBID_BELOW)
-        return false;
-    for (uint32_t i = 0; i < at; i++)
-        if (ask->steps[i].kind == IMAGE_STEP_REDACT && ask->steps[i].lattice == c->index &&
-            ask->steps[i].level < c->level)
-            return true;
-    return false;
-}
-
-// Joins the constraints of a row of bits; `ask` and `at` tell where in a chain.
-static void join_row(struct route_run *run, const uint64_t *row, const struct fit_ask *ask,
-                     uint32_t at, struct verdict *v)
+// Joins the constraints of a row of bits.
+static void join_row(struct route_run *run, const uint64_t *row, struct verdict *v)
 {
     for (uint32_t w = 0; w < run->table->constraints.words; w++)
         for (uint64_t bits = row[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (!at || !redacted(ask, at, constraint_at(run, i)))
-                join(run, v, i);
+            join(run, v, i);
         }
 }
 
@@ -220,15 +206,14 @@ static enum model_verdict model_wanted(const struct route_run *run, const struct
 
 // ---- bindings under the constraints
 
-static struct verdict binding_forbidden(struct route_run *run, const struct fit_ask *ask,
-                                        uint32_t at, const struct image_binding *b)
+static struct verdict binding_forbidden(struct route_run *run, const struct image_binding *b)
 {
     const struct table_constraints *c = &run->table->constraints;
     struct verdict v = {TRI_FALSE, IMAGE_NONE};
     if (!c->count)
         return v;
-    join_row(run, c->model + (size_t)b->model * c->words, ask, at, &v);
-    join_row(run, c->effort + (size_t)b->effort * c->words, ask, 0, &v);
+    join_row(run, c->model + (size_t)b->model * c->words, &v);
+    join_row(run, c->effort + (size_t)b->effort * c->words, &v);
     join_endpoints(run, image_model(run->table->image, b->model), &v);
     return v;
 }
@@ -263,7 +248,7 @@ static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uin
         return step_bound(run, s, NULL, unit);
     for (uint32_t i = 0; i < s->bindings.count; i++) {
         int64_t one = step_bound(run, s, image_model(run->table->image, b[i].model), unit);
-        enum tri gone = binding_forbidden(run, ask, at, &b[i]).is;
+        enum tri gone = binding_forbidden(run, &b[i]).is;
         all = add_bound(all, one);
         if (gone == TRI_FALSE || (gone == TRI_UNKNOWN && !sure))
             least = one < least ? one : least;
@@ -320,7 +305,7 @@ static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, u
                               b->model, o);
     if (o->verdict != MODEL_CHOSEN)
         return TRI_FALSE;
-    struct verdict v = binding_forbidden(run, ask, at, b);
+    struct verdict v = binding_forbidden(run, b);
     if (v.is == TRI_TRUE) {
         o->verdict = MODEL_FORBIDDEN;
         o->constraint = v.constraint;
@@ -355,29 +340,80 @@ static bool runs(const struct fit_ask *ask, int32_t *step)
     return ask->count > 0;
 }
 
-static bool meets(const struct image_step *s, const struct image_constraint *c)
+static bool meets(const struct image_step *s, enum image_step_kind step, int32_t sink)
 {
-    return s->kind == c->step && (c->sink == IMAGE_NONE || s->sink == c->sink);
+    return s->kind == step && (sink == IMAGE_NONE || s->sink == sink);
 }
 
-// Whether no answer leaves the chain that has not passed what is required.
-static bool passes(const struct fit_ask *ask, const struct image_constraint *c)
+// Whether what the steps deliver has passed a step: a verification behind the last one that answers; what looks up,
+// redacts or asks back before the first.
+static bool line_passes(const struct image_step *s, uint32_t count, enum image_step_kind step,
+                        int32_t sink)
 {
-    bool before = false, behind = false, any = false;
-    for (uint32_t i = 0; i < ask->count; i++) {
-        const struct image_step *s = &ask->steps[i];
-        bool met = meets(s, c);
-        if (s->kind == IMAGE_STEP_CACHE && !met && !before)
-            return false;
-        any |= answers(s);
-        before |= met;
-        behind = answers(s) ? false : behind || met;
-        if (s->kind == IMAGE_STEP_REFUSE)
-            break;
+    uint32_t first = count, last = 0, from = 0, to = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!answers(&s[i]))
+            continue;
+        first = i < first ? i : first;
+        last = i;
     }
-    if (!any)
+    if (step == IMAGE_STEP_VERIFY)
+        from = last;
+    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT || step == IMAGE_STEP_CLARIFY)
+        to = first;
+    while (from < to && !meets(&s[from], step, sink))
+        from++;
+    return from < to;
+}
+
+static bool refuses(const struct image_step *s, uint32_t count)
+{
+    return count > 0 && s[count - 1].kind == IMAGE_STEP_REFUSE;
+}
+
+// Whether every chain of the policy that fills a cache has passed the step.
+static bool writers_pass(const struct policy_image *p, int32_t cache, enum image_step_kind step,
+                         int32_t sink)
+{
+    for (uint32_t r = 0; r < p->routes.count; r++) {
+        const struct image_route *route = image_route(p, (int32_t)r);
+        for (uint32_t c = 0; c < route->chains.count; c++) {
+            struct image_list list = image_chains(p, route)[c].steps;
+            const struct image_step *s = IMAGE_AT(p, list, struct image_step);
+            bool writes = false;
+            for (uint32_t i = 0; i < list.count; i++)
+                writes |= meets(&s[i], IMAGE_STEP_CACHE, cache);
+            if (writes && !refuses(s, list.count) && !line_passes(s, list.count, step, sink))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool hit_passes(const struct policy_image *p, const struct fit_ask *ask, uint32_t at,
+                       enum image_step_kind step, int32_t sink)
+{
+    int32_t cache = ask->steps[at].sink;
+    if (step == IMAGE_STEP_CACHE && (sink == IMAGE_NONE || sink == cache))
         return true;
-    return c->step == IMAGE_STEP_VERIFY ? behind : before;
+    for (uint32_t i = 0; i < at && step != IMAGE_STEP_VERIFY; i++)
+        if (meets(&ask->steps[i], step, sink))
+            return true;
+    return writers_pass(p, cache, step, sink);
+}
+
+// Whether no answer leaves the chain, out of a cache neither, that has not passed what is required.
+static bool passes(const struct policy_image *p, const struct fit_ask *ask,
+                   const struct image_constraint *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < ask->count; i++) {
+        any |= answers(&ask->steps[i]);
+        if (ask->steps[i].kind == IMAGE_STEP_CACHE && !hit_passes(p, ask, i, c->step, c->sink))
+            return false;
+    }
+    return !any || refuses(ask->steps, ask->count) ||
+           line_passes(ask->steps, ask->count, c->step, c->sink);
 }
 
 static uint32_t extras_of(const struct image_step *s, enum image_extra e)
@@ -418,6 +454,20 @@ static enum tri allowed(struct route_run *run, const struct fit_ask *ask, enum i
     return is;
 }
 
+// The sinks that see the text at a step: its own, and a remote embedding service where it looks something up.
+static void join_sinks(struct route_run *run, const struct image_step *s, struct verdict *v)
+{
+    const struct policy_image *p = run->table->image;
+    const struct table_constraints *t = &run->table->constraints;
+    const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
+    bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
+    if (s->sink != IMAGE_NONE)
+        join_row(run, t->sink + (size_t)s->sink * t->words, v);
+    for (uint32_t i = 0; embeds && i < p->sinks.count; i++)
+        if (sinks[i].kind == IMAGE_SINK_EMBEDDING)
+            join_row(run, t->sink + (size_t)i * t->words, v);
+}
+
 // What closes the chain as a whole: TRI_TRUE when something does.
 static enum tri closed(struct route_run *run, const struct fit_ask *ask,
                        struct chain_outcome *out)
@@ -435,9 +485,8 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask,
     for (uint32_t i = 0; i < ask->count && t->count; i++) {
         const struct image_step *s = &ask->steps[i];
         struct verdict v = {TRI_FALSE, IMAGE_NONE};
-        join_row(run, t->step + (size_t)s->kind * t->words, ask, 0, &v);
-        if (s->sink != IMAGE_NONE)
-            join_row(run, t->sink + (size_t)s->sink * t->words, ask, i, &v);
+        join_row(run, t->step + (size_t)s->kind * t->words, &v);
+        join_sinks(run, s, &v);
         if (v.is == TRI_TRUE) {
             *out = (struct chain_outcome){CHAIN_FORBIDDEN, (int32_t)i, v.constraint};
             return TRI_TRUE;
@@ -448,7 +497,7 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask,
     for (uint32_t w = 0; w < t->words; w++)
         for (uint64_t bits = t->require[w]; bits && v.is != TRI_TRUE; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (!passes(ask, constraint_at(run, i)))
+            if (!passes(run->table->image, ask, constraint_at(run, i)))
                 join(run, &v, i);
         }
     if (v.is == TRI_TRUE) {
@@ -475,11 +524,8 @@ static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint
         }
         stay += fits == TRI_TRUE;
         open += fits == TRI_UNKNOWN;
-        if (fits == TRI_FALSE) {
+        if (fits == TRI_FALSE)
             all[b[i].model] = o;
-            if (s->kind == IMAGE_STEP_FUSE)
-                return TRI_FALSE;
-        }
     }
     return open ? TRI_UNKNOWN : stay ? TRI_TRUE : TRI_FALSE;
 }

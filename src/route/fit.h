@@ -4,13 +4,14 @@
 // step that is required, what needs an `allow` is allowed, and each step that asks a model has one that can serve and that
 // nothing removes. A constraint is looked at only where it would make a difference, and only then its guard is open.
 //
-//   FORBID  removes a model (zone, below, model, effort, all of its endpoints) or closes a chain (step, sink). Behind
-//           `redact(LEVEL)` text is labelled at most LEVEL, so `forbid zone below` of a higher level is met there.
-//   REQUIRE of `verify` wants one behind the last step that answers, of another step one before it. An answer out of a
-//           cache has passed what stands before the cache only. A model that the client names has passed nothing.
+//   FORBID  removes a model (zone, below, model, effort, all of its endpoints) or closes a chain (step, sink, and the
+//           zone of a sink). An endpoint is its URL, whichever models name it.
+//   REQUIRE of `verify` wants one behind the last step that answers; of retrieve, redact and clarify one before the first.
+//           What comes out of a cache has passed it when all that fill the cache have. A model that the client names
+//           has passed nothing.
 //   ALLOW   allows as many on one chain as the greatest count of those that hold.
-//   BUDGET  (hard, per request) removes a model whose bound, the least that the chain's other steps can cost included, is
-//           above it.
+//   BUDGET  (hard, per request) removes a model whose bound, together with the least that the chain's other steps can
+//           cost, is above it; of `fuse` all models are counted.
 #ifndef MERIT_ROUTE_FIT_H
 #define MERIT_ROUTE_FIT_H
 

@@ -306,6 +306,10 @@ static void full_signals(const struct decision *d, const struct record_options *
             add_number(out, round((double)f->probability * 1e6) / 1e6);
             key(out, "cost_us");
             add_decimal(out, f->cost_ns, 3);
+            if (f->step)
+                key_u64(out, "step", f->step);
+            if (f->share)
+                key_cstr(out, "artifact", f->share == FACT_SHARE_MADE ? "made" : "used");
             if (f->state == FACT_FAILED)
                 key_cstr(out, "error", record_fact_error_name(f->error));
             if (f->by.len)
@@ -531,6 +535,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     else
         buf_u64(out, (uint64_t)d->chain);
     key_bool(out, "observed", d->observed);
+    key_bool(out, "late", d->late);
     key_string(out, "message", d->end == DECISION_REFUSE, d->message);
     key(out, "cost_usd");
     add_usd(out, d->cost_nusd);
@@ -540,6 +545,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     add_decimal(out, d->decide_ns, 3);
     key(out, "avoided_us");
     add_decimal(out, d->avoided_ns, 3);
+    key_u64(out, "costs_epoch", d->costs_epoch);
     key(out, "anchor");
     if (d->anchor == WORK_NO_ANCHOR)
         BUF_LIT(out, "null");
@@ -653,7 +659,8 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     *at++ = '[';
     at = buf_put_u64(at, index);
     *at++ = ',';
-    at = buf_put_u64(at, f->state);
+    // State, what it had of a shared artifact and the step in one number: most rows are short.
+    at = buf_put_u64(at, (uint64_t)f->state | (uint64_t)f->share << 2 | (uint64_t)f->step << 4);
     *at++ = ',';
     out->len += (size_t)(at - begin);
     compact_value(d->image, (int32_t)index, f, out);

@@ -115,7 +115,12 @@ static void read_signal(struct reader *r, uint32_t row)
     }
     uint64_t index = whole(r, next(r, row, &at), p->signals.count - 1);
     struct fact *f = &r->d->facts[index];
-    f->state = (enum fact_state)whole(r, next(r, row, &at), FACT_FAILED);
+    uint64_t packed = whole(r, next(r, row, &at), UINT16_MAX << 4 | 15);
+    f->state = (enum fact_state)(packed & 3);
+    f->share = (enum fact_share)(packed >> 2 & 3);
+    f->step = (uint16_t)(packed >> 4);
+    if (f->share > FACT_SHARE_MADE)
+        r->bad = true;
     read_value(r, next(r, row, &at), image_signal(p, (int32_t)index)->type, f);
     f->probability = 1;
     uint32_t token = next(r, row, &at);

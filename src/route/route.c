@@ -511,8 +511,8 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
                                      : buy_among(&view, t->constraints.guard_at, run->open,
                                                  t->constraints.words);
         assert(*signal != IMAGE_NONE);
-        // What is fed until the asked-for signal is known belongs to the same step.
-        if (run->asked == IMAGE_NONE)
+        // What is fed while this one is asked for belongs to the same step.
+        if (run->asked != *signal)
             run->bought++;
         run->asked = *signal;
         return ROUTE_NEED;

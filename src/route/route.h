@@ -71,7 +71,7 @@ struct route_run {
     struct derive_state *derived;  // route/derive.h
     uint64_t *dirty, *seen;        // scratch of derive
     uint64_t *constraints_known, *constraints_hold; // bitsets over constraints
-    uint64_t *open, *spare;        // scratch of feasible, the same
+    uint64_t *open, *spare;        // scratch of fit, the same
     const uint64_t *spared;        // constraints that are taken for not there; NULL: none
     uint64_t *fits;                // bit per binding of the step that answers: the feasible set
     struct image_binding named;    // by the client

@@ -277,6 +277,7 @@ static enum result compute_reask(const void *state, struct signal_context *ctx, 
 const struct signal_family signal_similar = {
     .name = "similar",
     .summary = "how like the request is to examples, 0 to 1",
+    .number_max = 1,
     .cost = SIGNAL_COST_ENCODER,
     .compares = true,
     .args = similar_args,
@@ -290,6 +291,7 @@ const struct signal_family signal_similar = {
 
 const struct signal_family signal_reask = {
     .name = "reask",
+    .whole = true,
     .summary = "how many of the latest earlier turns ask the same again",
     .cost = SIGNAL_COST_ENCODER,
     .pass = SIGNAL_PASS_TURNS,

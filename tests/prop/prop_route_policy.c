@@ -159,7 +159,7 @@ static void random_models(struct image_builder *b)
     for (int i = 0; i < 3; i++) {
         int32_t z = ib_zone(b, names[i]);
         b->zones[z].clears.level[0] = (uint8_t)below(LEVELS);
-        struct image_sink *s = ib_sink(b, names[i], i ? IMAGE_SINK_VERIFIER : IMAGE_SINK_CACHE);
+        struct image_sink *s = ib_sink(b, names[i], one_in(4) ? IMAGE_SINK_EMBEDDING : IMAGE_SINK_CACHE);
         s->zone = one_in(3) ? IMAGE_NONE : (int32_t)below((uint32_t)z + 1);
         s->clears.level[0] = (uint8_t)below(LEVELS);
         s->call_nusd = one_in(3) ? -1 : (int64_t)below(1000);
@@ -473,7 +473,10 @@ static bool naive_model_ok(const struct world *n, const struct image_route *r, i
 static double naive_bound(const struct world *n, const struct image_step *s, int32_t model,
                           enum image_unit unit, double added)
 {
-    double times = 1 + s->retries + s->hedges;
+    double times = s->retries ? 1 + s->retries : 1;
+    if (model >= 0 && !s->retries)
+        times = image_model(n->p, model)->endpoints.count;
+    times *= unit == IMAGE_UNIT_MS ? 1 : 1 + s->hedges;
     if (model < 0) {
         if (s->sink < 0)
             return 0;
@@ -550,16 +553,7 @@ struct chain {
     uint32_t count, binding_count[STEPS_MAX];
 };
 
-static bool naive_redacted(const struct chain *ch, uint32_t at, const struct image_constraint *c)
-{
-    while (at-- > 0)
-        if (ch->steps[at].kind == IMAGE_STEP_REDACT && ch->steps[at].level < c->level)
-            return true;
-    return false;
-}
-
-static bool naive_forbidden(const struct world *n, const struct chain *ch, uint32_t at,
-                            const struct image_binding *b)
+static bool naive_forbidden(const struct world *n, const struct image_binding *b)
 {
     const struct image_constraint *c = IMAGE_AT(n->p, n->p->constraints, struct image_constraint);
     const struct image_zone *zones = IMAGE_AT(n->p, n->p->zones, struct image_zone);
@@ -571,8 +565,7 @@ static bool naive_forbidden(const struct world *n, const struct chain *ch, uint3
         if ((c[i].target == IMAGE_FORBID_ZONE && m->zone == c[i].index) ||
             (c[i].target == IMAGE_FORBID_MODEL && b->model == c[i].index) ||
             (c[i].target == IMAGE_FORBID_EFFORT && (int32_t)b->effort == c[i].index) ||
-            (c[i].target == IMAGE_FORBID_BELOW && clears < c[i].level &&
-             !naive_redacted(ch, at, &c[i])))
+            (c[i].target == IMAGE_FORBID_BELOW && clears < c[i].level))
             return true;
     }
     return naive_closed(n, b->model) == (1u << m->endpoints.count) - 1;
@@ -603,7 +596,7 @@ static double naive_least(const struct world *n, const struct chain *ch, uint32_
     for (uint32_t i = 0; i < ch->binding_count[at]; i++) {
         double one = naive_bound(n, s, ch->bindings[at][i].model, unit, added);
         sum = sum < 0 || one < 0 ? -1 : sum + one;
-        if (!naive_forbidden(n, ch, at, &ch->bindings[at][i]) && one >= 0 &&
+        if (!naive_forbidden(n, &ch->bindings[at][i]) && one >= 0 &&
             (least < 0 || one < least))
             least = one;
     }
@@ -638,26 +631,85 @@ static bool naive_answers(const struct image_step *s)
     return s->kind == IMAGE_STEP_ANSWER || s->kind == IMAGE_STEP_FUSE;
 }
 
-static bool naive_met(const struct chain *ch, const struct image_constraint *c)
+// What a chain delivers has passed the step.
+static bool naive_line(const struct chain *ch, const struct image_constraint *c)
 {
-    int last = -1, first_cache = -1, met_first = -1, met_last = -1;
+    int first = 99, last = -1;
+    bool early = c->step == IMAGE_STEP_RETRIEVE || c->step == IMAGE_STEP_REDACT ||
+                 c->step == IMAGE_STEP_CLARIFY;
+    for (int i = 0; i < (int)ch->count; i++)
+        if (naive_answers(&ch->steps[i])) {
+            first = first == 99 ? i : first;
+            last = i;
+        }
     for (int i = 0; i < (int)ch->count; i++) {
         const struct image_step *s = &ch->steps[i];
-        bool met = s->kind == c->step && (c->sink < 0 || c->sink == s->sink);
-        if (naive_answers(s))
-            last = i;
-        if (s->kind == IMAGE_STEP_CACHE && first_cache < 0)
-            first_cache = i;
-        if (met && met_first < 0)
-            met_first = i;
-        if (met)
-            met_last = i;
+        bool there = c->step == IMAGE_STEP_VERIFY ? i > last : early ? i < first : true;
+        if (there && s->kind == c->step && (c->sink < 0 || c->sink == s->sink))
+            return true;
     }
-    if (first_cache >= 0 && (met_first < 0 || met_first > first_cache))
-        return false;
-    if (last < 0)
+    return false;
+}
+
+static void naive_chain(const struct world *n, struct image_list list, struct chain *ch)
+{
+    ch->steps = IMAGE_AT(n->p, list, struct image_step);
+    ch->count = list.count;
+    for (uint32_t i = 0; i < list.count; i++) {
+        ch->bindings[i] = IMAGE_AT(n->p, ch->steps[i].bindings, struct image_binding);
+        ch->binding_count[i] = ch->steps[i].bindings.count;
+    }
+}
+
+static bool naive_fills(const struct chain *ch, int32_t cache)
+{
+    for (uint32_t i = 0; i < ch->count; i++)
+        if (ch->steps[i].kind == IMAGE_STEP_CACHE && ch->steps[i].sink == cache)
+            return ch->steps[ch->count - 1].kind != IMAGE_STEP_REFUSE;
+    return false;
+}
+
+// What comes out of the cache at step `at` has passed what is required.
+static bool naive_hit(const struct world *n, const struct chain *ch, uint32_t at,
+                      const struct image_constraint *c)
+{
+    int32_t cache = ch->steps[at].sink;
+    if (c->step == IMAGE_STEP_CACHE && (c->sink < 0 || c->sink == cache))
         return true;
-    return c->step == IMAGE_STEP_VERIFY ? met_last > last : met_first >= 0;
+    for (uint32_t i = 0; i < at; i++)
+        if (c->step != IMAGE_STEP_VERIFY && ch->steps[i].kind == c->step &&
+            (c->sink < 0 || c->sink == ch->steps[i].sink))
+            return true;
+    for (uint32_t r = 0; r < n->p->routes.count; r++) {
+        const struct image_route *route = image_route(n->p, (int32_t)r);
+        for (uint32_t k = 0; k < route->chains.count; k++) {
+            struct chain other;
+            naive_chain(n, image_chains(n->p, route)[k].steps, &other);
+            if (naive_fills(&other, cache) && !naive_line(&other, c))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool naive_met(const struct world *n, const struct chain *ch,
+                      const struct image_constraint *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < ch->count; i++) {
+        any |= naive_answers(&ch->steps[i]);
+        if (ch->steps[i].kind == IMAGE_STEP_CACHE && !naive_hit(n, ch, i, c))
+            return false;
+    }
+    return !any || ch->steps[ch->count - 1].kind == IMAGE_STEP_REFUSE || naive_line(ch, c);
+}
+
+static bool naive_sink_hit(const struct world *n, const struct image_constraint *c, int32_t sink)
+{
+    const struct image_sink *s = IMAGE_AT(n->p, n->p->sinks, struct image_sink) + sink;
+    return (c->target == IMAGE_FORBID_SINK && sink == c->index) ||
+           (c->target == IMAGE_FORBID_ZONE && s->zone == c->index) ||
+           (c->target == IMAGE_FORBID_BELOW && s->clears.level[0] < c->level);
 }
 
 static bool naive_open(const struct world *n, const struct chain *ch)
@@ -673,7 +725,7 @@ static bool naive_open(const struct world *n, const struct chain *ch)
     for (uint32_t i = 0; i < n->p->constraints.count; i++, c++) {
         if (!naive_guard(n, c->guard))
             continue;
-        if (c->kind == IMAGE_REQUIRE && !naive_met(ch, c))
+        if (c->kind == IMAGE_REQUIRE && !naive_met(n, ch, c))
             return false;
         if (c->kind == IMAGE_ALLOW && c->count > may[c->extra])
             may[c->extra] = c->count;
@@ -681,12 +733,12 @@ static bool naive_open(const struct world *n, const struct chain *ch)
             const struct image_step *s = &ch->steps[k];
             if (c->target == IMAGE_FORBID_STEP && (int32_t)s->kind == c->index)
                 return false;
-            if (s->sink < 0)
-                continue;
-            if ((c->target == IMAGE_FORBID_SINK && s->sink == c->index) ||
-                (c->target == IMAGE_FORBID_ZONE && sinks[s->sink].zone == c->index) ||
-                (c->target == IMAGE_FORBID_BELOW &&
-                 sinks[s->sink].clears.level[0] < c->level && !naive_redacted(ch, k, c)))
+            for (int32_t e = 0; e < SINKS; e++) {
+                bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
+                if (embeds && sinks[e].kind == IMAGE_SINK_EMBEDDING && naive_sink_hit(n, c, e))
+                    return false;
+            }
+            if (s->sink >= 0 && naive_sink_hit(n, c, s->sink))
                 return false;
         }
     }
@@ -701,7 +753,7 @@ static uint32_t naive_set(const struct world *n, const struct image_route *r, co
     for (uint32_t i = 0; i < ch->binding_count[at]; i++) {
         const struct image_binding *b = &ch->bindings[at][i];
         const struct image_route *wants = ch->steps[at].kind == IMAGE_STEP_VERIFY ? NULL : r;
-        if (naive_model_ok(n, wants, b->model) && !naive_forbidden(n, ch, at, b) &&
+        if (naive_model_ok(n, wants, b->model) && !naive_forbidden(n, b) &&
             !naive_over_budget(n, ch, at, b))
             set |= 1u << i;
     }
@@ -743,7 +795,7 @@ static bool naive_take(const struct world *n, const struct image_route *r, const
         return false;
     for (uint32_t i = 0; i < ch->count; i++) {
         uint32_t full = (1u << ch->binding_count[i]) - 1, set = naive_set(n, r, ch, i);
-        if (full && (ch->steps[i].kind == IMAGE_STEP_FUSE ? set != full : !set))
+        if (full && !set)
             return false;
         if (answer < 0 && naive_answers(&ch->steps[i])) {
             answer = (int)i;
@@ -765,16 +817,6 @@ static bool naive_take(const struct world *n, const struct image_route *r, const
     out->effort = ch->bindings[answer][best].effort;
     out->closed = naive_closed(n, out->model);
     return true;
-}
-
-static void naive_chain(const struct world *n, struct image_list list, struct chain *ch)
-{
-    ch->steps = IMAGE_AT(n->p, list, struct image_step);
-    ch->count = list.count;
-    for (uint32_t i = 0; i < list.count; i++) {
-        ch->bindings[i] = IMAGE_AT(n->p, ch->steps[i].bindings, struct image_binding);
-        ch->binding_count[i] = ch->steps[i].bindings.count;
-    }
 }
 
 static void naive_decide(const struct world *n, bool all_steps, struct outcome *out)

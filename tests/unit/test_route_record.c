@@ -225,6 +225,11 @@ static void compact_reads_back(void **state)
         f.d.anchor = kind == 3 ? WORK_NO_ANCHOR : 0;
         f.d.cost_nusd = kind == 3 ? -1 : 1234567;
         f.d.observed = kind == 2;
+        f.d.late = kind == 3;
+        f.d.costs_epoch = kind == 2 ? 0 : (UINT64_C(1) << 48) - 1;
+        f.facts[FLAG].step = kind == 2 ? 0 : 700;
+        f.facts[FLAG].share = (enum fact_share)(kind % 3);
+        f.facts[AMOUNT].step = 3;
         buf_reset(&f.out);
         record_compact(&f.d, &f.out);
         assert_int_equal(record_read(f.image, buf_slice(&f.out), &f.arena, &d), RESULT_OK);
@@ -233,6 +238,10 @@ static void compact_reads_back(void **state)
         buf_reset(&f.out);
         record_json(&f.d, NULL, &f.out);
         assert_true(slice_eq(buf_slice(&f.out), buf_slice(&again)));
+        assert_int_equal(d->facts[FLAG].step, f.facts[FLAG].step);
+        assert_int_equal(d->facts[FLAG].share, f.facts[FLAG].share);
+        assert_int_equal(d->costs_epoch, f.d.costs_epoch);
+        assert_int_equal(d->late, kind == 3);
         buf_deinit(&again);
     }
 }
