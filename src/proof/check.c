@@ -15,8 +15,9 @@ struct span proof_span(const struct proof *p, enum image_section s, uint32_t i)
 
 struct slice proof_constraint_name(const struct proof *p, uint32_t constraint)
 {
-    return image_text(p->image,
-                      IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
+    return image_text(
+        p->image,
+        IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
 }
 
 static struct slice kept(struct proof *p, struct slice s)
@@ -33,7 +34,8 @@ struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t cha
     const struct policy_image *image = p->image;
     const char *later = chain == 0 ? "" : chain == 1 ? ", else" : ", a later else";
     if (way->kind == WAY_PASS) {
-        const struct image_pass *pass = IMAGE_AT(image, image->passes, struct image_pass) + way->index;
+        const struct image_pass *pass =
+            IMAGE_AT(image, image->passes, struct image_pass) + way->index;
         return kept(p, arena_printf(p->arena, "by `pass \"%.*s\"`",
                                     SLICE_FMT(image_text(image, pass->path))));
     }
@@ -127,10 +129,10 @@ void proof_unknown(struct proof *p, struct slice name, struct span span, const c
 {
     p->report->not_proved++;
     struct sat_effort e = space_effort(p->space);
-    struct diag *d = proof_finding(p, DIAG_ERROR, "not-proved", name, span,
-                                   "not proved: %s; given up after %llu conflicts and %llu steps",
-                                   what, (unsigned long long)e.conflicts,
-                                   (unsigned long long)e.propagations);
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "not-proved", name, span,
+                      "not proved: %s; given up after %llu conflicts and %llu steps", what,
+                      (unsigned long long)e.conflicts, (unsigned long long)e.propagations);
     diag_help(p->diags, d,
               "make the guards simpler, or write `assume not-proved %.*s \"why it holds\"`",
               SLICE_FMT(name));
@@ -155,8 +157,9 @@ static void unused_assumes(struct proof *p)
         bool servers = slice_eq(image_text(p->image, a[i].code), SLICE("unenforced"));
         if (p->assume_used[i] || (servers && !p->options->serving))
             continue;
-        struct diag *d = diag_add(p->diags, DIAG_WARNING, "unused-assume",
-                                  proof_span(p, IMAGE_ASSUMES, i), "nothing has to be assumed here");
+        struct diag *d =
+            diag_add(p->diags, DIAG_WARNING, "unused-assume", proof_span(p, IMAGE_ASSUMES, i),
+                     "nothing has to be assumed here");
         diag_help(p->diags, d, "take it out, so that it hides nothing later");
     }
 }
@@ -216,8 +219,8 @@ static void make_report(struct proof *p)
 static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
-        proof_order,  proof_flow,   proof_obligations, proof_extras,  proof_infeasible,
-        proof_bounds, proof_unused,      proof_serving,
+        proof_order,  proof_flow,       proof_obligations, proof_extras,
+        proof_bounds, proof_infeasible, proof_unused,      proof_serving,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);
@@ -229,11 +232,8 @@ static void run_passes(struct proof *p)
 enum result proof_check(const struct policy_image *image, const struct proof_options *options,
                         struct arena *arena, struct diag_list *diags, struct proof_report *report)
 {
-    struct proof p = {.image = image,
-                      .options = options,
-                      .arena = arena,
-                      .diags = diags,
-                      .report = report};
+    struct proof p = {
+        .image = image, .options = options, .arena = arena, .diags = diags, .report = report};
     *report = (struct proof_report){0};
     p.assume_used = ARENA_ARRAY(arena, bool, image->assumes.count + 1);
     enum result r = p.assume_used ? RESULT_OK : RESULT_NOMEM;

@@ -9,7 +9,6 @@
 enum {
     NOT_MADE = UINT32_MAX,
     EFFORTS = IMAGE_EFFORT_COUNT_ + 1,
-    SUMS_MAX = 128, // different numbers of extras that earlier chains can have used
 };
 
 struct terms {
@@ -24,17 +23,17 @@ struct feasible {
     const struct way_list *ways;
     struct arena *arena;
     enum result err;
-    uint32_t *active;  // per constraint
-    uint32_t *enters;  // per route
-    uint32_t *before;  // per route: no guard before it holds
-    uint32_t *models;  // per model and effort
-    uint32_t *sinks;   // per sink
-    uint32_t *labels;  // per lattice and level
-    uint32_t *chains;  // per chain of the image: feasible, and without obligations
+    uint32_t *active; // per constraint
+    uint32_t *enters; // per route
+    uint32_t *before; // per route: no guard before it holds
+    uint32_t *models; // per model and effort
+    uint32_t *sinks;  // per sink
+    uint32_t *labels; // per lattice and level
+    uint32_t *chains; // per chain of the image: feasible, and without obligations
     uint32_t *bare;
-    uint8_t *off;      // per constraint
+    uint8_t *off; // per constraint
     uint32_t off_count;
-    uint64_t looked; // at constraints
+    uint64_t looked;   // at constraints
     uint32_t *budgets; // hard ones per request
     uint32_t budget_count;
 };
@@ -128,11 +127,6 @@ static uint32_t both(struct feasible *f, uint32_t a, uint32_t b)
     return space_and(f->space, (const uint32_t[]){a, b}, 2);
 }
 
-static uint32_t either(struct feasible *f, uint32_t a, uint32_t b)
-{
-    return space_or(f->space, (const uint32_t[]){a, b}, 2);
-}
-
 void feasible_without(struct feasible *f, uint32_t constraint)
 {
     f->off_count += !f->off[constraint];
@@ -175,8 +169,8 @@ static uint32_t none_before(struct feasible *f, uint32_t route)
     if (from == 0)
         f->before[0] = SPACE_TRUE;
     for (uint32_t i = from; i < route; i++)
-        f->before[i + 1] = both(f, f->before[i],
-                                space_not(space_route(f->space, f->index, (int32_t)i)));
+        f->before[i + 1] =
+            both(f, f->before[i], space_not(space_route(f->space, f->index, (int32_t)i)));
     return f->before[route];
 }
 
@@ -453,48 +447,16 @@ static uint32_t allowed(struct feasible *f, enum image_extra extra, uint64_t tim
     return any_of(f, &any);
 }
 
-// How many extras a request may have used, and when.
-struct sum {
-    uint64_t used;
-    uint32_t when;
-};
-
-static void sums_add(struct feasible *f, struct sum *sums, uint32_t *n, uint64_t used, uint32_t when)
-{
-    uint32_t k = 0;
-    while (k < *n && sums[k].used != used)
-        k++;
-    if (k == SUMS_MAX) {
-        f->err = RESULT_LIMIT;
-        return;
-    }
-    sums[k] = (struct sum){used, k < *n ? either(f, sums[k].when, when) : when};
-    *n += k == *n;
-}
-
+// All chains before count, feasible or not: so that a further constraint never permits a chain.
 uint32_t feasible_extras(struct feasible *f, const struct way *way, uint32_t c,
                          enum image_extra extra)
 {
-    struct sum sums[SUMS_MAX] = {{extras_of(&way->chains[c], extra), SPACE_TRUE}}, next[SUMS_MAX];
-    uint32_t n = 1;
-    if (sums[0].used == 0)
+    uint64_t times = extras_of(&way->chains[c], extra);
+    if (times == 0)
         return SPACE_TRUE;
-    for (uint32_t i = 0; i < c; i++) {
-        uint64_t more = extras_of(&way->chains[i], extra);
-        if (more == 0)
-            continue;
-        uint32_t ran = feasible_chain(f, way, i), m = 0;
-        for (uint32_t k = 0; k < n; k++) {
-            sums_add(f, next, &m, sums[k].used, both(f, sums[k].when, space_not(ran)));
-            sums_add(f, next, &m, sums[k].used + more, both(f, sums[k].when, ran));
-        }
-        memcpy(sums, next, m * sizeof *next);
-        n = m;
-    }
-    struct terms all = {0};
-    for (uint32_t k = 0; k < n; k++)
-        push(f, &all, either(f, space_not(sums[k].when), allowed(f, extra, sums[k].used)));
-    return all_of(f, &all);
+    for (uint32_t i = 0; i < c; i++)
+        times += extras_of(&way->chains[i], extra);
+    return allowed(f, extra, times);
 }
 
 static uint32_t chain_slot(const struct feasible *f, const struct way *way, uint32_t c)

@@ -41,7 +41,7 @@ uint32_t feasible_model(struct feasible *f, int32_t model);
 uint32_t feasible_chain(struct feasible *f, const struct way *way, uint32_t c);
 // The same without its obligations.
 uint32_t feasible_chain_bare(struct feasible *f, const struct way *way, uint32_t c);
-// What chain `c` escalates, fuses or hedges is allowed, together with what the feasible chains before it used.
+// What chain `c` escalates, fuses or hedges is allowed, together with what the chains before it do.
 uint32_t feasible_extras(struct feasible *f, const struct way *way, uint32_t c,
                          enum image_extra extra);
 // The request comes this way and chain `c` is tried: it is feasible, and none before it ends the request for sure.

@@ -188,8 +188,7 @@ bool way_chain_passes(const struct way_chain *chain, enum image_step_kind step, 
     uint32_t from = 0, to = chain->count;
     if (step == IMAGE_STEP_VERIFY)
         from = last;
-    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT ||
-             step == IMAGE_STEP_CLARIFY)
+    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT || step == IMAGE_STEP_CLARIFY)
         to = first;
     for (uint32_t i = from; i < to; i++)
         if (step_is(&chain->steps[i], step, sink))
@@ -275,8 +274,8 @@ static struct way_amount times(struct way_amount a, uint64_t n)
 static struct way_amount priced(int64_t in_price, uint64_t in_tok, int64_t out_price,
                                 uint64_t out_tok)
 {
-    unsigned __int128 sum =
-        (unsigned __int128)in_tok * (uint64_t)in_price + (unsigned __int128)out_tok * (uint64_t)out_price;
+    unsigned __int128 sum = (unsigned __int128)in_tok * (uint64_t)in_price +
+                            (unsigned __int128)out_tok * (uint64_t)out_price;
     sum = (sum + 999999) / 1000000;
     return sum > INT64_MAX ? open_for(WAY_OVERFLOW, IMAGE_NONE) : bounded((int64_t)sum);
 }
@@ -309,7 +308,8 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
 {
     const struct image_model *m = image_model(image, binding->model);
     struct way_bound b = zero_bound();
-    uint64_t window = m->context_tok, out = m->output_tok && m->output_tok < window ? m->output_tok : window;
+    uint64_t window = m->context_tok,
+             out = m->output_tok && m->output_tok < window ? m->output_tok : window;
     if (step->cap_tok && step->cap_tok < out)
         out = step->cap_tok;
     uint64_t attempts = attempts_of(m, step), copies = 1 + (uint64_t)step->hedges;
@@ -421,7 +421,7 @@ static struct way_bound chain_amount(const struct policy_image *image,
             continue;
         if (least && s->is->kind == IMAGE_STEP_CACHE)
             break; // a hit ends it
-        struct way_bound b = s->binding_count ? step_amount(image, chain, s, of, least, filter)
+        struct way_bound b = s->binding_count   ? step_amount(image, chain, s, of, least, filter)
                              : s->is->sink >= 0 ? way_sink_bound(image, s->is)
                                                 : zero_bound();
         add_bound(&sum, &b);
