@@ -188,6 +188,24 @@ static bool binding_reachable(void *ctx, const struct way_chain *chain,
     return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
+// A hard budget per request that always holds is a bound, too: the router takes away what could exceed it.
+static void keep(struct proof *p, const struct way *way, struct proof_route *r)
+{
+    for (unsigned u = 0; u < WAY_UNITS; u++) {
+        struct way_amount *a = &r->bound.unit[u];
+        int32_t by = feasible_budget(p->feasible, way, (enum image_unit)u);
+        r->kept_by[u] = IMAGE_NONE;
+        if (by == IMAGE_NONE)
+            continue;
+        int64_t limit =
+            IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[by].limit;
+        if (!a->open && a->value <= limit)
+            continue;
+        *a = (struct way_amount){limit, WAY_BOUNDED, IMAGE_NONE};
+        r->kept_by[u] = by;
+    }
+}
+
 static void make_report(struct proof *p)
 {
     uint32_t n = p->image->routes.count;
@@ -207,6 +225,7 @@ static void make_report(struct proof *p)
         routes[i].share_exact = share.exact;
         routes[i].bound = way_bound(p->image, way, &filter);
         routes[i].longest = way_longest(way);
+        keep(p, way, &routes[i]);
     }
     proof_costs(p, routes);
     p->report->routes = routes;
