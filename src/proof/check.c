@@ -127,6 +127,11 @@ struct diag *proof_finding(struct proof *p, enum diag_severity severity, const c
 
 void proof_unknown(struct proof *p, struct slice name, struct span span, const char *what)
 {
+    // Once the space has failed every further question would say the same.
+    bool failed = feasible_result(p->feasible) != RESULT_OK;
+    if (failed && p->gave_up)
+        return;
+    p->gave_up |= failed;
     p->report->not_proved++;
     struct sat_effort e = space_effort(p->space);
     struct diag *d =

@@ -86,8 +86,7 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
                         struct buf *out);
 void proof_write_routes_json(const struct policy_image *image, const struct proof_report *report,
                              struct buf *out);
-// One line: what holds of every request, and what it does not cover.
-void proof_write_guarantee(const struct policy_image *image, const struct proof_report *report,
-                           struct buf *out);
+// One line: what holds of every request under a policy that was proved, and what that does not cover.
+void proof_write_guarantee(const struct policy_image *image, struct buf *out);
 
 #endif

@@ -21,6 +21,7 @@ struct proof {
     bool *assume_used; // per assume
     bool *obliged;     // per way: an obligation was found missing
     bool *barred; // per way: an extra is not allowed, or nothing bounds what a hard budget covers
+    bool gave_up;      // the space or the formulas failed, and that was told
     enum result err;
 };
 

@@ -196,22 +196,24 @@ void proof_write_routes_json(const struct policy_image *image, const struct proo
     BUF_LIT(out, "]");
 }
 
-void proof_write_guarantee(const struct policy_image *image, const struct proof_report *report,
-                           struct buf *out)
+void proof_write_guarantee(const struct policy_image *image, struct buf *out)
 {
+    const struct image_lattice *l = IMAGE_AT(image, image->lattices, struct image_lattice);
+    const struct image_step *steps = IMAGE_AT(image, image->steps, struct image_step);
+    uint32_t redactions = 0, assumptions = image->assumes.count;
     if (image->lattices.count == 0) {
-        BUF_LIT(out, "no labels are declared, so nothing is proved about who sees what");
+        BUF_LIT(out, "no labels are declared, so nothing is said about who sees what");
     } else {
-        const struct image_lattice *l = IMAGE_AT(image, image->lattices, struct image_lattice);
-        buf_printf(out, "no request reaches a place that does not clear its label (");
+        BUF_LIT(out, "no request reaches a place that does not clear its label (");
         for (uint32_t i = 0; i < image->lattices.count; i++)
             buf_printf(out, "%s%.*s", i ? ", " : "", SLICE_FMT(image_text(image, l[i].name)));
-        buf_printf(out, "), by any way, errors included; what a labeller misses is not labelled");
+        BUF_LIT(out, "), by any way, errors included; what a labeller misses is not labelled");
     }
-    if (report->trusted)
-        buf_printf(out, "; %" PRIu32 " redaction%s taken on trust", report->trusted,
-                   report->trusted == 1 ? " is" : "s are");
-    if (report->assumed)
-        buf_printf(out, "; %" PRIu32 " finding%s assumed away", report->assumed,
-                   report->assumed == 1 ? " is" : "s are");
+    for (uint32_t i = 0; i < image->steps.count; i++)
+        redactions += steps[i].kind == IMAGE_STEP_REDACT;
+    if (redactions)
+        buf_printf(out, "; %" PRIu32 " redaction%s taken on trust", redactions,
+                   redactions == 1 ? " is" : "s are");
+    if (assumptions)
+        buf_printf(out, "; %" PRIu32 " assumption%s", assumptions, assumptions == 1 ? "" : "s");
 }
