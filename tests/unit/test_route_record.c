@@ -74,9 +74,9 @@ static int set_up(void **state)
     fill_facts();
     f.routes[0] = (struct route_outcome){ROUTE_FALSE, 0};
     f.routes[1] = (struct route_outcome){ROUTE_MATCHED, IMAGE_NONE};
-    f.models[0] = (struct model_outcome){MODEL_LACKS, WORK_NEED_TOOLS | WORK_NEED_JSON, 0, -1};
-    f.models[1] = (struct model_outcome){MODEL_CHOSEN, 0, 0, 1234567};
-    f.models[2] = (struct model_outcome){MODEL_WINDOW, 0, 9000, 5};
+    f.models[0] = (struct model_outcome){MODEL_LACKS, WORK_NEED_TOOLS | WORK_NEED_JSON, 0, -1, -1};
+    f.models[1] = (struct model_outcome){MODEL_CHOSEN, 0, 0, 1234567, -1};
+    f.models[2] = (struct model_outcome){MODEL_WINDOW, 0, 9000, 5, -1};
     record_id(1795257000123456u, 0x123456789abcdu, f.d.id);
     f.d.wall_us = 1795257000123456u;
     f.d.image = f.image;
