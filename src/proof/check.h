@@ -10,6 +10,7 @@
 //   infeasible     constraints leave a request nothing of the route that it takes
 //   not-allowed    a path escalates, fuses or hedges and no `allow` covers it
 //   bound          a hard budget covers an action that nothing bounds
+//   theorem        a `prove` of the policy does not hold
 //   unserved       a path that can be reached needs what this build's server cannot do (with `serving` only)
 //   unenforced     a budget that this build's server does not enforce (with `serving` only)
 //   not-proved     a limit was met: the finding says where
