@@ -20,7 +20,7 @@ enum {
     READ_BYTES = 64 * 1024,
     // What a pipe takes whole once it can be written at all (PIPE_BUF).
     WRITE_BYTES = 4096,
-    CLIENT_CHECK_MS = 10000,
+    CLIENT_CHECK_MS = 5000,
 };
 
 // The thread that checks: it gets one at a time, and says through the event when it is done.
@@ -108,6 +108,8 @@ struct session {
     struct checker checker;
     size_t written; // of the output
     bool input_open, output_open;
+    uint64_t client; // a process that was there when it told its number, or 0
+    bool client_asked;
 };
 
 static void put_log(struct session *s)
@@ -148,15 +150,19 @@ static void get_input(struct session *s)
         s->input_open = false;
 }
 
-static bool client_is_gone(const struct session *s, bool *was_there)
+static bool is_gone(uint64_t pid)
+{
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+// An editor that is not there when it says who it is lives in another name space, and is not looked for.
+static void know_client(struct session *s)
 {
     uint64_t pid = lsp_server_client(s->server);
-    if (pid == 0 || pid > INT32_MAX)
-        return false;
-    // One that was never seen lives in another name space.
-    bool gone = kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-    *was_there |= !gone;
-    return gone && *was_there;
+    if (s->client_asked || pid == 0 || pid > INT32_MAX)
+        return;
+    s->client_asked = true;
+    s->client = is_gone(pid) ? 0 : pid;
 }
 
 static int wait_ms(const struct session *s)
@@ -169,7 +175,7 @@ static int wait_ms(const struct session *s)
 }
 
 // Whether more is to be done. Reads whatever is there before it works, so that a cancelled request costs nothing.
-static bool turn(struct session *s, bool *client_seen)
+static bool turn(struct session *s)
 {
     struct buf *out = lsp_server_output(s->server);
     bool backlog = out->len > LSP_OUTPUT_MAX / 2, steps = !lsp_server_full(s->server);
@@ -183,7 +189,8 @@ static bool turn(struct session *s, bool *client_seen)
     uint64_t now = clock_mono_us(&clock_system);
     if (n < 0 && errno != EINTR)
         return false;
-    if (n == 0 && !busy && client_is_gone(s, client_seen))
+    know_client(s);
+    if (n == 0 && !busy && s->client && is_gone(s->client))
         return false;
     if (fds[2].revents) {
         struct lsp_check *c = checker_take(&s->checker);
@@ -209,7 +216,6 @@ int cmd_policy_lsp(void)
 {
     struct session s = {.input_open = true, .output_open = true};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    bool client_seen = false;
     sigaction(SIGPIPE, &ignore, NULL);
     if (isatty(STDIN_FILENO))
         fputs("merit policy lsp: this is for editors; docs/editors.md tells how to set one up\n",
@@ -224,7 +230,7 @@ int cmd_policy_lsp(void)
         lsp_server_close(s.server);
         return EXIT_FOUND;
     }
-    while (turn(&s, &client_seen))
+    while (turn(&s))
         ;
     put_log(&s);
     int code = lsp_server_exit_code(s.server);

@@ -358,7 +358,9 @@ bool lsp_server_step(struct lsp_server *s, uint64_t now_us)
     s->now_us = now_us;
     if (!m)
         return false;
-    if (s->life != LSP_ENDED && m->method.len && m->id.len)
+    if (s->life != LSP_ENDED && m->error)
+        reply_error(s, m->id, m->error, slice_cstr(m->why));
+    else if (s->life != LSP_ENDED && m->method.len && m->id.len)
         request(s, m);
     else if (s->life != LSP_ENDED && m->method.len)
         notification(s, m);
@@ -379,26 +381,18 @@ static void cancel(struct lsp_server *s, const struct lsp_message *m)
         w->cancelled |= w->id.len && slice_eq(w->id, text);
 }
 
-static void enqueue(struct lsp_server *s, struct slice body)
+// NULL: there was no memory for it.
+static void enqueue(struct lsp_server *s, struct lsp_message *m)
 {
-    struct lsp_message *m;
-    struct buf id;
-    buf_init(&id, 1024);
-    enum result r = lsp_message_open(body, &m, &id);
-    if (r == RESULT_SYNTAX)
-        reply_error(s, SLICE_EMPTY, LSP_PARSE_ERROR, SLICE("the message is no JSON"));
-    else if (r == RESULT_TYPE)
-        reply_error(s, buf_slice(&id), LSP_INVALID_REQUEST,
-                    SLICE("the message is not of JSON-RPC 2.0"));
-    else if (r)
+    if (!m) {
         reply_error(s, SLICE_EMPTY, LSP_INTERNAL_ERROR,
                     SLICE("there is no memory for the message"));
-    buf_deinit(&id);
-    if (r) {
-        note(s, "a message of %zu bytes was refused: %s", body.len, result_name(r));
+        note(s, "there was no memory for a message");
         return;
     }
-    if (slice_eq(m->method, SLICE("$/cancelRequest"))) {
+    if (m->error)
+        note(s, "%s", m->why);
+    if (!m->error && slice_eq(m->method, SLICE("$/cancelRequest"))) {
         cancel(s, m);
         lsp_message_close(m);
         return;
@@ -420,23 +414,22 @@ bool lsp_server_feed(struct lsp_server *s, struct slice bytes)
         if (r == RESULT_AGAIN)
             break;
         if (r == RESULT_OK) {
-            enqueue(s, body);
+            enqueue(s, lsp_message_open(body));
         } else if (r == RESULT_LIMIT) {
             note(s, "a message of %llu bytes was skipped", (unsigned long long)s->frames.length);
-            reply_error(s, SLICE_EMPTY, LSP_INVALID_REQUEST,
-                        SLICE("the message is longer than 32 MiB"));
+            enqueue(
+                s, lsp_message_complaint(LSP_INVALID_REQUEST, "the message is longer than 32 MiB"));
         } else if (r == RESULT_UNSUPPORTED) {
-            reply_error(s, SLICE_EMPTY, LSP_INVALID_REQUEST, SLICE("the only charset is utf-8"));
+            enqueue(s, lsp_message_complaint(LSP_INVALID_REQUEST, "the only charset is utf-8"));
         } else {
-            struct slice why = r == RESULT_PROTOCOL ? slice_cstr(s->frames.broken)
-                                                    : SLICE("there is no memory for the message");
-            reply_error(s, SLICE_EMPTY, LSP_PARSE_ERROR, why);
-            note(s, "%.*s", SLICE_FMT(why));
+            enqueue(s, lsp_message_complaint(LSP_PARSE_ERROR,
+                                             r == RESULT_PROTOCOL
+                                                 ? s->frames.broken
+                                                 : "there is no memory for the message"));
             s->broken = true;
-            return false;
         }
     }
-    return s->life != LSP_ENDED;
+    return s->life != LSP_ENDED && !s->broken;
 }
 
 bool lsp_server_full(const struct lsp_server *s)

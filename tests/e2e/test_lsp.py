@@ -366,3 +366,187 @@ def test_quick_fixes_without_a_word(home, scratch):
         (fix,) = got
         ran = check(apply(text, fix.edit.changes[URI]), scratch)
         assert ran.returncode == 0 and "warning" not in ran.stdout + ran.stderr
+
+
+# ---- texts and places
+
+EMOJI = HOME.replace("zone house\n", "# \U0001F680\U0001F1E9\U0001F1EA ünïcödé 漢字\nzone house\n", 1).replace(
+    'keywords("urgent", "now")', 'keywords("\U0001F525 brennt", "dringend \U0001F6A8", "jetzt")').replace(
+    'else refuse "nobody"', 'else refuse "\U0001F937 niemand"')
+EMOJI = EMOJI.replace("route quick when urgent", 'route blitz when true_or -> refuse "\U0001F4A5\U0001F4A5"\nroute quick when urgent').replace(
+    "signal depth", "signal true_or = tools above 3\nsignal word = metadata(\"w\")\nsignal depth") + 'alias "\U0001F98A" -> model deep  # \U0001F98A\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8"])
+def test_places_behind_characters_of_several_units(client, scratch, encoding):
+    c = client(encoding=encoding)
+    assert c.begun.capabilities.position_encoding == encoding
+    line = 'route late when word == "\U0001F600\U0001F600 é漢" -> answer(deap)  # \U0001F600\n'
+    text = EMOJI.replace("otherwise ", line + "otherwise ", 1)
+    c.open(URI, text)
+    (d,) = [d for d in c.diagnostics(URI) if d.code == "unknown-name"]
+    at = text.index("deap")
+    assert (d.range.start.line, d.range.start.character) == place(text, at, encoding)
+    assert (d.range.end.line, d.range.end.character) == place(text, at + 4, encoding)
+    c.change(URI, (place(text, at, encoding), place(text, at + 4, encoding), "deep"))
+    assert [d.code for d in c.diagnostics(URI)] == []
+    mended = text.replace("deap", "deep")
+    assert c.text(URI) == mended
+    # The last `deep` stands behind a string that is longer in one encoding than in the other.
+    use = mended.index("answer(deep)  # ") + 7
+    got = c.at(URI, "text_document_definition", place(mended, use, encoding))
+    assert (got.range.start.line, got.range.start.character) == place(mended, mended.index("model deep") + 6, encoding)
+    edits = c.at(URI, "text_document_rename", place(mended, use, encoding), new_name="profound").changes[URI]
+    renamed = apply(mended, edits, encoding)
+    assert renamed == re.sub(r"\bdeep\b", "profound", mended)
+    assert check(renamed, scratch).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8"])
+@pytest.mark.parametrize("seed", range(3))
+def test_edits_give_the_text_that_the_client_has(client, encoding, seed):
+    """Random edits, many in one message; the oracle is the document of pygls."""
+    rng = random.Random(seed * 2 + (encoding == "utf-8"))
+    c = client(encoding=encoding)
+    pieces = ["", "x", "\n", "\r\n", "\r", "\U0001F600", "é", "漢字", "route a -> answer(any)\n", '"', "#", "  ", "\t", "(", "deep",
+              "\u2028", "\x00", "\ufeff", "\x85"]
+    start = rng.choice([HOME, EMOJI, EMOJI.replace("\n", "\r\n"), "", "\r\r\n\n"])
+    c.open(URI, start)
+    texts = TextDocument(URI, start, position_codec=codec(encoding))
+    for _ in range(120):
+        changes = []
+        for _ in range(rng.choice([1, 1, 1, 2, 5])):
+            if rng.random() < 0.02:
+                changes.append(rng.choice([EMOJI, "", HOME.replace("\n", "\r")]))
+                texts.apply_change(t.TextDocumentContentChangeWholeDocument(text=changes[-1]))
+                continue
+            text = texts.source
+            a = rng.randint(0, len(text))
+            b = min(len(text), a + rng.choice([0, 0, 1, 2, 10, 200]))
+            # No editor puts the cursor between the two characters that end one line.
+            a, b = (x - (0 < x < len(text) and text[x - 1:x + 1] == "\r\n") for x in (a, b))
+            put = "".join(rng.choice(pieces) for _ in range(rng.choice([0, 1, 1, 3])))
+            begin, end = place(text, a, encoding), place(text, max(a, b), encoding)
+            changes.append((begin, end, put))
+            texts = TextDocument(URI, text[:a] + put + text[max(a, b):], position_codec=codec(encoding))
+        c.change(URI, *changes)
+        if rng.random() < 0.2:
+            assert c.text(URI) == texts.source
+        if rng.random() < 0.1:
+            c.ask("text_document_semantic_tokens_full", t.SemanticTokensParams(t.TextDocumentIdentifier(URI)))
+    assert c.text(URI) == texts.source
+    c.change(URI, HOME)
+    assert c.diagnostics(URI) == []
+
+
+def codec(encoding):
+    from pygls.workspace import PositionCodec
+    return PositionCodec(encoding)
+
+
+def test_places_outside_of_the_text(home):
+    for at in ((0, 10**6), (10**6, 0), (2**31 - 1, 2**31 - 1)):
+        assert home.at(URI, "text_document_definition", at) is None
+    home.change(URI, ((500, 0), (500, 0), "# behind the end\n"))
+    assert home.text(URI) == HOME + "# behind the end\n"
+    home.change(URI, ((0, 400), (1, 0), " # one line less\n"))
+    assert home.text(URI).startswith('policy "home" version 1 # one line less\n\nzone')
+
+
+def test_an_edit_that_makes_no_sense_is_told(home):
+    home.change(URI, ((5, 0), (4, 0), "x"))
+    (d,) = home.diagnostics(URI)
+    assert "could not be understood" in d.message
+    with pytest.raises(JsonRpcException):
+        home.at(URI, "text_document_hover", (2, 0))
+    home.change(URI, HOME)
+    assert home.diagnostics(URI) == []
+
+
+# ---- the session
+
+def test_capabilities(home):
+    c = home.begun.capabilities
+    assert c.position_encoding == "utf-16" and c.text_document_sync.change == t.TextDocumentSyncKind.Incremental
+    assert home.begun.server_info.name == "merit"
+
+
+def test_plain_text_where_the_editor_knows_no_markdown(client):
+    c = client(capabilities=t.ClientCapabilities())
+    c.open(URI, HOME)
+    got = c.at(URI, "text_document_hover", find(HOME, "swift"))
+    assert got.contents.kind == t.MarkupKind.PlainText and "```" not in got.contents.value
+    flat = c.ask("text_document_document_symbol", t.DocumentSymbolParams(t.TextDocumentIdentifier(URI)))
+    assert flat[0].location.uri == URI
+
+
+def test_two_documents_do_not_mix(home):
+    other = "file:///other.merit"
+    home.open(other, HOME.replace("deep", "vast"))
+    assert home.diagnostics(other) == []
+    assert "vast" in labels(home, BEFORE.replace("deep", "vast") + "route x when urgent -> answer(", uri=other)
+    home.change(URI, BEFORE + "route x when urgent -> answer(")
+    got = home.at(URI, "text_document_completion", place(BEFORE, len(BEFORE + "route x when urgent -> answer(")))
+    assert home.text(URI) == BEFORE + "route x when urgent -> answer("
+    home.close_document(URI)
+    with pytest.raises(JsonRpcException):
+        home.at(URI, "text_document_hover", (0, 0))
+    home.open(URI, HOME)
+    assert home.at(URI, "text_document_hover", find(HOME, "swift")) and got is not None
+
+
+def test_many_documents(home):
+    for i in range(80):
+        home.tell("text_document_did_open", t.DidOpenTextDocumentParams(
+            t.TextDocumentItem(uri=f"file:///{i}.merit", language_id="merit", version=1, text=HOME)))
+    assert home.at(URI, "text_document_hover", find(HOME, "swift"))
+    assert any("64 policies" in m for m in home.messages)
+
+
+def test_cancelled_requests_are_answered(home):
+    """A request that waits behind others is not worked on once it is cancelled, and is answered all the same."""
+    big = HOME.rsplit("otherwise", 1)[0] + "".join(
+        f"route r{i} when urgent and depth > {i} -> answer(deep)\n" for i in range(8000)) + "otherwise -> answer(any)\n"
+    home.change(URI, big)
+    params = t.SemanticTokensParams(t.TextDocumentIdentifier(URI))
+
+    async def burst():
+        protocol = home.client.protocol
+        sent = [protocol.send_request("textDocument/semanticTokens/full", params) for _ in range(40)]
+        ids = [i for f in sent for i, g in protocol._request_futures.items() if g is f]
+        for i in ids[5:]:
+            protocol.notify("$/cancelRequest", t.CancelParams(id=i))
+        return sent, ids
+    sent, ids = home._run(burst())
+    assert len(ids) == 40
+    cancelled = 0
+    for f in sent:
+        try:
+            assert f.result(60).data
+        except JsonRpcException as e:
+            assert e.code == -32800
+            cancelled += 1
+    assert cancelled > 0
+    home.tell("cancel_request", t.CancelParams(id=12345)) if hasattr(home.client, "cancel_request") else None
+    assert home.at(URI, "text_document_hover", find(big, "swift"))
+
+
+def test_typing_is_not_held_up_by_checks(home):
+    """While a policy of thousands of routes is checked, requests are answered; only the last text is published."""
+    big = HOME.rsplit("otherwise", 1)[0] + "".join(
+        f"route r{i} when urgent and depth > {i} -> answer(deep)\n" for i in range(6000)) + "otherwise -> answer(any)\n"
+    home.change(URI, big)
+    for _ in range(10):
+        home.change(URI, ((0, 0), (0, 0), "#"))
+        home.change(URI, ((0, 0), (0, 1), ""))
+        assert home.at(URI, "text_document_hover", find(big, "swift"))
+    home.diagnostics(URI, 60)
+    assert home.text(URI) == big
+
+
+def test_it_ends_with_its_editor(scratch):
+    c = Client(scratch)
+    c.stop(0)
+    c = Client(scratch)
+    c.tell("exit", None)
+    c.ended(1)
