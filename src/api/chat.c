@@ -418,7 +418,9 @@ static void go_on(struct request *r, uint64_t begin_ns);
 
 static void on_answers(struct request *r, enum result why)
 {
-    if (why)
+    if (why == RESULT_TIMEOUT)
+        decider_expire(&r->deciding);
+    else if (why)
         plan_answer_all(r->deciding.signals, why);
     else
         r->decide_ns += r->waited_us * 1000;
@@ -459,17 +461,12 @@ void chat_resume(struct loop_task *t)
     go_on(r, mono_ns(NULL));
 }
 
-// Has the asks answered within what is left of the time that one decision may wait, however often it does.
-static enum result wait_for_answers(struct request *r)
+// Has the asks answered within what is left of the time for deciding.
+static enum result wait_for_answers(struct request *r, uint64_t now_ns)
 {
-    uint64_t now_us = loop_now_us(r->g->loop);
-    uint32_t most_ms = r->g->shared->compute_deadline_ms, left_ms = 0;
-    if (!r->waits_until_us)
-        r->waits_until_us = now_us + (uint64_t)most_ms * 1000;
-    if (most_ms && now_us >= r->waits_until_us)
-        return RESULT_TIMEOUT;
-    if (most_ms)
-        left_ms = (uint32_t)((r->waits_until_us - now_us + 999) / 1000);
+    uint32_t left_ms = 0;
+    if (r->decide_until_ns)
+        left_ms = (uint32_t)((r->decide_until_ns - now_ns + 999999) / 1000000);
     return waiting_begin(r, plan_asks(r->deciding.signals), left_ms, on_answers);
 }
 
@@ -483,14 +480,18 @@ static enum result decide(struct request *r, uint64_t begin_ns)
         begin_ns = end_ns;
         if (res != RESULT_AGAIN)
             return res;
+        if (r->decide_until_ns && end_ns >= r->decide_until_ns) {
+            decider_expire(&r->deciding);
+            continue;
+        }
         if (!plan_waits(r->deciding.signals)) {
             pause_turn(r);
             return RESULT_AGAIN;
         }
-        res = wait_for_answers(r);
+        res = wait_for_answers(r, end_ns);
         if (!res)
             return RESULT_AGAIN;
-        // No room, no pool or no time: signals make do without.
+        // No room or no pool: signals make do without.
         plan_answer_all(r->deciding.signals, res);
     }
 }
@@ -592,6 +593,22 @@ static void go_on(struct request *r, uint64_t begin_ns)
     obey(r);
 }
 
+// The time for deciding: the setting's, and what a caller whose key may steer asks for where that is less. False: the
+// header is no such number.
+static bool set_deadline(struct request *r, uint64_t begin_ns)
+{
+    uint64_t most_ms = r->g->shared->compute_deadline_ms, asked_ms = 0;
+    struct slice header = SLICE_EMPTY;
+    if (r->key && (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS))
+        header = http_header_get(r->x->head, "x-merit-deadline-ms");
+    if (header.ptr && (!slice_u64(header, &asked_ms) || !asked_ms))
+        return false;
+    if (asked_ms && asked_ms < most_ms)
+        most_ms = asked_ms;
+    r->decide_until_ns = most_ms ? begin_ns + most_ms * 1000000 : 0;
+    return true;
+}
+
 void chat_begin(struct request *r)
 {
     static const struct plan_clock clock = {mono_ns, NULL};
@@ -619,6 +636,19 @@ void chat_begin(struct request *r)
         return;
     }
     uint64_t begin = mono_ns(NULL);
+    if (!set_deadline(r, begin)) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_reject(r->x, g,
+                       &(struct api_error){.status = 400,
+                                           .type = "invalid_request_error",
+                                           .code = "bad_deadline",
+                                           .param = "x-merit-deadline-ms",
+                                           .message = SLICE("x-merit-deadline-ms is a number of "
+                                                            "milliseconds, 1 or more."),
+                                           .final = true},
+                       METRICS_REJECT_BAD_REQUEST);
+        return;
+    }
     r->model = IMAGE_NONE;
     r->pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE};

@@ -61,6 +61,83 @@ enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
     return route_begin(&job->run, d->table, work, pool, options, arena);
 }
 
+void decider_expire(struct decider_job *job)
+{
+    job->late = true;
+    job->run.decision->late = true;
+    if (job->signals)
+        plan_answer_all(job->signals, RESULT_TIMEOUT);
+}
+
+static bool is_begun(const struct decider_job *job, int32_t signal)
+{
+    for (uint32_t i = 0; i < job->begun_count; i++)
+        if (job->begun[i] == signal)
+            return true;
+    return false;
+}
+
+static bool compute(struct decider_job *job, int32_t signal)
+{
+    struct fact *fact = route_fact(&job->run, signal);
+    if (plan_compute(job->signals, signal, fact)) {
+        route_feed(&job->run, signal, fact);
+        return true;
+    }
+    fact->state = FACT_UNKNOWN;
+    return false;
+}
+
+// `signal` waits for an encoder. True when something else was learned meanwhile, so that it may not be wanted any more.
+static bool use_the_wait(struct decider_job *job, int32_t signal)
+{
+    int32_t beside[ROUTE_BESIDE_MAX];
+    bool learned = false;
+    if (is_begun(job, signal))
+        return false;
+    uint32_t count = route_beside(&job->run, signal, beside);
+    job->begun[0] = signal;
+    job->begun_count = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (compute(job, beside[i]))
+            learned = true;
+        else
+            job->begun[job->begun_count++] = beside[i];
+    }
+    return learned;
+}
+
+// What was begun together and can be finished: those that ask for more wait until they are wanted.
+static void finish_begun(struct decider_job *job)
+{
+    for (uint32_t i = 0; i < job->begun_count; i++)
+        if (route_fact(&job->run, job->begun[i])->state == FACT_UNKNOWN)
+            compute(job, job->begun[i]);
+    job->begun_count = 0;
+}
+
+// RESULT_OK: the signal is known. RESULT_AGAIN, RESULT_NOMEM.
+static enum result buy(struct decider_job *job, int32_t signal)
+{
+    if (job->late && plan_cost(job->decider->plan, signal) != SIGNAL_COST_FREE) {
+        route_fail(&job->run, signal, FACT_ERROR_DEADLINE);
+        return RESULT_OK;
+    }
+    if (!job->signals) {
+        job->signals =
+            plan_begin(job->decider->plan, job->scratch, job->work, job->arena, job->clock);
+        if (!job->signals)
+            return RESULT_NOMEM;
+        if (job->sliced)
+            plan_slice(job->signals);
+    }
+    if (compute(job, signal))
+        return RESULT_OK;
+    if (plan_waits(job->signals) && use_the_wait(job, signal))
+        return RESULT_OK;
+    return RESULT_AGAIN;
+}
+
 enum result decider_step(struct decider_job *job)
 {
     const struct plan_clock *clock = job->clock;
@@ -69,21 +146,10 @@ enum result decider_step(struct decider_job *job)
     int32_t signal;
     if (job->signals && job->sliced)
         plan_slice(job->signals);
-    while (!r && route_step(&job->run, &signal) == ROUTE_NEED) {
-        if (!job->signals) {
-            job->signals =
-                plan_begin(job->decider->plan, job->scratch, job->work, job->arena, clock);
-            if (job->signals && job->sliced)
-                plan_slice(job->signals);
-        }
-        struct fact *fact = route_fact(&job->run, signal);
-        if (!job->signals)
-            r = RESULT_NOMEM;
-        else if (plan_compute(job->signals, signal, fact))
-            route_feed(&job->run, signal, fact);
-        else
-            r = RESULT_AGAIN;
-    }
+    if (job->begun_count && !plan_waits(job->signals))
+        finish_begun(job);
+    while (!r && route_step(&job->run, &signal) == ROUTE_NEED)
+        r = buy(job, signal);
     job->spent_ns += clock ? clock->now_ns(clock->ctx) - begin : 0;
     job->run.decision->decide_ns =
         job->spent_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)job->spent_ns;

@@ -42,6 +42,11 @@ void decider_close(struct decider *d);
 //       nothing to do when it is `sliced` and !plan_waits(job.signals): it only lets others have their turn
 //   job.run.decision
 //
+// When a signal makes it wait, others that are cheap against the wait are computed in the same step, first (route_beside).
+// Past a deadline of the caller's, decider_expire: what waits for an encoder goes on without its answer, what was not begun
+// fails with FACT_ERROR_DEADLINE, and on_error decides. Only what is read off the request (SIGNAL_COST_FREE) is still
+// taken: it needs no time.
+//
 // A job is plain memory and needs no closing; everything it names must live until it is done.
 struct decider_job {
     struct route_run run;
@@ -52,6 +57,9 @@ struct decider_job {
     const struct plan_clock *clock;
     struct arena *arena;
     uint64_t spent_ns;
+    bool late;
+    int32_t begun[1 + ROUTE_BESIDE_MAX]; // signals that wait for an encoder
+    uint32_t begun_count;
     bool sliced; // set by the caller: no step takes more than a few milliseconds (plan_slice)
 };
 enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
@@ -60,6 +68,9 @@ enum result decider_begin(const struct decider *d, struct plan_scratch *scratch,
                           struct arena *arena, struct decider_job *job) MERIT_NODISCARD;
 // RESULT_OK: decided. RESULT_AGAIN, RESULT_NOMEM.
 enum result decider_step(struct decider_job *job) MERIT_NODISCARD;
+
+// The deadline has passed: the next decider_step decides. The decision is marked (decision.late).
+void decider_expire(struct decider_job *job);
 
 // Decides on one piece of work at once; waits for the encoder where one is needed. `clock` may be NULL: costs and decide_ns stay 0. The decision lies in `arena`; its id
 // and time are the caller's to set. RESULT_NOMEM.

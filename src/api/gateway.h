@@ -36,7 +36,8 @@ struct gateway_shared {
     bool key_required;       // without a valid key a request is refused
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.
     struct compute *compute;
-    uint32_t compute_deadline_ms; // of a decision's asks; past it every signal's on_error holds
+    uint32_t
+        compute_deadline_ms; // of a decision; past it what is still open fails, and on_error holds
 };
 
 struct gateway;

@@ -66,9 +66,9 @@ struct request {
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
-    struct waiting *waiting; // for the compute pool; NULL: it does not
-    uint64_t waited_us;      // CPU that the pool spent for it the last time
-    uint64_t waits_until_us; // loop time; 0: it has not waited yet
+    struct waiting *waiting;  // for the compute pool; NULL: it does not
+    uint64_t waited_us;       // CPU that the pool spent for it the last time
+    uint64_t decide_until_ns; // of CLOCK_MONOTONIC; 0: no deadline
     struct embeddings *embeddings;
     struct path path;
     struct pool_view pool;

@@ -14,11 +14,14 @@
 #include "policy/explain.h"
 #include "policy/fmt.h"
 #include "policy/policy.h"
+#include "proof/check.h"
+#include "route/costs.h"
 #include "signal/plan.h"
 #include "signal/registry.h"
 
 static const char usage[] =
-    "usage: merit policy check FILE [--json]           find what is wrong, with line and remedy\n"
+    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy and\n"
+    "                                                  a request that shows it; what routes cost\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
@@ -36,7 +39,7 @@ enum verb { VERB_CHECK, VERB_FMT, VERB_EXPLAIN };
 struct options {
     enum verb verb;
     const char *path;
-    bool json, write, check_only, help;
+    bool json, quiet, write, check_only, help;
 };
 
 // What all three commands hold.
@@ -63,6 +66,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->help = true;
         else if (!strcmp(a, "--json"))
             o->json = true;
+        else if (!strcmp(a, "--quiet"))
+            o->quiet = true;
         else if (!strcmp(a, "--write"))
             o->write = true;
         else if (!strcmp(a, "--check"))
@@ -88,6 +93,8 @@ static bool read_options(int argc, char **argv, struct options *o)
         return usage_error("name the policy's file", NULL);
     if ((o->write || o->check_only) && o->verb != VERB_FMT)
         return usage_error("--write and --check belong to fmt", NULL);
+    if (o->quiet && (o->verb != VERB_CHECK || o->json))
+        return usage_error("--quiet belongs to check, without --json", NULL);
     if (o->json && o->verb == VERB_FMT)
         return usage_error("--json belongs to check and explain", NULL);
     return true;
@@ -116,8 +123,10 @@ static int failed(const struct session *s, const char *what, enum result r)
     return EXIT_FOUND;
 }
 
-// What only shows when the signals are made ready, as a server would: heads, their encoder, patterns.
-static enum result prepare(struct session *s, const struct policy_image *image)
+// What only shows when the signals are made ready, as a server would: heads, their encoder, patterns. With what signals
+// are guessed to cost.
+static enum result prepare(struct session *s, const struct policy_image *image,
+                           struct route_costs *costs)
 {
     struct encoders encoders;
     struct plan *plan = NULL;
@@ -125,34 +134,93 @@ static enum result prepare(struct session *s, const struct policy_image *image)
     buf_reset(&s->out);
     if (!r)
         r = plan_open(image, &signal_registry, encoders.service, SLICE_EMPTY, &s->diags, &plan);
+    if (!r)
+        r = route_costs_guess(image, plan, &s->arena, costs);
     if (plan)
         plan_close(plan);
     encoders_close(&encoders);
     return r;
 }
 
+// What the check is about, compiled and proved.
+struct checked {
+    const struct policy_image *image;
+    struct proof_report report;
+};
+
+static enum result prove(struct session *s, struct checked *c)
+{
+    const struct tree *tree;
+    const struct policy_places *places;
+    struct route_costs costs;
+    enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
+    if (r && !tree)
+        return r;
+    enum result compiled = policy_compile_places(tree, &signal_registry, &s->arena, &s->diags,
+                                                 &c->image, &places);
+    if (r || compiled)
+        return r ? r : compiled;
+    if ((r = prepare(s, c->image, &costs)))
+        return r;
+    const struct proof_options options = {
+        .places = places, .registry = &signal_registry, .costs = &costs, .report = true};
+    r = proof_check(c->image, &options, &s->arena, &s->diags, &c->report);
+    return r ? r : s->diags.errors ? RESULT_SYNTAX : RESULT_OK;
+}
+
+static void print_check_json(struct session *s, const struct checked *c, enum result r)
+{
+    buf_printf(&s->out, "{\"ok\":%s,\"findings\":", r ? "false" : "true");
+    diag_render_json(&s->diags, buf_slice(&s->text), &s->out);
+    BUF_LIT(&s->out, ",\"routes\":");
+    if (c->report.routes)
+        proof_write_routes_json(c->image, &c->report, &s->out);
+    else
+        BUF_LIT(&s->out, "[]");
+    buf_printf(&s->out,
+               ",\"not_proved\":%u,\"assumed\":%u,\"places\":%u,\"effort\":{\"questions\":%llu,"
+               "\"conflicts\":%llu,\"propagations\":%llu}}\n",
+               c->report.not_proved, c->report.assumed, c->report.places,
+               (unsigned long long)c->report.effort.questions,
+               (unsigned long long)c->report.effort.conflicts,
+               (unsigned long long)c->report.effort.propagations);
+    print(stdout, &s->out);
+}
+
+static uint32_t count_of(const struct diag_list *l, enum diag_severity severity)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->count; i++)
+        n += l->items[i].severity == severity;
+    return n;
+}
+
 static int check(struct session *s)
 {
-    const struct policy_image *image;
-    enum result r =
-        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
-    if (!r)
-        r = prepare(s, image);
+    struct checked c = {0};
+    enum result r = prove(s, &c);
     if (s->options.json) {
-        diag_render_json(&s->diags, buf_slice(&s->text), &s->out);
-        buf_byte(&s->out, '\n');
-        print(stdout, &s->out);
+        print_check_json(s, &c, r);
         return r ? EXIT_FOUND : EXIT_DONE;
     }
     report(s);
     if (r && !s->diags.errors)
         return failed(s, "cannot check", r);
+    if (c.report.routes && !s->options.quiet)
+        proof_write_routes(c.image, &c.report, &s->out);
+    print(stdout, &s->out);
     if (r) {
         fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
                 s->diags.errors == 1 ? "" : "s");
         return EXIT_FOUND;
     }
-    uint32_t warnings = s->diags.count + s->diags.dropped;
+    const struct policy_image *image = c.image;
+    uint32_t warnings = count_of(&s->diags, DIAG_WARNING);
+    if (!s->options.quiet) {
+        buf_reset(&s->out);
+        proof_write_guarantee(image, &c.report, &s->out);
+        printf("proved: %.*s\n", SLICE_FMT(buf_slice(&s->out)));
+    }
     printf("%s: ok, %u model%s, %u signal%s, %u route%s", s->name, image->models.count,
            image->models.count == 1 ? "" : "s", image->signals.count,
            image->signals.count == 1 ? "" : "s", image->routes.count,

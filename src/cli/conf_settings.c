@@ -88,7 +88,7 @@ const struct conf_setting conf_settings[] = {
          "answers to exact texts that are remembered"),
     // Grade guessed, 2026-11: ten times what the longest usual text takes on one core.
     MS("compute.deadline", compute_deadline_ms, "2s", NULL, 10, 5 * MINUTE,
-       "an encoder's answer for a decision; past it on_error holds"),
+       "a decision; past it what is still asked for fails, and on_error holds"),
     ONE("models.embed", CONF_TEXT, model_embed, ENCODERS_EMBED_DEFAULT, "none", 0, 0, "NAME|DIR",
         "the encoder that texts are compared and classified with"),
     ONE("models.entity", CONF_TEXT, model_entity, ENCODERS_ENTITY_DEFAULT, "none", 0, 0, "NAME|DIR",

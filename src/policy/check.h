@@ -24,25 +24,37 @@ struct names {
     uint32_t count, room;
 };
 
+// A level of a lattice.
+struct level {
+    uint32_t lattice, level;
+};
+
 struct checker {
     const struct tree *tree;
     const struct signal_registry *registry;
     struct arena *arena;
     struct diag_list *diags;
     struct builder build;
-    struct names zones, models, signals, paths, routes, aliases;
+    struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases;
+    struct level *level_of; // per name of `levels`
     const struct node *header, *otherwise;
     bool bad_header, bad_otherwise, bad_statement;
     const struct policy_image *signal_image; // zones to signals, for the functions of families
-    const struct signal_family **families;   // per signal; NULL when it could not be checked
-    struct map atoms;                        // what an atom asks -> index + 1
-    uint32_t *seen;                          // per atom and sign, the n-ary node that saw it last
+    const struct signal_family **families;   // per signal; NULL when derived or not checked
+    bool *signal_ok;          // per signal: its type and what depends on it are known
+    uint32_t *derive_state;   // per signal, see check_derive.c
+    uint32_t *hidden_first;   // per label, its first hidden signal
+    uint32_t signals_written; // those of the file; hidden ones stand behind them
+    struct map atoms;         // what an atom asks -> index + 1
+    uint32_t *seen;           // per atom and sign, the n-ary node that saw it last
     uint32_t seen_room, seen_stamp;
     uint32_t *candidate; // per model and effort, the step that named it last
     uint32_t candidate_stamp;
     uint32_t named; // candidates named so far
     struct image_list any[IMAGE_EFFORT_COUNT_];
     bool any_known[IMAGE_EFFORT_COUNT_];
+    uint32_t steps_made;
+    bool allows[IMAGE_EXTRA_COUNT_]; // an `allow` of it stands somewhere
     bool nomem;
 };
 
@@ -52,6 +64,9 @@ struct diag *check_error(struct checker *c, const struct node *n, const char *co
 struct diag *check_warning(struct checker *c, const struct node *n, const char *code,
                            const char *fmt, ...) MERIT_PRINTF(4, 5);
 void check_unsupported(struct checker *c, const struct node *n, const char *what);
+// Whether a finding of this code stands at this place already: what a path gets wrong is told once, however many routes
+// use it.
+bool check_told(struct checker *c, const struct node *n, const char *code);
 // "did you mean", from candidates; nothing when none is near.
 void check_nearest(struct checker *c, struct diag *d, struct slice name, const struct slice *at,
                    size_t count);
@@ -81,16 +96,67 @@ bool check_money(struct checker *c, const struct node *n, const char *unit, cons
                  int64_t max_nusd, int64_t *out);
 bool check_whole(struct checker *c, const struct node *n, const char *unit, const char *what,
                  int64_t min, int64_t max, uint32_t *out);
+// A quantity of any unit that can be bounded or paid: in whole units of `*unit`, what stands under the `/` in `*under`
+// (empty without). Not negative.
+bool check_any_amount(struct checker *c, const struct node *n, const char *what,
+                      enum image_unit *unit, struct slice *under, int64_t *out);
+// The same of one unit, `per` something or, when that is NULL, on its own.
+bool check_amount(struct checker *c, const struct node *n, const char *per, const char *what,
+                  enum image_unit unit, int64_t *out);
+// Between one millisecond and a day.
+bool check_timeout(struct checker *c, const struct node *n, uint32_t *ms);
 struct slice check_string(struct checker *c, const struct node *n);
 // Complains about clauses that stand twice.
 void check_clauses_once(struct checker *c, const struct node *n);
 
+// check_lattice.c
+void check_lattices(struct checker *c);
 void check_zones(struct checker *c);
+void check_sinks(struct checker *c);
+// The level of that name, in any lattice; false with a finding.
+bool check_level(struct checker *c, const struct node *word, struct level *out);
+uint32_t check_level_count(struct checker *c, uint32_t lattice);
 void check_models(struct checker *c);
 void check_aliases(struct checker *c);
+// check_signal.c: those that a family computes, and what check_derive.c needs of it.
 void check_signals(struct checker *c);
+// Adds a signal that a label's term makes: `call` is NODE_CALL, or NULL for what the caller asserts.
+void check_hidden_signal(struct checker *c, struct slice name, const struct node *statement,
+                         const struct node *call);
+const struct signal_family *check_family(struct checker *c, struct slice name);
+// `above` and `below` of a signal whose type is number: false with a finding.
+bool check_threshold(struct checker *c, const struct node *statement, struct image_signal *s,
+                     struct slice what, const char *unit);
+// check_derive.c
+enum image_derive check_derive_kind(struct checker *c, const struct node *statement);
+// An upper bound of the hidden signals that a statement makes, and their definition.
+uint32_t check_hidden_bound(struct checker *c, const struct node *statement);
+void check_hidden(struct checker *c, uint32_t signal);
+void check_derived(struct checker *c);
+// Appends a name that stands in no statement of its own; `node` is what its messages point to.
+bool check_name_add(struct checker *c, struct names *in, struct slice text,
+                    const struct node *node);
 // check_guard.c: appends the guard to the nodes; NULL is `true`.
 struct image_list check_guard(struct checker *c, const struct node *guard);
+// The same of a guard that is not a route's.
+struct image_list check_condition(struct checker *c, const struct node *guard);
+// That label `signal` is at least `level`, and `guard` (may be NULL). `place` is where that was written.
+struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
+                                    uint32_t level, const struct node *guard);
+// That a signal is true or not empty.
+struct image_list check_guard_true(struct checker *c, const struct node *place, uint32_t signal);
+// That a text is one of `texts` (which are put in order), or, with `others`, neither empty nor one of them.
+struct image_list check_guard_texts(struct checker *c, const struct node *place, uint32_t signal,
+                                    struct slice *texts, uint32_t count, bool others);
 void check_routes(struct checker *c);
+// check_rule.c
+// Tokens [n, end) on one line, as a name for what has none; cut when long.
+struct slice check_text(struct checker *c, const struct node *n, uint32_t end);
+// `verify` or `verify(nli)` where a step is required or expected: false with a finding.
+bool check_passing(struct checker *c, const struct node *call, enum image_step_kind *step,
+                   int32_t *sink);
+// Which extras the policy allows at all; before routes.
+void check_allows(struct checker *c);
+void check_rules(struct checker *c);
 
 #endif

@@ -1,4 +1,7 @@
 // Guards: types of comparisons, equal questions made one atom, constants folded, prefix nodes written.
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,19 +136,127 @@ static void type_error(struct checker *c, const struct node *n, enum signal_type
     diag_help(c->diags, d, "%.*s", (int)len, text);
 }
 
-static bool enum_word(struct checker *c, const struct node *v, const struct signal_family *f,
+// The words of an enum signal, as slices in the arena.
+static const struct slice *enum_words(struct checker *c, const struct image_signal *s)
+{
+    struct slice *at = ARENA_ARRAY(c->arena, struct slice, s->words.count + 1);
+    for (uint32_t i = 0; at && i < s->words.count; i++)
+        at[i] = builder_text(&c->build,
+                             *BUILDER_AT(&c->build, IMAGE_STRS, struct image_str, s->words.at + i));
+    c->nomem |= !at;
+    return at;
+}
+
+static bool enum_word(struct checker *c, const struct node *v, const struct image_signal *s,
                       uint32_t *index)
 {
     struct slice text = tree_text(c->tree, v);
-    for (*index = 0; f->words[*index]; ++*index)
-        if (v->kind == NODE_WORD && slice_eq_cstr(text, f->words[*index]))
+    const struct slice *words = enum_words(c, s);
+    for (*index = 0; words && *index < s->words.count; ++*index)
+        if (v->kind == NODE_WORD && slice_eq(text, words[*index]))
             return true;
+    if (!words)
+        return false;
+    struct slice what = builder_text(&c->build, s->derive ? s->name : s->family);
     struct diag *d =
-        check_error(c, v, "unknown-word", "`%s` is never %.*s", f->name, SLICE_FMT(text));
+        check_error(c, v, "unknown-word", "`%.*s` is never %.*s", SLICE_FMT(what), SLICE_FMT(text));
     if (v->kind == NODE_STRING)
         text = slice_head(slice_from(text, 1), text.len - 2);
-    check_nearest_word(c, d, text, f->words, NULL);
+    check_nearest(c, d, text, words, s->words.count);
+    if (d->help.len || s->words.count > 16)
+        return false;
+    struct buf list;
+    buf_init(&list, 4096);
+    for (uint32_t i = 0; i < s->words.count; i++)
+        buf_printf(&list, "%s`%.*s`", i ? ", " : "", SLICE_FMT(words[i]));
+    diag_help(c->diags, d, "it is one of %.*s", SLICE_FMT(buf_slice(&list)));
+    buf_deinit(&list);
     return false;
+}
+
+// A question about the words of an enum whose words are in an order, from the lowest: the same question has the same
+// atom however it is asked, and so has its opposite. The lowest word is never asked for.
+static struct term *ordered(struct checker *c, const struct image_signal *s, struct image_atom *a,
+                            uint64_t words)
+{
+    uint32_t n = s->words.count;
+    uint64_t all = n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+    bool opposite = words & 1;
+    struct buf shown;
+    if ((words & all) == 0 || words == all)
+        return make(c, words ? TERM_TRUE : TERM_FALSE);
+    words = opposite ? all & ~words : words;
+    uint32_t lowest = (uint32_t)__builtin_ctzll(words);
+    const struct slice *text = enum_words(c, s);
+    if (!text)
+        return NULL;
+    buf_init(&shown, IMAGE_BYTES_MAX);
+    buf_add(&shown, builder_text(&c->build, s->name));
+    a->words = 0;
+    a->number = 0;
+    if ((words & (words - 1)) == 0) {
+        a->op = IMAGE_OP_EQ;
+        a->number = lowest;
+        buf_printf(&shown, " == %.*s", SLICE_FMT(text[lowest]));
+    } else {
+        a->op = IMAGE_OP_IN;
+        a->words = words;
+        if (words == (all & ~((UINT64_C(1) << lowest) - 1))) {
+            buf_printf(&shown, " >= %.*s", SLICE_FMT(text[lowest]));
+        } else {
+            BUF_LIT(&shown, " in (");
+            for (uint32_t i = lowest; i < n; i++)
+                if (words >> i & 1)
+                    buf_printf(&shown, "%s%.*s", i > lowest ? ", " : "", SLICE_FMT(text[i]));
+            buf_byte(&shown, ')');
+        }
+    }
+    struct slice kept = buf_result(&shown) ? SLICE_EMPTY : arena_copy(c->arena, buf_slice(&shown));
+    buf_deinit(&shown);
+    c->nomem |= !kept.ptr;
+    struct term *t = kept.ptr ? atom_term(c, a, NULL, kept) : NULL;
+    return opposite ? negate(c, t) : t;
+}
+
+// Whether `<` and its like can be asked: the words of a label and of a score's bands stand in an order.
+static bool has_order(const struct image_signal *s)
+{
+    return s->derive == IMAGE_DERIVE_LABEL || s->derive == IMAGE_DERIVE_SCORE;
+}
+
+static uint64_t words_by_order(enum image_op op, uint32_t word, uint32_t count)
+{
+    uint64_t bit = UINT64_C(1) << word, below = bit - 1,
+             all = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+    switch (op) {
+    case IMAGE_OP_LT:
+        return below;
+    case IMAGE_OP_LE:
+        return below | bit;
+    case IMAGE_OP_GT:
+        return all & ~(below | bit);
+    case IMAGE_OP_GE:
+        return all & ~below;
+    case IMAGE_OP_NE:
+        return all & ~bit;
+    default:
+        return bit;
+    }
+}
+
+// A comparison that is always answered in the same way says that something else was meant.
+static struct term *not_constant(struct checker *c, const struct node *n, struct term *t)
+{
+    if (!t || (t->kind != TERM_TRUE && t->kind != TERM_FALSE))
+        return t;
+    bool yes = t->kind == TERM_TRUE;
+    struct diag *d = check_error(c, n, yes ? "always-true" : "never-true", "this %s holds",
+                                 yes ? "always" : "never");
+    diag_help(c->diags, d, "%s",
+              yes ? "leave it out"
+                  : "no level is below the lowest or above the "
+                    "highest one");
+    return NULL;
 }
 
 static enum image_op image_operator(enum token_kind k)
@@ -158,8 +269,32 @@ static enum image_op image_operator(enum token_kind k)
                            : IMAGE_OP_GE;
 }
 
+// A comparison that the signal's range answers.
+static bool in_signal_range(struct checker *c, const struct node *n, const struct image_signal *s,
+                            enum image_op op, double v)
+{
+    double min = s->number_min, max = s->number_max;
+    bool always = (op == IMAGE_OP_GE && v <= min) || (op == IMAGE_OP_LE && v >= max) ||
+                  (op == IMAGE_OP_GT && v < min) || (op == IMAGE_OP_LT && v > max);
+    bool never = v < min || v > max || (op == IMAGE_OP_LT && v <= min) ||
+                 (op == IMAGE_OP_GT && v >= max) ||
+                 ((op == IMAGE_OP_EQ || op == IMAGE_OP_NE) && s->whole && v != floor(v));
+    if (!always && !never)
+        return true;
+    char range[96];
+    if (max < DBL_MAX)
+        snprintf(range, sizeof range, "between %.15g and %.15g", min, max);
+    else
+        snprintf(range, sizeof range, "of at least %.15g", min);
+    check_error(c, n, "range", "this %s holds: `%.*s` is a %s %s",
+                always || op == IMAGE_OP_NE ? "always" : "never",
+                SLICE_FMT(tree_text(c->tree, n->first)), s->whole ? "whole number" : "number",
+                range);
+    return false;
+}
+
 static struct term *compare(struct checker *c, const struct node *n, struct image_atom *a,
-                            enum signal_type type)
+                            const struct image_signal *s)
 {
     const struct signal_family *f = c->families[a->signal];
     const struct node *v = n->last;
@@ -168,28 +303,32 @@ static struct term *compare(struct checker *c, const struct node *n, struct imag
     struct slice text = SLICE_EMPTY;
     uint32_t word;
     a->op = ne ? IMAGE_OP_EQ : op;
-    if (type == SIGNAL_BOOL) {
-        type_error(c, n, type, "write `@` or `not @`");
+    if (s->type == SIGNAL_BOOL) {
+        type_error(c, n, s->type, "write `@` or `not @`");
         return NULL;
     }
-    if (type == SIGNAL_SET) {
-        type_error(c, n, type, "ask for members: `@ in (\"one\", \"another\")`");
+    if (s->type == SIGNAL_SET) {
+        type_error(c, n, s->type, "ask for members: `@ in (\"one\", \"another\")`");
         return NULL;
     }
-    if (orders && type != SIGNAL_NUMBER) {
-        type_error(c, n, type,
-                   "only numbers are less or greater; `==`, `!=` and `in` ask for equality");
+    if (orders && s->type != SIGNAL_NUMBER && !(s->type == SIGNAL_ENUM && has_order(s))) {
+        type_error(c, n, s->type,
+                   "only numbers, labels and bands are less or greater; `==`, `!=` and `in` ask "
+                   "for equality");
         return NULL;
     }
-    if (type == SIGNAL_NUMBER) {
-        if (!check_number(c, v, f->unit, "this signal", -1e300, 1e300, &a->number))
+    if (s->type == SIGNAL_NUMBER) {
+        if (!check_number(c, v, f ? f->unit : NULL, "this signal", -1e300, 1e300, &a->number) ||
+            !in_signal_range(c, n, s, op, a->number))
             return NULL;
-    } else if (type == SIGNAL_ENUM) {
-        if (!enum_word(c, v, f, &word))
+    } else if (s->type == SIGNAL_ENUM) {
+        if (!enum_word(c, v, s, &word))
             return NULL;
+        if (has_order(s))
+            return not_constant(c, n, ordered(c, s, a, words_by_order(op, word, s->words.count)));
         a->number = word;
     } else if (v->kind != NODE_STRING) {
-        type_error(c, n, type, "compare it with a string in quotes");
+        type_error(c, n, s->type, "compare it with a string in quotes");
         return NULL;
     } else {
         text = check_string(c, v);
@@ -205,9 +344,9 @@ static int by_bytes(const void *a, const void *b)
 }
 
 static struct term *member(struct checker *c, const struct node *n, struct image_atom *a,
-                           enum signal_type type)
+                           const struct image_signal *s)
 {
-    const struct signal_family *f = c->families[a->signal];
+    enum signal_type type = s->type;
     struct slice *texts = ARENA_ARRAY(c->arena, struct slice, n->count);
     uint32_t word;
     if (!texts) {
@@ -223,7 +362,7 @@ static struct term *member(struct checker *c, const struct node *n, struct image
     a->op = IMAGE_OP_IN;
     for (const struct node *v = n->first->next; v; v = v->next) {
         if (type == SIGNAL_ENUM) {
-            if (!enum_word(c, v, f, &word))
+            if (!enum_word(c, v, s, &word))
                 return NULL;
             a->words |= UINT64_C(1) << word;
         } else if (v->kind != NODE_STRING) {
@@ -233,6 +372,10 @@ static struct term *member(struct checker *c, const struct node *n, struct image
         } else {
             texts[a->texts.count++] = check_string(c, v);
         }
+    }
+    if (type == SIGNAL_ENUM && has_order(s)) {
+        uint64_t all = s->words.count == 64 ? UINT64_MAX : (UINT64_C(1) << s->words.count) - 1;
+        return not_constant(c, n, ordered(c, s, a, n->negated ? all & ~a->words : a->words));
     }
     if (a->texts.count > 1)
         qsort(texts, a->texts.count, sizeof *texts, by_bytes);
@@ -258,14 +401,16 @@ static struct term *question(struct checker *c, const struct node *n)
         return NULL;
     }
     a.signal = check_find(c, &c->signals, n->first);
-    if (a.signal < 0 || !c->families[a.signal])
+    if (a.signal < 0 || !c->signal_ok[a.signal])
         return NULL;
-    enum signal_type type =
-        BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, (uint32_t)a.signal)->type;
+    // A copy: the section may move.
+    struct image_signal s =
+        *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, (uint32_t)a.signal);
+    enum signal_type type = s.type;
     if (n->kind == NODE_COMPARE)
-        return compare(c, n, &a, type);
+        return compare(c, n, &a, &s);
     if (n->kind == NODE_IN)
-        return member(c, n, &a, type);
+        return member(c, n, &a, &s);
     if (type == SIGNAL_NUMBER) {
         type_error(c, n, type, "compare it, as in `@ > 0`");
         return NULL;
@@ -411,9 +556,16 @@ static uint32_t emit(struct checker *c, const struct term *t)
     return size;
 }
 
-struct image_list check_guard(struct checker *c, const struct node *guard)
+static struct image_list emit_guard(struct checker *c, const struct term *t)
 {
     struct image_list list = {.at = builder_count(&c->build, IMAGE_NODES)};
+    if (t)
+        list.count = emit(c, t);
+    return list;
+}
+
+struct image_list check_guard(struct checker *c, const struct node *guard)
+{
     struct term always = {.kind = TERM_TRUE}, *t = guard ? fold(c, guard) : &always;
     if (t && guard && (t->kind == TERM_TRUE || t->kind == TERM_FALSE)) {
         struct diag *d =
@@ -426,7 +578,107 @@ struct image_list check_guard(struct checker *c, const struct node *guard)
                 c->diags, d,
                 "what all other requests get is written `otherwise -> ...`, behind the routes");
     }
+    return emit_guard(c, t);
+}
+
+static struct term *condition(struct checker *c, const struct node *guard)
+{
+    struct term *t = fold(c, guard);
+    if (t && (t->kind == TERM_TRUE || t->kind == TERM_FALSE)) {
+        bool yes = t->kind == TERM_TRUE;
+        struct diag *d =
+            check_error(c, guard, yes ? "always-true" : "never-true",
+                        yes ? "this condition always holds" : "this condition never holds");
+        diag_help(c->diags, d,
+                  yes ? "leave it out" : "leave the statement out, or say what was meant");
+    }
+    return t;
+}
+
+struct image_list check_condition(struct checker *c, const struct node *guard)
+{
+    return emit_guard(c, condition(c, guard));
+}
+
+struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
+                                    uint32_t level, const struct node *guard)
+{
+    struct image_signal s = *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, signal);
+    struct image_atom a;
+    memset(&a, 0, sizeof a);
+    a.signal = (int32_t)signal;
+    struct term *t = ordered(c, &s, &a, words_by_order(IMAGE_OP_GE, level, s.words.count));
     if (t)
-        list.count = emit(c, t);
-    return list;
+        t->place = tree_span(c->tree, place);
+    if (t && guard) {
+        struct term *other = condition(c, guard), *both = make(c, TERM_AND);
+        if (!other || !both)
+            return emit_guard(c, NULL);
+        both->place = tree_span(c->tree, place);
+        uint32_t stamp = ++c->seen_stamp;
+        if (absorb(c, both, t, stamp) || absorb(c, both, other, stamp))
+            t = make(c, TERM_FALSE);
+        else
+            t = both->count == 1 ? both->first : both;
+    }
+    // A level that the guard rules out needs no constraint.
+    return emit_guard(c, t && t->kind == TERM_FALSE ? NULL : t);
+}
+
+struct image_list check_guard_true(struct checker *c, const struct node *place, uint32_t signal)
+{
+    struct image_atom a;
+    memset(&a, 0, sizeof a);
+    a.signal = (int32_t)signal;
+    a.op = IMAGE_OP_TRUE;
+    struct slice name = builder_text(
+        &c->build, BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, signal)->name);
+    struct slice kept = arena_copy(c->arena, name);
+    struct term *t = kept.ptr ? atom_term(c, &a, NULL, kept) : NULL;
+    c->nomem |= !t;
+    if (t)
+        t->place = tree_span(c->tree, place);
+    return emit_guard(c, t);
+}
+
+struct image_list check_guard_texts(struct checker *c, const struct node *place, uint32_t signal,
+                                    struct slice *texts, uint32_t count, bool others)
+{
+    struct image_atom a, set;
+    struct buf shown;
+    memset(&a, 0, sizeof a);
+    a.signal = (int32_t)signal;
+    a.op = count == 1 ? IMAGE_OP_EQ : IMAGE_OP_IN;
+    a.texts.count = count;
+    set = (struct image_atom){.signal = a.signal, .op = IMAGE_OP_TRUE};
+    if (count > 1)
+        qsort(texts, count, sizeof *texts, by_bytes);
+    buf_init(&shown, IMAGE_BYTES_MAX);
+    struct slice name = builder_text(
+        &c->build, BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, signal)->name);
+    struct slice plain = arena_copy(c->arena, name);
+    buf_printf(&shown, "%.*s %s ", SLICE_FMT(name), count == 1 ? "==" : "in");
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(&shown, "%s\"%.*s\"", count == 1 ? "" : i ? ", " : "(", SLICE_FMT(texts[i]));
+    buf_cstr(&shown, count == 1 ? "" : ")");
+    struct slice kept = buf_result(&shown) ? SLICE_EMPTY : arena_copy(c->arena, buf_slice(&shown));
+    buf_deinit(&shown);
+    struct term *t = kept.ptr ? atom_term(c, &a, texts, kept) : NULL;
+    if (t && others) {
+        struct term *none = negate(c, t),
+                    *some = plain.ptr ? atom_term(c, &set, NULL, plain) : NULL;
+        t = make(c, TERM_AND);
+        if (t && none && some) {
+            t->first = some;
+            some->next = t->last = none;
+            t->count = 2;
+            some->place = none->place = tree_span(c->tree, place);
+        } else {
+            t = NULL;
+        }
+    }
+    c->nomem |= !t;
+    if (t)
+        t->place = tree_span(c->tree, place);
+    return emit_guard(c, t);
 }

@@ -5,21 +5,6 @@
 
 static const char *const tokens_unit = "tok", *const price_unit = "usd/Mtok";
 
-void check_zones(struct checker *c)
-{
-    for (uint32_t i = 0; i < c->zones.count; i++) {
-        const struct node *n = c->zones.nodes[i];
-        c->build.place = tree_span(c->tree, n->first);
-        struct image_zone *z = BUILDER_ADD(&c->build, IMAGE_ZONES, struct image_zone);
-        z->name = builder_str(&c->build, c->zones.at[i]);
-        z->line = tree_line(c->tree, n);
-        const struct node *clears = tree_clause(c->tree, n, "clears");
-        if (clears)
-            check_unsupported(c, clears, "`clears` is");
-        check_clauses_once(c, n);
-    }
-}
-
 // Why `url` cannot be an endpoint, or NULL. `*secret` is set when it carries credentials.
 static const char *url_problem(struct slice url, bool *secret)
 {
@@ -250,6 +235,39 @@ static void prices(struct checker *c, struct image_model *m, const struct node *
     m->priced = true;
 }
 
+static void energy(struct checker *c, struct image_model *m, const struct node *clause)
+{
+    const struct node *unit = clause->last->kind == NODE_UNIT ? clause->last : NULL;
+    int64_t *const into[] = {&m->energy_in_uj, &m->energy_out_uj};
+    bool stated[2] = {false, false}, kilo = unit && check_unit_is(c, unit, "kJ/Mtok");
+    if (!kilo && (!unit || !check_unit_is(c, unit, "J/Mtok"))) {
+        struct diag *d = check_error(c, unit ? unit : clause, "unit", "an energy %s `kJ/Mtok`",
+                                     unit ? "has the unit" : "needs its unit,");
+        diag_help(c->diags, d, "write `energy 40 in, 300 out kJ/Mtok`: per million tokens");
+    }
+    for (const struct node *at = clause->first; at && at->kind == NODE_PRICE; at = at->next) {
+        bool out = tree_is(c->tree, at->last, "out");
+        struct decimal v;
+        if (tree_is(c->tree, at->last, "cached")) {
+            check_error(c, at, "energy", "an energy has `in` and `out`");
+            continue;
+        }
+        if (stated[out])
+            check_error(c, at, "duplicate", "`%s` stands twice in one energy", out ? "out" : "in");
+        stated[out] = true;
+        if (!check_quantity(c, at->first, NULL, "an energy per million tokens", &v))
+            continue;
+        if (!units_scaled(v, kilo ? 9 : 6, into[out]) || *into[out] < 0 ||
+            *into[out] > IMAGE_ENERGY_MAX)
+            check_error(c, at->first, "range",
+                        "an energy is between 0 and 1 GJ per million tokens");
+    }
+    if (!stated[0] || !stated[1]) {
+        struct diag *d = check_error(c, clause, "energy", "an energy has both `in` and `out`");
+        diag_help(c->diags, d, "write `energy 40 in, 300 out kJ/Mtok`; 0 is an energy, too");
+    }
+}
+
 static void sizes(struct checker *c, const struct node *n, struct image_model *m)
 {
     const struct node *context = tree_clause(c->tree, n, "context"),
@@ -324,7 +342,9 @@ static void model(struct checker *c, uint32_t i)
         check_number(c, clause->first, NULL, "a quality", 0, 1, &quality))
         m.quality = (float)quality;
     if ((clause = tree_clause(c->tree, n, "energy")))
-        check_unsupported(c, clause, "`energy` is");
+        energy(c, &m, clause);
+    if ((clause = tree_clause(c->tree, n, "timeout")))
+        check_timeout(c, clause->first, &m.timeout_ms);
     c->build.place = tree_span(c->tree, n->first);
     *BUILDER_ADD(&c->build, IMAGE_MODELS, struct image_model) = m;
 }

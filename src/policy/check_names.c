@@ -37,6 +37,17 @@ struct diag *check_warning(struct checker *c, const struct node *n, const char *
     return d;
 }
 
+bool check_told(struct checker *c, const struct node *n, const char *code)
+{
+    struct span s = tree_span(c->tree, n);
+    for (uint32_t i = 0; i < c->diags->count; i++) {
+        const struct diag *d = &c->diags->items[i];
+        if (d->span.begin == s.begin && d->span.end == s.end && !strcmp(d->code, code))
+            return true;
+    }
+    return c->diags->dropped > 0;
+}
+
 void check_unsupported(struct checker *c, const struct node *n, const char *what)
 {
     check_error(c, n, "unsupported", "%s not supported by this build yet", what);
@@ -101,11 +112,23 @@ static bool grow(struct checker *c, struct names *n)
     if (n->count) {
         memcpy(at, n->at, n->count * sizeof *at);
         memcpy(nodes, n->nodes, n->count * sizeof *nodes);
+        memcpy(used, n->used, n->count * sizeof *used);
     }
     n->at = at;
     n->nodes = nodes;
     n->used = used;
     n->room = room;
+    return true;
+}
+
+bool check_name_add(struct checker *c, struct names *in, struct slice text, const struct node *node)
+{
+    if (!grow(c, in) || map_put(&in->map, text, (void *)(uintptr_t)(in->count + 1)) != RESULT_OK) {
+        c->nomem = true;
+        return false;
+    }
+    in->at[in->count] = text;
+    in->nodes[in->count++] = node;
     return true;
 }
 
@@ -126,12 +149,7 @@ static void declare(struct checker *c, struct names *in, const struct node *stat
         diag_also(c->diags, d, tree_span(c->tree, in->nodes[first]->first), "first here");
         return;
     }
-    if (!grow(c, in) || map_put(&in->map, text, (void *)(uintptr_t)(in->count + 1)) != RESULT_OK) {
-        c->nomem = true;
-        return;
-    }
-    in->at[in->count] = text;
-    in->nodes[in->count++] = statement;
+    check_name_add(c, in, text, statement);
 }
 
 // A name that stands in a statement that could not be read is known all the same.
@@ -140,8 +158,9 @@ static void poisoned(struct checker *c, const struct node *statement)
     const struct {
         const char *word;
         struct names *in;
-    } kinds[] = {{"zone", &c->zones}, {"model", &c->models}, {"signal", &c->signals},
-                 {"path", &c->paths}, {"route", &c->routes}, {"alias", &c->aliases}};
+    } kinds[] = {{"lattice", &c->lattices}, {"sink", &c->sinks},     {"zone", &c->zones},
+                 {"model", &c->models},     {"signal", &c->signals}, {"path", &c->paths},
+                 {"route", &c->routes},     {"alias", &c->aliases}};
     c->bad_statement = true;
     c->bad_header |= tree_is(c->tree, statement, "policy");
     c->bad_otherwise |= tree_is(c->tree, statement, "otherwise");
@@ -182,13 +201,6 @@ static void otherwise(struct checker *c, const struct node *n)
     diag_also(c->diags, d, tree_span(c->tree, c->otherwise), "first here");
 }
 
-static void later(struct checker *c, const struct node *n)
-{
-    char what[64];
-    snprintf(what, sizeof what, "`%.*s` is", SLICE_FMT(tree_text(c->tree, n)));
-    check_unsupported(c, n, what);
-}
-
 bool check_collect(struct checker *c)
 {
     for (const struct node *n = c->tree->root->first; n; n = n->next) {
@@ -196,8 +208,14 @@ bool check_collect(struct checker *c)
         case NODE_HEADER:
             header(c, n);
             break;
+        case NODE_LATTICE:
+            declare(c, &c->lattices, n);
+            break;
         case NODE_ZONE:
             declare(c, &c->zones, n);
+            break;
+        case NODE_SINK:
+            declare(c, &c->sinks, n);
             break;
         case NODE_MODEL:
             declare(c, &c->models, n);
@@ -222,9 +240,6 @@ bool check_collect(struct checker *c)
             break;
         case NODE_OTHERWISE:
             otherwise(c, n);
-            break;
-        case NODE_LATER:
-            later(c, n);
             break;
         case NODE_BAD:
             poisoned(c, n);
@@ -251,13 +266,22 @@ int32_t check_find(struct checker *c, struct names *in, const struct node *word)
     return NAME_UNKNOWN;
 }
 
+// Sinks that get what they get because they are there.
+static bool reached_anyway(struct checker *c, uint32_t sink)
+{
+    enum image_sink_kind kind = BUILDER_AT(&c->build, IMAGE_SINKS, struct image_sink, sink)->kind;
+    return kind == IMAGE_SINK_EMBEDDING || kind == IMAGE_SINK_MEMORY || kind == IMAGE_SINK_LOG ||
+           kind == IMAGE_SINK_TRACE;
+}
+
 void check_unused(struct checker *c)
 {
-    struct names *const kinds[] = {&c->signals, &c->paths, &c->models};
+    struct names *const kinds[] = {&c->signals, &c->paths, &c->models,
+                                   &c->zones,   &c->sinks, &c->lattices};
     // What uses a name may stand where a mistake is.
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)
-            if (!kinds[k]->used[i])
+            if (!kinds[k]->used[i] && !(kinds[k] == &c->sinks && reached_anyway(c, i)))
                 check_warning(c, kinds[k]->nodes[i]->first, "unused",
                               "no route, alias or pass uses %s `%.*s`", kinds[k]->what,
                               SLICE_FMT(kinds[k]->at[i]));

@@ -142,6 +142,14 @@ static void argument(struct checker *c, struct args *a, const struct node *n)
     const struct node *label = alternative->count == 2 ? alternative->first : NULL,
                       *value = alternative->last;
     bool call = value->kind == NODE_CALL;
+    const struct node *when = tree_clause(c->tree, n, "when");
+    if (when) {
+        struct diag *d =
+            check_error(c, when, "argument", "`%s` takes no condition", a->family->name);
+        diag_help(c->diags, d, "conditions stand in `max(...)` and `score(...)`");
+        a->ok = false;
+        return;
+    }
     if (n->count > 1 || call) {
         check_unsupported(
             c, n, call ? "a signal inside a signal is" : "`|` between arguments of a signal is");
@@ -183,18 +191,32 @@ static void words_of(struct checker *c, struct image_signal *s, const struct sig
     }
 }
 
+const struct signal_family *check_family(struct checker *c, struct slice name)
+{
+    for (uint32_t i = 0; i < c->registry->count; i++)
+        if (slice_eq_cstr(name, c->registry->families[i]->name))
+            return c->registry->families[i];
+    return NULL;
+}
+
 static const struct signal_family *family_of(struct checker *c, const struct node *call)
 {
     struct slice name = tree_text(c->tree, call->first);
+    const struct signal_family *f = check_family(c, name);
     const char *names[128];
     size_t n = 0;
-    for (uint32_t i = 0; i < c->registry->count; i++) {
-        if (slice_eq_cstr(name, c->registry->families[i]->name))
-            return c->registry->families[i];
-        if (n < MERIT_COUNT(names) - 1)
-            names[n++] = c->registry->families[i]->name;
-    }
+    if (f)
+        return f;
+    for (uint32_t i = 0; i < c->registry->count && n < MERIT_COUNT(names) - 3; i++)
+        names[n++] = c->registry->families[i]->name;
+    names[n++] = "score";
+    names[n++] = "exclusive";
     names[n] = NULL;
+    if (slice_eq(name, SLICE("max"))) {
+        struct diag *d = check_error(c, call->first, "unknown-name", "`max` makes a label");
+        diag_help(c->diags, d, "write `signal NAME label LATTICE = max(...)`");
+        return NULL;
+    }
     struct diag *d = check_error(c, call->first, "unknown-name",
                                  "no signal family is called `%.*s`", SLICE_FMT(name));
     check_nearest_word(c, d, name, names, NULL);
@@ -202,23 +224,16 @@ static const struct signal_family *family_of(struct checker *c, const struct nod
 }
 
 // First half: what the family's own functions need to see.
-static void define(struct checker *c, uint32_t i)
+static void define(struct checker *c, uint32_t i, struct slice name, const struct node *n,
+                   const struct node *call)
 {
-    const struct node *n = c->signals.nodes[i], *call = n->first->next,
-                      *label = tree_clause(c->tree, n, "label");
     struct image_signal s;
     memset(&s, 0, sizeof s);
     s.lattice = IMAGE_NONE;
-    c->build.place = tree_span(c->tree, n->first);
-    s.name = builder_str(&c->build, c->signals.at[i]);
+    s.name = builder_str(&c->build, name);
     s.line = tree_line(c->tree, n);
     s.args.at = builder_count(&c->build, IMAGE_ARGS);
-    check_clauses_once(c, n);
-    if (label) {
-        check_unsupported(c, label, "a label on a lattice is");
-        call = call->next;
-    }
-    struct args a = {.family = label ? NULL : family_of(c, call), .ok = true};
+    struct args a = {.family = family_of(c, call), .ok = true};
     assert(!a.family || a.family->arg_count <= MERIT_COUNT(a.given));
     if (a.family) {
         s.family = builder_str(&c->build, slice_cstr(a.family->name));
@@ -239,7 +254,47 @@ static void define(struct checker *c, uint32_t i)
     }
     s.args.count = builder_count(&c->build, IMAGE_ARGS) - s.args.at;
     c->families[i] = a.ok ? a.family : NULL;
+    c->build.place = tree_span(c->tree, n->first);
     *BUILDER_ADD(&c->build, IMAGE_SIGNALS, struct image_signal) = s;
+}
+
+// What the caller asserts: `caller(label)`.
+static void define_asserted(struct checker *c, uint32_t i, struct slice name, const struct node *n)
+{
+    struct image_signal s;
+    memset(&s, 0, sizeof s);
+    s.lattice = IMAGE_NONE;
+    s.name = builder_str(&c->build, name);
+    s.family = builder_str(&c->build, SLICE("caller"));
+    s.line = tree_line(c->tree, n);
+    s.args = (struct image_list){builder_count(&c->build, IMAGE_ARGS), 1};
+    struct span span = tree_span(c->tree, n->first);
+    struct image_arg arg;
+    memset(&arg, 0, sizeof arg);
+    arg.kind = IMAGE_ARG_WORD;
+    arg.text = builder_str(&c->build, SLICE("label"));
+    arg.begin = span.begin;
+    arg.end = span.end;
+    c->build.place = span;
+    *BUILDER_ADD(&c->build, IMAGE_ARGS, struct image_arg) = arg;
+    c->families[i] = check_family(c, SLICE("caller"));
+    if (!c->families[i])
+        check_error(c, n, "unsupported", "this build knows nothing of callers");
+    *BUILDER_ADD(&c->build, IMAGE_SIGNALS, struct image_signal) = s;
+}
+
+void check_hidden_signal(struct checker *c, struct slice name, const struct node *statement,
+                         const struct node *call)
+{
+    uint32_t i = c->signals.count;
+    if (!check_name_add(c, &c->signals, name, statement))
+        return;
+    c->signals.used[i] = true;
+    if (call)
+        define(c, i, name, statement, call);
+    else
+        define_asserted(c, i, name, statement);
+    BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i)->hidden = true;
 }
 
 struct failing {
@@ -259,34 +314,53 @@ static void family_fails(void *ctx, uint32_t arg, const char *message)
     f->failed = true;
 }
 
-static void threshold(struct checker *c, const struct node *n, struct image_signal *s,
-                      const struct signal_family *f)
+static bool threshold_in_range(struct checker *c, const struct node *n,
+                               const struct image_signal *s, struct slice what)
+{
+    double min = s->number_min, max = s->number_max, t = s->threshold;
+    bool never = s->threshold_above ? t >= max : t <= min,
+         always = s->threshold_above ? t < min : t > max;
+    if (!never && !always)
+        return true;
+    char range[96];
+    if (max < DBL_MAX)
+        snprintf(range, sizeof range, "between %.15g and %.15g", min, max);
+    else
+        snprintf(range, sizeof range, "at least %.15g", min);
+    check_error(c, n, "range", "this %s holds: `%.*s` is %s", never ? "never" : "always",
+                SLICE_FMT(what), range);
+    return false;
+}
+
+bool check_threshold(struct checker *c, const struct node *n, struct image_signal *s,
+                     struct slice name, const char *unit)
 {
     const struct node *above = tree_clause(c->tree, n, "above"),
                       *below = tree_clause(c->tree, n, "below");
     const struct node *clause = above ? above : below;
     if (!clause)
-        return;
+        return true;
     if (above && below) {
         check_error(c, below, "duplicate", "a signal has one threshold: `above` or `below`");
-        return;
+        return false;
     }
     if (s->type != SIGNAL_NUMBER) {
         static const char *const kinds[] = {"a truth value", "a number", "one of several words",
                                             "a text", "texts"};
-        struct diag *d =
-            check_error(c, clause, "type", "`%s` gives %s here, so there is nothing above or below",
-                        f->name, kinds[s->type]);
+        struct diag *d = check_error(c, clause, "type",
+                                     "`%.*s` gives %s here, so there is nothing above or below",
+                                     SLICE_FMT(name), kinds[s->type]);
         if (s->type == SIGNAL_BOOL)
             diag_help(c->diags, d, "leave the threshold out");
-        return;
+        return false;
     }
     char what[96];
-    snprintf(what, sizeof what, "a threshold on `%s`", f->name);
+    snprintf(what, sizeof what, "a threshold on `%.*s`", SLICE_FMT(slice_head(name, 64)));
     s->has_threshold = true;
     s->threshold_above = above != NULL;
-    check_number(c, clause->first, f->unit, what, 0, DBL_MAX, &s->threshold);
     s->type = SIGNAL_BOOL;
+    return check_number(c, clause->first, unit, what, -DBL_MAX, DBL_MAX, &s->threshold) &&
+           threshold_in_range(c, clause, s, name);
 }
 
 static bool is_one_of(struct slice text, const char *const *words)
@@ -314,7 +388,8 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
         break;
     case SIGNAL_NUMBER:
         if (v->kind == NODE_QUANTITY)
-            check_number(c, v, f->unit, "this signal", 0, DBL_MAX, &s->error_number);
+            check_number(c, v, f->unit, "this signal", s->number_min, s->number_max,
+                         &s->error_number);
         else
             expected = "a number";
         break;
@@ -350,6 +425,18 @@ static void on_error(struct checker *c, const struct node *n, struct image_signa
     }
 }
 
+static void only_families(struct checker *c, const struct node *n)
+{
+    static const char *const others[] = {"bands", "temperature", "margin", "otherwise"};
+    for (size_t i = 0; i < MERIT_COUNT(others); i++) {
+        const struct node *clause = tree_clause(c->tree, n, others[i]);
+        if (clause)
+            diag_help(
+                c->diags, check_error(c, clause, "clause", "`%s` means nothing here", others[i]),
+                i == 0 ? "bands stand behind `score(...)`" : "it stands behind `exclusive(...)`");
+    }
+}
+
 // Second half: the type, and what depends on it.
 static void finish(struct checker *c, uint32_t i)
 {
@@ -370,26 +457,58 @@ static void finish(struct checker *c, uint32_t i)
     s.number_max = f->number_max > 0 ? f->number_max : DBL_MAX;
     s.whole = f->whole;
     s.closed = s.type == SIGNAL_SET && f->members;
-    threshold(c, n, &s, f);
-    on_error(c, n, &s, f);
+    if (i < c->signals_written) {
+        check_clauses_once(c, n);
+        only_families(c, n);
+        check_threshold(c, n, &s, slice_cstr(f->name), f->unit);
+        on_error(c, n, &s, f);
+    }
+    c->signal_ok[i] = true;
     *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i) = s;
+}
+
+// A derived signal's place in the section; check_derived fills it in.
+static void reserve(struct checker *c, uint32_t i)
+{
+    struct image_signal s;
+    memset(&s, 0, sizeof s);
+    s.lattice = IMAGE_NONE;
+    s.name = builder_str(&c->build, c->signals.at[i]);
+    s.line = tree_line(c->tree, c->signals.nodes[i]);
+    c->build.place = tree_span(c->tree, c->signals.nodes[i]->first);
+    *BUILDER_ADD(&c->build, IMAGE_SIGNALS, struct image_signal) = s;
 }
 
 void check_signals(struct checker *c)
 {
     struct policy_image *image = NULL;
-    c->families = ARENA_ARRAY(c->arena, const struct signal_family *, c->signals.count + 1);
-    if (!c->families) {
+    uint32_t room = c->signals.count + 1;
+    c->signals_written = c->signals.count;
+    for (uint32_t i = 0; i < c->signals_written; i++)
+        room += check_hidden_bound(c, c->signals.nodes[i]);
+    c->families = ARENA_ARRAY(c->arena, const struct signal_family *, room);
+    c->signal_ok = ARENA_ARRAY(c->arena, bool, room);
+    c->derive_state = ARENA_ARRAY(c->arena, uint32_t, room);
+    c->hidden_first = ARENA_ARRAY(c->arena, uint32_t, room);
+    if (!c->families || !c->signal_ok || !c->derive_state || !c->hidden_first) {
         c->nomem = true;
         return;
     }
-    for (uint32_t i = 0; i < c->signals.count; i++)
-        define(c, i);
-    if (builder_finish(&c->build, c->arena, &image) != RESULT_OK) {
+    for (uint32_t i = 0; i < c->signals_written; i++) {
+        const struct node *n = c->signals.nodes[i];
+        if (check_derive_kind(c, n))
+            reserve(c, i);
+        else
+            define(c, i, c->signals.at[i], n, n->first->next);
+    }
+    for (uint32_t i = 0; i < c->signals_written && !c->nomem; i++)
+        check_hidden(c, i);
+    if (c->nomem || builder_finish(&c->build, c->arena, &image) != RESULT_OK) {
         c->nomem = true;
         return;
     }
     c->signal_image = image;
     for (uint32_t i = 0; i < c->signals.count; i++)
         finish(c, i);
+    check_derived(c);
 }

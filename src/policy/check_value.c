@@ -25,16 +25,10 @@ bool check_unit_is(struct checker *c, const struct node *n, const char *unit)
                : all.len == under.len + 1 && all.ptr[0] == '/' && slice_ends_with(all, under);
 }
 
-bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what,
-                    struct decimal *out)
+// The number itself, whatever its unit. `unit` is for the help alone.
+static bool plain_number(struct checker *c, const struct node *number, const char *unit,
+                         struct decimal *out)
 {
-    if (n->kind != NODE_QUANTITY && n->kind != NODE_NUMBER) {
-        struct diag *d = check_error(c, n, "type", "%s is a number", what);
-        if (unit)
-            diag_help(c->diags, d, "write a number and its unit, as in `1 %s`", unit);
-        return false;
-    }
-    const struct node *number = number_of(n), *given = unit_of(n);
     struct slice text = tree_text(c->tree, number);
     size_t suffix = 0;
     enum units_problem problem = units_number(text, out, &suffix);
@@ -52,8 +46,23 @@ bool check_quantity(struct checker *c, const struct node *n, const char *unit, c
             diag_help(c->diags, d, "thousands are `k`, millions are `M`");
         else
             diag_help(c->diags, d, "digits, a point, and `k` for thousands or `M` for millions");
+    }
+    return problem == UNITS_OK;
+}
+
+bool check_quantity(struct checker *c, const struct node *n, const char *unit, const char *what,
+                    struct decimal *out)
+{
+    if (n->kind != NODE_QUANTITY && n->kind != NODE_NUMBER) {
+        struct diag *d = check_error(c, n, "type", "%s is a number", what);
+        if (unit)
+            diag_help(c->diags, d, "write a number and its unit, as in `1 %s`", unit);
         return false;
     }
+    const struct node *number = number_of(n), *given = unit_of(n);
+    struct slice text = tree_text(c->tree, number);
+    if (!plain_number(c, number, unit, out))
+        return false;
     if (unit && !given) {
         struct diag *d = check_error(c, n, "unit", "%s needs its unit", what);
         diag_help(c->diags, d, "write `%.*s %s`", SLICE_FMT(text), unit);
@@ -120,6 +129,77 @@ bool check_whole(struct checker *c, const struct node *n, const char *unit, cons
     return in_range(c, n, what, (double)v, (double)min, (double)max);
 }
 
+static const struct {
+    const char *word;
+    enum image_unit unit;
+    int scale; // power of ten from the word to the image's unit
+} amount_units[] = {
+    {"usd", IMAGE_UNIT_NUSD, 9}, {"J", IMAGE_UNIT_UJ, 6},  {"kJ", IMAGE_UNIT_UJ, 9},
+    {"g", IMAGE_UNIT_UG, 6},     {"kg", IMAGE_UNIT_UG, 9}, {"tok", IMAGE_UNIT_TOK, 0},
+    {"ms", IMAGE_UNIT_MS, 0},    {"s", IMAGE_UNIT_MS, 3},  {"calls", IMAGE_UNIT_CALLS, 0}};
+
+bool check_any_amount(struct checker *c, const struct node *n, const char *what,
+                      enum image_unit *unit, struct slice *under, int64_t *out)
+{
+    const struct node *given = unit_of(n);
+    struct decimal d;
+    struct slice word = given ? tree_text(c->tree, given->first) : SLICE_EMPTY;
+    size_t i = 0;
+    *under = given && given->count == 2 ? tree_text(c->tree, given->last) : SLICE_EMPTY;
+    if (!plain_number(c, number_of(n), NULL, &d))
+        return false;
+    while (i < MERIT_COUNT(amount_units) && !slice_eq_cstr(word, amount_units[i].word))
+        i++;
+    if (i == MERIT_COUNT(amount_units)) {
+        struct diag *e = given ? check_error(c, given, "unit", "%s is not counted in `%.*s`", what,
+                                             SLICE_FMT(word))
+                               : check_error(c, n, "unit", "%s needs its unit", what);
+        diag_help(c->diags, e, "the units are usd, J, kJ, g, kg, tok, ms, s and calls");
+        return false;
+    }
+    *unit = amount_units[i].unit;
+    if (!units_scaled(d, amount_units[i].scale, out) || *out < 0) {
+        check_error(c, n, "range",
+                    d.negative ? "%s is not below 0" : "%s is too great or too finely divided",
+                    what);
+        return false;
+    }
+    return true;
+}
+
+bool check_amount(struct checker *c, const struct node *n, const char *per, const char *what,
+                  enum image_unit unit, int64_t *out)
+{
+    static const char *const first[] = {"usd", "J", "g", "s", "tok", "calls"};
+    enum image_unit given;
+    struct slice under;
+    int64_t v;
+    if (!check_any_amount(c, n, what, &given, &under, &v))
+        return false;
+    if (given == unit && slice_eq(under, per ? slice_cstr(per) : SLICE_EMPTY)) {
+        *out = v;
+        return true;
+    }
+    struct diag *d = check_error(c, unit_of(n), "unit", "%s has the unit `%s%s%s`", what,
+                                 first[unit], per ? "/" : "", per ? per : "");
+    diag_help(c->diags, d, "write `%.*s %s%s%s`", SLICE_FMT(tree_text(c->tree, n->first)),
+              first[unit], per ? "/" : "", per ? per : "");
+    return false;
+}
+
+bool check_timeout(struct checker *c, const struct node *n, uint32_t *ms)
+{
+    int64_t v = 0;
+    if (!check_amount(c, n, NULL, "a timeout", IMAGE_UNIT_MS, &v))
+        return false;
+    if (v < 1 || v > 24 * 3600 * 1000) {
+        check_error(c, n, "range", "a timeout is between 1 ms and one day");
+        return false;
+    }
+    *ms = (uint32_t)v;
+    return true;
+}
+
 struct slice check_string(struct checker *c, const struct node *n)
 {
     struct slice s = tree_string(c->tree, n, c->arena);
@@ -138,7 +218,8 @@ struct slice check_string(struct checker *c, const struct node *n)
 void check_clauses_once(struct checker *c, const struct node *n)
 {
     for (const struct node *at = n->first; at; at = at->next) {
-        if (at->kind != NODE_CLAUSE)
+        // `else` may stand any number of times: each is the next thing to try.
+        if (at->kind != NODE_CLAUSE || tree_is(c->tree, at, "else"))
             continue;
         const struct node *first = n->first;
         while (first->kind != NODE_CLAUSE ||

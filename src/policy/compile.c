@@ -42,12 +42,16 @@ static void check_all(struct checker *c)
     if (!check_collect(c))
         return;
     missing_header(c);
+    check_lattices(c);
     check_zones(c);
+    check_sinks(c);
     check_models(c);
     check_signals(c);
     if (c->nomem)
         return;
+    check_allows(c);
     check_routes(c);
+    check_rules(c);
     check_aliases(c);
     check_unused(c);
 }
@@ -82,9 +86,10 @@ enum result policy_compile_places(const struct tree *tree, const struct signal_r
                                   const struct policy_places **places)
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
-    struct names *const kinds[] = {&c.zones, &c.models, &c.signals,
-                                   &c.paths, &c.routes, &c.aliases};
-    static const char *const what[] = {"zone", "model", "signal", "path", "route", "alias"};
+    struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,  &c.models,
+                                   &c.signals,  &c.paths,  &c.routes, &c.aliases};
+    static const char *const what[] = {"lattice", "level", "zone",  "sink", "model",
+                                       "signal",  "path",  "route", "alias"};
     struct policy_image *image = NULL;
     enum result r = RESULT_OK;
     *out = NULL;

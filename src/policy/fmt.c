@@ -118,8 +118,16 @@ static struct stops stops_of(const struct tree *t, const struct node *n)
         s.group = NODE_ROUTE;
         s.second = n->first->token - 1;
         break;
-    case NODE_LATER:
-        s.group = 255;
+    case NODE_LATTICE:
+    case NODE_SINK:
+        s.first = n->first->end < n->end ? n->first->end : 0;
+        break;
+    case NODE_FORBID:
+    case NODE_REQUIRE:
+    case NODE_ALLOW:
+    case NODE_BUDGET:
+        s.group = NODE_FORBID;
+        s.first = n->token + 1;
         break;
     }
     if (s.first && !on_first_line(t, n, s.first))

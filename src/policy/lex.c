@@ -73,7 +73,7 @@ static void bad_byte(struct lexer *x, struct span span)
     if (instead)
         diag_help(x->diags, d, "write %s instead", instead);
     else if (c == '-' || c == '+')
-        diag_help(x->diags, d, "numbers have no sign");
+        diag_help(x->diags, d, "there is no arithmetic; a number below zero is written `-0.5`");
     else if (c == 0xE2 && (unsigned char)x->text.ptr[span.begin + 1] == 0x80)
         diag_help(x->diags, d, "write `\"` instead");
     else if (c >= 128)
@@ -165,7 +165,8 @@ static struct token next_token(struct lexer *x)
                ((peek(x, 0) == '-' || peek(x, 0) == '.') && is_word(peek(x, 1))))
             x->at++;
         t.kind = TOKEN_WORD;
-    } else if (is_digit(c)) {
+    } else if (is_digit(c) || (c == '-' && is_digit(peek(x, 1)))) {
+        x->at++;
         while (is_word(peek(x, 0)) || (peek(x, 0) == '.' && is_digit(peek(x, 1))))
             x->at++;
         t.kind = TOKEN_NUMBER;

@@ -36,6 +36,18 @@ bool parse_at_word(const struct parser *p, const char *word)
     return parse_peek(p) == TOKEN_WORD && slice_eq_cstr(tree_token_text(p->tree, p->at), word);
 }
 
+// Words of clauses that are names elsewhere.
+static const char *const clause_words[] = {"timeout",     "holds",  "adds",  "clears", "carries",
+                                           "temperature", "margin", "bands", "retry",  "cap",
+                                           "hedge",       "hard",   "paced"};
+
+bool parse_at_clause(const struct parser *p)
+{
+    return parse_at_keyword(p) ||
+           (parse_peek(p) == TOKEN_WORD &&
+            one_of(tree_token_text(p->tree, p->at), clause_words, MERIT_COUNT(clause_words)));
+}
+
 bool parse_at_keyword(const struct parser *p)
 {
     return parse_peek(p) == TOKEN_WORD &&
@@ -196,8 +208,9 @@ static void unknown_statement(struct parser *p)
     else
         diag_help(
             p->diags, d,
-            "statements are policy, zone, model, alias, pass, signal, path, route and otherwise; "
-            "a line that continues one is indented");
+            "statements are policy, lattice, zone, sink, model, alias, pass, signal, path, forbid, "
+            "require, allow, budget, route, otherwise, prove, test and assume; a line that "
+            "continues one is indented");
 }
 
 static void statement(struct parser *p, struct node *root)

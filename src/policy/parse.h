@@ -21,8 +21,10 @@ struct parser {
 // Kind of the next token of the statement, TOKEN_END behind its last one.
 enum token_kind parse_peek(const struct parser *p);
 bool parse_at_word(const struct parser *p, const char *word);
-// Whether the next token is one of the words that end a value or begin a clause, so that it is no unit.
+// Whether the next token is one of the words that end a value or begin a clause.
 bool parse_at_keyword(const struct parser *p);
+// ... or one of those that only begin clauses where they stand, so that it is no unit.
+bool parse_at_clause(const struct parser *p);
 // Takes the token when it is of this kind, or this word.
 bool parse_take(struct parser *p, enum token_kind kind);
 bool parse_take_word(struct parser *p, const char *word);
@@ -57,6 +59,57 @@ struct parse_statement {
 };
 extern const struct parse_statement parse_statements[];
 extern const size_t parse_statement_count;
+
+// What may stand in a clause.
+enum parse_shape {
+    SHAPE_WORD,
+    SHAPE_STRING,
+    SHAPE_NUMBER,
+    SHAPE_VALUE,
+    SHAPE_QUANTITY,
+    SHAPE_WORDS,     // a, b, c
+    SHAPE_STRINGS,   // "a", "b"
+    SHAPE_ENDPOINTS, // "url", "url" or demo
+    SHAPE_PROVIDER,  // openai "gpt-5.5"
+    SHAPE_KEY,       // env NAME, file "path"
+    SHAPE_PRICE,     // 1 in, 2 out usd/Mtok
+    SHAPE_COMPARE,   // quality >= 0.6
+    SHAPE_RISK,      // at risk 0.1
+    SHAPE_BANDS,     // low, medium above 0.3
+    SHAPE_ZONES,     // a, b or below LABEL
+    SHAPE_CHAIN,
+    SHAPE_GUARD,
+    SHAPE_GIVEN,  // user "text", GUARD or GUARD
+    SHAPE_CLAIMS, // what a test expects
+};
+
+struct parse_clause {
+    const char *word;
+    enum parse_shape shape;
+};
+
+// parse_clause.c
+bool parse_add_leaf(struct parser *p, struct node *n, enum node_kind kind);
+// Clauses in any order while there are any; a word that begins none is left for the caller to complain about.
+bool parse_clauses(struct parser *p, struct node *n, const struct parse_clause *table,
+                   size_t count);
+// One clause, when there is one: false, without a finding, when there is none.
+bool parse_one_clause(struct parser *p, struct node *n, const struct parse_clause *table,
+                      size_t count, bool *found);
+// False, with a finding, when a word stands where a clause should begin and is near to one that would do.
+bool parse_no_unknown(struct parser *p, const struct parse_clause *table, size_t count);
+bool parse_words(struct parser *p, struct node *n);
+bool parse_compare(struct parser *p, struct node *n);
+
+// parse_rule.c: statements of constraints, proofs and tests.
+bool parse_forbid(struct parser *p, struct node *n);
+bool parse_require(struct parser *p, struct node *n);
+bool parse_allow(struct parser *p, struct node *n);
+bool parse_budget(struct parser *p, struct node *n);
+bool parse_prove(struct parser *p, struct node *n);
+bool parse_test(struct parser *p, struct node *n);
+bool parse_assume(struct parser *p, struct node *n);
+bool parse_claims(struct parser *p, struct node *n);
 
 // parse_value.c
 struct node *parse_quantity(struct parser *p);

@@ -11,14 +11,19 @@ static struct node *unit(struct parser *p)
     return parse_close(p, n);
 }
 
-struct node *parse_quantity(struct parser *p)
+static struct node *quantity(struct parser *p, bool (*ends)(const struct parser *p))
 {
     struct node *n = parse_open(p, NODE_QUANTITY);
     if (!n || !parse_add(n, parse_leaf(p, NODE_NUMBER)))
         return NULL;
-    if (parse_peek(p) == TOKEN_WORD && !parse_at_keyword(p) && !parse_add(n, unit(p)))
+    if (parse_peek(p) == TOKEN_WORD && !ends(p) && !parse_add(n, unit(p)))
         return NULL;
     return parse_close(p, n);
+}
+
+struct node *parse_quantity(struct parser *p)
+{
+    return quantity(p, parse_at_clause);
 }
 
 struct node *parse_value(struct parser *p)
@@ -36,7 +41,8 @@ struct node *parse_value(struct parser *p)
     }
 }
 
-// A word that stands before another value is its tag: `regex "a+"`, `deep high`, `max 1`.
+// A word that stands before another value is its tag: `regex "a+"`, `deep high`, `max 1`. What stands behind a number
+// is its unit, or the signal that it weighs: `0.5 attack`.
 static struct node *alternative(struct parser *p)
 {
     struct node *n = parse_open(p, NODE_ALTERNATIVE);
@@ -53,9 +59,12 @@ static struct node *alternative(struct parser *p)
         if (!parse_add(n, word))
             return NULL;
         enum token_kind next = parse_peek(p);
-        if (next != TOKEN_WORD && next != TOKEN_STRING && next != TOKEN_NUMBER)
+        if ((next != TOKEN_WORD && next != TOKEN_STRING && next != TOKEN_NUMBER) ||
+            parse_at_word(p, "when"))
             return parse_close(p, n);
     }
+    if (parse_peek(p) == TOKEN_NUMBER)
+        return parse_add(n, quantity(p, parse_at_keyword)) ? parse_close(p, n) : NULL;
     return parse_add(n, parse_value(p)) ? parse_close(p, n) : NULL;
 }
 
@@ -66,7 +75,9 @@ static struct node *arg(struct parser *p)
         if (!n || !parse_add(n, alternative(p)))
             return NULL;
     } while (parse_take(p, TOKEN_BAR));
-    return parse_close(p, n);
+    static const struct parse_clause when[] = {{"when", SHAPE_GUARD}};
+    bool found;
+    return parse_one_clause(p, n, when, 1, &found) ? parse_close(p, n) : NULL;
 }
 
 struct node *parse_call(struct parser *p)
@@ -96,6 +107,8 @@ static struct node *step(struct parser *p)
     struct node *n = parse_open(p, NODE_STEP);
     if (!n || !parse_enter(p))
         return NULL;
+    static const struct parse_clause modifiers[] = {
+        {"retry", SHAPE_NUMBER}, {"cap", SHAPE_QUANTITY}, {"hedge", SHAPE_NUMBER}};
     bool ok;
     if (parse_at_word(p, "refuse") && p->at + 1 < p->limit &&
         p->tree->tokens.at[p->at + 1].kind == TOKEN_OPEN) {
@@ -108,7 +121,7 @@ static struct node *step(struct parser *p)
     else if (parse_take_word(p, "escalate"))
         ok = parse_add(n, step(p));
     else if (parse_peek(p) == TOKEN_WORD)
-        ok = parse_add(n, parse_call(p));
+        ok = parse_add(n, parse_call(p)) && parse_clauses(p, n, modifiers, MERIT_COUNT(modifiers));
     else
         ok = parse_fail(p, "a step, such as `answer(any)` or `refuse \"why\"`");
     parse_leave(p);

@@ -26,6 +26,7 @@ enum {
     POLICY_STRING_MAX = 65536,     // bytes of one string
     POLICY_NAME_MAX = 128,         // bytes of one name
     POLICY_BINDINGS_MAX = 1000000, // candidates of all routes together, `any` written out
+    POLICY_STEPS_MAX = 200000,     // of all routes together, paths written out
     POLICY_ARENA_MAX = 512 * 1024 * 1024,
 };
 

@@ -19,7 +19,9 @@ enum node_kind {
     NODE_POLICY, // the file [statement*]
     // Statements. Each begins with its keyword.
     NODE_HEADER,    // policy "name" version 3        [STRING, NUMBER]
-    NODE_ZONE,      // zone local                      [WORD, CLAUSE*]
+    NODE_LATTICE,   // lattice l = a < b               [WORD, WORD*]
+    NODE_ZONE,      // zone local clears a             [WORD, CLAUSE*]
+    NODE_SINK,      // sink kb retriever zone local    [WORD, WORD?, CLAUSE*]
     NODE_MODEL,     // model m ...                     [WORD, CLAUSE*]
     NODE_ALIAS,     // alias a -> route r              [WORD or STRING, TARGET]
     NODE_PASS,      // pass "/v1/x" to m               [STRING, WORD]
@@ -27,22 +29,32 @@ enum node_kind {
     NODE_PATH,      // path p(a, b) = answer(a)        [WORD, PARAMS, CHAIN, CLAUSE(else)*]
     NODE_ROUTE,     // route r when e -> c ...         [WORD, expression?, CHAIN, CLAUSE*]
     NODE_OTHERWISE, // otherwise -> c ...              [CHAIN, CLAUSE*]
-    NODE_LATER,     // forbid, budget, ...: read, not yet run [item*, CLAUSE*]
+    NODE_FORBID,    // forbid zone a, b when g as "x"  [CLAUSE(zone, ...), CLAUSE*]
+    NODE_REQUIRE,   // require verify(nli) when g      [CALL, CLAUSE*]
+    NODE_ALLOW,     // allow escalate 1                [WORD, NUMBER?, CLAUSE*]
+    NODE_BUDGET,    // budget per team 5 usd/day hard  [CLAUSE(per)?, LIMIT*, CLAUSE*]
+    NODE_PROVE,     // prove passes verify when g      [CLAIM*, CLAUSE*]
+    NODE_TEST,      // test "x" given g expect c       [STRING or CLAUSE(corpus), CLAUSE*]
+    NODE_ASSUME,    // assume shadowed quick "why"     [WORD, WORD or STRING?, STRING]
     NODE_BAD,       // a statement that does not parse []
     // Parts.
     NODE_CLAUSE,      // keyword and what belongs to it  [value*]
     NODE_TARGET,      // routes | route r | model m      [WORD?]
     NODE_PARAMS,      // (a, b) or nothing               [WORD*]
     NODE_CHAIN,       // step -> step                    [STEP*]
-    NODE_STEP,        // answer(...) | refuse "..." | escalate step  [CALL, STRING or STEP]
+    NODE_STEP,        // answer(...) | refuse "..." | escalate step  [CALL, STRING or STEP, CLAUSE*]
     NODE_CALL,        // f(a, b)                         [WORD, ARG*]
-    NODE_ARG,         // a | tag "b"                     [ALTERNATIVE*]
+    NODE_ARG,         // a | tag "b" when g              [ALTERNATIVE*, CLAUSE(when)?]
     NODE_ALTERNATIVE, // [tag] value                   [WORD?, value]
     NODE_PRICE,       // 0.03 in                         [QUANTITY, WORD]
     NODE_QUANTITY,    // 8k tok                          [NUMBER, UNIT?]
     NODE_UNIT,        // usd/Mtok                        [WORD, WORD?]
-    NODE_GROUP,       // ( ... ) in a statement for later [item*]
-    NODE_MARK,        // , < = | in a statement for later []
+    NODE_BAND,        // high above 0.7                  [WORD, QUANTITY?]
+    NODE_LIMIT,       // 5 usd/day hard                  [QUANTITY, WORD?]
+    // Its first token tells which: never [guard]; route [WORD, CLAUSE(costs)?]; every [CLAUSE(costs)];
+    // zone, model [WORD*]; passes [CALL]; refuse, feasible []; not [CLAIM]; agree [COMPARE];
+    // no [WORD, CLAUSE(reaches)[CLAUSE(zone, model or sink)[WORD]]].
+    NODE_CLAIM,
     NODE_WORD,
     NODE_STRING,
     NODE_NUMBER,

@@ -3,10 +3,10 @@
 enum units_problem units_number(struct slice text, struct decimal *out, size_t *suffix)
 {
     enum { DIGITS_MAX = 15 };
-    struct decimal d = {0, 0};
+    struct decimal d = {.negative = text.len && text.ptr[0] == '-'};
     int digits = 0;
     bool fraction = false;
-    size_t i = 0;
+    size_t i = d.negative;
     for (; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '.' && !fraction) {
@@ -42,8 +42,9 @@ static double power(int n)
 double units_double(struct decimal d)
 {
     // Digits below 2^53 and powers up to 10^22 are exact, so that one operation rounds once.
-    return d.exponent < 0 ? (double)d.digits / power(-d.exponent)
-                          : (double)d.digits * power(d.exponent);
+    double v = d.exponent < 0 ? (double)d.digits / power(-d.exponent)
+                              : (double)d.digits * power(d.exponent);
+    return d.negative && d.digits ? -v : v;
 }
 
 bool units_scaled(struct decimal d, int scale, int64_t *out)
@@ -57,6 +58,6 @@ bool units_scaled(struct decimal d, int scale, int64_t *out)
     for (; e > 0 && v != 0; e--)
         if (__builtin_mul_overflow(v, (int64_t)10, &v))
             return false;
-    *out = v;
+    *out = d.negative ? -v : v;
     return true;
 }

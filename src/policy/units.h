@@ -10,6 +10,7 @@
 struct decimal {
     uint64_t digits;
     int exponent; // the value is digits * 10^exponent
+    bool negative;
 };
 
 enum units_problem {
@@ -18,7 +19,7 @@ enum units_problem {
     UNITS_DIGITS, // more than 15 digits
 };
 
-// "32k", "1.5M", "0.03".
+// "32k", "1.5M", "-0.03".
 enum units_problem units_number(struct slice text, struct decimal *out, size_t *suffix);
 // Rounded once, so that 0.1 is the double nearest to 0.1.
 double units_double(struct decimal d);

@@ -82,6 +82,8 @@ uint32_t space_and(struct space *s, const uint32_t *formulas, uint32_t count);
 uint32_t space_or(struct space *s, const uint32_t *formulas, uint32_t count);
 // The signal's value comes from its on_error.
 uint32_t space_failed(struct space *s, uint32_t image, int32_t signal);
+// The label signal is at `level` or above.
+uint32_t space_label(struct space *s, uint32_t image, int32_t signal, uint32_t level);
 // For solvers beside this one: the literal that stands for a formula.
 uint32_t space_literal(const struct space *s, uint32_t formula);
 
@@ -132,5 +134,8 @@ struct space_witness {
 // must hold for it. A signal that fails in it is given with its on_error value. RESULT_NOMEM.
 enum result space_witness(struct space *s, uint32_t image, const uint32_t *claims, uint32_t count,
                           struct arena *arena, struct space_witness *out) MERIT_NODISCARD;
+// All of that request: a fact for every signal of the image that is not derived, into `facts`. RESULT_NOMEM.
+enum result space_model(struct space *s, uint32_t image, struct arena *arena,
+                        struct fact *facts) MERIT_NODISCARD;
 
 #endif

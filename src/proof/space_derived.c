@@ -95,6 +95,11 @@ static uint32_t label_at_least(struct space *s, uint32_t image, const struct ima
     return space_not(space_fold(s, base));
 }
 
+uint32_t space_label(struct space *s, uint32_t image, int32_t signal, uint32_t level)
+{
+    return label_at_least(s, image, image_signal(s->images[image], signal), level);
+}
+
 // A union of runs of levels.
 static uint32_t label_atom(struct space *s, uint32_t image, const struct image_signal *def,
                            const struct image_atom *a)

@@ -276,6 +276,17 @@ static enum result write_json(const struct policy_image *p, struct arena *arena,
     return r ? r : w->json.ptr ? RESULT_OK : RESULT_NOMEM;
 }
 
+enum result space_model(struct space *s, uint32_t image, struct arena *arena, struct fact *facts)
+{
+    enum result r = space_result(s);
+    for (uint32_t i = 0; i < s->images[image]->signals.count && !r; i++) {
+        facts[i] = (struct fact){.state = FACT_UNKNOWN};
+        if (s->signal_input[image][i] != UINT32_MAX)
+            r = fact_of(s, image, i, arena, &facts[i]);
+    }
+    return r;
+}
+
 enum result space_witness(struct space *s, uint32_t image, const uint32_t *claims, uint32_t count,
                           struct arena *arena, struct space_witness *out)
 {

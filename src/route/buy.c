@@ -12,6 +12,7 @@ struct part {
     uint32_t ends;
     int32_t signal;    // the first one to ask for
     uint8_t group;     // whose artifact it pays for; 0: none
+    uint32_t needs;    // the probability that it has to
     bool leaf;         // atoms of one signal or one unpaid group; else a child node
     uint64_t first_ns; // of a group: own cost and probability of `signal`
     uint32_t first_ends;
@@ -101,20 +102,29 @@ static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom,
     int32_t signal = v->table->atom_signal[atom];
     uint32_t holds = c->holds ? c->holds[atom] : ROUTE_HOLDS_ONE / 2;
     uint32_t ends = ends_if_true ? holds : ROUTE_HOLDS_ONE - holds;
-    uint8_t group = c->group[signal];
-    if (v->groups_paid >> group & 1)
-        group = 0;
+    uint32_t needs = c->needs ? c->needs[signal] : ROUTE_HOLDS_ONE;
+    uint8_t group = v->groups_paid >> c->group[signal] & 1 ? 0 : c->group[signal];
     uint64_t own = c->own_ns[signal] ? c->own_ns[signal] : 1;
+    uint64_t shared = group ? c->group_ns[group][v->length] : 0;
     struct part p;
     if (!take(all, signal, group, &p)) {
-        uint64_t shared = group ? c->group_ns[group][v->length] : 0;
-        p = (struct part){own + shared, ends, signal, group, true, own, ends};
+        p = (struct part){.ns = own + times(shared, needs),
+                          .ends = ends,
+                          .signal = signal,
+                          .group = group,
+                          .needs = needs,
+                          .leaf = true,
+                          .first_ns = own,
+                          .first_ends = ends};
     } else if (p.signal == signal) {
         p.ends = either(p.ends, ends);
         p.first_ends = either(p.first_ends, ends);
     } else {
-        // One more question to what the artifact will be there for.
-        p.ns += times(own, ROUTE_HOLDS_ONE - p.ends);
+        // One more question, to be asked where those before it have not ended the node; the artifact is paid by the first
+        // that needs it.
+        uint32_t more = both(both(needs, ROUTE_HOLDS_ONE - p.needs), ROUTE_HOLDS_ONE - p.ends);
+        p.ns += times(own, ROUTE_HOLDS_ONE - p.ends) + times(shared, more);
+        p.needs += more;
         p.ends = either(p.ends, ends);
         if (before(own, ends, signal, p.first_ns, p.first_ends, p.signal)) {
             p.signal = signal;
@@ -180,4 +190,49 @@ int32_t buy_next(const struct buy_view *v, uint32_t node)
 {
     struct look l;
     return look(v, node, &l) == TRI_UNKNOWN ? l.signal : IMAGE_NONE;
+}
+
+struct beside {
+    const struct buy_view *v;
+    int32_t *out;
+    uint32_t count, max;
+    uint64_t each_ns, all_ns;
+};
+
+// The open atoms of an open node.
+static void gather(struct beside *b, int32_t signal, uint32_t at)
+{
+    const struct route_table *t = b->v->table;
+    const struct table_node *n = &t->nodes[at];
+    for (uint32_t i = 0; i < n->literal_count; i++) {
+        const struct table_literals *l = &t->literals[n->literal_at + i];
+        for (uint64_t open = (l->pos | l->neg) & ~b->v->known[l->word]; open; open &= open - 1) {
+            int32_t s = t->atom_signal[l->word * 64 + (uint32_t)__builtin_ctzll(open)];
+            uint64_t ns = route_price_ns(b->v->costs, b->v->length, b->v->groups_paid, s);
+            bool there = s == signal || ns > b->each_ns || ns > b->all_ns;
+            for (uint32_t k = 0; k < b->count && !there; k++)
+                there = b->out[k] == s;
+            if (there || b->count == b->max)
+                continue;
+            b->all_ns -= ns;
+            b->out[b->count++] = s;
+        }
+    }
+    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
+        int32_t why;
+        if (table_eval(t, child, b->v->known, b->v->value, &why) == TRI_UNKNOWN)
+            gather(b, signal, child);
+    }
+}
+
+uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *nodes, uint32_t count,
+                    int32_t *out, uint32_t max)
+{
+    uint64_t wait = route_price_ns(v->costs, v->length, v->groups_paid, signal);
+    struct buy_view then = *v;
+    then.groups_paid |= UINT32_C(1) << v->costs->group[signal];
+    struct beside b = {&then, out, 0, max, wait / BUY_EACH_SHARE, wait / BUY_ALL_SHARE};
+    for (uint32_t i = 0; i < count && b.count < max; i++)
+        gather(&b, signal, nodes[i]);
+    return b.count;
 }

@@ -29,4 +29,11 @@ struct buy_view {
 // node; ties go to the smaller index. IMAGE_NONE when no open atom has a signal that can be asked for.
 int32_t buy_next(const struct buy_view *v, uint32_t node);
 
+// Other open signals of the first undecided guards (`nodes`, all TRI_UNKNOWN) that are worth computing at once when
+// `signal` makes the request wait: those that cost at most a BUY_EACH_SHARE-th of it and all together at most a
+// BUY_ALL_SHARE-th, heads of the same pass by their own cost. In the order of the guards; returns how many.
+enum { BUY_EACH_SHARE = 16, BUY_ALL_SHARE = 4 };
+uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *nodes, uint32_t count,
+                    int32_t *out, uint32_t max);
+
 #endif

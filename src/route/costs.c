@@ -2,6 +2,8 @@
 
 #include "signal/plan.h"
 
+_Static_assert(ROUTE_GROUP_PASS + SIGNAL_PASS_TURNS < ROUTE_GROUPS, "a group per pass");
+
 uint32_t route_length_class(uint64_t bytes)
 {
     uint32_t c = 0;
@@ -13,9 +15,10 @@ uint32_t route_length_class(uint64_t bytes)
 enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
                               struct arena *arena, struct route_costs *out)
 {
-    enum { GROUP_NONE, GROUP_SCAN, GROUP_EMBED, GROUP_ENCODER };
-    // What one more signal of a group costs once the artifact is there: a few look-ups. Grade: guessed, 2026-11.
-    enum { OWN_NS = 50 };
+    // What one more signal of a group costs once the artifact is there: a few look-ups; a first tier and a head where an
+    // encoder is asked. The artifact's cost is a guess for a text of the second class, and doubles with each. Grade:
+    // guessed, 2026-11.
+    enum { OWN_NS = 50, OWN_HEAD_NS = 20 * 1000 };
     uint32_t *own = ARENA_ARRAY(arena, uint32_t, image->signals.count + 1);
     uint8_t *group = ARENA_ARRAY(arena, uint8_t, image->signals.count + 1);
     if (!own || !group)
@@ -25,15 +28,16 @@ enum result route_costs_guess(const struct policy_image *image, const struct pla
         const struct signal_family *f = plan_family(signals, (int32_t)i);
         if (!f)
             continue; // derived: made of others, which have their own costs
-        enum signal_cost cost =
-            f->cost_of ? f->cost_of(image, image_signal(image, (int32_t)i)) : f->cost;
-        group[i] = cost == SIGNAL_COST_PATTERN   ? GROUP_SCAN
-                   : cost == SIGNAL_COST_EMBED   ? GROUP_EMBED
-                   : cost == SIGNAL_COST_ENCODER ? GROUP_ENCODER
-                                                 : GROUP_NONE;
-        own[i] = group[i] ? OWN_NS : signal_cost_guess_ns(cost);
+        enum signal_cost cost = plan_cost(signals, (int32_t)i);
+        group[i] = (uint8_t)(cost == SIGNAL_COST_PATTERN   ? ROUTE_GROUP_SCAN
+                             : cost == SIGNAL_COST_EMBED   ? ROUTE_GROUP_STATIC
+                             : cost == SIGNAL_COST_ENCODER ? ROUTE_GROUP_PASS + (int)f->pass
+                                                           : ROUTE_GROUP_NONE);
+        own[i] = group[i] >= ROUTE_GROUP_PASS ? OWN_HEAD_NS
+                 : group[i]                   ? OWN_NS
+                                              : signal_cost_guess_ns(cost);
         for (uint32_t k = 0; group[i] && k < ROUTE_LENGTHS; k++)
-            out->group_ns[group[i]][k] = signal_cost_guess_ns(cost);
+            out->group_ns[group[i]][k] = signal_cost_guess_ns(cost) / 2 << k;
     }
     return RESULT_OK;
 }

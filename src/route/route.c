@@ -80,6 +80,8 @@ static uint32_t group_bit(const struct route_run *run, int32_t signal)
 static bool paid_for_group(const struct route_run *run, int32_t signal, const struct fact *fact)
 {
     enum { DEAR_NS = 100 * 1000 };
+    if (fact->share)
+        return true;
     uint32_t group_ns = run->costs->group_ns[run->costs->group[signal]][run->length];
     return group_ns < DEAR_NS || fact->cost_ns >= DEAR_NS;
 }
@@ -117,7 +119,9 @@ static void take_in(struct route_run *run, int32_t signal, const struct fact *fa
 void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     take_in(run, signal, fact);
-    route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : ++run->bought;
+    route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : run->bought;
+    if (signal == run->asked)
+        run->asked = IMAGE_NONE;
 }
 
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why)
@@ -420,6 +424,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
         .length = route_length_class(anchor_bytes(work)),
+        .asked = IMAGE_NONE,
     };
     struct decision *d = run->decision = decision_alloc(run, arena);
     if (!d)
@@ -441,6 +446,29 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     return RESULT_OK;
 }
 
+static struct buy_view view_of(const struct route_run *run)
+{
+    return (struct buy_view){run->table, run->costs,       run->known,
+                             run->value, run->groups_paid, run->length};
+}
+
+uint32_t route_beside(struct route_run *run, int32_t signal, int32_t out[ROUTE_BESIDE_MAX])
+{
+    const struct route_table *t = run->table;
+    const struct buy_view view = view_of(run);
+    uint32_t nodes[ROUTE_BESIDE_ROUTES], count = 0;
+    int32_t why;
+    for (uint32_t i = run->next_route; i < t->image->routes.count && count < MERIT_COUNT(nodes);
+         i++) {
+        enum tri v = table_eval(t, t->guard_at[i], run->known, run->value, &why);
+        if (v == TRI_TRUE)
+            break;
+        if (v == TRI_UNKNOWN)
+            nodes[count++] = t->guard_at[i];
+    }
+    return buy_beside(&view, signal, nodes, count, out, ROUTE_BESIDE_MAX);
+}
+
 enum route_status route_step(struct route_run *run, int32_t *signal)
 {
     const struct route_table *t = run->table;
@@ -449,9 +477,12 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         int32_t why = IMAGE_NONE;
         enum tri v = table_eval(t, root, run->known, run->value, &why);
         if (v == TRI_UNKNOWN) {
-            const struct buy_view view = {t,          run->costs,       run->known,
-                                          run->value, run->groups_paid, run->length};
+            const struct buy_view view = view_of(run);
             *signal = buy_next(&view, root);
+            // What is fed until the asked-for signal is known belongs to the same step.
+            if (run->asked == IMAGE_NONE)
+                run->bought++;
+            run->asked = *signal;
             return ROUTE_NEED;
         }
         if (v == TRI_FALSE) {

@@ -67,6 +67,7 @@ struct route_run {
     uint32_t groups_paid;    // bit per group
     uint32_t length;         // class of the anchored text's length (route/costs.h)
     uint16_t bought;         // purchases so far
+    int32_t asked;           // the signal of the last ROUTE_NEED, or IMAGE_NONE
     bool decided;
 };
 
@@ -77,6 +78,11 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
                         const struct route_options *options, struct arena *arena) MERIT_NODISCARD;
 // ROUTE_NEED: `*signal` is to be fed; asking again gives the same one. ROUTE_DECIDED: the decision is whole.
 enum route_status route_step(struct route_run *run, int32_t *signal);
+// After ROUTE_NEED, when `signal` makes the caller wait (an encoder's pass): further signals of the first undecided
+// routes that are cheap against that wait, or heads of the same pass. To be computed and fed in the same step, before the
+// waiting begins: they may settle what would be waited for. Returns how many; their number is ROUTE_BESIDE_MAX at most.
+enum { ROUTE_BESIDE_MAX = 8, ROUTE_BESIDE_ROUTES = 4 };
+uint32_t route_beside(struct route_run *run, int32_t signal, int32_t out[ROUTE_BESIDE_MAX]);
 // The place of a signal's fact in the decision, to be computed in place.
 struct fact *route_fact(struct route_run *run, int32_t signal);
 // Takes in a fact of any state but FACT_UNKNOWN, of this or any other signal that is not known yet; copied unless it

@@ -298,7 +298,10 @@ enum result artifacts_hits(struct signal_context *ctx, const struct pattern_hits
     enum result r = artifacts_views(ctx, &views);
     if (!r && !a->has_hits) {
         a->has_hits = true;
+        a->share = FACT_SHARE_MADE;
         a->hits_result = find_hits(ctx, views, &a->hits);
+    } else if (!r && !a->share) {
+        a->share = FACT_SHARE_USED;
     }
     *out = &a->hits;
     return r ? r : a->hits_result;
@@ -344,6 +347,9 @@ enum result artifacts_ask(struct signal_context *ctx, enum trunk_model model,
             a->trunk_us += q->answer.cost_us;
             q->answer.cost_us = 0;
         }
+        if (q->answer.result == RESULT_OK && a->share != FACT_SHARE_MADE)
+            a->share = q->used ? FACT_SHARE_USED : FACT_SHARE_MADE;
+        q->used = true;
         *out = &q->answer;
         return q->answer.result;
     }

@@ -153,7 +153,8 @@ struct signal_artifacts {
     uint32_t left; // of this slice (artifacts_go_on)
     struct learned_memo *memos;
     struct learned_reading *readings;
-    uint32_t trunk_us; // of answers, not yet told to be anybody's cost
+    uint32_t trunk_us;     // of answers, not yet told to be anybody's cost
+    enum fact_share share; // of the signal that is being computed
 };
 
 // Long work goes in slices, so that a loop that computes signals can serve others between them: false when this slice is

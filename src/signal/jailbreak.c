@@ -172,6 +172,7 @@ const struct signal_family signal_jailbreak = {
     .name = "jailbreak",
     .summary = "how likely the request tries to talk a model out of its rules, 0 to 1",
     .cost = SIGNAL_COST_ENCODER,
+    .pass = SIGNAL_PASS_PIECES,
     .args = args,
     .arg_count = MERIT_COUNT(args),
     .type = type,

@@ -152,8 +152,10 @@ enum result artifacts_vector(struct signal_context *ctx, const float **out)
     struct signal_artifacts *a = ctx->artifacts;
     const struct trunk_answer *t;
     *out = a->vector;
-    if (a->vector)
+    if (a->vector) {
+        a->share = a->share ? a->share : FACT_SHARE_USED;
         return RESULT_OK;
+    }
     enum result r = artifacts_ask_anchor(ctx, TRUNK_EMBED, TRUNK_TOPIC, &t);
     if (r)
         return r;

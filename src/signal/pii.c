@@ -288,6 +288,7 @@ const struct signal_family signal_pii = {
     .name = "pii",
     .summary = "kinds of personal data and secrets in the request",
     .cost = SIGNAL_COST_ENCODER,
+    .pass = SIGNAL_PASS_ENTITY,
     .args = args,
     .arg_count = MERIT_COUNT(args),
     .type = type,

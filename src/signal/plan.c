@@ -35,7 +35,8 @@ struct plan_run {
     const struct plan_clock *clock;
     struct signal_context context;
     struct signal_artifacts artifacts;
-    uint64_t spent_ns; // on a signal that waits for an encoder
+    uint64_t *
+        spent_ns; // one per signal: on those that wait for an encoder or their turn; NULL: none did
     bool sliced;
 };
 
@@ -219,6 +220,14 @@ const struct policy_image *plan_image(const struct plan *p)
     return p->image;
 }
 
+enum signal_cost plan_cost(const struct plan *p, int32_t signal)
+{
+    const struct signal_family *f = plan_family(p, signal);
+    if (!f)
+        return SIGNAL_COST_FREE;
+    return f->cost_of ? f->cost_of(p->image, p->entries[signal].def) : f->cost;
+}
+
 enum result plan_scratch_open(const struct plan *p, struct plan_scratch **out)
 {
     struct plan_scratch *s = alloc_zeroed(1, sizeof *s);
@@ -301,17 +310,25 @@ bool plan_compute(struct plan_run *run, int32_t signal, struct fact *out)
         run->artifacts.left = UINT32_MAX;
     enum result r = e->family->compute(e->state, &run->context, out);
     uint64_t took = run->clock ? run->clock->now_ns(run->clock->ctx) - begin : 0;
-    run->spent_ns += took;
-    if (r == RESULT_AGAIN)
+    if (r == RESULT_AGAIN) {
+        if (run->clock && !run->spent_ns)
+            run->spent_ns = ARENA_ARRAY(run->context.arena, uint64_t, p->count);
+        if (run->spent_ns)
+            run->spent_ns[signal] += took;
         return false;
+    }
     if (r)
         fail(e, r, out);
     else if (e->def->has_threshold)
         out->number = e->def->threshold_above ? out->number > e->def->threshold
                                               : out->number < e->def->threshold;
     // The first signal that uses an encoder's answer pays for it.
-    took = run->spent_ns + run->artifacts.trunk_us * UINT64_C(1000);
-    run->spent_ns = run->artifacts.trunk_us = 0;
+    took += run->artifacts.trunk_us * UINT64_C(1000);
+    if (run->spent_ns)
+        took += run->spent_ns[signal];
+    out->share = run->artifacts.share;
+    run->artifacts.trunk_us = 0;
+    run->artifacts.share = FACT_SHARE_NONE;
     out->cost_ns = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
     return true;
 }

@@ -69,6 +69,8 @@ bool plan_loaded_saved(const struct plan *p);
 
 // The family of a signal; NULL for a derived one, which is not computed here. `signal` is an index of the image.
 const struct signal_family *plan_family(const struct plan *p, int32_t signal);
+// The class of its definition; of a derived one SIGNAL_COST_FREE.
+enum signal_cost plan_cost(const struct plan *p, int32_t signal);
 // What its `prepare` made of it, for its other functions.
 const void *plan_state(const struct plan *p, int32_t signal);
 const struct policy_image *plan_image(const struct plan *p);

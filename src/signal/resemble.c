@@ -292,6 +292,7 @@ const struct signal_family signal_reask = {
     .name = "reask",
     .summary = "how many of the latest earlier turns ask the same again",
     .cost = SIGNAL_COST_ENCODER,
+    .pass = SIGNAL_PASS_TURNS,
     .compares = true,
     .args = reask_args,
     .arg_count = MERIT_COUNT(reask_args),

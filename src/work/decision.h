@@ -76,7 +76,7 @@ struct decision {
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool took_else;       // the route's `else` path was taken
+    bool took_else; // the route's `else` path was taken
     bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed
     struct slice message; // of a refusal

@@ -40,6 +40,13 @@ enum fact_error {
     FACT_ERROR_MODEL // the model that it needs is not here
 };
 
+// What computing it had to do with the artifact that it shares with others: a pattern scan, an encoder's pass.
+enum fact_share {
+    FACT_SHARE_NONE, // it shares none, or could do without (a first tier was sure)
+    FACT_SHARE_USED, // the artifact was there
+    FACT_SHARE_MADE, // it was made for this one, which paid for it
+};
+
 struct fact {
     enum fact_state state;
     enum fact_error error;
@@ -50,7 +57,8 @@ struct fact {
     float probability; // of the value being right, 1 for what is counted rather than guessed
     // Which purchase brought it, from 1; those of one number were started together. 0: it was given, or never asked for.
     uint16_t step;
-    uint32_t cost_ns;  // what computing it took, its share of shared artifacts included
+    enum fact_share share;
+    uint32_t cost_ns; // what computing it took, its share of shared artifacts included
     struct evidence evidence[FACT_EVIDENCE_MAX];
     uint32_t evidence_count; // kept
     uint32_t evidence_total; // seen

@@ -1,5 +1,6 @@
 #include "work/image.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -228,19 +229,159 @@ static bool steps_ok(const struct policy_image *p)
     return true;
 }
 
+// Guards stand one behind the other in the order of what has them, so that each node is looked at once, however many a
+// file claims to have. What follows may share the one before it; an empty one always holds, where `empty` may be.
+struct guards {
+    const struct policy_image *p;
+    struct image_list last;
+    uint32_t next;
+};
+
+static bool guard_follows(struct guards *g, struct image_list guard, bool empty)
+{
+    if (guard.count == 0)
+        return empty;
+    if (guard.at == g->last.at && guard.count == g->last.count)
+        return true;
+    if (guard.at != g->next || !guard_ok(g->p, guard))
+        return false;
+    g->last = guard;
+    g->next += guard.count * (uint32_t)sizeof(struct image_node);
+    return true;
+}
+
+static bool guards_ok(const struct policy_image *p)
+{
+    struct guards g = {.p = p, .next = p->nodes.at};
+    const struct image_term *t = IMAGE_AT(p, p->terms, struct image_term);
+    const struct image_route *r = IMAGE_AT(p, p->routes, struct image_route);
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    const struct image_theorem *h = IMAGE_AT(p, p->theorems, struct image_theorem);
+    for (uint32_t i = 0; i < p->terms.count; i++)
+        if (!guard_follows(&g, t[i].guard, t[i].signal != IMAGE_NONE))
+            return false;
+    for (uint32_t i = 0; i < p->routes.count; i++)
+        if (!guard_follows(&g, r[i].guard, false))
+            return false;
+    for (uint32_t i = 0; i < p->constraints.count; i++)
+        if (!guard_follows(&g, c[i].guard, true))
+            return false;
+    for (uint32_t i = 0; i < p->theorems.count; i++)
+        if (!guard_follows(&g, h[i].guard, true))
+            return false;
+    return true;
+}
+
 static bool routes_ok(const struct policy_image *p)
 {
     const struct image_route *r = IMAGE_AT(p, p->routes, struct image_route);
-    uint32_t next = p->nodes.at;
-    for (uint32_t i = 0; i < p->routes.count; i++, r++) {
-        // Guards stand one behind the other: each node is looked at once, however many routes a file claims.
-        if (r->guard.at != next || !guard_ok(p, r->guard) || r->chains.count == 0 ||
-            r->is_otherwise != (i + 1 == p->routes.count))
+    for (uint32_t i = 0; i < p->routes.count; i++, r++)
+        if (r->chains.count == 0 || r->is_otherwise != (i + 1 == p->routes.count))
             return false;
-        next += r->guard.count * (uint32_t)sizeof(struct image_node);
-    }
     return p->routes.count > 0 && r[-1].guard.count == 1 &&
            IMAGE_AT(p, r[-1].guard, struct image_node)->kind == IMAGE_NODE_TRUE;
+}
+
+static uint32_t level_count(const struct policy_image *p, int32_t lattice)
+{
+    return lattice == IMAGE_NONE
+               ? 0
+               : IMAGE_AT(p, p->lattices, struct image_lattice)[lattice].levels.count;
+}
+
+static bool clearance_ok(const struct policy_image *p, const struct image_clearance *c)
+{
+    for (uint32_t i = 0; i < IMAGE_LATTICES_MAX; i++)
+        if (i < p->lattices.count ? c->level[i] >= level_count(p, (int32_t)i) : c->level[i] != 0)
+            return false;
+    return true;
+}
+
+static bool places_ok(const struct policy_image *p)
+{
+    if (p->lattices.count > IMAGE_LATTICES_MAX)
+        return false;
+    for (uint32_t i = 0; i < p->lattices.count; i++)
+        if (level_count(p, (int32_t)i) < 2 || level_count(p, (int32_t)i) > IMAGE_WORDS_MAX)
+            return false;
+    for (uint32_t i = 0; i < p->zones.count; i++)
+        if (!clearance_ok(p, &IMAGE_AT(p, p->zones, struct image_zone)[i].clears))
+            return false;
+    const struct image_sink *s = IMAGE_AT(p, p->sinks, struct image_sink);
+    for (uint32_t i = 0; i < p->sinks.count; i++)
+        if (!clearance_ok(p, &s[i].clears) || !clearance_ok(p, &s[i].holds) ||
+            s[i].cap_tok > IMAGE_TOK_MAX)
+            return false;
+    return true;
+}
+
+static bool index_below(int32_t index, uint32_t count)
+{
+    return index >= 0 && (uint32_t)index < count;
+}
+
+// What a constraint or a claim is about.
+static bool target_ok(const struct policy_image *p, enum image_target target, int32_t index,
+                      uint32_t level)
+{
+    switch (target) {
+    case IMAGE_FORBID_ZONE:
+        return index_below(index, p->zones.count);
+    case IMAGE_FORBID_BELOW:
+        return index_below(index, p->lattices.count) && level < level_count(p, index);
+    case IMAGE_FORBID_MODEL:
+        return index_below(index, p->models.count);
+    case IMAGE_FORBID_ENDPOINT:
+        return index_below(index, p->endpoints.count);
+    case IMAGE_FORBID_EFFORT:
+        return index_below(index, IMAGE_EFFORT_COUNT_);
+    case IMAGE_FORBID_STEP:
+        return index_below(index, IMAGE_STEP_KIND_COUNT_);
+    case IMAGE_FORBID_SINK:
+        return index_below(index, p->sinks.count);
+    }
+    return false;
+}
+
+static bool claim_ok(const struct policy_image *p, const struct image_claim *c)
+{
+    const struct image_index *at = IMAGE_AT(p, c->list, struct image_index);
+    uint32_t count = c->kind == IMAGE_CLAIM_ZONE    ? p->zones.count
+                     : c->kind == IMAGE_CLAIM_MODEL ? p->models.count
+                                                    : 0;
+    for (uint32_t i = 0; i < c->list.count; i++)
+        if (!index_below(at[i].index, count))
+            return false;
+    switch (c->kind) {
+    case IMAGE_CLAIM_ROUTE:
+        return index_below(c->index, p->routes.count);
+    case IMAGE_CLAIM_COSTS:
+        return c->limit >= 0 && (c->index == IMAGE_NONE || index_below(c->index, p->routes.count));
+    case IMAGE_CLAIM_PASSES:
+        return c->index == IMAGE_NONE || index_below(c->index, p->sinks.count);
+    case IMAGE_CLAIM_ZONE:
+    case IMAGE_CLAIM_MODEL:
+        return c->list.count > 0;
+    case IMAGE_CLAIM_REACHES:
+        return c->lattice != IMAGE_NONE && c->level < level_count(p, c->lattice) &&
+               c->target != IMAGE_FORBID_BELOW && target_ok(p, c->target, c->index, 0);
+    default:
+        return true;
+    }
+}
+
+static bool rules_ok(const struct policy_image *p)
+{
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    for (uint32_t i = 0; i < p->constraints.count; i++)
+        if ((c[i].kind == IMAGE_FORBID && !target_ok(p, c[i].target, c[i].index, c[i].level)) ||
+            (c[i].kind == IMAGE_BUDGET && c[i].limit < 0))
+            return false;
+    const struct image_claim *l = IMAGE_AT(p, p->claims, struct image_claim);
+    for (uint32_t i = 0; i < p->claims.count; i++)
+        if (!claim_ok(p, &l[i]))
+            return false;
+    return true;
 }
 
 static bool models_ok(const struct policy_image *p)
@@ -288,6 +429,104 @@ static bool atom_ok(const struct policy_image *p, const struct image_atom *a)
     return false;
 }
 
+// A derived signal looks only at what is less deep, so that there is no circle.
+static bool guard_deeper(const struct policy_image *p, struct image_list guard, uint32_t depth)
+{
+    const struct image_node *n = IMAGE_AT(p, guard, struct image_node);
+    const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
+    for (uint32_t i = 0; i < guard.count; i++)
+        if (n[i].kind == IMAGE_NODE_ATOM &&
+            (n[i].arg >= p->atoms.count || image_signal(p, atoms[n[i].arg].signal)->depth >= depth))
+            return false;
+    return true;
+}
+
+static bool term_ok(const struct policy_image *p, const struct image_signal *s,
+                    const struct image_term *t)
+{
+    const struct image_signal *of = t->signal == IMAGE_NONE ? NULL : image_signal(p, t->signal);
+    if (of && (of->type != SIGNAL_NUMBER || of->depth >= s->depth))
+        return false;
+    switch (s->derive) {
+    case IMAGE_DERIVE_LABEL:
+        return !of && t->word < s->words.count;
+    case IMAGE_DERIVE_SCORE:
+        return isfinite(t->weight) && (!of || t->guard.count == 0);
+    case IMAGE_DERIVE_EXCLUSIVE:
+        return of && t->word < s->words.count && t->guard.count == 0;
+    default:
+        return false;
+    }
+}
+
+static bool bands_ok(const struct policy_image *p, const struct image_signal *s)
+{
+    const struct image_band *b = IMAGE_AT(p, s->bands, struct image_band);
+    if (s->bands.count == 0)
+        return s->type != SIGNAL_ENUM;
+    if (s->type != SIGNAL_ENUM || s->bands.count != s->words.count || b[0].from != -INFINITY)
+        return false;
+    for (uint32_t i = 1; i < s->bands.count; i++)
+        if (!isfinite(b[i].from) || !(b[i].from > b[i - 1].from))
+            return false;
+    return true;
+}
+
+static bool derived_ok(const struct policy_image *p, const struct image_signal *s)
+{
+    const struct image_term *t = IMAGE_AT(p, s->terms, struct image_term);
+    if (s->depth > IMAGE_DERIVE_DEPTH_MAX || (s->depth == 0) != (s->derive == IMAGE_DERIVE_NONE))
+        return false;
+    switch (s->derive) {
+    case IMAGE_DERIVE_NONE:
+        return s->terms.count == 0 && s->bands.count == 0;
+    case IMAGE_DERIVE_LABEL:
+        if (s->type != SIGNAL_ENUM || s->words.count != level_count(p, s->lattice) ||
+            s->error_level >= s->words.count || s->lattice == IMAGE_NONE)
+            return false;
+        break;
+    case IMAGE_DERIVE_SCORE:
+        if (!bands_ok(p, s) || (s->type != SIGNAL_ENUM && s->type != SIGNAL_NUMBER &&
+                                !(s->type == SIGNAL_BOOL && s->has_threshold)))
+            return false;
+        break;
+    case IMAGE_DERIVE_EXCLUSIVE:
+        if (s->type != SIGNAL_ENUM || s->terms.count < 2 || s->otherwise >= s->words.count ||
+            !(s->temperature > 0) || !isfinite(s->temperature) || !(s->margin >= 0) ||
+            !(s->margin <= 1))
+            return false;
+        break;
+    }
+    for (uint32_t i = 0; i < s->terms.count; i++)
+        if (!term_ok(p, s, &t[i]))
+            return false;
+    return true;
+}
+
+// Terms of different signals may not overlap so often that looking at all of them takes long: their sum is held against
+// the section's.
+static bool terms_ok(const struct policy_image *p)
+{
+    const struct image_signal *s = IMAGE_AT(p, p->signals, struct image_signal);
+    const struct image_term *t = IMAGE_AT(p, p->terms, struct image_term);
+    uint64_t terms = 0, nodes = 0;
+    for (uint32_t i = 0; i < p->signals.count; i++)
+        terms += s[i].terms.count;
+    for (uint32_t i = 0; i < p->terms.count; i++)
+        nodes += t[i].guard.count;
+    if (terms != p->terms.count || nodes > p->nodes.count)
+        return false;
+    for (uint32_t i = 0; i < p->signals.count; i++) {
+        const struct image_term *of = IMAGE_AT(p, s[i].terms, struct image_term);
+        if (!derived_ok(p, &s[i]))
+            return false;
+        for (uint32_t k = 0; k < s[i].terms.count; k++)
+            if (!guard_deeper(p, of[k].guard, s[i].depth))
+                return false;
+    }
+    return true;
+}
+
 static bool signals_ok(const struct policy_image *p)
 {
     const struct image_signal *s = IMAGE_AT(p, p->signals, struct image_signal);
@@ -299,7 +538,7 @@ static bool signals_ok(const struct policy_image *p)
     for (uint32_t i = 0; i < p->atoms.count; i++)
         if (!atom_ok(p, &a[i]))
             return false;
-    return true;
+    return terms_ok(p);
 }
 
 static bool layout_ok(const struct policy_image *p)
@@ -348,7 +587,8 @@ enum result image_open(const void *block, size_t size, const struct policy_image
     for (int s = 0; s < IMAGE_SECTIONS; s++)
         if (!section_ok(p, (enum image_section)s))
             return RESULT_SYNTAX;
-    if (!models_ok(p) || !signals_ok(p) || !routes_ok(p) || !steps_ok(p))
+    if (!places_ok(p) || !models_ok(p) || !guards_ok(p) || !signals_ok(p) || !routes_ok(p) ||
+        !steps_ok(p) || !rules_ok(p))
         return RESULT_SYNTAX;
     *out = p;
     return RESULT_OK;

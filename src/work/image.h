@@ -27,10 +27,16 @@ enum {
     IMAGE_TOK_MAX = 1000000000,  // of a window or an output
     IMAGE_LATTICES_MAX = 4,
     IMAGE_DERIVE_DEPTH_MAX = 8,
+    IMAGE_CHAINS_MAX = 64,      // of a route
+    IMAGE_CHAIN_STEPS_MAX = 64, // of a chain
+    IMAGE_RETRIES_MAX = 8,      // of a step; also of the questions of `clarify`
+    IMAGE_HEDGES_MAX = 4,
 };
 // Of a price, nano-USD per million tokens (100,000 USD). A price times IMAGE_TOK_MAX exceeds 64 bits: divide first or
 // multiply in 128.
 #define IMAGE_PRICE_MAX INT64_C(100000000000000)
+// Of an energy, microjoules per million tokens (1 GJ).
+#define IMAGE_ENERGY_MAX INT64_C(1000000000000000)
 
 struct image_str {
     uint32_t at, len;
@@ -181,8 +187,10 @@ struct image_signal {
     struct image_str name;
     struct image_str family; // of a derived signal "label", "score", "exclusive"
     enum image_derive derive;
-    int32_t lattice;            // LABEL: index; else IMAGE_NONE
-    struct image_list terms;    // struct image_term; empty unless derived
+    int32_t lattice;         // LABEL: index; else IMAGE_NONE
+    struct image_list terms; // struct image_term; empty unless derived
+    uint32_t
+        depth; // 0 of what a family computes; of a derived signal more than that of all it looks at
     struct image_list bands;    // struct image_band, one per word, ascending; SCORE with bands
     double temperature, margin; // EXCLUSIVE; margin is a difference of probabilities
     uint32_t

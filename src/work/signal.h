@@ -25,6 +25,14 @@ enum signal_cost {
     SIGNAL_COST_JUDGE,   // an external call: seconds
 };
 
+// What of the request an encoder reads for a signal of class ENCODER: one pass for all signals of a kind.
+enum signal_pass {
+    SIGNAL_PASS_ANCHOR, // the anchored text, for what it means
+    SIGNAL_PASS_ENTITY, // the same by the model that finds names
+    SIGNAL_PASS_PIECES, // the pieces of all texts of which a first tier was not sure
+    SIGNAL_PASS_TURNS,  // the user's turns
+};
+
 // A guess in nanoseconds for a class until costs are measured. Grade: guessed, 2026-11.
 uint32_t signal_cost_guess_ns(enum signal_cost cost);
 
@@ -82,7 +90,8 @@ struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
     enum signal_cost cost;
-    bool compares; // by n-grams: each thread needs memory for that
+    enum signal_pass pass; // of class ENCODER
+    bool compares;         // by n-grams: each thread needs memory for that
     const struct signal_arg_spec *args;
     uint32_t arg_count;
     // The type of a definition; it may depend on the arguments.

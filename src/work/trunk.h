@@ -60,6 +60,7 @@ struct trunk_ask {
     const struct slice *texts;
     uint32_t count;
     bool answered;
+    bool used; // some signal has taken the answer
     struct trunk_answer answer;
     struct trunk_ask *next; // of the same run
 };

@@ -36,7 +36,7 @@ struct part {
     unsigned used;
 };
 
-enum { RULES_MAX = 64, PARTS_MAX = 2048, DEPTH_MAX = 20 };
+enum { RULES_MAX = 128, PARTS_MAX = 4096, DEPTH_MAX = 20 };
 
 struct grammar {
     struct slice names[RULES_MAX];
@@ -221,7 +221,7 @@ static void terminal(struct maker *m, const struct part *p)
                                           "\"caf\xC3\xA9\"",
                                           "\"http://127.0.0.1:8000/v1\"",
                                           "\"/v1/embeddings\""};
-    static const char *const numbers[] = {"0", "1", "32k", "1.5M", "0.03", "7", "128k", "0.7"};
+    static const char *const numbers[] = {"0", "1", "32k", "1.5M", "0.03", "7", "-0.3", "0.7"};
     between(m);
     if (p->kind == PART_LITERAL) {
         buf_add(m->out, p->text);
@@ -293,7 +293,7 @@ static void complain(struct diag_list *diags, struct slice text)
     struct buf out;
     buf_init(&out, 1 << 20);
     diag_render(diags, text, SLICE("sentence"), false, &out);
-    print_error("%.*s\n---\n%.*s\n", SLICE_FMT(text), SLICE_FMT(buf_slice(&out)));
+    fprintf(stderr, "%.*s\n---\n%.*s\n", SLICE_FMT(text), SLICE_FMT(buf_slice(&out)));
     buf_deinit(&out);
 }
 

@@ -28,7 +28,7 @@ static struct world world_at(int i)
 {
     struct world w = {{i & 1, i >> 1 & 1, i >> 2 & 1}, 0, 0, 0, 0};
     i >>= 3;
-    w.n = i % 4;
+    w.n = 1 + i % 4; // `n >= 0` would be answered by the range
     w.f = i / 4 % 3;
     w.e = i / 12 % 3;
     w.g = i / 36;
@@ -60,7 +60,7 @@ static void question(struct rng *rng, struct buf *out, struct bits *bits)
         break;
     case 4:
     case 5:
-        buf_printf(out, "n %s %u", ops[op], v);
+        buf_printf(out, "n %s %u", ops[op], v + 1);
         break;
     case 6:
         if (v == 3)
@@ -83,7 +83,7 @@ static void question(struct rng *rng, struct buf *out, struct bits *bits)
     }
     for (int i = 0; i < WORLDS; i++) {
         struct world x = world_at(i);
-        int n = (int)v;
+        int n = (int)v + 1;
         bool r = false;
         switch (kind) {
         case 0:

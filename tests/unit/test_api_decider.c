@@ -251,6 +251,121 @@ static void test_steps(void **state)
     close_policy(&f);
 }
 
+static enum result begin_job(struct fixture *f, const char **text, const struct plan_clock *clock,
+                             struct decider_job *job)
+{
+    arena_reset(&f->arena);
+    assert_int_equal(
+        decider_begin(&f->decider, f->scratch, talk(f, text, 1), NULL, NULL, clock, &f->arena, job),
+        RESULT_OK);
+    return decider_step(job);
+}
+
+static const char beside_policy[] =
+    HEAD "signal topic = intent(label \"pay\", like \"I want a refund of my money\", label "
+         "\"bugs\", like \"it shows an error\", "
+         "otherwise "
+         "\"else\")\n"
+         "signal near = similar(\"rain and umbrella\") above 0.5\n"
+         "signal loud = keywords(\"now\", \"urgent\")\n"
+         "signal code = structure(code_blocks)\n"
+         "signal again = reask\n"
+         "route pay when topic == \"pay\" and not loud -> answer(m)\n"
+         "route wet when near and code < 3 -> answer(m)\n"
+         "route again when again > 0 -> answer(m)" TAIL;
+enum { TOPIC, NEAR, LOUD, CODE, AGAIN };
+
+// While a pass is waited for, what is cheap against it is computed in the same step; it may make the pass needless.
+static void test_beside(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct decider_job job;
+    open_policy(&f, beside_policy, true);
+    const char *text = "there is a bug, it is broken";
+    // Whatever holds most often, keywords are asked for first, and they do not refute: then the pass, and the rest beside.
+    assert_int_equal(begin_job(&f, &text, NULL, &job), RESULT_AGAIN);
+    const struct fact *facts = job.run.decision->facts;
+    assert_int_equal(facts[LOUD].step, 1);
+    assert_int_equal(facts[CODE].state, FACT_KNOWN);
+    assert_int_equal(facts[CODE].step, 2);
+    assert_int_equal(facts[TOPIC].state, FACT_UNKNOWN);
+    assert_int_equal(facts[NEAR].state, FACT_UNKNOWN);
+    assert_int_equal(facts[AGAIN].state, FACT_UNKNOWN); // has a pass of its own
+    struct trunk_ask *ask = plan_asks(job.signals);
+    assert_null(ask->next);
+    answer_one(&f.fake, ask, &f.arena);
+    assert_int_equal(decider_step(&job), RESULT_OK);
+    assert_int_equal(facts[TOPIC].step, 2);
+    assert_int_equal(facts[NEAR].step, 2); // a head of the same pass
+    assert_int_equal(facts[TOPIC].share == FACT_SHARE_MADE, facts[NEAR].share == FACT_SHARE_USED);
+    assert_int_equal(job.run.decision->route, 3);
+    assert_false(job.run.decision->late);
+
+    // A first route that keywords refute needs no pass; nor does what comes behind, when that is settled before.
+    open_policy(&f,
+                HEAD "signal topic = intent(label \"pay\", like \"I want a refund of my money\", "
+                     "label \"bugs\", like \"it shows an error\", "
+                     "otherwise \"else\")\n"
+                     "signal loud = keywords(\"now\", \"urgent\")\n"
+                     "route pay when topic == \"pay\" or loud -> answer(m)" TAIL,
+                true);
+    uint32_t asked = f.fake.asked;
+    text = "urgent: charged two times";
+    assert_int_equal(begin_job(&f, &text, NULL, &job), RESULT_OK);
+    assert_int_equal(f.fake.asked, asked);
+    assert_int_equal(job.run.decision->facts[0].state, FACT_UNKNOWN);
+    close_policy(&f);
+}
+
+// Past the deadline what waits goes on without the encoder, what was not begun fails, and on_error decides.
+static void test_expired(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct decider_job job;
+    open_policy(&f,
+                HEAD
+                "signal topic = intent(label \"pay\", like \"I want a refund of my money\", label "
+                "\"bugs\", like \"it shows an error\", "
+                "otherwise \"else\")\n"
+                "signal data = pii(name)  on_error \"name\"\n"
+                "signal loud = keywords(regex \"no+w\")  on_error true\n"
+                "signal who = caller(tenant)  on_error \"nobody\"\n"
+                "route pay when topic == \"pay\" -> answer(m)\n"
+                "route named when data in (\"name\") and loud and who != \"x\" -> answer(m)" TAIL,
+                true);
+    const char *text = "it is broken now";
+    assert_int_equal(begin_job(&f, &text, NULL, &job), RESULT_AGAIN);
+    decider_expire(&job);
+    assert_int_equal(decider_step(&job), RESULT_OK);
+    const struct decision *d = job.run.decision;
+    assert_true(d->late);
+    assert_int_equal(d->facts[0].state, FACT_KNOWN);
+    assert_true(slice_eq_cstr(d->facts[0].by, "n-grams"));
+    assert_int_equal(d->facts[1].state, FACT_FAILED);
+    assert_int_equal(d->facts[1].error, FACT_ERROR_DEADLINE);
+    assert_int_equal(d->facts[2].state, FACT_KNOWN); // computed beside the wait
+    assert_int_equal(d->facts[3].state, FACT_KNOWN); // read off the request
+    assert_int_equal(d->route, 1);
+
+    // Before anything was begun.
+    arena_reset(&f.arena);
+    assert_int_equal(
+        decider_begin(&f.decider, f.scratch, talk(&f, &text, 1), NULL, NULL, NULL, &f.arena, &job),
+        RESULT_OK);
+    uint32_t asked = f.fake.asked;
+    decider_expire(&job);
+    assert_int_equal(decider_step(&job), RESULT_OK);
+    d = job.run.decision;
+    assert_int_equal(d->facts[0].error, FACT_ERROR_DEADLINE);
+    assert_int_equal(d->facts[2].error, FACT_ERROR_DEADLINE);
+    assert_int_equal(d->facts[2].number, 1);
+    assert_int_equal(d->route, 1);
+    assert_int_equal(f.fake.asked, asked);
+    close_policy(&f);
+}
+
 static void test_reask(void **state)
 {
     (void)state;
@@ -429,7 +544,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_intent),    cmocka_unit_test(test_without),
-        cmocka_unit_test(test_steps),     cmocka_unit_test(test_reask),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_expired),   cmocka_unit_test(test_reask),
         cmocka_unit_test(test_pii),       cmocka_unit_test(test_refused),
         cmocka_unit_test(test_disguised), cmocka_unit_test(test_slices),
         cmocka_unit_test(test_no_memory),

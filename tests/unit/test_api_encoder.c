@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "api/gateway.h"
+#include "api/key_secret.h"
 #include "base/alloc.h"
+#include "base/sha256.h"
 #include "text/json.h"
 
 enum { DIM = 4, CALLS = 8, TURNS = 20000 };
@@ -255,16 +257,28 @@ static int teardown(void **state)
     return 0;
 }
 
+// With the key and the deadline that are set.
+static const char *secret, *deadline;
+
 static bool start(struct rig *r, int i, const char *path, const char *body)
 {
     struct call *k = &r->calls[i];
     struct http_origin *origin;
     struct slice piece = slice_cstr(body);
-    struct http_header headers[] = {{SLICE("content-type"), SLICE("application/json")}};
+    char bearer[64];
+    struct http_header headers[3] = {{SLICE("content-type"), SLICE("application/json")}};
+    size_t header_count = 1;
+    if (secret) {
+        snprintf(bearer, sizeof bearer, "Bearer %s", secret);
+        headers[header_count++] = (struct http_header){SLICE("authorization"), slice_cstr(bearer)};
+    }
+    if (deadline)
+        headers[header_count++] =
+            (struct http_header){SLICE("x-merit-deadline-ms"), slice_cstr(deadline)};
     struct http_request q = {.method = HTTP_POST,
                              .target = slice_cstr(path),
                              .headers = headers,
-                             .header_count = 1,
+                             .header_count = header_count,
                              .pieces = &piece,
                              .piece_count = 1,
                              .total_timeout_ms = 60000};
@@ -424,6 +438,74 @@ static void the_deadline_ends_waiting(void **state)
     say(r, 0, "they charged me two times, see the invoice");
     expect(r, 0, "pay", "big");
     assert_true(atomic_load(&r->fake.inside) > before);
+}
+
+// A key with its secret's hash, as `merit key create` writes it.
+static void add_key(struct buf *text, const char *scopes, char out[KEY_SECRET_LEN + 1])
+{
+    uint8_t hash[SHA256_BYTES];
+    char hex[2 * SHA256_BYTES + 1];
+    assert_int_equal(key_secret_make(out), RESULT_OK);
+    sha256_of(slice_cstr(out), hash);
+    sha256_hex(hash, sizeof hash, hex);
+    buf_printf(text, "key k-%.6s sha256=%.64s caller=a scopes=%s created=2026-11-21T10:30:00Z\n",
+               hex, hex, scopes);
+}
+
+// Who may steer can have less time, nobody more; others are not listened to.
+static void a_caller_only_tightens_the_deadline(void **state)
+{
+    struct rig *r = *state;
+    struct buf text, why;
+    struct key_set *keys;
+    char steers[KEY_SECRET_LEN + 1], plain[KEY_SECRET_LEN + 1];
+    buf_init(&text, 4096);
+    buf_init(&why, 4096);
+    BUF_LIT(&text, "merit-keys 1\n");
+    add_key(&text, "traffic,route-headers", steers);
+    add_key(&text, "traffic", plain);
+    assert_int_equal(key_set_parse(&keys, buf_slice(&text), NULL, &why), RESULT_OK);
+    assert_int_equal(gateway_post_keys(r->gateway, keys), RESULT_OK);
+    for (int n = 0; n < 20; n++)
+        loop_turn(r->loop, 1);
+    atomic_store(&r->fake.hold, true);
+    secret = steers;
+    deadline = "20";
+    say(r, 0, "they charged me two times, see the invoice");
+    expect(r, 0, "otherwise", "small");
+    assert_int_equal(counts(r).cancelled, 1);
+    // The setting is the least: more time is not to be had.
+    r->shared.compute_deadline_ms = 20;
+    deadline = "60000";
+    say(r, 0, "they charged me twice, see this invoice");
+    expect(r, 0, "otherwise", "small");
+    r->shared.compute_deadline_ms = 60000;
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const wrong[] = {"0", "soon", "-1", "1.5"};
+        deadline = wrong[i];
+        say(r, 0, "hello");
+        finish(r, 0);
+        assert_int_equal(r->calls[0].status, 400);
+        assert_true(slice_find(buf_slice(&r->calls[0].got), SLICE("bad_deadline")) >= 0);
+    }
+    // Without the scope the header means nothing, even when it is none.
+    secret = plain;
+    deadline = "1";
+    int inside = atomic_load(&r->fake.inside);
+    say(r, 0, "they charged me three times, see the invoice");
+    turn_until_inside(r, inside + 1);
+    for (int n = 0; n < 30; n++)
+        loop_turn(r->loop, 1);
+    assert_false(r->calls[0].over);
+    atomic_store(&r->fake.hold, false);
+    expect(r, 0, "pay", "big");
+    deadline = "soon";
+    say(r, 0, "urgent");
+    expect(r, 0, "fast", "small");
+    secret = deadline = NULL;
+    key_set_unref(keys);
+    buf_deinit(&text);
+    buf_deinit(&why);
 }
 
 static void a_client_that_leaves_cancels(void **state)
@@ -727,12 +809,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(routed_by_what_it_means),       TEST(long_texts_take_turns),
-        TEST(the_loop_never_waits),          TEST(the_deadline_ends_waiting),
-        TEST(a_client_that_leaves_cancels),  TEST(a_full_pool_refuses),
-        TEST(failures_are_signals_business), TEST(a_new_policy_waits_for_nobody),
-        TEST(a_drain_waits_for_the_encoder), TEST(the_end_comes_while_they_wait),
-        TEST(embeddings_come_in_order),      TEST(embeddings_are_refused_by_name),
+        TEST(routed_by_what_it_means),
+        TEST(long_texts_take_turns),
+        TEST(the_loop_never_waits),
+        TEST(the_deadline_ends_waiting),
+        TEST(a_caller_only_tightens_the_deadline),
+        TEST(a_client_that_leaves_cancels),
+        TEST(a_full_pool_refuses),
+        TEST(failures_are_signals_business),
+        TEST(a_new_policy_waits_for_nobody),
+        TEST(a_drain_waits_for_the_encoder),
+        TEST(the_end_comes_while_they_wait),
+        TEST(embeddings_come_in_order),
+        TEST(embeddings_are_refused_by_name),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,8 @@ static void say(struct slice text, const char *name, struct buf *out)
     diag_render(&diags, text, slice_cstr(name), false, out);
     buf_printf(out, "result: %s, %u errors\n", result_name(r), diags.errors);
     if (image) {
+        const struct policy_image *again;
+        assert_int_equal(image_open(image, image->size, &again), RESULT_OK);
         BUF_LIT(out, "--- explain\n");
         explain_policy(image, out);
     }

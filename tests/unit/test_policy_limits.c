@@ -139,7 +139,7 @@ static void depth_is_limited(void **state)
         BUF_LIT(&r.text, head);
         BUF_LIT(&r.text, "signal n = conversation(turns)\nroute deep when ");
         for (int i = 0; i < depth; i++)
-            buf_printf(&r.text, i % 2 ? "n > %d or a and (" : "n < %d and a or (", i);
+            buf_printf(&r.text, i % 2 ? "n > %d or a and (" : "n < %d and a or (", i + 1);
         BUF_LIT(&r.text, "a");
         for (int i = 0; i < depth; i++)
             BUF_LIT(&r.text, ")");

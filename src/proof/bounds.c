@@ -1,0 +1,112 @@
+// Hard budgets reserve the most that an action can cost, so whatever they cover must be bounded.
+#include "proof/check_inner.h"
+
+static const struct image_constraint *constraint_at(const struct proof *p, uint32_t i)
+{
+    return IMAGE_AT(p->image, p->image->constraints, struct image_constraint) + i;
+}
+
+static const char *unit_word(enum image_unit unit)
+{
+    static const char *const words[] = {"money", "energy", "carbon", "time", "tokens", "calls"};
+    return words[unit];
+}
+
+static void tell(struct proof *p, const struct way *way, uint32_t chain, uint32_t budget,
+                 struct slice what, enum way_open open, const uint32_t *claims, uint32_t n)
+{
+    static const char *const remedies[] = {
+        [WAY_NO_PRICE] = "state it: `price 0.03 in, 0.06 out usd/Mtok`; 0 is a price, too",
+        [WAY_NO_ENERGY] = "state it: `energy 40 in, 300 out kJ/Mtok`",
+        [WAY_NO_TIMEOUT] = "state it: `timeout 60 s`",
+        [WAY_NO_WINDOW] = "state it: `context 32k tok`",
+        [WAY_NO_SINK_PRICE] = "state it: `price 0.001 usd/call`; 0 is a price, too",
+        [WAY_NO_SINK_ENERGY] = "state it: `energy 20 J/call`",
+        [WAY_NO_SINK_TIMEOUT] = "state it: `timeout 5 s`",
+        [WAY_NO_CARBON] = "make the budget `paced`, or bound joules instead",
+        [WAY_OVERFLOW] = "cap the answer: `cap 1k tok`",
+    };
+    const struct image_constraint *c = constraint_at(p, budget);
+    struct slice by = proof_way_text(p, way, chain);
+    struct span span = way->route >= 0 ? proof_route_span(p, way->route)
+                                       : proof_span(p, IMAGE_MODELS, (uint32_t)way->model);
+    struct diag *d = proof_finding(
+        p, DIAG_ERROR, "unbounded", image_text(p->image, c->name), span,
+        "nothing bounds the %s that a request under \"%.*s\" takes: %.*s %s, %.*s",
+        unit_word(c->unit), SLICE_FMT(image_text(p->image, c->name)), SLICE_FMT(what),
+        way_open_text(open), SLICE_FMT(by));
+    proof_witness(p, d, claims, n);
+    diag_also(p->diags, d, proof_span(p, IMAGE_CONSTRAINTS, budget), "the budget");
+    diag_help(p->diags, d, "%s", remedies[open]);
+}
+
+struct seen {
+    bool *models, *sinks; // told, or never covered by this budget
+};
+
+// With the budget out of effect, so that it does not hide what it would exclude.
+static void check_step(struct proof *p, const struct way *way, uint32_t chain, uint32_t step,
+                       uint32_t budget, struct seen *seen)
+{
+    const struct way_step *s = &way->chains[chain].steps[step];
+    enum image_unit unit = constraint_at(p, budget)->unit;
+    for (uint32_t k = 0; k < s->binding_count && !p->err; k++) {
+        int32_t m = s->bindings[k].model;
+        struct way_amount a = way_binding_bound(p->image, s->is, &s->bindings[k]).unit[unit];
+        if (!a.open || seen->models[m])
+            continue;
+        uint32_t claims[] = {feasible_used(p->feasible, way, chain, step, k),
+                             feasible_active(p->feasible, budget)};
+        enum sat_answer answer = space_ask(p->space, claims, 2, 0);
+        if (answer == SAT_UNKNOWN)
+            proof_unknown(p, proof_constraint_name(p, budget),
+                          proof_span(p, IMAGE_CONSTRAINTS, budget),
+                          "that all this budget covers is bounded");
+        if (answer == SAT_YES)
+            tell(p, way, chain, budget, proof_model_text(p, m), a.open, claims, 2);
+        seen->models[m] = answer != SAT_NO;
+    }
+    if (s->is->sink < 0 || seen->sinks[s->is->sink])
+        return;
+    struct way_amount a = way_sink_bound(p->image, s->is).unit[unit];
+    uint32_t claims[] = {feasible_tried(p->feasible, way, chain),
+                         feasible_active(p->feasible, budget)};
+    if (a.open && space_ask(p->space, claims, 2, 0) == SAT_YES) {
+        tell(p, way, chain, budget, proof_sink_text(p, s->is->sink), a.open, claims, 2);
+        seen->sinks[s->is->sink] = true;
+    }
+}
+
+static void check_budget(struct proof *p, uint32_t budget, struct seen *seen)
+{
+    for (uint32_t i = 0; i < p->image->models.count && !p->err; i++) {
+        uint32_t claims[] = {feasible_model(p->feasible, (int32_t)i),
+                             feasible_active(p->feasible, budget)};
+        seen->models[i] = space_ask(p->space, claims, 2, 0) == SAT_NO;
+    }
+    for (uint32_t i = 0; i < p->image->sinks.count; i++)
+        seen->sinks[i] = false;
+    feasible_without(p->feasible, budget);
+    for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
+        const struct way *way = &p->ways.at[w];
+        for (uint32_t c = 0; way->kind != WAY_PASS && c < way->count; c++)
+            for (uint32_t i = 0; i < way->chains[c].count && !p->err; i++)
+                check_step(p, way, c, i, budget, seen);
+    }
+    feasible_all(p->feasible);
+}
+
+void proof_bounds(struct proof *p)
+{
+    struct seen seen = {ARENA_ARRAY(p->arena, bool, p->image->models.count + 1),
+                        ARENA_ARRAY(p->arena, bool, p->image->sinks.count + 1)};
+    if (!seen.models || !seen.sinks) {
+        p->err = RESULT_NOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < p->image->constraints.count && !p->err; i++) {
+        const struct image_constraint *c = constraint_at(p, i);
+        if (c->kind == IMAGE_BUDGET && c->hard)
+            check_budget(p, i, &seen);
+    }
+}

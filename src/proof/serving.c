@@ -1,0 +1,79 @@
+// What this build's server cannot run: named one by one, so that nothing is loaded that would not be done.
+#include "proof/check_inner.h"
+
+// Why the step cannot be run, or NULL. Paths of one `answer` or `refuse` per chain run.
+static const char *beyond(const struct image_step *s)
+{
+    if (s->kind != IMAGE_STEP_ANSWER && s->kind != IMAGE_STEP_REFUSE)
+        return proof_step_word(s->kind);
+    if (s->escalated)
+        return "escalate";
+    if (s->hedges)
+        return "hedge";
+    if (s->cap_tok)
+        return "cap";
+    return s->retries ? "retry" : NULL;
+}
+
+static void check_way(struct proof *p, const struct way *way)
+{
+    struct slice name = image_text(p->image, image_route(p->image, way->route)->name);
+    const struct image_step *first = IMAGE_AT(p->image, p->image->steps, struct image_step);
+    for (uint32_t c = 0; c < way->count && !p->err; c++) {
+        const char *what = NULL;
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < way->chains[c].count && !what; i++) {
+            what = beyond(way->chains[c].steps[i].is);
+            at = i;
+        }
+        uint32_t claim = feasible_tried(p->feasible, way, c);
+        if (!what || space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_NO)
+            continue;
+        const struct image_step *s = way->chains[c].steps[at].is;
+        struct diag *d = proof_finding(
+            p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
+            "%s of route `%.*s` can be reached and needs `%s`, which this build's server does not run",
+            c ? "an else" : "the path", SLICE_FMT(name), what);
+        if (space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_YES)
+            proof_witness(p, d, &claim, 1);
+        diag_help(p->diags, d,
+                  "`merit policy` and `merit route` work with it; to serve, use paths of `answer` and "
+                  "`refuse`");
+        return;
+    }
+}
+
+static void check_budgets(struct proof *p)
+{
+    const struct image_constraint *c =
+        IMAGE_AT(p->image, p->image->constraints, struct image_constraint);
+    for (uint32_t i = 0; i < p->image->constraints.count; i++) {
+        bool kept = c[i].hard && c[i].window == IMAGE_PER_REQUEST;
+        if (c[i].kind != IMAGE_BUDGET || kept)
+            continue;
+        struct slice name = image_text(p->image, c[i].name);
+        struct diag *d = proof_finding(
+            p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
+            "this build's server does not keep the %s \"%.*s\"",
+            c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time", SLICE_FMT(name));
+        diag_help(p->diags, d, "make it `hard` and per request, or write `assume unenforced \"why\"`");
+    }
+}
+
+void proof_serving(struct proof *p)
+{
+    const struct image_sink *s = IMAGE_AT(p->image, p->image->sinks, struct image_sink);
+    if (!p->options->serving)
+        return;
+    for (uint32_t w = 0; w < p->ways.count && !p->err; w++)
+        if (p->ways.at[w].kind == WAY_ROUTE)
+            check_way(p, &p->ways.at[w]);
+    check_budgets(p);
+    for (uint32_t i = 0; i < p->image->sinks.count; i++) {
+        if (!s[i].carries_text)
+            continue;
+        struct slice name = image_text(p->image, s[i].name);
+        proof_finding(p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_SINKS, i),
+                      "`carries text`: this build's server writes no text to `%.*s`", SLICE_FMT(name));
+    }
+}
