@@ -35,6 +35,8 @@ static void keep(struct lsp_check *c, const struct diag *d)
         diag_help(&c->diags, kept, "%.*s", SLICE_FMT(d->help));
     if (d->also.begin != d->also.end)
         diag_also(&c->diags, kept, d->also, "%.*s", SLICE_FMT(d->also_text));
+    if (d->witness.len)
+        diag_witness(&c->diags, kept, d->witness);
 }
 
 void lsp_check_run(struct lsp_check *c)

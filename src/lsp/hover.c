@@ -196,7 +196,10 @@ static void word(struct card *k, uint32_t token)
 {
     const struct signal_family *f = family_at(k->c, token);
     struct slice text = tree_token_text(k->c->tree, token);
-    const struct lsp_word *w = lsp_word_find(text);
+    const struct lsp_word *w = lsp_word_find(text), *step = lsp_step_find(text);
+    bool called = token + 1 < k->c->tree->tokens.count &&
+                  k->c->tree->tokens.at[token + 1].kind == TOKEN_OPEN;
+    w = step && (called || !w) ? step : w;
     if (f) {
         code(k, slice_cstr(f->name));
         family(k, f);

@@ -67,7 +67,7 @@ out.references = (await call("Reference", "provideReferences", place("swift"), {
 out.highlights = (await call("DocumentHighlight", "provideDocumentHighlights", place("swift"), token)).length;
 out.rename = (await call("Rename", "provideRenameEdits", place("swift"), "speedy", token)).edits["file:///p.merit"].length;
 out.prepared = (await call("Rename", "prepareRename", place("swift"), token)).placeholder;
-out.refused = await call("Rename", "provideRenameEdits", place("swift"), "route", token).then(() => "", (e) => e.message);
+out.refused = await call("Rename", "provideRenameEdits", place("swift"), "refuse", token).then(() => "", (e) => e.message);
 out.completion = (await call("CompletionItem", "provideCompletionItems", place("answer(", 7), token)).map((i) => i.label);
 out.symbols = (await call("DocumentSymbol", "provideDocumentSymbols", token)).map((s) => s.parts[0]);
 out.folds = (await call("FoldingRange", "provideFoldingRanges", {}, token)).length;
