@@ -322,6 +322,9 @@ static void bad(struct finder *f, const struct node *n)
         enum result result = lsp_reading_take(&r, kind, tree_token_text(f->tree, i), &set);
         if (result == RESULT_OK && kind == TOKEN_WORD)
             word(f, &r, set, i);
+        else if (result == RESULT_OK && kind == TOKEN_STRING && i == n->token + 1 &&
+                 tree_is(f->tree, n, "alias"))
+            add(f, i, LSP_ALIAS, true);
         if (result == RESULT_NOMEM)
             f->result = result;
         if (result == RESULT_LIMIT)

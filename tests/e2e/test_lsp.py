@@ -276,7 +276,8 @@ def test_every_word_of_the_examples_is_offered_where_it_stands(client):
 def test_every_name_of_the_examples_can_be_renamed(client, scratch):
     """Each definition: all occurrences and no others change, the policy still loads, and the way back is the same."""
     c = client()
-    for file in sorted((ROOT / "examples").glob("*.merit")):
+    (scratch / "whole.merit").write_text(WHOLE)
+    for file in [scratch / "whole.merit", *sorted((ROOT / "examples").glob("*.merit"))]:
         text = file.read_text()
         c.open(uri := f"file:///{file.name}", text)
         before = check(text, scratch)
@@ -367,6 +368,138 @@ def test_semantic_tokens(home):
                  ("any", "keyword"), ("high", "enumMember"), ("demo", "enumMember")]:
         assert pair in got, pair
     assert ("route", "keyword") in got and all(kind == "function" for word, kind in got if word == "careful")
+
+
+WHOLE = """policy "whole" version 2
+
+lattice exposure = public < internal < phi
+lattice region   = abroad < eu
+
+zone house clears phi, eu
+zone cloud clears internal
+
+sink nli   verifier  zone house  clears phi, eu  price 0 usd/call  energy 5 J/call  timeout 2 s
+sink peer  judge     zone cloud  clears internal  price 0.001 usd/call  energy 20 J/call  timeout 5 s
+sink kb    retriever zone house  clears phi, eu  holds internal  adds 4k tok  price 0 usd/call  energy 1 J/call  timeout 1 s
+sink store cache     zone house  clears phi, eu  price 0 usd/call  energy 1 J/call  timeout 1 s
+sink log clears public
+
+model small zone house  endpoint demo  context 32k tok  output 2k tok  price 0.03 in, 0.06 out usd/Mtok  quality 0.7
+            energy 40 in, 300 out kJ/Mtok  timeout 60 s
+model large zone cloud  endpoint demo  context 128k tok  output 4k tok  effort low, high  price 1 in, 8 out usd/Mtok  quality 0.9
+            energy 300 in, 2000 out kJ/Mtok  timeout 90 s
+
+alias auto -> routes
+alias mini -> model small
+
+signal ward   = keywords("patient")
+signal coding = keywords(bm25 "write a function")
+signal chat   = keywords(bm25 "hello there")
+signal hard   = complexity
+signal code   = structure(code_blocks)
+signal who    = caller(team)
+signal topic  = domain
+signal data   label exposure = max(caller, pii(email, ssn), internal when ward or code > 2, ward)  on_error phi
+signal place  label region   = max(eu when ward)  on_error abroad
+signal risk   = score(0.5 when hard > 0.6, 0.3 when data >= internal, -0.2 when who == "staff", 0.1 ward)  bands low, medium above 0.1, high above 0.4
+signal task   = exclusive(coding, chat)  temperature 0.1  margin 0.05  otherwise other
+
+forbid zone below data as "no way down"
+forbid zone cloud when data == phi and topic in (law, health)
+forbid model large when risk == high as "not that much"
+forbid step cache when data == phi
+forbid sink peer, store when data >= internal
+forbid effort high when task == other
+require verify(nli) when risk == high
+allow escalate 1 when data != phi
+allow fuse
+budget 0.5 usd/request hard, 90 kJ/request hard when who != "staff"
+budget per team 5 usd/day paced as "pocket money"
+
+path checked(m)   = retrieve(kb) -> answer(m) retry 1 cap 1k tok -> verify(nli) else refuse "not verified"
+path ladder(a, b) = answer(a) -> verify(nli) else escalate answer(b high | a) -> verify(nli) else refuse "no"
+path stored(m)    = cache(store) -> answer(m) else redact(internal) -> answer(m)
+path both         = fuse(small, large)
+
+route sober  when topic in (law, health) or risk == high -> checked(small)
+route coder  when task == coding and data < phi          -> ladder(small, large)
+route talk   when task == chat and not ward              -> stored(small) minimise energy
+route deep   when hard > 0.8 and data == public          -> both
+otherwise                                                -> answer(small, large low) minimise cost where quality >= 0.5 within 0.5 usd
+
+prove no phi reaches zone cloud
+prove no phi reaches sink peer
+prove no internal reaches model large when data == phi
+prove every path costs at most 2 usd, 500 s
+prove route talk costs at most 1 usd
+prove passes verify when risk == high
+prove never ward and data == public
+
+test "law" given topic == law expect route sober, zone house, passes verify(nli), not model large
+test "talk" given user "hello", not ward expect feasible
+
+assume shadowed deep "kept"
+"""
+
+
+def kinds(client, text, uri=URI):
+    """(line, character) -> word and what it is, of words that are names of the policy."""
+    legend = client.begun.capabilities.semantic_tokens_provider.legend.token_types
+    data = client.ask("text_document_semantic_tokens_full", t.SemanticTokensParams(t.TextDocumentIdentifier(uri))).data
+    line = at = 0
+    out = {}
+    for i in range(0, len(data), 5):
+        down, right, length, kind, defines = data[i:i + 5]
+        line, at = line + down, right if down else at + right
+        out[line, at] = (text.split("\n")[line][at:at + length], legend[kind], defines)
+    return out
+
+
+def test_names_of_the_whole_language(client, scratch):
+    c = client()
+    c.open(URI, WHOLE)
+    assert [d.message for d in c.diagnostics(URI) if d.code in ("syntax", "unknown-name")] == []
+    got = kinds(c, WHOLE)
+    wanted = {"namespace": "house cloud", "interface": "nli peer kb store log", "class": "small large", "enum": "exposure region",
+              "variable": "ward coding chat hard code who topic data place risk task", "property": "auto mini",
+              "parameter": "m a b", "function": "checked ladder stored both sober coder talk deep"}
+    for kind, words in wanted.items():
+        found = {w for w, k, _ in got.values() if k == kind}
+        assert set(words.split()) <= found, (kind, found)
+    # Every occurrence of a word is what its definition is; `hard` and `log` stand for more than one thing.
+    for kind, words in wanted.items():
+        for w in set(words.split()) - {"hard", "log", "code", "a", "b", "m", "talk", "data"}:
+            bare = re.sub(r'"[^"\n]*"|#[^\n]*', lambda m: " " * len(m.group()), WHOLE)
+            for m in re.finditer(rf"(?<![\w.-]){w}(?![\w-])", bare):
+                assert got[place(WHOLE, m.start())][1] == kind, (w, WHOLE[m.start() - 20:m.end()])
+    # Levels, in labels, clearances, comparisons, claims and steps.
+    for w in ("public", "internal", "phi", "eu", "abroad"):
+        n = len(re.findall(rf"\b{w}\b", re.sub(r'"[^"\n]*"', "", WHOLE)))
+        assert len(c.at(URI, "text_document_references", find(WHOLE, w))) == n, w
+    for w, n in (("coding", 3), ("nli", 6), ("exposure", 2), ("sober", 2), ("deep", 2), ("peer", 3)):
+        assert len(c.at(URI, "text_document_references", find(WHOLE, w))) == n, w
+
+
+def test_statements_that_do_not_parse_keep_their_names(client):
+    """Each statement with something wrong behind it: what the grammar says of its words is what the tree said."""
+    c = client()
+    names = ("namespace", "interface", "class", "enum", "variable", "property", "parameter", "function")
+    for n, text in enumerate([WHOLE, HOME] + [f.read_text() for f in sorted((ROOT / "examples").glob("*.merit"))]):
+        uri = f"file:///{n}.merit"
+        c.open(uri, text)
+        whole = kinds(c, text, uri)
+        defined = {w for w, _, d in whole.values() if d}
+        lines = text.split("\n")
+        starts = [i for i, row in enumerate(lines) if re.match(r"[a-z]", row)]
+        for begin, end in zip(starts, starts[1:] + [len(lines)]):
+            last = max(i for i in range(begin, end) if lines[i].strip() and not lines[i].startswith("#"))
+            row = re.sub(r"\s+#[^\"]*$", "", lines[last])
+            broken = "\n".join(lines[:last] + [row + " )"] + lines[last + 1:])
+            c.change(uri, broken)
+            got = kinds(c, broken, uri)
+            for at, (word, kind, defines) in whole.items():
+                if begin <= at[0] <= last and kind in names and (kind != "function" or word in defined):
+                    assert got.get(at) == (word, kind, defines), (lines[at[0]], word, kind, got.get(at))
 
 
 # ---- quick fixes
