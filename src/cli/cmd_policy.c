@@ -20,10 +20,13 @@
 #include "signal/registry.h"
 
 static const char usage[] =
-    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy and\n"
+    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy "
+    "and\n"
     "                                                  a request that shows it; what routes cost\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
+    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
     "stdout\n"
     "\n"
@@ -156,8 +159,8 @@ static enum result prove(struct session *s, struct checked *c)
     enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
     if (r && !tree)
         return r;
-    enum result compiled = policy_compile_places(tree, &signal_registry, &s->arena, &s->diags,
-                                                 &c->image, &places);
+    enum result compiled =
+        policy_compile_places(tree, &signal_registry, &s->arena, &s->diags, &c->image, &places);
     if (r || compiled)
         return r ? r : compiled;
     if ((r = prepare(s, c->image, &costs)))
@@ -283,8 +286,17 @@ static int format(struct session *s)
     return EXIT_DONE;
 }
 
+// Commands with options of their own, each in its file.
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} others[] = {{"prove", cmd_policy_prove}, {"export", cmd_policy_export}};
+
 int cmd_policy(int argc, char **argv)
 {
+    for (size_t i = 0; i < MERIT_COUNT(others) && argc > 1; i++)
+        if (!strcmp(argv[1], others[i].name))
+            return others[i].run(argc - 1, argv + 1);
     struct session s;
     memset(&s, 0, sizeof s);
     // Editors like to add options such as --stdio; there is no other way.

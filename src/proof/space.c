@@ -127,6 +127,12 @@ enum result space_result(const struct space *s)
     return s->err ? s->err : s->sat ? sat_result(s->sat) : RESULT_NOMEM;
 }
 
+const struct policy_image *space_image(const struct space *s, uint32_t image)
+{
+    assert(image < s->image_count);
+    return s->images[image];
+}
+
 struct sat_effort space_effort(const struct space *s)
 {
     return sat_effort(s->sat);
@@ -357,9 +363,11 @@ static uint32_t guard(struct space *s, uint32_t image, const struct image_node *
         return space_not(guard(s, image, n + 1));
     uint32_t flip = n->kind == IMAGE_NODE_OR;
     size_t base = s->stack.len;
-    for (const struct image_node *c = n + 1, *end = n + n->size; c < end; c += c->size)
-        if (!SPACE_PUSH(s, &s->stack, guard(s, image, c) ^ flip))
+    for (const struct image_node *c = n + 1, *end = n + n->size; c < end; c += c->size) {
+        uint32_t part = guard(s, image, c) ^ flip;
+        if (!SPACE_PUSH(s, &s->stack, part))
             return SPACE_TRUE;
+    }
     return space_fold(s, base) ^ flip;
 }
 
@@ -456,6 +464,7 @@ static bool take_core(struct space *s, const uint32_t *claims, uint32_t count)
 
 enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags)
 {
+    s->core.len = 0;
     if (s->err)
         return SAT_UNKNOWN;
     for (uint32_t w = 0; w < s->words; w++) {
@@ -491,21 +500,40 @@ const uint32_t *space_core(const struct space *s, uint32_t *count)
     return s->core.at;
 }
 
-bool space_least(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags)
+// Puts the places of a part (`asked`, which is `kept` without `at`) that the core names, and the first `hard` ones,
+// together at the begin of `kept`. Gives how many; `*before` of them stood before `at`.
+static uint32_t narrow(const struct space *s, uint32_t *kept, uint32_t at, uint32_t hard,
+                       uint32_t *before)
 {
-    uint32_t n = (uint32_t)s->core.len;
-    uint32_t *kept = alloc_bytes((n + 1) * sizeof *kept),
-             *asked = alloc_bytes((n + 1) * sizeof *asked);
+    uint32_t n = hard;
+    *before = hard;
+    for (uint32_t i = 0; i < s->core.len; i++) {
+        uint32_t from = s->core.at[i] + (s->core.at[i] >= at);
+        if (from < hard)
+            continue;
+        *before += from < at;
+        kept[n++] = kept[from];
+    }
+    return n;
+}
+
+bool space_least(struct space *s, const uint32_t *claims, uint32_t hard, unsigned flags)
+{
+    uint32_t n = hard, most = hard + (uint32_t)s->core.len;
+    uint32_t *kept = alloc_bytes((most + 1) * sizeof *kept),
+             *asked = alloc_bytes((most + 1) * sizeof *asked);
     bool sure = kept && asked;
-    (void)count;
     if (!sure) {
         space_fail(s, RESULT_NOMEM);
         goto out;
     }
-    for (uint32_t i = 0; i < n; i++)
-        kept[i] = s->core.at[i];
-    for (uint32_t at = n; at-- > 0;) {
-        uint32_t m = 0;
+    for (uint32_t i = 0; i < hard; i++)
+        kept[i] = i;
+    for (uint32_t i = 0; i < s->core.len; i++)
+        if (s->core.at[i] >= hard)
+            kept[n++] = s->core.at[i];
+    for (uint32_t at = n; at-- > hard;) {
+        uint32_t m = 0, before;
         for (uint32_t i = 0; i < n; i++)
             if (i != at)
                 asked[m++] = claims[kept[i]];
@@ -513,15 +541,9 @@ bool space_least(struct space *s, const uint32_t *claims, uint32_t count, unsign
         sure &= answer != SAT_UNKNOWN;
         if (answer != SAT_NO)
             continue;
-        // The new core may be smaller still. Places of `asked` are those of `kept` without `at`.
-        uint32_t smaller = 0, lower = 0;
-        for (uint32_t i = 0; i < s->core.len; i++) {
-            uint32_t from = s->core.at[i] + (s->core.at[i] >= at);
-            lower += from < at;
-            kept[smaller++] = kept[from];
-        }
-        n = smaller;
-        at = lower;
+        // The new core may be smaller still. What stood behind `at` was found to be needed.
+        n = narrow(s, kept, at, hard, &before);
+        at = before;
     }
     s->core.len = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -532,16 +554,19 @@ out:
     return sure && !s->err;
 }
 
-struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count)
+struct space_share space_share_of(const struct space *s, uint64_t held)
 {
-    uint64_t n = 0;
-    if (s->err)
-        return (struct space_share){0, 1, false};
-    for (uint32_t w = 0; w < s->words; w++)
-        n += (uint64_t)__builtin_popcountll(held(s, claims, count, w));
-    double share = (double)n / s->drawn;
+    double share = (double)held / s->drawn;
     // Wilson's interval, whose width does not vanish at 0 and 1.
     double z = 1.96, d = s->drawn;
     double half = z / (1 + z * z / d) * sqrt(share * (1 - share) / d + z * z / (4 * d * d));
     return (struct space_share){share, s->exact ? 0 : half, s->exact};
+}
+
+struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count)
+{
+    uint64_t n = 0;
+    for (uint32_t w = 0; w < s->words && !s->err; w++)
+        n += (uint64_t)__builtin_popcountll(held(s, claims, count, w));
+    return s->err ? (struct space_share){0, 1, false} : space_share_of(s, n);
 }

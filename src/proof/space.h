@@ -70,6 +70,7 @@ void space_close(struct space *s);
 // SPACE_TRUE and questions are answered with SAT_UNKNOWN, so that whoever asks last may look once.
 enum result space_result(const struct space *s);
 struct sat_effort space_effort(const struct space *s);
+const struct policy_image *space_image(const struct space *s, uint32_t image);
 
 // ---- formulas
 
@@ -101,9 +102,10 @@ enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t coun
 // After SAT_NO: indices of claims, ascending, that cannot hold together (none when there is no request at all). Valid
 // until the next question. Not always the fewest: see space_least.
 const uint32_t *space_core(const struct space *s, uint32_t *count);
-// After SAT_NO: takes claims out of the core until no one can be spared; asks a question for each, later claims first.
-// False when a limit was met on the way; the core is then one that excludes itself, but perhaps not the least.
-bool space_least(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags);
+// After SAT_NO for `claims`: takes claims out of the core until none can be spared, asking a question for each, later ones
+// first. The first `hard` claims are kept in any case, so that the rest is what they need beside them. False when a
+// limit was met on the way: the core excludes itself, but perhaps not the least.
+bool space_least(struct space *s, const uint32_t *claims, uint32_t hard, unsigned flags);
 
 struct space_share {
     double
@@ -112,6 +114,8 @@ struct space_share {
     bool exact;
 };
 struct space_share space_share(const struct space *s, const uint32_t *claims, uint32_t count);
+// The share of `held` drawn requests, for who counts them in space_bits.
+struct space_share space_share_of(const struct space *s, uint64_t held);
 // Whether a formula holds for drawn request `i` of space_drawn: for sweeps over many formulas at once.
 uint32_t space_drawn(const struct space *s);
 const uint64_t *space_bits(const struct space *s,
@@ -120,6 +124,8 @@ const uint64_t *space_bits(const struct space *s,
 const uint64_t *space_live(const struct space *s);
 // Makes drawn request `i` the model that space_witness tells.
 void space_choose(struct space *s, uint32_t i);
+// Whether a formula holds in the model of the last SAT_YES (or space_choose). False also without memory (space_result).
+bool space_holds(struct space *s, uint32_t formula);
 
 // ---- witnesses
 

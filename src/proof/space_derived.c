@@ -69,10 +69,13 @@ static uint32_t guard_failed(struct space *s, uint32_t image, struct image_list 
     const struct image_node *n = IMAGE_AT(p, guard, struct image_node);
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
     size_t base = s->stack.len;
-    for (uint32_t i = 0; i < guard.count; i++)
-        if (n[i].kind == IMAGE_NODE_ATOM &&
-            !SPACE_PUSH(s, &s->stack, space_not(signal_failed(s, image, atoms[n[i].arg].signal))))
+    for (uint32_t i = 0; i < guard.count; i++) {
+        if (n[i].kind != IMAGE_NODE_ATOM)
+            continue;
+        uint32_t f = signal_failed(s, image, atoms[n[i].arg].signal);
+        if (!SPACE_PUSH(s, &s->stack, space_not(f)))
             return SPACE_TRUE;
+    }
     return space_not(space_fold(s, base));
 }
 
@@ -85,11 +88,13 @@ static uint32_t label_at_least(struct space *s, uint32_t image, const struct ima
     if (level == 0)
         return SPACE_TRUE;
     for (uint32_t i = 0; i < def->terms.count; i++) {
-        if (terms[i].word >= level &&
-            !SPACE_PUSH(s, &s->stack, space_not(space_guard(s, image, terms[i].guard))))
-            return SPACE_TRUE;
-        if (def->error_level >= level &&
-            !SPACE_PUSH(s, &s->stack, space_not(guard_failed(s, image, terms[i].guard))))
+        uint32_t raised = SPACE_FALSE, failed = SPACE_FALSE;
+        if (terms[i].word >= level)
+            raised = space_guard(s, image, terms[i].guard);
+        if (def->error_level >= level)
+            failed = guard_failed(s, image, terms[i].guard);
+        if (!SPACE_PUSH(s, &s->stack, space_not(raised)) ||
+            !SPACE_PUSH(s, &s->stack, space_not(failed)))
             return SPACE_TRUE;
     }
     return space_not(space_fold(s, base));

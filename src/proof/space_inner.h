@@ -123,7 +123,7 @@ static inline bool space_fail(struct space *s, enum result why)
     return false;
 }
 
-// VEC_PUSH that says why it failed.
+// VEC_PUSH that says why it failed. The value must not push to the same array while it is evaluated.
 #define SPACE_PUSH(s, v, ...) (VEC_PUSH(v, __VA_ARGS__) || space_fail((s), RESULT_NOMEM))
 
 // space_fields.c: from signals and atoms to fields with their axioms.

@@ -109,7 +109,7 @@ static void justify(struct space *s, uint32_t formula)
         justify(s, best);
 }
 
-static bool choose_inputs(struct space *s, const uint32_t *claims, uint32_t count)
+static bool scratch(struct space *s)
 {
     if (!s->kept && !(s->kept = alloc_zeroed(s->inputs.len + 1, 1)))
         return space_fail(s, RESULT_NOMEM);
@@ -120,6 +120,21 @@ static bool choose_inputs(struct space *s, const uint32_t *claims, uint32_t coun
         s->kleene = more;
         s->kleene_room = s->nodes.len * 2;
     }
+    return true;
+}
+
+bool space_holds(struct space *s, uint32_t formula)
+{
+    if (s->err || !scratch(s))
+        return false;
+    memset(s->kleene, UNSEEN, s->nodes.len * 2);
+    return value_of(s, formula, true) == YES;
+}
+
+static bool choose_inputs(struct space *s, const uint32_t *claims, uint32_t count)
+{
+    if (!scratch(s))
+        return false;
     memset(s->kept, 0, s->inputs.len);
     memset(s->kleene, UNSEEN, s->nodes.len * 2);
     // What must hold says more than what must not, so it goes first.

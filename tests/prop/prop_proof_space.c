@@ -142,7 +142,7 @@ static void ask(struct space *s, struct arena *arena, uint32_t *yes, uint32_t *n
     ++*no;
     for (int least = 0; least < 2; least++) {
         if (least)
-            assert_true(space_least(s, claims, q.count, q.flags));
+            assert_true(space_least(s, claims, 0, q.flags));
         const uint32_t *core = space_core(s, &core_count);
         struct question part = {.count = core_count, .flags = q.flags};
         for (uint32_t i = 0; i < core_count; i++) {

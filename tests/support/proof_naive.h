@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "support/image_builder.h"
+#include "text/json.h"
 
 enum { NAIVE_WORDS = 4, NAIVE_FAMILIES = 16, NAIVE_SIGNALS = 24 };
 static const char *const naive_words[NAIVE_WORDS] = {"alpha", "beta", "gamma", "delta"};
@@ -237,6 +238,81 @@ static inline uint32_t naive_route(const struct naive_policy *n, const struct na
     while (!naive_route_holds(n, i, r))
         i++;
     return i;
+}
+
+// The facts of a witness, read from its JSON; false when it is not of the form that `merit route --given` takes.
+static inline bool naive_given(const struct policy_image *p, struct slice text, struct arena *arena,
+                               struct fact *facts)
+{
+    struct json j;
+    uint32_t at = 0, key, value;
+    memset(facts, 0, p->signals.count * sizeof *facts);
+    if (json_parse(&j, text, &json_limits_default, arena) || json_type(&j, 0) != JSON_OBJECT)
+        return false;
+    while (json_member(&j, 0, &at, &key, &value)) {
+        int32_t i = image_find_signal(p, json_string(&j, key, arena));
+        if (i < 0 || facts[i].state != FACT_UNKNOWN)
+            return false;
+        const struct image_signal *s = image_signal(p, i);
+        const struct image_str *words = IMAGE_AT(p, s->words, struct image_str);
+        struct fact *f = &facts[i];
+        enum json_type type = json_type(&j, value);
+        f->state = FACT_GIVEN;
+        if (type == JSON_TRUE || type == JSON_FALSE) {
+            f->number = type == JSON_TRUE;
+            if (s->type != SIGNAL_BOOL)
+                return false;
+        } else if (type == JSON_STRING && s->type == SIGNAL_ENUM) {
+            while (f->number < s->words.count &&
+                   !json_string_is(&j, value, image_text(p, words[(int)f->number])))
+                f->number++;
+            if (f->number == s->words.count)
+                return false;
+        } else if (type == JSON_STRING && s->type == SIGNAL_TEXT) {
+            f->text = json_string(&j, value, arena);
+        } else if (type == JSON_ARRAY && s->type == SIGNAL_SET) {
+            struct slice *texts = ARENA_ARRAY(arena, struct slice, 64);
+            uint32_t in = 0, element;
+            while (json_element(&j, value, &in, &element) && f->text_count < 64)
+                texts[f->text_count++] = json_string(&j, element, arena);
+            f->texts = texts;
+        } else if (s->type != SIGNAL_NUMBER || json_double(&j, value, &f->number)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Its place among naive_texts; a text that no policy mentions is like any other such.
+static inline unsigned naive_text(struct slice text)
+{
+    unsigned i = 0;
+    while (i <= NAIVE_WORDS && !slice_eq_cstr(text, naive_texts[i]))
+        i++;
+    return i;
+}
+
+// Whether a request shows what is given.
+static inline struct naive_value naive_shown(const struct naive_policy *n, uint32_t signal,
+                                             const struct naive_request *r);
+static inline bool naive_shows(const struct naive_policy *n, const struct fact *facts,
+                               const struct naive_request *r)
+{
+    for (uint32_t i = 0; i < n->p->signals.count; i++) {
+        const struct fact *f = &facts[i];
+        if (f->state == FACT_UNKNOWN)
+            continue;
+        struct naive_value v = naive_shown(n, i, r);
+        enum signal_type type = image_signal(n->p, (int32_t)i)->type;
+        unsigned members = 0;
+        bool same = type == SIGNAL_TEXT ? naive_text(f->text) == naive_text(slice_cstr(v.text))
+                                        : v.number == f->number;
+        for (uint32_t k = 0; k < f->text_count; k++)
+            members |= 1u << naive_text(f->texts[k]);
+        if (type == SIGNAL_SET ? members != v.members : !same)
+            return false;
+    }
+    return true;
 }
 
 // ---- all values that a family can be told to have, by index; false when there are no more

@@ -1,0 +1,297 @@
+#include "proof/order.h"
+
+#include "base/alloc.h"
+#include "proof/order_inner.h"
+
+// Earlier pairs of "this route, then that one" that are tried one by one before a formula is made for all of them.
+enum { TRY_PAIRS = 6 };
+
+void order_count(struct order *o, bool decided, bool single)
+{
+    o->out->questions++;
+    o->out->decided += decided;
+    o->out->route_questions += single;
+    o->out->route_decided += single && decided;
+}
+
+enum sat_answer order_ask(struct order *o, const uint32_t *claims, uint32_t count, bool single)
+{
+    enum sat_answer a = space_ask(o->s, claims, count, 0);
+    order_count(o, a != SAT_UNKNOWN, single);
+    return a;
+}
+
+// ---- what never holds
+
+// The parts of a guard that exclude each other: the children of an AND at its root, or the whole.
+static void contradict(struct order *o, uint32_t route)
+{
+    struct order_route *r = &o->routes[route];
+    struct image_list guard = image_route(o->p, (int32_t)route)->guard;
+    const struct image_node *n = IMAGE_AT(o->p, guard, struct image_node);
+    uint32_t parts = guard.count && n->kind == IMAGE_NODE_AND ? n->arg : 1, at = 1, count;
+    uint32_t *nodes = ARENA_ARRAY(o->arena, uint32_t, parts),
+             *claims = ARENA_ARRAY(o->arena, uint32_t, parts);
+    if (!nodes || !claims) {
+        o->err = RESULT_NOMEM;
+        return;
+    }
+    claims[0] = o->guards[route];
+    for (uint32_t i = 0; i < parts && parts > 1; i++, at += n[at].size) {
+        struct image_list part = {guard.at + at * (uint32_t)sizeof *n, n[at].size};
+        nodes[i] = at;
+        claims[i] = space_guard(o->s, o->image, part);
+    }
+    if (parts > 1) {
+        if (space_ask(o->s, claims, parts, 0) != SAT_NO)
+            return;
+        (void)space_least(o->s, claims, 0, 0);
+    }
+    const uint32_t *core = space_core(o->s, &count);
+    if (parts == 1)
+        count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        nodes[i] = nodes[core[i]]; // ascending, so never read after it was written over
+    r->contradiction = nodes;
+    r->contradiction_count = parts == 1 ? 1 : count;
+}
+
+// ---- what is shadowed
+
+// claims: not the guards of routes before `route`, then its own. Gives how many.
+static uint32_t claim_reach(struct order *o, uint32_t route)
+{
+    for (uint32_t i = 0; i < route; i++)
+        o->claims[i] = space_not(o->guards[i]);
+    o->claims[route] = o->guards[route];
+    return route + 1;
+}
+
+// What is irreducible is the earlier routes beside its own guard.
+static void cover(struct order *o, uint32_t route)
+{
+    struct order_route *r = &o->routes[route];
+    uint32_t count = 0, n = route + 1;
+    o->claims[0] = o->guards[route];
+    for (uint32_t i = 0; i < route; i++)
+        o->claims[i + 1] = space_not(o->guards[i]);
+    r->cover_least =
+        space_ask(o->s, o->claims, n, 0) == SAT_NO && space_least(o->s, o->claims, 1, 0);
+    const uint32_t *core = space_core(o->s, &count);
+    int32_t *list = ARENA_ARRAY(o->arena, int32_t, count + 1);
+    if (!list) {
+        o->err = RESULT_NOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (core[i] > 0)
+            list[r->cover_count++] = (int32_t)core[i] - 1;
+    r->cover = list;
+}
+
+static void keep_witness(struct order *o, const uint32_t *claims, uint32_t count, struct slice *out)
+{
+    struct space_witness w;
+    if (space_witness(o->s, o->image, claims, count, o->arena, &w) == RESULT_OK)
+        *out = w.json;
+    else if (space_result(o->s) == RESULT_NOMEM)
+        o->err = RESULT_NOMEM;
+}
+
+// A request whose guard holds, and who takes it instead.
+static void show_shadow(struct order *o, uint32_t route)
+{
+    struct order_route *r = &o->routes[route];
+    if (space_ask(o->s, &o->guards[route], 1, 0) != SAT_YES)
+        return;
+    uint32_t by = 0;
+    while (by < route && !space_holds(o->s, o->guards[by]))
+        by++;
+    uint32_t n = claim_reach(o, by);
+    o->claims[n++] = o->guards[route];
+    r->taken_by = (int32_t)by;
+    keep_witness(o, o->claims, n, &r->witness);
+}
+
+static void decide_status(struct order *o, uint32_t route, bool drawn)
+{
+    struct order_route *r = &o->routes[route];
+    r->status = ORDER_TAKEN;
+    if (drawn) {
+        order_count(o, true, true);
+        return;
+    }
+    if (order_ask(o, &o->guards[route], 1, true) == SAT_NO) {
+        r->status = ORDER_VACUOUS;
+        contradict(o, route);
+        return;
+    }
+    enum sat_answer a = order_ask(o, o->claims, claim_reach(o, route), true);
+    if (a == SAT_UNKNOWN)
+        r->status = ORDER_OPEN;
+    if (a != SAT_NO)
+        return;
+    r->status = ORDER_SHADOWED;
+    cover(o, route);
+    show_shadow(o, route);
+}
+
+// ---- what changes nothing
+
+// Drawn requests that reach the route and would end otherwise without it.
+static bool drawn_otherwise(const struct order *o, uint32_t route, const uint64_t *reach)
+{
+    for (uint32_t w = 0; w < o->words; w++) {
+        uint64_t rest = reach[w];
+        for (uint32_t j = route + 1; j < o->count && rest; j++) {
+            uint32_t g = o->guards[j];
+            uint64_t bits = space_bits(o->s, g)[w], hit = rest & (g & 1 ? ~bits : bits);
+            if (hit && o->effects[j] != o->effects[route])
+                return true;
+            rest &= ~hit;
+        }
+    }
+    return false;
+}
+
+// "The first route from `from` on whose guard holds has another effect": made from the end.
+static uint32_t otherwise_formula(struct order *o, uint32_t from, uint32_t effect)
+{
+    uint32_t f = SPACE_FALSE;
+    for (uint32_t j = o->count; j-- > from;) {
+        uint32_t g = o->guards[j];
+        bool other = o->effects[j] != effect;
+        // g ? other : f
+        f = other ? space_or(o->s, (uint32_t[]){g, f}, 2)
+                  : space_and(o->s, (uint32_t[]){space_not(g), f}, 2);
+        o->chained++;
+    }
+    return f;
+}
+
+static enum sat_answer ends_otherwise(struct order *o, uint32_t route)
+{
+    uint32_t n = claim_reach(o, route), tries = 0;
+    uint32_t *claims = o->claims;
+    bool sure = true;
+    for (uint32_t j = route + 1; j < o->count && tries < TRY_PAIRS; j++) {
+        if (o->effects[j] != o->effects[route]) {
+            claims[n] = o->guards[j];
+            enum sat_answer a = space_ask(o->s, claims, n + 1, 0);
+            if (a == SAT_YES)
+                return SAT_YES;
+            sure &= a == SAT_NO;
+            tries++;
+        }
+        claims[n++] = space_not(o->guards[j]);
+    }
+    if (tries < TRY_PAIRS && sure)
+        return SAT_NO;
+    if (o->chained > ORDER_CHAIN_MAX)
+        return SAT_UNKNOWN;
+    claims[route + 1] = otherwise_formula(o, route + 1, o->effects[route]);
+    return space_ask(o->s, claims, route + 2, 0);
+}
+
+static bool named_by_alias(const struct order *o, uint32_t route)
+{
+    const struct image_alias *a = IMAGE_AT(o->p, o->p->aliases, struct image_alias);
+    for (uint32_t i = 0; i < o->p->aliases.count; i++)
+        if (a[i].target == IMAGE_TARGET_ROUTE && a[i].index == (int32_t)route)
+            return true;
+    return false;
+}
+
+static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach, bool drawn)
+{
+    struct order_route *r = &o->routes[route];
+    bool same_later = false;
+    r->effect = ORDER_NOT_ASKED;
+    if (r->status != ORDER_TAKEN || route + 1 == o->count || named_by_alias(o, route))
+        return;
+    for (uint32_t j = route + 1; j < o->count && !same_later; j++)
+        same_later = o->effects[j] == o->effects[route];
+    r->effect = ORDER_MATTERS;
+    if (!same_later || (drawn && drawn_otherwise(o, route, reach))) {
+        order_count(o, true, true);
+        return;
+    }
+    enum sat_answer a = ends_otherwise(o, route);
+    order_count(o, a != SAT_UNKNOWN, true);
+    r->effect = a == SAT_YES ? ORDER_MATTERS : a == SAT_NO ? ORDER_REDUNDANT : ORDER_UNKNOWN;
+    if (a == SAT_NO) {
+        uint32_t n = claim_reach(o, route);
+        if (space_ask(o->s, o->claims, n, 0) == SAT_YES)
+            keep_witness(o, o->claims, n, &r->witness);
+    }
+}
+
+// ---- all routes
+
+static bool walk(struct order *o)
+{
+    uint64_t *reach = ARENA_ARRAY(o->arena, uint64_t, o->words + 1);
+    if (!reach)
+        return false;
+    memcpy(o->left, space_live(o->s), o->words * sizeof *o->left);
+    for (uint32_t i = 0; i < o->count && !o->err; i++) {
+        struct order_route *r = &o->routes[i];
+        uint32_t g = o->guards[i];
+        uint64_t held = 0;
+        for (uint32_t w = 0; w < o->words; w++) {
+            uint64_t bits = space_bits(o->s, g)[w];
+            reach[w] = o->left[w] & (g & 1 ? ~bits : bits);
+            o->left[w] &= ~reach[w];
+            held += (uint64_t)__builtin_popcountll(reach[w]);
+        }
+        r->takes = space_share_of(o->s, held);
+        r->holds = space_share(o->s, &g, 1);
+        decide_status(o, i, held > 0);
+        decide_effect(o, i, reach, held > 0);
+    }
+    return true;
+}
+
+static bool start(struct order *o)
+{
+    o->count = o->p->routes.count;
+    o->words = (space_drawn(o->s) + 63) / 64;
+    o->routes = ARENA_ARRAY(o->arena, struct order_route, o->count + 1);
+    o->guards = ARENA_ARRAY(o->arena, uint32_t, o->count + 1);
+    o->effects = ARENA_ARRAY(o->arena, uint32_t, o->count + 1);
+    o->claims = ARENA_ARRAY(o->arena, uint32_t, o->count + 4);
+    o->left = ARENA_ARRAY(o->arena, uint64_t, o->words + 1);
+    if (!o->routes || !o->guards || !o->effects || !o->claims || !o->left || !order_effects(o))
+        return false;
+    for (uint32_t i = 0; i < o->count; i++) {
+        o->guards[i] = space_route(o->s, o->image, (int32_t)i);
+        o->routes[i].taken_by = IMAGE_NONE;
+    }
+    return true;
+}
+
+enum result order_check(struct space *s, uint32_t image, struct arena *arena,
+                        struct order_report *out)
+{
+    const struct policy_image *p = space_image(s, image);
+    struct order o = {.s = s, .image = image, .p = p, .arena = arena, .out = out};
+    *out = (struct order_report){.image = p};
+    o.idle.cap = UINT32_MAX;
+    if (!start(&o) || !walk(&o))
+        o.err = RESULT_NOMEM;
+    if (!o.err)
+        order_overlaps(&o);
+    if (!o.err)
+        order_conditions(&o);
+    struct order_idle *idle = ARENA_ARRAY(arena, struct order_idle, o.idle.len + 1);
+    if (!idle)
+        o.err = RESULT_NOMEM;
+    else if (o.idle.len)
+        memcpy(idle, o.idle.at, o.idle.len * sizeof *idle);
+    out->routes = o.routes;
+    out->idle = idle;
+    out->idle_count = (uint32_t)o.idle.len;
+    out->effort = space_effort(s);
+    VEC_DEINIT(&o.idle);
+    return o.err ? o.err : space_result(s) == RESULT_NOMEM ? RESULT_NOMEM : RESULT_OK;
+}
