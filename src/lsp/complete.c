@@ -159,8 +159,8 @@ static bool derived(struct completer *k, struct slice signal)
     if (!call)
         return false;
     if ((clause = tree_clause(t, n, "label"))) {
-        const struct lsp_name *d =
-            lsp_names_by_text(t, &k->c->document->names, LSP_LATTICE, tree_text(t, clause->first), 0);
+        const struct lsp_name *d = lsp_names_by_text(t, &k->c->document->names, LSP_LATTICE,
+                                                     tree_text(t, clause->first), 0);
         const struct node *lattice = d ? lsp_statement_node(t, d->token) : NULL;
         for (const struct node *w = lattice ? lattice->first->next : NULL; w; w = w->next)
             word_item(k, w, "level");
@@ -273,7 +273,9 @@ static const struct {
     {NULL, "timeout", {"s", "ms"}, {NULL}},
     {NULL, "within", {"usd"}, {NULL}},
     {NULL, "most", {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"}, {NULL}},
-    {NULL, "budget", {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"},
+    {NULL,
+     "budget",
+     {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"},
      {"request", "minute", "hour", "day", "month"}},
 };
 
@@ -316,10 +318,10 @@ static void units(struct completer *k)
     }
 }
 
-static const char *const all_steps[] = {"answer", "refuse", "retrieve", "verify", "clarify", "redact",
-                                        "fuse", "cache", NULL};
+static const char *const all_steps[] = {"answer", "refuse", "retrieve", "verify", "clarify",
+                                        "redact", "fuse",   "cache",    NULL};
 static const char *const passable_steps[] = {"retrieve", "verify", "clarify", "redact",
-                                             "fuse", "cache", NULL};
+                                             "fuse",     "cache",  NULL};
 
 static void step_names(struct completer *k, const char *const *words)
 {
@@ -351,10 +353,11 @@ static void taken(struct completer *k, struct slice step)
 static void place(struct completer *k, struct lsp_place p, bool string)
 {
     static const char *const sink_kinds[] = {"verifier", "judge", "retriever", "cache", "embedding",
-                                             "memory", "log", "trace", NULL},
+                                             "memory",   "log",   "trace",     NULL},
                              *const extras[] = {"escalate", "fuse", "hedge", NULL},
                              *const scopes[] = {"session", "key", "caller", "team", "tenant", NULL},
-                             *const codes[] = {"not-proved", "shadowed", "unenforced", "infeasible", NULL};
+                             *const codes[] = {"not-proved", "shadowed", "unenforced", "infeasible",
+                                               NULL};
     static const char *const least[] = {"cost", "energy", NULL}, *const most[] = {"quality", NULL};
     static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL, LSP_SINK, LSP_ZONE};
     struct slice subject = k->begin + p.subject < k->end

@@ -9,7 +9,7 @@ struct finder {
     struct lsp_name *at;
     uint32_t count, room;
     uint32_t statement;
-    const struct node *params;        // of the path being read
+    const struct node *params;         // of the path being read
     struct map known[LSP_KIND_COUNT_]; // name -> the statement that defines it
     enum result result;
 };
@@ -71,9 +71,9 @@ static enum lsp_kind taken(const struct finder *f, struct slice step, struct sli
     static const enum lsp_kind models[] = {LSP_MODEL, LSP_SINK, LSP_LEVEL, LSP_NOTHING},
                                sinks[] = {LSP_SINK, LSP_MODEL, LSP_NOTHING},
                                levels[] = {LSP_LEVEL, LSP_NOTHING};
-    bool redacts = slice_eq(step, SLICE("redact")),
-         asks_sink = slice_eq(step, SLICE("verify")) || slice_eq(step, SLICE("retrieve")) ||
-                     slice_eq(step, SLICE("cache"));
+    bool redacts = slice_eq(step, SLICE("redact")), asks_sink = slice_eq(step, SLICE("verify")) ||
+                                                                slice_eq(step, SLICE("retrieve")) ||
+                                                                slice_eq(step, SLICE("cache"));
     enum lsp_kind kind = first_known(f, text, redacts ? levels : asks_sink ? sinks : models);
     return kind ? kind : redacts ? LSP_LEVEL : asks_sink ? LSP_SINK : LSP_MODEL;
 }
@@ -267,8 +267,8 @@ static void word(struct finder *f, const struct lsp_reading *r, uint32_t set, ui
             p = lsp_place_of(r, set, &x);
     }
     static const enum lsp_kind named[] = {LSP_LEVEL, LSP_SIGNAL, LSP_NOTHING},
-                               about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL, LSP_SINK,
-                                          LSP_ZONE, LSP_SIGNAL, LSP_NOTHING};
+                               about[] = {LSP_ROUTE, LSP_PATH,   LSP_MODEL,  LSP_SINK,
+                                          LSP_ZONE,  LSP_SIGNAL, LSP_NOTHING};
     struct slice subject = tree_token_text(f->tree, f->statement + p.subject);
     enum lsp_kind kind = p.kind;
     switch (p.role) {
@@ -335,7 +335,7 @@ static void bad(struct finder *f, const struct node *n)
 
 static void assume(struct finder *f, const struct node *n)
 {
-    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL,  LSP_SINK,
+    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH,   LSP_MODEL,  LSP_SINK,
                                           LSP_ZONE,  LSP_SIGNAL, LSP_NOTHING};
     const struct node *name = n->first->next;
     if (name->kind == NODE_WORD && first_known(f, tree_text(f->tree, name), about))

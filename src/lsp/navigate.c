@@ -108,7 +108,7 @@ static bool is_taken(struct lsp_call *c, const struct lsp_name *name, struct sli
 // How many errors a policy has, or UINT32_MAX without memory. `first`: what the first one says.
 static uint32_t errors_of(struct lsp_call *c, struct slice policy, struct slice *first)
 {
-    struct lsp_check *k = lsp_check_open(0, 0, policy, c->server->registry);
+    struct lsp_check *k = lsp_check_open(0, 0, policy, c->server->registry, false);
     uint32_t errors = UINT32_MAX;
     if (!k)
         return errors;

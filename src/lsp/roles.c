@@ -1,10 +1,10 @@
 #include "lsp/roles.h"
 
 static const char *const kind_names[LSP_KIND_COUNT_] = {
-    [LSP_NOTHING] = "name", [LSP_LATTICE] = "lattice", [LSP_LEVEL] = "level",
-    [LSP_ZONE] = "zone",    [LSP_SINK] = "sink",       [LSP_MODEL] = "model",
-    [LSP_SIGNAL] = "signal", [LSP_PATH] = "path",      [LSP_ROUTE] = "route",
-    [LSP_ALIAS] = "alias",  [LSP_PARAM] = "parameter",
+    [LSP_NOTHING] = "name",  [LSP_LATTICE] = "lattice", [LSP_LEVEL] = "level",
+    [LSP_ZONE] = "zone",     [LSP_SINK] = "sink",       [LSP_MODEL] = "model",
+    [LSP_SIGNAL] = "signal", [LSP_PATH] = "path",       [LSP_ROUTE] = "route",
+    [LSP_ALIAS] = "alias",   [LSP_PARAM] = "parameter",
 };
 
 const char *lsp_kind_name(enum lsp_kind k)
@@ -114,14 +114,14 @@ static struct standing standing_of(const struct lsp_reading *r, const struct lsp
     uint32_t item = x->item;
     if (slice_eq(lsp_reading_rule(r, item), SLICE("names")))
         lsp_reading_parent(r, &item, &edge);
-    return (struct standing){lsp_reading_rule(r, item),
-                             edge->after == LSP_WORD_NONE ? SLICE_EMPTY
-                                                          : r->grammar->words[edge->after],
-                             edge->ordinal};
+    return (struct standing){
+        lsp_reading_rule(r, item),
+        edge->after == LSP_WORD_NONE ? SLICE_EMPTY : r->grammar->words[edge->after], edge->ordinal};
 }
 
 // Of arguments the innermost call, be it one of its own or one inside of another's arguments.
-static bool subject_of(const struct lsp_reading *r, uint32_t item, const char *rule, uint32_t *found)
+static bool subject_of(const struct lsp_reading *r, uint32_t item, const char *rule,
+                       uint32_t *found)
 {
     const struct lsp_edge *edge;
     if (strcmp(rule, "call") != 0)

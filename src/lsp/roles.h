@@ -32,10 +32,10 @@ enum lsp_role {
     LSP_ROLE_STEP,     // a step, or a name of a path
     LSP_ROLE_PASSABLE, // a step that can be required
     LSP_ROLE_STEPS,    // a step on its own
-    LSP_ROLE_TAKEN,    // what the step at `subject` takes: models, a sink, a level, a parameter of the path
-    LSP_ROLE_PASSED,   // the sink that the step at `subject` is passed at
-    LSP_ROLE_REACHED,  // what the word before says: a zone, model or sink
-    LSP_ROLE_ABOUT,    // anything that has a name
+    LSP_ROLE_TAKEN, // what the step at `subject` takes: models, a sink, a level, a parameter of the path
+    LSP_ROLE_PASSED,  // the sink that the step at `subject` is passed at
+    LSP_ROLE_REACHED, // what the word before says: a zone, model or sink
+    LSP_ROLE_ABOUT,   // anything that has a name
     LSP_ROLE_EFFORT,
     LSP_ROLE_NEED, // tools, images, ...
     LSP_ROLE_PROVIDER,

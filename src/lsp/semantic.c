@@ -27,8 +27,7 @@ static const char *const type_names[TYPES] = {
     [TYPE_COMMENT] = "comment", [TYPE_OPERATOR] = "operator", [TYPE_ZONE] = "namespace",
     [TYPE_MODEL] = "class",     [TYPE_SIGNAL] = "variable",   [TYPE_FUNCTION] = "function",
     [TYPE_PARAM] = "parameter", [TYPE_WORD] = "enumMember",   [TYPE_UNIT] = "type",
-    [TYPE_ALIAS] = "property", [TYPE_LATTICE] = "enum",
-    [TYPE_SINK] = "interface",
+    [TYPE_ALIAS] = "property",  [TYPE_LATTICE] = "enum",      [TYPE_SINK] = "interface",
 };
 
 enum { MODIFIER_DEFINITION = 1 };

@@ -251,6 +251,7 @@ static void request(struct lsp_server *s, struct lsp_message *m)
 
 static void due(struct lsp_server *s, struct lsp_document *d, uint64_t pause)
 {
+    d->wants_proof = false;
     d->check_at_us = s->now_us + pause;
 }
 
@@ -457,31 +458,40 @@ int lsp_server_exit_code(const struct lsp_server *s)
 uint64_t lsp_server_wake_us(const struct lsp_server *s)
 {
     uint64_t at = UINT64_MAX;
-    for (uint32_t i = 0; i < s->documents.count && !s->checking; i++)
+    for (uint32_t i = 0; i < s->documents.count && !s->checking[LSP_LANE_QUICK]; i++)
         at = s->documents.at[i]->check_at_us < at ? s->documents.at[i]->check_at_us : at;
     return at;
 }
 
-struct lsp_check *lsp_server_check(struct lsp_server *s, uint64_t now_us)
+static struct lsp_check *begin_check(struct lsp_server *s, struct lsp_document *d,
+                                     enum lsp_lane lane)
+{
+    struct lsp_check *c = lsp_check_open(d->number, d->edit, lsp_text_slice(&d->text), s->registry,
+                                         lane == LSP_LANE_PROOF);
+    s->checking[lane] = c != NULL;
+    if (!c)
+        note(s, "there is no memory to check %.*s", (int)d->uri.len, d->uri.ptr);
+    return c;
+}
+
+struct lsp_check *lsp_server_check(struct lsp_server *s, enum lsp_lane lane, uint64_t now_us)
 {
     uint64_t at = lsp_server_wake_us(s);
-    if (at > now_us || at == UINT64_MAX)
+    if (s->checking[lane])
         return NULL;
     for (uint32_t i = 0; i < s->documents.count; i++) {
         struct lsp_document *d = s->documents.at[i];
-        if (d->check_at_us != at)
+        if (lane == LSP_LANE_PROOF && d->wants_proof) {
+            d->wants_proof = false;
+            return begin_check(s, d, lane);
+        }
+        if (lane == LSP_LANE_PROOF || at > now_us || d->check_at_us != at || at == UINT64_MAX)
             continue;
         d->check_at_us = UINT64_MAX;
-        if (d->lost) {
-            lsp_publish(s, d);
-            return NULL;
-        }
-        struct lsp_check *c =
-            lsp_check_open(d->number, d->edit, lsp_text_slice(&d->text), s->registry);
-        s->checking = c != NULL;
-        if (!c)
-            note(s, "there is no memory to check %.*s", (int)d->uri.len, d->uri.ptr);
-        return c;
+        if (!d->lost)
+            return begin_check(s, d, lane);
+        lsp_publish(s, d);
+        return NULL;
     }
     return NULL;
 }
@@ -489,14 +499,20 @@ struct lsp_check *lsp_server_check(struct lsp_server *s, uint64_t now_us)
 void lsp_server_checked(struct lsp_server *s, struct lsp_check *c, uint64_t now_us)
 {
     struct lsp_document *d = lsp_documents_by_number(&s->documents, c->document);
-    s->checking = false;
+    bool proved = c->proves, loads = c->image != NULL;
+    s->checking[proved ? LSP_LANE_PROOF : LSP_LANE_QUICK] = false;
     s->now_us = now_us;
     if (!d) {
         lsp_check_close(c);
         return;
     }
+    bool current = c->edit == d->edit;
     lsp_document_checked(d, c);
-    if (lsp_document_fresh(d))
+    if (!current)
+        return;
+    d->wants_proof = !proved && loads;
+    // Findings of the proof before are left standing until the next one ends, unless errors have gone meanwhile.
+    if (!d->wants_proof || d->errors_shown)
         lsp_publish(s, d);
 }
 

@@ -137,9 +137,10 @@ def test_extension(scratch):
 # \U0001F680 two
 # lines
 model swift endpoint demo  context 8k tok
+model other endpoint demo  context 8k tok
 signal urgent = keywords("now")
 route quick when urgent -> answer(swift)
-otherwise -> answer(any)
+otherwise -> answer(other)
 ''')
     env = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
     ran = run_program([node, HERE / "vscode_stub.mjs", EDITORS / "vscode", MERIT, policy], scratch, env=env)
@@ -150,7 +151,7 @@ otherwise -> answer(any)
     assert "word of the language" in got["refused"]
     assert {"swift", "any"} <= set(got["completion"]) and "quick" in got["symbols"]
     assert got["folds"] == 1 and got["tokens"] > 50 and got["formatted"] >= 1
-    assert got["wrong"] == [["unknown-name", 0, 5]] and got["fixes"] == ["Write swift"] and got["again"] == 1
+    assert got["wrong"] == [["unknown-name", 0, 6]] and got["fixes"] == ["Write swift"] and got["again"] >= 1
 
 
 def test_extension_says_what_is_missing(scratch):
