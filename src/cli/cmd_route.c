@@ -288,7 +288,8 @@ static int decide(struct session *s)
 {
     static const struct plan_clock clock = {now_ns, NULL};
     struct pool_view pool;
-    struct route_options options = {.model = slice_cstr(s->args.model)};
+    // What the policy says, also where this build cannot do it.
+    struct route_options options = {.model = slice_cstr(s->args.model), .all_steps = true};
     int code = take_down(s, &pool);
     if (code)
         return code;

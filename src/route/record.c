@@ -534,6 +534,10 @@ void record_json(const struct decision *d, const struct record_options *options,
         BUF_LIT(out, "null");
     else
         buf_u64(out, (uint64_t)d->chain);
+    if (d->attempts_max)
+        key_u64(out, "attempts_max", d->attempts_max);
+    if (d->output_cap_tok)
+        key_u64(out, "output_cap_tok", d->output_cap_tok);
     key_bool(out, "observed", d->observed);
     key_bool(out, "late", d->late);
     key_string(out, "message", d->end == DECISION_REFUSE, d->message);
@@ -567,7 +571,7 @@ void record_json(const struct decision *d, const struct record_options *options,
 static void compact_head(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    enum { ROOM = 768 };
+    enum { ROOM = 1024 };
     char *begin = buf_reserve(out, ROOM), *at = begin;
     if (!at)
         return;
@@ -615,6 +619,8 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"else\":"), d->took_else},
         {SLICE(",\"observed\":"), d->observed},
         {SLICE(",\"closed\":"), d->endpoints_closed},
+        {SLICE(",\"tries\":"), d->attempts_max},
+        {SLICE(",\"cap\":"), d->output_cap_tok},
         {SLICE(",\"needs\":"), d->needs},
         {SLICE(",\"max\":"), d->max_output_tok},
         {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},
