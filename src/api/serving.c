@@ -285,6 +285,8 @@ static enum result make_ready(struct serving *s, const struct serving_options *o
         r = take_slots(s, o->names);
     if (!r)
         r = write_models(s);
+    if (!r && o->loops)
+        r = measured_open(&s->measured, s->image, &s->decider.costs, o->trunk, o->loops);
     for (uint32_t i = 0; i < s->image->signals.count; i++)
         s->reads_headers |= slice_eq(
             image_text(s->image, image_signal(s->image, (int32_t)i)->family), SLICE("header"));
@@ -342,6 +344,7 @@ void serving_unref(struct serving *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
+    measured_close(s->measured);
     decider_close(&s->decider);
     if (s->client_tls)
         tls_context_unref(s->client_tls);

@@ -31,7 +31,7 @@ static void tell(struct proof *p, const struct way *way, uint32_t chain, uint32_
     struct span span = way->route >= 0 ? proof_route_span(p, way->route)
                                        : proof_span(p, IMAGE_MODELS, (uint32_t)way->model);
     struct diag *d =
-        proof_finding(p, DIAG_ERROR, "unbounded", image_text(p->image, c->name), span,
+        proof_finding(p, DIAG_ERROR, "bound", image_text(p->image, c->name), span,
                       "nothing bounds the %s that a request under \"%.*s\" takes: %.*s %s, %.*s",
                       unit_word(c->unit), SLICE_FMT(image_text(p->image, c->name)), SLICE_FMT(what),
                       way_open_text(open), SLICE_FMT(by));

@@ -179,15 +179,13 @@ static bool chain_reachable(void *ctx, const struct way_chain *chain)
 }
 
 static bool binding_reachable(void *ctx, const struct way_chain *chain,
-                              const struct image_binding *binding)
+                              const struct way_step *step, const struct image_binding *binding)
 {
     struct reachable *r = ctx;
-    uint32_t claims[] = {
-        feasible_tried(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains)),
-        feasible_binding(r->p->feasible,
-                         r->way->route >= 0 ? image_route(r->p->image, r->way->route) : NULL,
-                         binding)};
-    return space_ask(r->p->space, claims, 2, SPACE_FAILURES) != SAT_NO;
+    uint32_t claim = feasible_used(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains),
+                                   (uint32_t)(step - chain->steps),
+                                   (uint32_t)(binding - step->bindings));
+    return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
 static void make_report(struct proof *p)
@@ -256,7 +254,7 @@ enum result proof_check(const struct policy_image *image, const struct proof_opt
         return RESULT_OK;
     }
     if (!r)
-        r = feasible_open(p.space, 0, image, &p.ways, arena, &p.feasible);
+        r = feasible_open(p.space, 0, image, arena, &p.feasible);
     if (!r) {
         run_passes(&p);
         if (!p.err && options->report)

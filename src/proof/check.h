@@ -4,12 +4,12 @@
 // route --given`) and a remedy; errors stop a load. Codes of this check (those of rules and their order are in
 // proof/order.h):
 //
-//   leak           a request reaches a place that does not clear its label
+//   flow           a request reaches a place that does not clear its label
 //   on-error       a label's `on_error` is lower than the top, and a request whose labeller failed may leak
 //   obligation     an answer would be delivered that has not passed a step that is required
 //   infeasible     constraints leave a request nothing of the route that it takes
 //   not-allowed    a path escalates, fuses or hedges and no `allow` covers it
-//   unbounded      a hard budget covers an action that nothing bounds
+//   bound          a hard budget covers an action that nothing bounds
 //   unserved       a path that can be reached needs what this build's server cannot do (with `serving` only)
 //   unenforced     a budget that this build's server does not enforce (with `serving` only)
 //   not-proved     a limit was met: the finding says where

@@ -381,11 +381,11 @@ static void tell_leak(struct flow *f, const struct visit *v, const uint32_t clai
     const char *above = e->level + 1 < lattice->levels.count ? " or above" : "";
     struct diag *d =
         e->retrieved
-            ? proof_finding(p, DIAG_ERROR, "leak", place_name(f, place), visit_span(f, v),
+            ? proof_finding(p, DIAG_ERROR, "flow", place_name(f, place), visit_span(f, v),
                             "what is retrieved, labelled `%.*s`%s, reaches %.*s, %.*s%.*s",
                             SLICE_FMT(level), above, SLICE_FMT(where), SLICE_FMT(way),
                             SLICE_FMT(also))
-            : proof_finding(p, DIAG_ERROR, "leak", place_name(f, place), visit_span(f, v),
+            : proof_finding(p, DIAG_ERROR, "flow", place_name(f, place), visit_span(f, v),
                             "a request labelled `%.*s`%s reaches %.*s%s, %.*s%.*s",
                             SLICE_FMT(level), above, SLICE_FMT(where),
                             failing ? " when a signal fails" : "", SLICE_FMT(way), SLICE_FMT(also));
@@ -401,7 +401,7 @@ static void tell_leak(struct flow *f, const struct visit *v, const uint32_t clai
 }
 
 // Whether a request as it came could leak to the place at all, where only what forbids the place itself counts. When it
-// could not, no visit with a label that was only lowered can leak either.
+// could not, no visit with the same label can leak either.
 static enum sat_answer could_leak(struct flow *f, uint32_t place)
 {
     int32_t i = place_index(f, place);
@@ -413,11 +413,12 @@ static enum sat_answer could_leak(struct flow *f, uint32_t place)
     return space_ask(f->p->space, claims, 2, SPACE_FAILURES);
 }
 
-static bool raised(const struct flow *f, const struct visit *v)
+// Something joined the text on its way, or a redaction lets it go where as it came it could not.
+static bool altered(const struct flow *f, const struct visit *v)
 {
     struct way_label l = label_of(v);
     for (uint32_t i = 0; i < f->p->image->lattices.count; i++)
-        if (l.low[i] > 0)
+        if (l.low[i] > 0 || l.high[i] != UINT8_MAX)
             return true;
     return false;
 }
@@ -432,7 +433,7 @@ static void check_place(struct flow *f, uint32_t place)
         for (uint32_t i = f->first[place]; i < f->first[place + 1] && !f->p->err; i++) {
             uint32_t claims[2];
             struct excess e;
-            if (!could && !raised(f, &f->visits[i]))
+            if (!could && !altered(f, &f->visits[i]))
                 continue;
             enum sat_answer a = leaks(f, &f->visits[i], failing ? SPACE_FAILURES : 0, claims, &e);
             if (a == SAT_YES) {
@@ -467,7 +468,7 @@ static void check_pass(struct flow *f, const struct way *way)
             continue;
         struct slice where = proof_model_text(p, way->model);
         struct diag *d = proof_finding(
-            p, DIAG_ERROR, "leak", image_text(p->image, image_model(p->image, way->model)->name),
+            p, DIAG_ERROR, "flow", image_text(p->image, image_model(p->image, way->model)->name),
             proof_span(p, IMAGE_PASSES, (uint32_t)way->index),
             "`pass \"%.*s\"` hands bytes that no signal has read to %.*s, which does not clear "
             "`%.*s`",

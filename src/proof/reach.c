@@ -41,15 +41,14 @@ static bool entered(struct proof *p, const struct way *way)
 
 // --- obligations
 
-static bool lacks(const struct proof *p, const struct way_chain *chain,
-                  const struct image_constraint *c, bool *by_hit)
+static bool lacks(const struct way_chain *chain, const struct image_constraint *c, bool *by_hit)
 {
     *by_hit = false;
     if (!chain->refuses && !way_chain_passes(chain, c->step, c->sink))
         return true;
     for (uint32_t i = 0; i < chain->count; i++)
         if (chain->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(&p->ways, chain, i, c->step, c->sink))
+            !way_hit_passes(chain, i, c->step, c->sink))
             return *by_hit = true;
     return false;
 }
@@ -70,7 +69,7 @@ static bool check_obligation(struct proof *p, const struct way *way, uint32_t ch
 {
     const struct image_constraint *c = constraint_at(p, constraint);
     bool by_hit;
-    if (!way->chains[chain].delivers || !lacks(p, &way->chains[chain], c, &by_hit))
+    if (!way->chains[chain].delivers || !lacks(&way->chains[chain], c, &by_hit))
         return false;
     struct feasible *f = p->feasible;
     uint32_t *claims = ARENA_ARRAY(p->arena, uint32_t, way->count + 4), n = 0;
@@ -99,7 +98,7 @@ static bool check_obligation(struct proof *p, const struct way *way, uint32_t ch
     proof_witness(p, d, claims, n);
     diag_also(p->diags, d, proof_span(p, IMAGE_CONSTRAINTS, constraint), "required here");
     if (by_hit)
-        diag_help(p->diags, d, "keep in that cache only what has passed `%.*s`", SLICE_FMT(step));
+        diag_help(p->diags, d, "ask the cache behind `%.*s`, or not at all", SLICE_FMT(step));
     else
         diag_help(p->diags, d,
                   c->step == IMAGE_STEP_VERIFY

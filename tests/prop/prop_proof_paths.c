@@ -315,11 +315,11 @@ static void read_findings(const struct policy_image *p, const struct diag_list *
         const struct diag *d = &diags->items[i];
         assert_false(is(d, "not-proved"));
         f->on_error |= is(d, "on-error");
-        f->unbounded |= is(d, "unbounded");
-        for (uint32_t m = 0; m < p->models.count && is(d, "leak"); m++)
+        f->unbounded |= is(d, "bound");
+        for (uint32_t m = 0; m < p->models.count && is(d, "flow"); m++)
             f->leak[m] |=
                 says(d, " reaches model ", image_text(p, image_model(p, (int32_t)m)->name));
-        for (uint32_t k = 0; k < p->sinks.count && is(d, "leak"); k++) {
+        for (uint32_t k = 0; k < p->sinks.count && is(d, "flow"); k++) {
             struct slice name = image_text(p, s[k].name);
             bool other = says(d, " model ", name);
             f->leak[p->models.count + k] |= !other && says(d, " ", name) &&
@@ -483,7 +483,7 @@ static void compare(const struct policy_image *p, const struct diag_list *diags,
     expect(p, &e);
     for (uint32_t i = 0; i < p->models.count + p->sinks.count; i++) {
         if (f.leak[i] != e.any.leak[i])
-            wrong(text, "leak", i, f.leak[i]);
+            wrong(text, "flow", i, f.leak[i]);
         n->leaks += f.leak[i];
         clean &= !f.leak[i];
     }
@@ -546,7 +546,7 @@ static void test_another_forbid_adds_no_leak(void **state)
             read_findings(q, &after, &g);
             for (uint32_t k = 0; k < p->models.count + p->sinks.count; k++) {
                 if (g.leak[k] && !f.leak[k])
-                    wrong(more.at, "leak", k, true);
+                    wrong(more.at, "flow", k, true);
                 leaks += f.leak[k];
                 fewer += f.leak[k] && !g.leak[k];
             }

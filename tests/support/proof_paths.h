@@ -124,7 +124,19 @@ static inline uint32_t walk_cleared(const struct walk *w, uint32_t place, uint32
                : own;
 }
 
-static inline bool walk_forbidden(const struct walk *w, uint32_t place, enum image_effort effort)
+// `steps` before `at`: a redaction among them has taken levels away.
+static inline bool walk_redacted(const struct image_step *steps, uint32_t at,
+                                 const struct image_constraint *c)
+{
+    for (uint32_t i = 0; i < at; i++)
+        if (steps[i].kind == IMAGE_STEP_REDACT && steps[i].lattice == c->index &&
+            steps[i].level < c->level)
+            return true;
+    return false;
+}
+
+static inline bool walk_forbidden(const struct walk *w, uint32_t place, enum image_effort effort,
+                                  const struct image_step *steps, uint32_t at)
 {
     bool model = place < w->p->models.count;
     const struct image_sink *sinks = IMAGE_AT(w->p, w->p->sinks, struct image_sink);
@@ -136,7 +148,8 @@ static inline bool walk_forbidden(const struct walk *w, uint32_t place, enum ima
             continue;
         if ((c->target == IMAGE_FORBID_ZONE && c->index == zone) ||
             (c->target == IMAGE_FORBID_BELOW &&
-             walk_cleared(w, place, (uint32_t)c->index) < c->level) ||
+             walk_cleared(w, place, (uint32_t)c->index) < c->level &&
+             !walk_redacted(steps, at, c)) ||
             (c->target == IMAGE_FORBID_MODEL && model && c->index == index) ||
             (c->target == IMAGE_FORBID_EFFORT && model && c->index == (int32_t)effort) ||
             (c->target == IMAGE_FORBID_SINK && !model && c->index == index))
@@ -149,7 +162,8 @@ static inline bool walk_forbidden(const struct walk *w, uint32_t place, enum ima
         for (uint32_t i = 0; i < w->p->constraints.count; i++) {
             const struct image_constraint *c = walk_constraint(w, i);
             off |= c->kind == IMAGE_FORBID && c->target == IMAGE_FORBID_ENDPOINT &&
-                   c->index == (int32_t)k && walk_active(w, i);
+                   slice_eq(image_text(w->p, e[c->index].url), image_text(w->p, e[k].url)) &&
+                   walk_active(w, i);
         }
         any |= !off;
     }
@@ -221,14 +235,10 @@ static inline double walk_chain_least(const struct walk *w, const struct walk_ch
                                       uint32_t step, uint32_t k, enum image_unit unit)
 {
     double sum = 0;
-    bool hit = false;
     for (uint32_t i = 0; i < c->count; i++) {
         uint32_t n;
         const struct image_binding *b = walk_bindings(w, c, i, &n);
         double least = -1;
-        hit |= c->steps[i].kind == IMAGE_STEP_CACHE;
-        if (hit && i != step)
-            continue;
         if (n == 0 && c->steps[i].sink < 0)
             continue;
         if (n == 0)
@@ -278,11 +288,14 @@ static inline bool walk_binding_ok(const struct walk *w, const struct walk_chain
     if (c->route && c->steps[step].kind != IMAGE_STEP_VERIFY) {
         if (c->route->quality_min > 0 && m->quality < c->route->quality_min)
             return false;
+        if (c->route->objective == IMAGE_OBJECTIVE_ENERGY &&
+            (m->energy_in_uj < 0 || m->energy_out_uj < 0))
+            return false;
         if (!m->priced &&
             (c->route->cost_max_nusd >= 0 || c->route->objective == IMAGE_OBJECTIVE_COST))
             return false;
     }
-    return !walk_forbidden(w, (uint32_t)b->model, b->effort) && !walk_over_budget(w, c, step, k);
+    return !walk_forbidden(w, (uint32_t)b->model, b->effort, c->steps, step) && !walk_over_budget(w, c, step, k);
 }
 
 static inline bool walk_looks_up(const struct image_step *s)
@@ -299,16 +312,19 @@ static inline bool walk_steps_ok(const struct walk *w, const struct walk_chain *
         uint32_t n;
         bool any;
         walk_bindings(w, c, i, &n);
+        bool all = true;
         any = n == 0;
-        for (uint32_t k = 0; k < n; k++)
+        for (uint32_t k = 0; k < n; k++) {
             any |= walk_binding_ok(w, c, i, k);
-        if (!any)
+            all &= walk_binding_ok(w, c, i, k);
+        }
+        if (!any || (s->kind == IMAGE_STEP_FUSE && !all))
             return false;
-        if (s->sink >= 0 && walk_forbidden(w, models + (uint32_t)s->sink, 0))
+        if (s->sink >= 0 && walk_forbidden(w, models + (uint32_t)s->sink, 0, c->steps, i))
             return false;
         for (uint32_t k = 0; k < w->p->sinks.count; k++)
             if (walk_looks_up(s) && sinks[k].kind == IMAGE_SINK_EMBEDDING &&
-                walk_forbidden(w, models + k, 0))
+                walk_forbidden(w, models + k, 0, c->steps, i))
                 return false;
         for (uint32_t k = 0; k < w->p->constraints.count; k++) {
             const struct image_constraint *f = walk_constraint(w, k);
@@ -403,32 +419,17 @@ static inline uint32_t walk_ways(const struct policy_image *p, struct walk_way w
     return n;
 }
 
-static inline bool walk_hit_passes(const struct walk *w, const struct walk_chain *c, uint32_t at,
+static inline bool walk_hit_passes(const struct walk_chain *c, uint32_t at,
                                    enum image_step_kind kind, int32_t sink)
 {
-    struct walk_way ways[WALK_WAYS];
-    int32_t cache = c->steps[at].sink;
-    uint32_t n = walk_ways(w->p, ways);
-    if (kind == IMAGE_STEP_CACHE && (sink < 0 || sink == cache))
-        return true;
-    for (uint32_t i = 0; i < at; i++)
-        if (kind != IMAGE_STEP_VERIFY && walk_same_step(&c->steps[i], kind, sink))
-            return true;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < ways[i].count; k++) {
-            struct walk_chain o = walk_chain_at(w, &ways[i], k);
-            bool writes = false;
-            for (uint32_t s = 0; s < o.count; s++)
-                writes |= walk_same_step(&o.steps[s], IMAGE_STEP_CACHE, cache);
-            if (writes && !walk_ends(&o, IMAGE_STEP_REFUSE) && !walk_passes(&o, kind, sink))
-                return false;
-        }
-    return true;
+    bool passed = false;
+    for (uint32_t i = 0; i <= at; i++)
+        passed |= walk_same_step(&c->steps[i], kind, sink);
+    return passed;
 }
 
 // An answer of the chain can miss the step.
-static inline bool walk_misses(const struct walk *w, const struct walk_chain *c,
-                               const struct image_constraint *require)
+static inline bool walk_misses(const struct walk_chain *c, const struct image_constraint *require)
 {
     if (!walk_delivers(c))
         return false;
@@ -436,7 +437,7 @@ static inline bool walk_misses(const struct walk *w, const struct walk_chain *c,
         return true;
     for (uint32_t i = 0; i < c->count; i++)
         if (c->steps[i].kind == IMAGE_STEP_CACHE &&
-            !walk_hit_passes(w, c, i, require->step, require->sink))
+            !walk_hit_passes(c, i, require->step, require->sink))
             return true;
     return false;
 }
@@ -445,22 +446,19 @@ static inline bool walk_misses(const struct walk *w, const struct walk_chain *c,
 static inline void walk_feasible(const struct walk *w, const struct walk_way *way, bool *bare,
                                  bool *whole)
 {
-    uint64_t used[IMAGE_EXTRA_COUNT_] = {0};
     for (uint32_t c = 0; c < way->count; c++) {
         struct walk_chain chain = walk_chain_at(w, way, c);
         bare[c] = walk_steps_ok(w, &chain);
         for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_; e++) {
             uint64_t own = walk_extras(&chain, e);
-            bare[c] &= own == 0 || walk_allowed(w, e, used[e] + own);
+            bare[c] &= walk_allowed(w, e, own);
         }
         whole[c] = bare[c];
         for (uint32_t i = 0; i < w->p->constraints.count; i++) {
             const struct image_constraint *r = walk_constraint(w, i);
-            if (r->kind == IMAGE_REQUIRE && walk_active(w, i) && walk_misses(w, &chain, r))
+            if (r->kind == IMAGE_REQUIRE && walk_active(w, i) && walk_misses(&chain, r))
                 whole[c] = false;
         }
-        for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_; e++)
-            used[e] += walk_extras(&chain, e);
     }
 }
 
@@ -536,7 +534,7 @@ static inline void walk_run(const struct walk *w, const struct walk_chain *c,
     for (uint32_t l = 0; l < w->p->lattices.count; l++)
         kept[l] = kept[l] > low[l] ? kept[l] : low[l];
     for (uint32_t k = 0; k < w->p->sinks.count && walk_delivers(c); k++)
-        if (sinks[k].kind == IMAGE_SINK_MEMORY && !walk_forbidden(w, models + k, 0))
+        if (sinks[k].kind == IMAGE_SINK_MEMORY && !walk_forbidden(w, models + k, 0, NULL, 0))
             walk_sees(w, models + k, kept, kept_most, seen);
 }
 
@@ -579,7 +577,7 @@ static inline void walk_all(const struct policy_image *p, const struct walk_requ
         most[l] = walk_top(&w, l);
     }
     for (uint32_t k = 0; k < p->sinks.count; k++)
-        if (sinks[k].carries_text && !walk_forbidden(&w, p->models.count + k, 0))
+        if (sinks[k].carries_text && !walk_forbidden(&w, p->models.count + k, 0, NULL, 0))
             walk_sees(&w, p->models.count + k, label, most, seen);
 }
 
