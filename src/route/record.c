@@ -500,6 +500,21 @@ static void full_models(const struct decision *d, struct buf *out)
     buf_byte(out, ']');
 }
 
+static void full_assumed(const struct policy_image *p, struct buf *out)
+{
+    const struct image_assume *a = IMAGE_AT(p, p->assumes, struct image_assume);
+    key(out, "assumed");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->assumes.count; i++) {
+        buf_cstr(out, i ? ",{\"code\":" : "{\"code\":");
+        add_string(out, image_text(p, a[i].code));
+        key_string(out, "name", a[i].name.len > 0, image_text(p, a[i].name));
+        key_string(out, "reason", true, image_text(p, a[i].reason));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
 void record_json(const struct decision *d, const struct record_options *options, struct buf *out)
 {
     const struct policy_image *p = d->image;
@@ -562,6 +577,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     full_constraints(d, out);
     full_feasible(d, out);
     full_models(d, out);
+    full_assumed(p, out);
     buf_byte(out, '}');
 }
 
