@@ -184,7 +184,8 @@ static int open_policy(struct session *s)
         return EXIT_FOUND;
     }
     buf_reset(&s->out);
-    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, &diags);
+    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, DECIDER_ANY,
+                     &diags);
     if (diags.errors || r) {
         diag_render(&diags, buf_slice(&s->policy_text), slice_cstr(s->policy_name),
                     isatty(STDERR_FILENO) && !getenv("NO_COLOR"), &s->out);
