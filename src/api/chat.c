@@ -10,7 +10,7 @@
 #include "route/explain.h"
 #include "route/record.h"
 
-enum { SAMPLE_EVERY = 32, MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
+enum { MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
 static uint64_t mono_ns(void *ctx)
 {
@@ -392,10 +392,12 @@ static void read_caller(struct request *r)
     struct work_caller *c = &r->work.caller;
     if (r->key) {
         *c = r->key->caller;
+        if (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS)
+            work_caller_label(c, http_header_get(r->x->head, "x-merit-label"));
         return;
     }
     c->known = false;
-    c->group_count = 0;
+    c->group_count = c->label_count = 0;
     c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 
@@ -505,6 +507,8 @@ static void record_decision(struct request *r)
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
     count_signals(r);
+    if (r->measured)
+        measured_count(r->epoch->serving->measured, g->index, &r->deciding.run);
     if (!g->decision_log && !g->ring.size)
         return;
     buf_reset(&g->line);
@@ -652,8 +656,14 @@ void chat_begin(struct request *r)
     r->model = IMAGE_NONE;
     r->pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE};
+    r->costs = r->epoch->costs;
+    if (r->costs) {
+        r->costs->refs++;
+        r->options.costs = &r->costs->costs;
+    }
+    r->measured = s->measured && measured_wants(s->measured, g->index);
     if (decider_begin(&s->decider, r->epoch->scratch, &r->work, &r->pool, &r->options,
-                      g->sample++ % SAMPLE_EVERY ? NULL : &clock, r->x->arena, &r->deciding)) {
+                      r->measured ? &clock : NULL, r->x->arena, &r->deciding)) {
         metric_add(&g->metrics->in_flight, (uint64_t)-1);
         request_no_memory(r->x, g);
         return;

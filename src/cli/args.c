@@ -34,9 +34,16 @@ static int option_read(struct args *a, int argc, char **argv, int *at)
 {
     struct slice rest = slice_cstr(argv[*at]), name;
     slice_split(&rest, '=', &name);
-    const struct args_option *o = option_find(a, name);
+    const char *another = NULL;
+    bool many = a->many && slice_eq_cstr(name, a->many->name);
+    const struct args_option several = {name.ptr, &another, NULL},
+                             *o = many ? &several : option_find(a, name);
     if (!o)
         return unknown(a, name);
+    if (many && a->many->count == ARGS_MANY_MAX) {
+        fprintf(stderr, "%s: at most %d times %s\n", a->command, ARGS_MANY_MAX, a->many->name);
+        return EXIT_USAGE;
+    }
     if (o->flag) {
         if (rest.ptr) {
             fprintf(stderr, "%s: %s takes no value\n", a->command, o->name);
@@ -55,6 +62,8 @@ static int option_read(struct args *a, int argc, char **argv, int *at)
         return EXIT_USAGE;
     }
     *o->value = rest.ptr ? rest.ptr : argv[++*at];
+    if (many)
+        a->many->at[a->many->count++] = another;
     return ARGS_GO_ON;
 }
 

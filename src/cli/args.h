@@ -12,6 +12,14 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
+// An option that may stand several times, and its values.
+enum { ARGS_MANY_MAX = 64 };
+struct args_many {
+    const char *name; // "--claim"
+    const char *at[ARGS_MANY_MAX];
+    size_t count;
+};
+
 struct args_option {
     const char *name;   // "--caller"
     const char **value; // where its value goes, or NULL
@@ -23,6 +31,7 @@ struct args {
     const char *usage;   // printed by --help
     const struct args_option *options;
     size_t option_count;
+    struct args_many *many; // or NULL
     size_t word_min, word_max;
     const char *words[8]; // out
     size_t word_count;    // out

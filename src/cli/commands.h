@@ -12,6 +12,9 @@ enum { EXIT_DONE = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 int cmd_serve(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+// argv[0] is "prove" in `merit policy prove FILE`.
+int cmd_policy_prove(int argc, char **argv);
+int cmd_policy_export(int argc, char **argv);
 // cmd_lsp.c: the verb `lsp` of `merit policy`.
 int cmd_policy_lsp(void);
 int cmd_key(int argc, char **argv);

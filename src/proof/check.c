@@ -15,8 +15,9 @@ struct span proof_span(const struct proof *p, enum image_section s, uint32_t i)
 
 struct slice proof_constraint_name(const struct proof *p, uint32_t constraint)
 {
-    return image_text(p->image,
-                      IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
+    return image_text(
+        p->image,
+        IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
 }
 
 static struct slice kept(struct proof *p, struct slice s)
@@ -33,7 +34,8 @@ struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t cha
     const struct policy_image *image = p->image;
     const char *later = chain == 0 ? "" : chain == 1 ? ", else" : ", a later else";
     if (way->kind == WAY_PASS) {
-        const struct image_pass *pass = IMAGE_AT(image, image->passes, struct image_pass) + way->index;
+        const struct image_pass *pass =
+            IMAGE_AT(image, image->passes, struct image_pass) + way->index;
         return kept(p, arena_printf(p->arena, "by `pass \"%.*s\"`",
                                     SLICE_FMT(image_text(image, pass->path))));
     }
@@ -125,12 +127,17 @@ struct diag *proof_finding(struct proof *p, enum diag_severity severity, const c
 
 void proof_unknown(struct proof *p, struct slice name, struct span span, const char *what)
 {
+    // Once the space has failed every further question would say the same.
+    bool failed = feasible_result(p->feasible) != RESULT_OK;
+    if (failed && p->gave_up)
+        return;
+    p->gave_up |= failed;
     p->report->not_proved++;
     struct sat_effort e = space_effort(p->space);
-    struct diag *d = proof_finding(p, DIAG_ERROR, "not-proved", name, span,
-                                   "not proved: %s; given up after %llu conflicts and %llu steps",
-                                   what, (unsigned long long)e.conflicts,
-                                   (unsigned long long)e.propagations);
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "not-proved", name, span,
+                      "not proved: %s; given up after %llu conflicts and %llu steps", what,
+                      (unsigned long long)e.conflicts, (unsigned long long)e.propagations);
     diag_help(p->diags, d,
               "make the guards simpler, or write `assume not-proved %.*s \"why it holds\"`",
               SLICE_FMT(name));
@@ -155,8 +162,9 @@ static void unused_assumes(struct proof *p)
         bool servers = slice_eq(image_text(p->image, a[i].code), SLICE("unenforced"));
         if (p->assume_used[i] || (servers && !p->options->serving))
             continue;
-        struct diag *d = diag_add(p->diags, DIAG_WARNING, "unused-assume",
-                                  proof_span(p, IMAGE_ASSUMES, i), "nothing has to be assumed here");
+        struct diag *d =
+            diag_add(p->diags, DIAG_WARNING, "unused-assume", proof_span(p, IMAGE_ASSUMES, i),
+                     "nothing has to be assumed here");
         diag_help(p->diags, d, "take it out, so that it hides nothing later");
     }
 }
@@ -176,15 +184,31 @@ static bool chain_reachable(void *ctx, const struct way_chain *chain)
 }
 
 static bool binding_reachable(void *ctx, const struct way_chain *chain,
-                              const struct image_binding *binding)
+                              const struct way_step *step, const struct image_binding *binding)
 {
     struct reachable *r = ctx;
-    uint32_t claims[] = {
-        feasible_tried(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains)),
-        feasible_binding(r->p->feasible,
-                         r->way->route >= 0 ? image_route(r->p->image, r->way->route) : NULL,
-                         binding)};
-    return space_ask(r->p->space, claims, 2, SPACE_FAILURES) != SAT_NO;
+    uint32_t claim = feasible_used(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains),
+                                   (uint32_t)(step - chain->steps),
+                                   (uint32_t)(binding - step->bindings));
+    return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
+}
+
+// A hard budget per request that always holds is a bound, too: the router takes away what could exceed it.
+static void keep(struct proof *p, const struct way *way, struct proof_route *r)
+{
+    for (unsigned u = 0; u < WAY_UNITS; u++) {
+        struct way_amount *a = &r->bound.unit[u];
+        int32_t by = feasible_budget(p->feasible, way, (enum image_unit)u);
+        r->kept_by[u] = IMAGE_NONE;
+        if (by == IMAGE_NONE)
+            continue;
+        int64_t limit =
+            IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[by].limit;
+        if (!a->open && a->value <= limit)
+            continue;
+        *a = (struct way_amount){limit, WAY_BOUNDED, IMAGE_NONE};
+        r->kept_by[u] = by;
+    }
 }
 
 static void make_report(struct proof *p)
@@ -206,6 +230,7 @@ static void make_report(struct proof *p)
         routes[i].share_exact = share.exact;
         routes[i].bound = way_bound(p->image, way, &filter);
         routes[i].longest = way_longest(way);
+        keep(p, way, &routes[i]);
     }
     proof_costs(p, routes);
     p->report->routes = routes;
@@ -216,8 +241,9 @@ static void make_report(struct proof *p)
 static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
-        proof_order,  proof_flow,   proof_obligations, proof_extras,  proof_infeasible,
-        proof_bounds, proof_unused,      proof_serving,
+        proof_order,  proof_flow,       proof_obligations, proof_extras,
+        proof_bounds, proof_infeasible, proof_unused,      proof_serving,
+        proof_theorems,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);
@@ -229,11 +255,8 @@ static void run_passes(struct proof *p)
 enum result proof_check(const struct policy_image *image, const struct proof_options *options,
                         struct arena *arena, struct diag_list *diags, struct proof_report *report)
 {
-    struct proof p = {.image = image,
-                      .options = options,
-                      .arena = arena,
-                      .diags = diags,
-                      .report = report};
+    struct proof p = {
+        .image = image, .options = options, .arena = arena, .diags = diags, .report = report};
     *report = (struct proof_report){0};
     p.assume_used = ARENA_ARRAY(arena, bool, image->assumes.count + 1);
     enum result r = p.assume_used ? RESULT_OK : RESULT_NOMEM;
@@ -256,7 +279,7 @@ enum result proof_check(const struct policy_image *image, const struct proof_opt
         return RESULT_OK;
     }
     if (!r)
-        r = feasible_open(p.space, 0, image, &p.ways, arena, &p.feasible);
+        r = feasible_open(p.space, 0, image, arena, &p.feasible);
     if (!r) {
         run_passes(&p);
         if (!p.err && options->report)

@@ -1,18 +1,28 @@
 // What this build's server cannot run: named one by one, so that nothing is loaded that would not be done.
 #include "proof/check_inner.h"
 
-// Why the step cannot be run, or NULL. Paths of one `answer` or `refuse` per chain run.
-static const char *beyond(const struct image_step *s)
+// What of a chain cannot be run: its step, or else a modifier; NULL when all can. Chains of one `answer` or `refuse` run.
+static const char *beyond(const struct way_chain *chain, uint32_t *at)
 {
-    if (s->kind != IMAGE_STEP_ANSWER && s->kind != IMAGE_STEP_REFUSE)
-        return proof_step_word(s->kind);
-    if (s->escalated)
-        return "escalate";
-    if (s->hedges)
-        return "hedge";
-    if (s->cap_tok)
-        return "cap";
-    return s->retries ? "retry" : NULL;
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const struct image_step *s = chain->steps[i].is;
+        *at = i;
+        if (s->kind != IMAGE_STEP_ANSWER && s->kind != IMAGE_STEP_REFUSE)
+            return proof_step_word(s->kind);
+        if (s->escalated)
+            return "escalate";
+    }
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const struct image_step *s = chain->steps[i].is;
+        *at = i;
+        if (s->hedges)
+            return "hedge";
+        if (s->cap_tok)
+            return "cap";
+        if (s->retries)
+            return "retry";
+    }
+    return NULL;
 }
 
 static void check_way(struct proof *p, const struct way *way)
@@ -20,25 +30,23 @@ static void check_way(struct proof *p, const struct way *way)
     struct slice name = image_text(p->image, image_route(p->image, way->route)->name);
     const struct image_step *first = IMAGE_AT(p->image, p->image->steps, struct image_step);
     for (uint32_t c = 0; c < way->count && !p->err; c++) {
-        const char *what = NULL;
         uint32_t at = 0;
-        for (uint32_t i = 0; i < way->chains[c].count && !what; i++) {
-            what = beyond(way->chains[c].steps[i].is);
-            at = i;
-        }
+        const char *what = beyond(&way->chains[c], &at);
         uint32_t claim = feasible_tried(p->feasible, way, c);
         if (!what || space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_NO)
             continue;
         const struct image_step *s = way->chains[c].steps[at].is;
-        struct diag *d = proof_finding(
-            p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
-            "%s of route `%.*s` can be reached and needs `%s`, which this build's server does not run",
-            c ? "an else" : "the path", SLICE_FMT(name), what);
+        struct diag *d = proof_finding(p, DIAG_ERROR, "unserved", name,
+                                       proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
+                                       "%s of route `%.*s` can be reached and needs `%s`, which "
+                                       "this build's server does not run",
+                                       c ? "an else" : "the path", SLICE_FMT(name), what);
         if (space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_YES)
             proof_witness(p, d, &claim, 1);
-        diag_help(p->diags, d,
-                  "`merit policy` and `merit route` work with it; to serve, use paths of `answer` and "
-                  "`refuse`");
+        diag_help(
+            p->diags, d,
+            "`merit policy` and `merit route` work with it; to serve, use paths of `answer` and "
+            "`refuse`");
         return;
     }
 }
@@ -52,11 +60,13 @@ static void check_budgets(struct proof *p)
         if (c[i].kind != IMAGE_BUDGET || kept)
             continue;
         struct slice name = image_text(p->image, c[i].name);
-        struct diag *d = proof_finding(
-            p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
-            "this build's server does not keep the %s \"%.*s\"",
-            c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time", SLICE_FMT(name));
-        diag_help(p->diags, d, "make it `hard` and per request, or write `assume unenforced \"why\"`");
+        struct diag *d =
+            proof_finding(p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
+                          "this build's server does not keep the %s \"%.*s\"",
+                          c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time",
+                          SLICE_FMT(name));
+        diag_help(p->diags, d,
+                  "make it `hard` and per request, or write `assume unenforced \"why\"`");
     }
 }
 
@@ -74,6 +84,7 @@ void proof_serving(struct proof *p)
             continue;
         struct slice name = image_text(p->image, s[i].name);
         proof_finding(p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_SINKS, i),
-                      "`carries text`: this build's server writes no text to `%.*s`", SLICE_FMT(name));
+                      "`carries text`: this build's server writes no text to `%.*s`",
+                      SLICE_FMT(name));
     }
 }

@@ -34,6 +34,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 
 const struct signal_family signal_context_length = {
     .name = "context",
+    .whole = true,
     .summary = "estimated input tokens of the request",
     .unit = "tok",
     .cost = SIGNAL_COST_FREE,

@@ -148,6 +148,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 
 const struct signal_family signal_conversation = {
     .name = "conversation",
+    .whole = true,
     .summary = "counts of messages, turns and tool use",
     .cost = SIGNAL_COST_FREE,
     .args = args,

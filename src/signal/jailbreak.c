@@ -171,6 +171,7 @@ static void doubt(const void *state, struct signal_doubt *out)
 const struct signal_family signal_jailbreak = {
     .name = "jailbreak",
     .summary = "how likely the request tries to talk a model out of its rules, 0 to 1",
+    .number_max = 1,
     .cost = SIGNAL_COST_ENCODER,
     .pass = SIGNAL_PASS_PIECES,
     .args = args,

@@ -66,6 +66,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 
 const struct signal_family signal_modality = {
     .name = "modality",
+    .whole = true,
     .summary = "images, audio and files in the request",
     .cost = SIGNAL_COST_FREE,
     .args = args,

@@ -87,6 +87,7 @@ static enum result compute(const void *state, struct signal_context *ctx, struct
 
 const struct signal_family signal_tools = {
     .name = "tools",
+    .whole = true,
     .summary = "tools that the request offers",
     .cost = SIGNAL_COST_FREE,
     .args = args,

@@ -207,6 +207,7 @@ static void doubt(const void *state, struct signal_doubt *out)
     const struct signal_family signal_##NAME = {                                                   \
         .name = #NAME,                                                                             \
         .summary = SUMMARY,                                                                        \
+        .number_max = 1,                                                                           \
         .cost = SIGNAL_COST_ENCODER,                                                               \
         .type = type_number,                                                                       \
         .prepare = prepare,                                                                        \
