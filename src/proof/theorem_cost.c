@@ -27,7 +27,8 @@ struct walk {
     int64_t limit;
     VEC(struct choice) choices;
     VEC(struct stage) stages;
-    uint32_t asked; // of THEOREM_WALKS_MAX, while walking
+    uint32_t asked;      // of THEOREM_WALKS_MAX, while walking
+    uint32_t unbudgeted; // requests that no budget holds below the limit
     bool unknown;
     struct theorem_case found;
     int64_t found_sum;
@@ -35,9 +36,10 @@ struct walk {
 
 static bool possible(struct walk *w, uint32_t when)
 {
+    const uint32_t claims[] = {when, w->unbudgeted};
     if (when == SPACE_FALSE)
         return false;
-    enum sat_answer a = theorem_question(w->r, &when, 1);
+    enum sat_answer a = theorem_question(w->r, claims, 2);
     w->unknown |= a == SAT_UNKNOWN;
     return a != SAT_NO;
 }
@@ -167,8 +169,9 @@ static bool tell_open(struct walk *w)
         if (!a->open)
             continue;
         w->found.formulas[0] = c->when;
-        w->found.count = 1;
-        if (theorem_question(w->r, &c->when, 1) != SAT_YES)
+        w->found.formulas[1] = w->unbudgeted;
+        w->found.count = 2;
+        if (theorem_question(w->r, w->found.formulas, 2) != SAT_YES)
             continue;
         bool sink = a->open == WAY_NO_SINK_PRICE || a->open == WAY_NO_SINK_ENERGY ||
                     a->open == WAY_NO_SINK_TIMEOUT;
@@ -185,6 +188,23 @@ static bool tell_open(struct walk *w)
         return true;
     }
     return false;
+}
+
+// A hard budget per request that is in force takes everything away that could cost more, so only requests under none
+// that is tight enough are looked at.
+static uint32_t unbudgeted(struct walk *w)
+{
+    const struct policy_image *p = w->r->p->image;
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    uint32_t all = SPACE_TRUE;
+    for (uint32_t i = 0; i < p->constraints.count; i++) {
+        if (c[i].kind != IMAGE_BUDGET || !c[i].hard || c[i].window != IMAGE_PER_REQUEST ||
+            c[i].unit != w->unit || c[i].limit > w->limit)
+            continue;
+        uint32_t none = space_not(feasible_active(w->r->p->feasible, i));
+        all = space_and(w->r->p->space, (const uint32_t[]){all, none}, 2);
+    }
+    return all;
 }
 
 static void way_costs(struct walk *w, const struct way *way)
@@ -207,7 +227,8 @@ static void way_costs(struct walk *w, const struct way *way)
             rest = INT64_MAX;
         w->stages.at[i].rest = rest;
     }
-    uint32_t enters = feasible_enters(w->r->p->feasible, way);
+    const uint32_t both[] = {feasible_enters(w->r->p->feasible, way), w->unbudgeted};
+    uint32_t enters = space_and(w->r->p->space, both, 2);
     if (rest > w->limit && search(w, 0, enters, 0))
         tell(w, SLICE_EMPTY, w->found_sum);
     else if (w->unknown)
@@ -221,6 +242,7 @@ void theorem_costs(struct theorem_run *r)
                      .limit = r->claim->limit,
                      .choices = {.cap = 1u << 24},
                      .stages = {.cap = 1u << 24}};
+    w.unbudgeted = unbudgeted(&w);
     for (uint32_t i = 0; i < r->p->ways.count && !r->err && r->answer->verdict == THEOREM_PROVED;
          i++) {
         const struct way *way = &r->p->ways.at[i];
