@@ -392,10 +392,12 @@ static void read_caller(struct request *r)
     struct work_caller *c = &r->work.caller;
     if (r->key) {
         *c = r->key->caller;
+        if (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS)
+            work_caller_label(c, http_header_get(r->x->head, "x-merit-label"));
         return;
     }
     c->known = false;
-    c->group_count = 0;
+    c->group_count = c->label_count = 0;
     c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 

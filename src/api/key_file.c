@@ -35,6 +35,8 @@ void key_print(const struct key *k, struct buf *out)
     name_print(out, "tenant", k->caller.tenant);
     for (uint32_t i = 0; i < k->caller.group_count; i++)
         buf_printf(out, "%s%.*s", i ? "," : " groups=", SLICE_FMT(k->caller.groups[i]));
+    for (uint32_t i = 0; i < k->caller.label_count; i++)
+        buf_printf(out, "%s%.*s", i ? "," : " label=", SLICE_FMT(k->caller.labels[i]));
     const char *separator = " scopes=";
     for (unsigned i = 0; i < KEY_SCOPE_COUNT_; i++) {
         if (k->scopes & 1u << i) {
@@ -145,6 +147,7 @@ enum result keys_create(const char *path, const struct key_spec *spec, uint64_t 
         .known = true, .id = spec->caller, .team = spec->team, .tenant = spec->tenant};
     k.caller.group_count = spec->group_count;
     memcpy(k.caller.groups, spec->groups, sizeof k.caller.groups);
+    work_caller_label(&k.caller, spec->labels);
     enum result r = edit_open(&e, path, why);
     if (!r)
         r = edit_add(&e, &k, NULL, made);

@@ -64,6 +64,16 @@ bool key_name_ok(struct slice name)
     return made_of(name, KEY_NAME_MAX, "._-@:/+");
 }
 
+bool key_labels_ok(struct slice list)
+{
+    struct slice word;
+    uint32_t count = 0;
+    while (slice_split(&list, ',', &word))
+        if (!key_name_ok(word) || ++count > WORK_LABELS_MAX)
+            return false;
+    return count > 0;
+}
+
 // ---- Reading
 
 enum key_field {
@@ -72,6 +82,7 @@ enum key_field {
     FIELD_TEAM,
     FIELD_TENANT,
     FIELD_GROUPS,
+    FIELD_LABEL,
     FIELD_SCOPES,
     FIELD_CREATED,
     FIELD_EXPIRES,
@@ -79,9 +90,9 @@ enum key_field {
     FIELD_REVOKED,
     FIELD_COUNT
 };
-static const char *const field_names[FIELD_COUNT] = {"sha256", "caller", "team",    "tenant",
-                                                     "groups", "scopes", "created", "expires",
-                                                     "rate",   "revoked"};
+static const char *const field_names[FIELD_COUNT] = {"sha256",  "caller", "team",   "tenant",
+                                                     "groups",  "label",  "scopes", "created",
+                                                     "expires", "rate",   "revoked"};
 
 static bool hash_parse(struct slice text, uint8_t out[KEY_HASH_BYTES])
 {
@@ -128,6 +139,9 @@ static bool field_parse(struct key *k, enum key_field field, struct slice value)
         return key_name_ok(value);
     case FIELD_GROUPS:
         return groups_parse(value, &k->caller);
+    case FIELD_LABEL:
+        work_caller_label(&k->caller, value);
+        return key_labels_ok(value);
     case FIELD_SCOPES:
         k->scopes = key_scopes_parse(value);
         return k->scopes != 0;

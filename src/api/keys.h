@@ -5,7 +5,7 @@
 // the file holds its SHA-256. (A fast hash is right here: 190 random bits cannot be guessed, a password could.)
 //
 // The file has one line per key behind a first line `merit-keys 1`:
-//   key k-4Fz0aQ9x sha256=HEX caller=NAME team=NAME tenant=NAME groups=a,b scopes=traffic created=TIME
+//   key k-4Fz0aQ9x sha256=HEX caller=NAME team=NAME tenant=NAME groups=a,b label=phi scopes=traffic created=TIME
 //       expires=TIME rate=600 revoked=TIME                                            (one line; TIME is ISO 8601, UTC)
 // An unknown field is an error, because it may be a restriction that this build does not know.
 //
@@ -27,7 +27,7 @@ enum {
     KEYS_MAX = 10000,
     KEYS_BYTES_MAX = 16 * 1024 * 1024,
     KEY_ID_MAX = 32,    // bytes, letters, digits, '-', '_'
-    KEY_NAME_MAX = 128, // of caller, team, tenant, group: letters, digits and . _ - @ : / +
+    KEY_NAME_MAX = 128, // of caller, team, tenant, group, label: letters, digits and . _ - @ : / +
     KEY_RANDOM = 32,
     KEY_CHECK = 6,
     KEY_SECRET_LEN = 9 + KEY_RANDOM + KEY_CHECK,
@@ -50,7 +50,7 @@ uint32_t key_scopes_parse(struct slice list);
 struct key {
     struct slice id;
     uint8_t hash[KEY_HASH_BYTES];
-    struct work_caller caller; // known is true; caller.id, team, tenant, groups
+    struct work_caller caller; // known is true; caller.id, team, tenant, groups, labels
     uint32_t scopes;           // enum key_scope bits
     uint64_t created_s;        // since 1970
     uint64_t expires_s;        // 0: never
@@ -84,6 +84,8 @@ void key_time_print(uint64_t seconds, char out[KEY_TIME_LEN + 1]);
 bool key_time_parse(struct slice text, uint64_t *seconds);
 // Whether a text may be a caller, team, tenant or group.
 bool key_name_ok(struct slice name);
+// Whether a list is names with commas between, at most WORK_LABELS_MAX of them.
+bool key_labels_ok(struct slice list);
 // The line of the file, with a newline.
 void key_print(const struct key *k, struct buf *out);
 
@@ -133,6 +135,7 @@ struct key_spec {
     struct slice caller, team, tenant;
     struct slice groups[WORK_GROUPS_MAX];
     uint32_t group_count;
+    struct slice labels; // with commas between, as key_labels_ok tells; may be empty
     uint32_t scopes;
     uint64_t expires_s;
     uint32_t per_minute;

@@ -32,6 +32,7 @@ static const char usage_create[] =
     "\n"
     "  --caller NAME    who it is for\n"
     "  --team NAME      their team\n"
+    "  --label A,B      levels that all they send is at least at\n"
     "  --tenant NAME    their tenant\n"
     "  --groups A,B     groups that a policy may ask for\n"
     "  --scopes A,B     traffic (default), admin, route-headers: may send x-merit-* routing "
@@ -149,6 +150,12 @@ static void key_json(struct buf *out, const struct key *k, uint64_t now_s)
             BUF_LIT(out, ", ");
         json_write_string(out, k->caller.groups[i]);
     }
+    BUF_LIT(out, "], \"label\": [");
+    for (uint32_t i = 0; i < k->caller.label_count; i++) {
+        if (i)
+            BUF_LIT(out, ", ");
+        json_write_string(out, k->caller.labels[i]);
+    }
     BUF_LIT(out, "], \"scopes\": [");
     const char *separator = "";
     for (unsigned i = 0; i < KEY_SCOPE_COUNT_; i++) {
@@ -217,7 +224,7 @@ static int bad_value(const char *option, const char *value, const char *form)
 }
 
 struct create_options {
-    const char *caller, *team, *tenant, *groups, *scopes, *expires, *rate;
+    const char *caller, *team, *tenant, *groups, *label, *scopes, *expires, *rate;
 };
 
 static int spec_of(const struct create_options *o, uint64_t now_s, struct key_spec *spec)
@@ -238,6 +245,9 @@ static int spec_of(const struct create_options *o, uint64_t now_s, struct key_sp
         return bad_value("--tenant", o->tenant, names);
     if (o->groups && !groups_of(o->groups, spec))
         return bad_value("--groups", o->groups, "at most 32 names with commas between");
+    spec->labels = slice_cstr(o->label);
+    if (o->label && !key_labels_ok(spec->labels))
+        return bad_value("--label", o->label, "at most 8 levels with commas between");
     spec->scopes =
         o->scopes ? key_scopes_parse(slice_cstr(o->scopes)) : (uint32_t)KEY_SCOPE_TRAFFIC;
     if (!spec->scopes)
@@ -260,11 +270,10 @@ static int key_create(int argc, char **argv)
     struct key_command c = {0};
     struct create_options o = {0};
     const struct args_option options[] = {
-        {"--caller", &o.caller, NULL},  {"--team", &o.team, NULL},
-        {"--tenant", &o.tenant, NULL},  {"--groups", &o.groups, NULL},
-        {"--scopes", &o.scopes, NULL},  {"--expires", &o.expires, NULL},
-        {"--rate", &o.rate, NULL},      {"--keys", &c.keys, NULL},
-        {"--conf", &c.conf_path, NULL}, {"--json", NULL, &c.json},
+        {"--caller", &o.caller, NULL},   {"--team", &o.team, NULL},   {"--tenant", &o.tenant, NULL},
+        {"--groups", &o.groups, NULL},   {"--label", &o.label, NULL}, {"--scopes", &o.scopes, NULL},
+        {"--expires", &o.expires, NULL}, {"--rate", &o.rate, NULL},   {"--keys", &c.keys, NULL},
+        {"--conf", &c.conf_path, NULL},  {"--json", NULL, &c.json},
     };
     struct args a = {.command = "merit key create",
                      .usage = usage_create,
@@ -307,6 +316,8 @@ static void list_line(struct buf *out, const struct key *k, uint64_t now_s)
         buf_printf(out, " tenant=%.*s", SLICE_FMT(k->caller.tenant));
     for (uint32_t i = 0; i < k->caller.group_count; i++)
         buf_printf(out, "%s%.*s", i ? "," : " groups=", SLICE_FMT(k->caller.groups[i]));
+    for (uint32_t i = 0; i < k->caller.label_count; i++)
+        buf_printf(out, "%s%.*s", i ? "," : " label=", SLICE_FMT(k->caller.labels[i]));
     buf_byte(out, '\n');
 }
 

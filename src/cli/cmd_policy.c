@@ -20,7 +20,8 @@
 #include "signal/registry.h"
 
 static const char usage[] =
-    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy and\n"
+    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy "
+    "and\n"
     "                                                  a request that shows it; what routes cost\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
@@ -159,8 +160,8 @@ static enum result prove(struct session *s, struct checked *c)
     enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
     if (r && !tree)
         return r;
-    enum result compiled = policy_compile_places(tree, &signal_registry, &s->arena, &s->diags,
-                                                 &c->image, &places);
+    enum result compiled =
+        policy_compile_places(tree, &signal_registry, &s->arena, &s->diags, &c->image, &places);
     if (r || compiled)
         return r ? r : compiled;
     if ((r = prepare(s, c->image, &costs)))

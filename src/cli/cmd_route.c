@@ -28,7 +28,7 @@ enum {
 };
 
 struct args {
-    const char *text, *policy, *given, *model, *caller;
+    const char *text, *policy, *given, *model, *caller, *label;
     const char *headers[WORK_HEADERS_MAX], *groups[WORK_GROUPS_MAX], *down[WORK_GROUPS_MAX];
     uint32_t header_count, group_count, down_count;
     bool json, input, no_models;
@@ -60,6 +60,7 @@ static void usage(FILE *to)
         "  --header K=V    a header of the request (several)\n"
         "  --group G       a group of the caller (several)\n"
         "  --caller ID     the caller's id\n"
+        "  --label A,B     levels that the caller asserts\n"
         "  --down MODEL    as if no endpoint of this model were up (several)\n"
         "  --no-models     as if no encoder were installed\n"
         "  --json          the decision record (docs/decision.schema.json)\n\n"
@@ -114,6 +115,8 @@ static bool read_option(struct args *a, int argc, char **argv, int *i)
         a->model = v;
     else if ((v = value_of(argc, argv, i, "--caller")))
         a->caller = v;
+    else if ((v = value_of(argc, argv, i, "--label")))
+        a->label = v;
     else if ((v = value_of(argc, argv, i, "--header")))
         return add(a->headers, &a->header_count, WORK_HEADERS_MAX, v, "--header");
     else if ((v = value_of(argc, argv, i, "--group")))
@@ -250,7 +253,8 @@ static int take_headers(struct session *s)
     s->work.headers = pairs;
     s->work.header_count = s->args.header_count;
     struct work_caller *c = &s->work.caller;
-    c->known = s->args.caller || s->args.group_count;
+    c->known = s->args.caller || s->args.group_count || s->args.label;
+    work_caller_label(c, slice_cstr(s->args.label));
     c->id = slice_cstr(s->args.caller);
     for (uint32_t i = 0; i < s->args.group_count; i++)
         c->groups[c->group_count++] = slice_cstr(s->args.groups[i]);

@@ -12,6 +12,9 @@
 #include "policy/units.h"
 #include "work/signal.h"
 
+// What `caller(label)` holds for an asserted word that is no level; no name is written so.
+#define CHECK_NO_LEVEL "?"
+
 enum { NAME_UNKNOWN = -1, NAME_POISONED = -2 };
 
 // The names of one kind, in the order of the file. Index i is the i-th element of the image's section.
@@ -35,7 +38,7 @@ struct checker {
     struct arena *arena;
     struct diag_list *diags;
     struct builder build;
-    struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases;
+    struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases, tests;
     struct level *level_of; // per name of `levels`
     const struct node *header, *otherwise;
     bool bad_header, bad_otherwise, bad_statement;
@@ -140,14 +143,16 @@ bool check_name_add(struct checker *c, struct names *in, struct slice text,
 struct image_list check_guard(struct checker *c, const struct node *guard);
 // The same of a guard that is not a route's.
 struct image_list check_condition(struct checker *c, const struct node *guard);
+// Both of two guards; the second may be NULL.
+struct image_list check_both(struct checker *c, const struct node *a, const struct node *b);
 // That label `signal` is at least `level`, and `guard` (may be NULL). `place` is where that was written.
 struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
                                     uint32_t level, const struct node *guard);
 // That a signal is true or not empty.
 struct image_list check_guard_true(struct checker *c, const struct node *place, uint32_t signal);
-// That a text is one of `texts` (which are put in order), or, with `others`, neither empty nor one of them.
+// That a set has one of `texts`, which are put in order.
 struct image_list check_guard_texts(struct checker *c, const struct node *place, uint32_t signal,
-                                    struct slice *texts, uint32_t count, bool others);
+                                    struct slice *texts, uint32_t count);
 void check_routes(struct checker *c);
 // check_rule.c
 // Tokens [n, end) on one line, as a name for what has none; cut when long.
@@ -155,6 +160,8 @@ struct slice check_text(struct checker *c, const struct node *n, uint32_t end);
 // `verify` or `verify(nli)` where a step is required or expected: false with a finding.
 bool check_passing(struct checker *c, const struct node *call, enum image_step_kind *step,
                    int32_t *sink);
+// check_theorem.c: proofs, tests, assumptions; behind routes and rules.
+void check_theorems(struct checker *c);
 // Which extras the policy allows at all; before routes.
 void check_allows(struct checker *c);
 void check_rules(struct checker *c);

@@ -191,32 +191,23 @@ static struct image_signal signal_at(struct checker *c, uint32_t i)
     return *BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, i);
 }
 
-// What the caller asserts: its word is a level, or something that is no level at all, which counts as the top.
+// What the caller asserts: each level that it names, and the top for a word that is no level.
 static bool asserted(struct checker *c, const struct node *node, uint32_t hidden, uint32_t lattice,
                      struct made_terms *terms)
 {
-    uint32_t levels = check_level_count(c, lattice), known = 0;
-    struct slice *names = ARENA_ARRAY(c->arena, struct slice, c->levels.count + 1);
+    uint32_t levels = check_level_count(c, lattice);
     struct image_term t = blank_term();
-    if (!names) {
-        c->nomem = true;
-        return false;
-    }
     for (uint32_t i = 0; i < c->levels.count; i++) {
         struct level l = c->level_of[i];
-        if (l.lattice == lattice && l.level > 0 && l.level + 1 < levels) {
-            t.word = l.level;
-            t.guard = check_guard_texts(c, node, hidden, &c->levels.at[i], 1, false);
-            if (!add_term(c, terms, &t, node))
-                return false;
-        }
-        // A word of another lattice says nothing about this one.
-        if (l.lattice != lattice || l.level + 1 < levels)
-            names[known++] = c->levels.at[i];
+        if (l.lattice != lattice || l.level == 0)
+            continue;
+        struct slice names[] = {c->levels.at[i], SLICE(CHECK_NO_LEVEL)};
+        t.word = l.level;
+        t.guard = check_guard_texts(c, node, hidden, names, l.level + 1 == levels ? 2 : 1);
+        if (!add_term(c, terms, &t, node))
+            return false;
     }
-    t.word = levels - 1;
-    t.guard = check_guard_texts(c, node, hidden, names, known, true);
-    return add_term(c, terms, &t, node);
+    return true;
 }
 
 // Raises to the top where it is true or not empty; a label of the same lattice raises to what it is at.

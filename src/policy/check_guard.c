@@ -600,6 +600,28 @@ struct image_list check_condition(struct checker *c, const struct node *guard)
     return emit_guard(c, condition(c, guard));
 }
 
+static struct term *both(struct checker *c, struct term *a, struct term *b, struct span place)
+{
+    struct term *t = make(c, TERM_AND);
+    if (!a || !b || !t)
+        return NULL;
+    t->place = place;
+    uint32_t stamp = ++c->seen_stamp;
+    if (absorb(c, t, a, stamp) || absorb(c, t, b, stamp))
+        return make(c, TERM_FALSE);
+    return t->count == 1 ? t->first : t;
+}
+
+struct image_list check_both(struct checker *c, const struct node *a, const struct node *b)
+{
+    struct term *t = condition(c, a);
+    if (b)
+        t = both(c, t, condition(c, b), tree_span(c->tree, a));
+    if (t && t->kind == TERM_FALSE && c->diags->errors == 0)
+        check_error(c, a, "never-true", "this and what stands behind `when` never hold together");
+    return emit_guard(c, t);
+}
+
 struct image_list check_guard_level(struct checker *c, const struct node *place, uint32_t signal,
                                     uint32_t level, const struct node *guard)
 {
@@ -610,17 +632,8 @@ struct image_list check_guard_level(struct checker *c, const struct node *place,
     struct term *t = ordered(c, &s, &a, words_by_order(IMAGE_OP_GE, level, s.words.count));
     if (t)
         t->place = tree_span(c->tree, place);
-    if (t && guard) {
-        struct term *other = condition(c, guard), *both = make(c, TERM_AND);
-        if (!other || !both)
-            return emit_guard(c, NULL);
-        both->place = tree_span(c->tree, place);
-        uint32_t stamp = ++c->seen_stamp;
-        if (absorb(c, both, t, stamp) || absorb(c, both, other, stamp))
-            t = make(c, TERM_FALSE);
-        else
-            t = both->count == 1 ? both->first : both;
-    }
+    if (guard)
+        t = both(c, t, condition(c, guard), tree_span(c->tree, place));
     // A level that the guard rules out needs no constraint.
     return emit_guard(c, t && t->kind == TERM_FALSE ? NULL : t);
 }
@@ -642,41 +655,25 @@ struct image_list check_guard_true(struct checker *c, const struct node *place, 
 }
 
 struct image_list check_guard_texts(struct checker *c, const struct node *place, uint32_t signal,
-                                    struct slice *texts, uint32_t count, bool others)
+                                    struct slice *texts, uint32_t count)
 {
-    struct image_atom a, set;
+    struct image_atom a;
     struct buf shown;
     memset(&a, 0, sizeof a);
     a.signal = (int32_t)signal;
-    a.op = count == 1 ? IMAGE_OP_EQ : IMAGE_OP_IN;
+    a.op = IMAGE_OP_IN;
     a.texts.count = count;
-    set = (struct image_atom){.signal = a.signal, .op = IMAGE_OP_TRUE};
-    if (count > 1)
-        qsort(texts, count, sizeof *texts, by_bytes);
+    qsort(texts, count, sizeof *texts, by_bytes);
     buf_init(&shown, IMAGE_BYTES_MAX);
     struct slice name = builder_text(
         &c->build, BUILDER_AT(&c->build, IMAGE_SIGNALS, struct image_signal, signal)->name);
-    struct slice plain = arena_copy(c->arena, name);
-    buf_printf(&shown, "%.*s %s ", SLICE_FMT(name), count == 1 ? "==" : "in");
+    buf_printf(&shown, "%.*s in (", SLICE_FMT(name));
     for (uint32_t i = 0; i < count; i++)
-        buf_printf(&shown, "%s\"%.*s\"", count == 1 ? "" : i ? ", " : "(", SLICE_FMT(texts[i]));
-    buf_cstr(&shown, count == 1 ? "" : ")");
+        buf_printf(&shown, "%s\"%.*s\"", i ? ", " : "", SLICE_FMT(texts[i]));
+    buf_byte(&shown, ')');
     struct slice kept = buf_result(&shown) ? SLICE_EMPTY : arena_copy(c->arena, buf_slice(&shown));
     buf_deinit(&shown);
     struct term *t = kept.ptr ? atom_term(c, &a, texts, kept) : NULL;
-    if (t && others) {
-        struct term *none = negate(c, t),
-                    *some = plain.ptr ? atom_term(c, &set, NULL, plain) : NULL;
-        t = make(c, TERM_AND);
-        if (t && none && some) {
-            t->first = some;
-            some->next = t->last = none;
-            t->count = 2;
-            some->place = none->place = tree_span(c->tree, place);
-        } else {
-            t = NULL;
-        }
-    }
     c->nomem |= !t;
     if (t)
         t->place = tree_span(c->tree, place);

@@ -273,6 +273,15 @@ static void define_asserted(struct checker *c, uint32_t i, struct slice name, co
     memset(&arg, 0, sizeof arg);
     arg.kind = IMAGE_ARG_WORD;
     arg.text = builder_str(&c->build, SLICE("label"));
+    // Its members: all levels, and what stands for a word that is none.
+    if (c->levels.count < IMAGE_WORDS_MAX) {
+        s.words = (struct image_list){builder_count(&c->build, IMAGE_STRS), c->levels.count + 1};
+        for (uint32_t k = 0; k < s.words.count; k++) {
+            struct image_str str = builder_str(
+                &c->build, k < c->levels.count ? c->levels.at[k] : SLICE(CHECK_NO_LEVEL));
+            *BUILDER_ADD(&c->build, IMAGE_STRS, struct image_str) = str;
+        }
+    }
     arg.begin = span.begin;
     arg.end = span.end;
     c->build.place = span;
@@ -437,6 +446,21 @@ static void only_families(struct checker *c, const struct node *n)
     }
 }
 
+// All that a set can hold, where that is few.
+static void closed_words(struct checker *c, struct image_signal *s, const char *const *members)
+{
+    uint32_t count = 0;
+    while (members[count])
+        count++;
+    if (count > IMAGE_WORDS_MAX)
+        return;
+    s->words = (struct image_list){builder_count(&c->build, IMAGE_STRS), count};
+    for (uint32_t i = 0; i < count; i++) {
+        struct image_str str = builder_str(&c->build, slice_cstr(members[i]));
+        *BUILDER_ADD(&c->build, IMAGE_STRS, struct image_str) = str;
+    }
+}
+
 // Second half: the type, and what depends on it.
 static void finish(struct checker *c, uint32_t i)
 {
@@ -456,7 +480,11 @@ static void finish(struct checker *c, uint32_t i)
     s.type = f->type(c->signal_image, def);
     s.number_max = f->number_max > 0 ? f->number_max : DBL_MAX;
     s.whole = f->whole;
-    s.closed = s.type == SIGNAL_SET && f->members;
+    if (f->range)
+        f->range(c->signal_image, def, &s.number_max, &s.whole);
+    if (s.type == SIGNAL_SET && f->members && s.words.count == 0)
+        closed_words(c, &s, f->members);
+    s.closed = s.type == SIGNAL_SET && s.words.count > 0;
     if (i < c->signals_written) {
         check_clauses_once(c, n);
         only_families(c, n);

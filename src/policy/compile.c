@@ -52,6 +52,7 @@ static void check_all(struct checker *c)
     check_allows(c);
     check_routes(c);
     check_rules(c);
+    check_theorems(c);
     check_aliases(c);
     check_unused(c);
 }
@@ -87,9 +88,9 @@ enum result policy_compile_places(const struct tree *tree, const struct signal_r
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
     struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,  &c.models,
-                                   &c.signals,  &c.paths,  &c.routes, &c.aliases};
+                                   &c.signals,  &c.paths,  &c.routes, &c.aliases, &c.tests};
     static const char *const what[] = {"lattice", "level", "zone",  "sink", "model",
-                                       "signal",  "path",  "route", "alias"};
+                                       "signal",  "path",  "route", "alias", "test"};
     struct policy_image *image = NULL;
     enum result r = RESULT_OK;
     *out = NULL;

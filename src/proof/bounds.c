@@ -30,18 +30,19 @@ static void tell(struct proof *p, const struct way *way, uint32_t chain, uint32_
     struct slice by = proof_way_text(p, way, chain);
     struct span span = way->route >= 0 ? proof_route_span(p, way->route)
                                        : proof_span(p, IMAGE_MODELS, (uint32_t)way->model);
-    struct diag *d = proof_finding(
-        p, DIAG_ERROR, "unbounded", image_text(p->image, c->name), span,
-        "nothing bounds the %s that a request under \"%.*s\" takes: %.*s %s, %.*s",
-        unit_word(c->unit), SLICE_FMT(image_text(p->image, c->name)), SLICE_FMT(what),
-        way_open_text(open), SLICE_FMT(by));
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "bound", image_text(p->image, c->name), span,
+                      "nothing bounds the %s that a request under \"%.*s\" takes: %.*s %s, %.*s",
+                      unit_word(c->unit), SLICE_FMT(image_text(p->image, c->name)), SLICE_FMT(what),
+                      way_open_text(open), SLICE_FMT(by));
     proof_witness(p, d, claims, n);
     diag_also(p->diags, d, proof_span(p, IMAGE_CONSTRAINTS, budget), "the budget");
     diag_help(p->diags, d, "%s", remedies[open]);
 }
 
 struct seen {
-    bool *models, *sinks; // told, or never covered by this budget
+    bool *models, *sinks; // told
+    bool *never;          // models that this budget never covers
 };
 
 // With the budget out of effect, so that it does not hide what it would exclude.
@@ -53,7 +54,7 @@ static void check_step(struct proof *p, const struct way *way, uint32_t chain, u
     for (uint32_t k = 0; k < s->binding_count && !p->err; k++) {
         int32_t m = s->bindings[k].model;
         struct way_amount a = way_binding_bound(p->image, s->is, &s->bindings[k]).unit[unit];
-        if (!a.open || seen->models[m])
+        if (!a.open || seen->never[m] || (seen->models[m] && p->barred[way - p->ways.at]))
             continue;
         uint32_t claims[] = {feasible_used(p->feasible, way, chain, step, k),
                              feasible_active(p->feasible, budget)};
@@ -63,15 +64,20 @@ static void check_step(struct proof *p, const struct way *way, uint32_t chain, u
                           proof_span(p, IMAGE_CONSTRAINTS, budget),
                           "that all this budget covers is bounded");
         if (answer == SAT_YES)
+            p->barred[way - p->ways.at] = true;
+        if (answer == SAT_YES && !seen->models[m])
             tell(p, way, chain, budget, proof_model_text(p, m), a.open, claims, 2);
-        seen->models[m] = answer != SAT_NO;
+        seen->models[m] |= answer == SAT_YES;
     }
-    if (s->is->sink < 0 || seen->sinks[s->is->sink])
+    if (s->is->sink < 0)
         return;
     struct way_amount a = way_sink_bound(p->image, s->is).unit[unit];
     uint32_t claims[] = {feasible_tried(p->feasible, way, chain),
                          feasible_active(p->feasible, budget)};
     if (a.open && space_ask(p->space, claims, 2, 0) == SAT_YES) {
+        p->barred[way - p->ways.at] = true;
+        if (seen->sinks[s->is->sink])
+            return;
         tell(p, way, chain, budget, proof_sink_text(p, s->is->sink), a.open, claims, 2);
         seen->sinks[s->is->sink] = true;
     }
@@ -82,7 +88,8 @@ static void check_budget(struct proof *p, uint32_t budget, struct seen *seen)
     for (uint32_t i = 0; i < p->image->models.count && !p->err; i++) {
         uint32_t claims[] = {feasible_model(p->feasible, (int32_t)i),
                              feasible_active(p->feasible, budget)};
-        seen->models[i] = space_ask(p->space, claims, 2, 0) == SAT_NO;
+        seen->never[i] = space_ask(p->space, claims, 2, 0) == SAT_NO;
+        seen->models[i] = false;
     }
     for (uint32_t i = 0; i < p->image->sinks.count; i++)
         seen->sinks[i] = false;
@@ -99,8 +106,9 @@ static void check_budget(struct proof *p, uint32_t budget, struct seen *seen)
 void proof_bounds(struct proof *p)
 {
     struct seen seen = {ARENA_ARRAY(p->arena, bool, p->image->models.count + 1),
-                        ARENA_ARRAY(p->arena, bool, p->image->sinks.count + 1)};
-    if (!seen.models || !seen.sinks) {
+                        ARENA_ARRAY(p->arena, bool, p->image->sinks.count + 1),
+                        ARENA_ARRAY(p->arena, bool, p->image->models.count + 1)};
+    if (!seen.models || !seen.sinks || !seen.never) {
         p->err = RESULT_NOMEM;
         return;
     }

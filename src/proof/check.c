@@ -15,8 +15,9 @@ struct span proof_span(const struct proof *p, enum image_section s, uint32_t i)
 
 struct slice proof_constraint_name(const struct proof *p, uint32_t constraint)
 {
-    return image_text(p->image,
-                      IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
+    return image_text(
+        p->image,
+        IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[constraint].name);
 }
 
 static struct slice kept(struct proof *p, struct slice s)
@@ -33,7 +34,8 @@ struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t cha
     const struct policy_image *image = p->image;
     const char *later = chain == 0 ? "" : chain == 1 ? ", else" : ", a later else";
     if (way->kind == WAY_PASS) {
-        const struct image_pass *pass = IMAGE_AT(image, image->passes, struct image_pass) + way->index;
+        const struct image_pass *pass =
+            IMAGE_AT(image, image->passes, struct image_pass) + way->index;
         return kept(p, arena_printf(p->arena, "by `pass \"%.*s\"`",
                                     SLICE_FMT(image_text(image, pass->path))));
     }
@@ -127,10 +129,10 @@ void proof_unknown(struct proof *p, struct slice name, struct span span, const c
 {
     p->report->not_proved++;
     struct sat_effort e = space_effort(p->space);
-    struct diag *d = proof_finding(p, DIAG_ERROR, "not-proved", name, span,
-                                   "not proved: %s; given up after %llu conflicts and %llu steps",
-                                   what, (unsigned long long)e.conflicts,
-                                   (unsigned long long)e.propagations);
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "not-proved", name, span,
+                      "not proved: %s; given up after %llu conflicts and %llu steps", what,
+                      (unsigned long long)e.conflicts, (unsigned long long)e.propagations);
     diag_help(p->diags, d,
               "make the guards simpler, or write `assume not-proved %.*s \"why it holds\"`",
               SLICE_FMT(name));
@@ -155,8 +157,9 @@ static void unused_assumes(struct proof *p)
         bool servers = slice_eq(image_text(p->image, a[i].code), SLICE("unenforced"));
         if (p->assume_used[i] || (servers && !p->options->serving))
             continue;
-        struct diag *d = diag_add(p->diags, DIAG_WARNING, "unused-assume",
-                                  proof_span(p, IMAGE_ASSUMES, i), "nothing has to be assumed here");
+        struct diag *d =
+            diag_add(p->diags, DIAG_WARNING, "unused-assume", proof_span(p, IMAGE_ASSUMES, i),
+                     "nothing has to be assumed here");
         diag_help(p->diags, d, "take it out, so that it hides nothing later");
     }
 }
@@ -176,15 +179,13 @@ static bool chain_reachable(void *ctx, const struct way_chain *chain)
 }
 
 static bool binding_reachable(void *ctx, const struct way_chain *chain,
-                              const struct image_binding *binding)
+                              const struct way_step *step, const struct image_binding *binding)
 {
     struct reachable *r = ctx;
-    uint32_t claims[] = {
-        feasible_tried(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains)),
-        feasible_binding(r->p->feasible,
-                         r->way->route >= 0 ? image_route(r->p->image, r->way->route) : NULL,
-                         binding)};
-    return space_ask(r->p->space, claims, 2, SPACE_FAILURES) != SAT_NO;
+    uint32_t claim = feasible_used(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains),
+                                   (uint32_t)(step - chain->steps),
+                                   (uint32_t)(binding - step->bindings));
+    return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
 static void make_report(struct proof *p)
@@ -216,8 +217,8 @@ static void make_report(struct proof *p)
 static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
-        proof_order,  proof_flow,   proof_obligations, proof_extras,  proof_infeasible,
-        proof_bounds, proof_unused,      proof_serving,
+        proof_order,  proof_flow,       proof_obligations, proof_extras,
+        proof_bounds, proof_infeasible, proof_unused,      proof_serving,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);
@@ -229,11 +230,8 @@ static void run_passes(struct proof *p)
 enum result proof_check(const struct policy_image *image, const struct proof_options *options,
                         struct arena *arena, struct diag_list *diags, struct proof_report *report)
 {
-    struct proof p = {.image = image,
-                      .options = options,
-                      .arena = arena,
-                      .diags = diags,
-                      .report = report};
+    struct proof p = {
+        .image = image, .options = options, .arena = arena, .diags = diags, .report = report};
     *report = (struct proof_report){0};
     p.assume_used = ARENA_ARRAY(arena, bool, image->assumes.count + 1);
     enum result r = p.assume_used ? RESULT_OK : RESULT_NOMEM;
@@ -256,7 +254,7 @@ enum result proof_check(const struct policy_image *image, const struct proof_opt
         return RESULT_OK;
     }
     if (!r)
-        r = feasible_open(p.space, 0, image, &p.ways, arena, &p.feasible);
+        r = feasible_open(p.space, 0, image, arena, &p.feasible);
     if (!r) {
         run_passes(&p);
         if (!p.err && options->report)

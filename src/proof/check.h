@@ -4,12 +4,12 @@
 // route --given`) and a remedy; errors stop a load. Codes of this check (those of rules and their order are in
 // proof/order.h):
 //
-//   leak           a request reaches a place that does not clear its label
+//   flow           a request reaches a place that does not clear its label
 //   on-error       a label's `on_error` is lower than the top, and a request whose labeller failed may leak
 //   obligation     an answer would be delivered that has not passed a step that is required
 //   infeasible     constraints leave a request nothing of the route that it takes
 //   not-allowed    a path escalates, fuses or hedges and no `allow` covers it
-//   unbounded      a hard budget covers an action that nothing bounds
+//   bound          a hard budget covers an action that nothing bounds
 //   unserved       a path that can be reached needs what this build's server cannot do (with `serving` only)
 //   unenforced     a budget that this build's server does not enforce (with `serving` only)
 //   not-proved     a limit was met: the finding says where
@@ -43,13 +43,14 @@
 enum { PROOF_VERSION = 1 };
 
 struct proof_options {
-    const struct policy_places *places;      // NULL: findings have no spans
-    const struct signal_registry *registry;  // NULL: no signal is known to send text to a sink `embedding`
-    const struct route_costs *costs;         // NULL: no signal costs are reported
-    const struct sat_limits *limits;         // NULL: space_limits_default
-    bool serving; // also what this build's server cannot run
-    bool report;  // shares, bounds and costs of routes are wanted
-    bool notes;   // what overlaps and what is left to `otherwise` are told, too (proof/order.h)
+    const struct policy_places *places; // NULL: findings have no spans
+    const struct signal_registry
+        *registry;                   // NULL: no signal is known to send text to a sink `embedding`
+    const struct route_costs *costs; // NULL: no signal costs are reported
+    const struct sat_limits *limits; // NULL: space_limits_default
+    bool serving;                    // also what this build's server cannot run
+    bool report;                     // shares, bounds and costs of routes are wanted
+    bool notes; // what overlaps and what is left to `otherwise` are told, too (proof/order.h)
 };
 
 struct proof_route {
@@ -57,18 +58,18 @@ struct proof_route {
     bool share_exact;
     struct way_bound bound; // of the whole way, by what is feasible for some request
     uint64_t longest;       // steps of its longest walk
-    double signals_ns;      // expected cost of the signals until it is decided, when it is this route
+    double signals_ns; // expected cost of the signals until it is decided, when it is this route
     uint64_t signals_worst_ns;
 };
 
 struct proof_report {
-    struct order_report order; // in the arena, too
+    struct order_report order;        // in the arena, too
     const struct proof_route *routes; // one per route; NULL when not asked for
     struct sat_effort effort;
-    uint32_t places;      // places that data can reach, by all ways
-    uint32_t not_proved;  // findings of that code, assumed ones included
-    uint32_t assumed;     // findings that an `assume` made notes
-    uint32_t trusted;     // redactions that are taken on trust
+    uint32_t places;     // places that data can reach, by all ways
+    uint32_t not_proved; // findings of that code, assumed ones included
+    uint32_t assumed;    // findings that an `assume` made notes
+    uint32_t trusted;    // redactions that are taken on trust
 };
 
 // RESULT_OK also when there are findings: `diags->errors` tells. RESULT_NOMEM.

@@ -20,7 +20,7 @@ struct proof {
     struct way_list ways;
     bool *assume_used; // per assume
     bool *obliged;     // per way: an obligation was found missing
-    bool *barred;      // per way: an extra is not allowed
+    bool *barred; // per way: an extra is not allowed, or nothing bounds what a hard budget covers
     enum result err;
 };
 
@@ -48,14 +48,14 @@ struct slice proof_level_name(const struct proof *p, int32_t lattice, uint32_t l
 const char *proof_step_word(enum image_step_kind kind);
 
 // The passes, in the order in which they run.
-void proof_order(struct proof *p);       // those of proof/order.h
-void proof_flow(struct proof *p);        // leak, on-error, trusted
-void proof_obligations(struct proof *p); // obligation
-void proof_extras(struct proof *p);      // not-allowed
-void proof_infeasible(struct proof *p);  // infeasible, dead-chain
-void proof_bounds(struct proof *p);      // unbounded
-void proof_unused(struct proof *p);      // unused-*, vacuous, redundant
-void proof_serving(struct proof *p);     // unserved, unenforced
+void proof_order(struct proof *p);                             // those of proof/order.h
+void proof_flow(struct proof *p);                              // leak, on-error, trusted
+void proof_obligations(struct proof *p);                       // obligation
+void proof_extras(struct proof *p);                            // not-allowed
+void proof_infeasible(struct proof *p);                        // infeasible, dead-chain
+void proof_bounds(struct proof *p);                            // unbounded
+void proof_unused(struct proof *p);                            // unused-*, vacuous, redundant
+void proof_serving(struct proof *p);                           // unserved, unenforced
 void proof_costs(struct proof *p, struct proof_route *routes); // signal costs
 
 #endif

@@ -6,7 +6,7 @@
 
 enum {
     COST_REQUESTS = 2000, // of the drawn ones that are routed
-    COST_LENGTH = 2,      // the class of length that artifacts are priced for: texts up to 2,048 bytes
+    COST_LENGTH = 2, // the class of length that artifacts are priced for: texts up to 2,048 bytes
 };
 
 struct bill {

@@ -9,7 +9,6 @@
 enum {
     NOT_MADE = UINT32_MAX,
     EFFORTS = IMAGE_EFFORT_COUNT_ + 1,
-    SUMS_MAX = 128, // different numbers of extras that earlier chains can have used
 };
 
 struct terms {
@@ -21,20 +20,19 @@ struct feasible {
     struct space *space;
     uint32_t index;
     const struct policy_image *image;
-    const struct way_list *ways;
     struct arena *arena;
     enum result err;
-    uint32_t *active;  // per constraint
-    uint32_t *enters;  // per route
-    uint32_t *before;  // per route: no guard before it holds
-    uint32_t *models;  // per model and effort
-    uint32_t *sinks;   // per sink
-    uint32_t *labels;  // per lattice and level
-    uint32_t *chains;  // per chain of the image: feasible, and without obligations
+    uint32_t *active; // per constraint
+    uint32_t *enters; // per route
+    uint32_t *before; // per route: no guard before it holds
+    uint32_t *models; // per model and effort
+    uint32_t *sinks;  // per sink
+    uint32_t *labels; // per lattice and level
+    uint32_t *chains; // per chain of the image: feasible, and without obligations
     uint32_t *bare;
-    uint8_t *off;      // per constraint
+    uint8_t *off; // per constraint
     uint32_t off_count;
-    uint64_t looked; // at constraints
+    uint64_t looked;   // at constraints
     uint32_t *budgets; // hard ones per request
     uint32_t budget_count;
 };
@@ -53,14 +51,14 @@ static uint32_t *unmade(struct feasible *f, size_t n)
 }
 
 enum result feasible_open(struct space *space, uint32_t index, const struct policy_image *image,
-                          const struct way_list *ways, struct arena *arena, struct feasible **out)
+                          struct arena *arena, struct feasible **out)
 {
     struct feasible *f = ARENA_NEW(arena, struct feasible);
     *out = NULL;
     if (!f)
         return RESULT_NOMEM;
     *f = (struct feasible){
-        .space = space, .index = index, .image = image, .ways = ways, .arena = arena};
+        .space = space, .index = index, .image = image, .arena = arena};
     f->active = unmade(f, image->constraints.count);
     f->enters = unmade(f, image->routes.count);
     f->before = unmade(f, image->routes.count);
@@ -128,11 +126,6 @@ static uint32_t both(struct feasible *f, uint32_t a, uint32_t b)
     return space_and(f->space, (const uint32_t[]){a, b}, 2);
 }
 
-static uint32_t either(struct feasible *f, uint32_t a, uint32_t b)
-{
-    return space_or(f->space, (const uint32_t[]){a, b}, 2);
-}
-
 void feasible_without(struct feasible *f, uint32_t constraint)
 {
     f->off_count += !f->off[constraint];
@@ -175,8 +168,8 @@ static uint32_t none_before(struct feasible *f, uint32_t route)
     if (from == 0)
         f->before[0] = SPACE_TRUE;
     for (uint32_t i = from; i < route; i++)
-        f->before[i + 1] = both(f, f->before[i],
-                                space_not(space_route(f->space, f->index, (int32_t)i)));
+        f->before[i + 1] =
+            both(f, f->before[i], space_not(space_route(f->space, f->index, (int32_t)i)));
     return f->before[route];
 }
 
@@ -193,21 +186,32 @@ uint32_t feasible_enters(struct feasible *f, const struct way *way)
 
 // --- what a forbid names
 
-static bool names_endpoint(const struct feasible *f, int32_t endpoint, int32_t model)
+static bool names_endpoint(const struct feasible *f, const struct image_constraint *c,
+                           int32_t endpoint)
 {
     const struct image_endpoint *e =
-        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint) + endpoint;
-    return e->model == model;
+        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
+    return c->target == IMAGE_FORBID_ENDPOINT &&
+           slice_eq(image_text(f->image, e[c->index].url), image_text(f->image, e[endpoint].url));
+}
+
+// `redacted` (may be NULL): per lattice the level that is left.
+static bool below(const struct image_constraint *c, const struct image_clearance *clears,
+                  const uint8_t *redacted)
+{
+    return clears->level[c->index] < c->level && !(redacted && redacted[c->index] < c->level);
 }
 
 static bool names_model(const struct feasible *f, const struct image_constraint *c, int32_t model,
-                        enum image_effort effort)
+                        enum image_effort effort, const uint8_t *redacted)
 {
+    struct image_clearance clears;
     switch (c->target) {
     case IMAGE_FORBID_ZONE:
         return image_model(f->image, model)->zone == c->index;
     case IMAGE_FORBID_BELOW:
-        return way_model_clears(f->image, model).level[c->index] < c->level;
+        clears = way_model_clears(f->image, model);
+        return below(c, &clears, redacted);
     case IMAGE_FORBID_MODEL:
         return c->index == model;
     case IMAGE_FORBID_EFFORT:
@@ -217,14 +221,17 @@ static bool names_model(const struct feasible *f, const struct image_constraint 
     }
 }
 
-static bool names_sink(const struct feasible *f, const struct image_constraint *c, int32_t sink)
+static bool names_sink(const struct feasible *f, const struct image_constraint *c, int32_t sink,
+                       const uint8_t *redacted)
 {
     const struct image_sink *s = IMAGE_AT(f->image, f->image->sinks, struct image_sink) + sink;
+    struct image_clearance clears;
     switch (c->target) {
     case IMAGE_FORBID_ZONE:
         return s->zone == c->index;
     case IMAGE_FORBID_BELOW:
-        return way_sink_clears(f->image, sink).level[c->index] < c->level;
+        clears = way_sink_clears(f->image, sink);
+        return below(c, &clears, redacted);
     case IMAGE_FORBID_SINK:
         return c->index == sink;
     default:
@@ -240,37 +247,46 @@ static bool forbids(const struct feasible *f, uint32_t i, enum image_constraint_
 // Every endpoint of the model is forbidden.
 static uint32_t no_endpoint(struct feasible *f, int32_t model)
 {
-    const struct image_model *m = image_model(f->image, model);
-    const struct image_endpoint *first =
+    const struct image_endpoint *e =
         IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
     struct terms all = {0};
-    for (uint32_t e = 0; e < f->image->endpoints.count; e++) {
-        if (first[e].model != model)
-            continue;
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < f->image->endpoints.count; k++) {
         struct terms any = {0};
-        for (uint32_t i = 0; i < f->image->constraints.count; i++) {
-            const struct image_constraint *c = constraint_at(f, i);
-            if (forbids(f, i, IMAGE_FORBID) && c->target == IMAGE_FORBID_ENDPOINT &&
-                c->index == (int32_t)e)
+        if (e[k].model != model)
+            continue;
+        count++;
+        for (uint32_t i = 0; i < f->image->constraints.count && looks(f, 1); i++)
+            if (forbids(f, i, IMAGE_FORBID) && names_endpoint(f, constraint_at(f, i), (int32_t)k))
                 push(f, &any, feasible_active(f, i));
-        }
         push(f, &all, any_of(f, &any));
     }
-    return m->endpoints.count ? all_of(f, &all) : SPACE_FALSE;
+    return count ? all_of(f, &all) : SPACE_FALSE;
 }
 
-static uint32_t model_usable(struct feasible *f, int32_t model, enum image_effort effort)
+static bool redacts(const struct feasible *f, const uint8_t *redacted)
+{
+    for (uint32_t l = 0; redacted && l < f->image->lattices.count; l++)
+        if (redacted[l] != UINT8_MAX)
+            return true;
+    return false;
+}
+
+static uint32_t model_usable(struct feasible *f, int32_t model, uint32_t effort,
+                             const uint8_t *redacted)
 {
     uint32_t *at = &f->models[(uint32_t)model * EFFORTS + effort];
-    if (*at != NOT_MADE && !f->off_count)
+    bool keep = !f->off_count && !redacts(f, redacted);
+    if (keep && *at != NOT_MADE)
         return *at;
     struct terms any = {0};
     for (uint32_t i = 0; i < f->image->constraints.count && looks(f, 1); i++)
-        if (forbids(f, i, IMAGE_FORBID) && names_model(f, constraint_at(f, i), model, effort))
+        if (forbids(f, i, IMAGE_FORBID) &&
+            names_model(f, constraint_at(f, i), model, (enum image_effort)effort, redacted))
             push(f, &any, feasible_active(f, i));
     push(f, &any, no_endpoint(f, model));
     uint32_t made = space_not(any_of(f, &any));
-    if (!f->off_count)
+    if (keep)
         *at = made;
     return made;
 }
@@ -278,34 +294,51 @@ static uint32_t model_usable(struct feasible *f, int32_t model, enum image_effor
 uint32_t feasible_model(struct feasible *f, int32_t model)
 {
     // An effort that no model has: what forbids efforts names none of it.
-    return model_usable(f, model, IMAGE_EFFORT_COUNT_);
+    return model_usable(f, model, IMAGE_EFFORT_COUNT_, NULL);
 }
 
-uint32_t feasible_binding(struct feasible *f, const struct image_route *route,
-                          const struct image_binding *binding)
+// Steps whose bindings answer are held to the route's `where`, `within` and objective; those that judge are not.
+static bool wanted(const struct feasible *f, const struct way *way, const struct way_step *s,
+                   int32_t model)
 {
-    const struct image_model *m = image_model(f->image, binding->model);
-    if (route && route->quality_min > 0 && !(m->quality >= route->quality_min))
-        return SPACE_FALSE;
-    if (route && !m->priced &&
-        (route->cost_max_nusd >= 0 || route->objective == IMAGE_OBJECTIVE_COST))
-        return SPACE_FALSE;
-    return model_usable(f, binding->model, binding->effort);
+    const struct image_model *m = image_model(f->image, model);
+    if (way->route < 0 || s->is->kind == IMAGE_STEP_VERIFY)
+        return true;
+    const struct image_route *r = image_route(f->image, way->route);
+    if (r->quality_min > 0 && !(m->quality >= r->quality_min))
+        return false;
+    if (!m->priced && (r->cost_max_nusd >= 0 || r->objective == IMAGE_OBJECTIVE_COST))
+        return false;
+    return r->objective != IMAGE_OBJECTIVE_ENERGY || (m->energy_in_uj >= 0 && m->energy_out_uj >= 0);
+}
+
+uint32_t feasible_binding(struct feasible *f, const struct way *way, const struct way_step *step,
+                          uint32_t k)
+{
+    const struct image_binding *b = &step->bindings[k];
+    return wanted(f, way, step, b->model) ? model_usable(f, b->model, b->effort, step->redacted)
+                                          : SPACE_FALSE;
+}
+
+static uint32_t sink_usable(struct feasible *f, int32_t sink, const uint8_t *redacted)
+{
+    uint32_t *at = &f->sinks[sink];
+    bool keep = !f->off_count && !redacts(f, redacted);
+    if (keep && *at != NOT_MADE)
+        return *at;
+    struct terms any = {0};
+    for (uint32_t i = 0; i < f->image->constraints.count && looks(f, 1); i++)
+        if (forbids(f, i, IMAGE_FORBID) && names_sink(f, constraint_at(f, i), sink, redacted))
+            push(f, &any, feasible_active(f, i));
+    uint32_t made = space_not(any_of(f, &any));
+    if (keep)
+        *at = made;
+    return made;
 }
 
 uint32_t feasible_sink(struct feasible *f, int32_t sink)
 {
-    uint32_t *at = &f->sinks[sink];
-    if (*at != NOT_MADE && !f->off_count)
-        return *at;
-    struct terms any = {0};
-    for (uint32_t i = 0; i < f->image->constraints.count && looks(f, 1); i++)
-        if (forbids(f, i, IMAGE_FORBID) && names_sink(f, constraint_at(f, i), sink))
-            push(f, &any, feasible_active(f, i));
-    uint32_t made = space_not(any_of(f, &any));
-    if (!f->off_count)
-        *at = made;
-    return made;
+    return sink_usable(f, sink, NULL);
 }
 
 // --- labels
@@ -344,14 +377,6 @@ uint32_t feasible_above(struct feasible *f, const struct way_label *label,
 
 // --- chains
 
-// Steps whose bindings answer are held to the route's `where` and `within`; those that judge are not.
-static const struct image_route *held_to(const struct feasible *f, const struct way *way,
-                                         const struct way_step *s)
-{
-    return way->route >= 0 && s->is->kind != IMAGE_STEP_VERIFY ? image_route(f->image, way->route)
-                                                               : NULL;
-}
-
 static bool takes(const struct image_constraint *c, const struct way_amount *least)
 {
     return least->open || least->value > c->limit;
@@ -384,7 +409,7 @@ static uint32_t binding_in_chain(struct feasible *f, const struct way *way,
                                  const struct way_bound *rest)
 {
     const struct way_step *s = &chain->steps[step];
-    uint32_t usable = feasible_binding(f, held_to(f, way, s), &s->bindings[k]);
+    uint32_t usable = feasible_binding(f, way, s, k);
     if (!rest || usable == SPACE_FALSE)
         return usable;
     struct way_bound own = way_binding_least(f->image, s->is, &s->bindings[k]);
@@ -409,17 +434,18 @@ static uint32_t step_feasible(struct feasible *f, const struct way *way,
             push(f, &all, space_not(feasible_active(f, i)));
     }
     if (s->is->sink >= 0)
-        push(f, &all, feasible_sink(f, s->is->sink));
+        push(f, &all, sink_usable(f, s->is->sink, s->redacted));
     for (uint32_t i = 0; step_embeds(s) && i < f->image->sinks.count; i++)
         if (sinks[i].kind == IMAGE_SINK_EMBEDDING)
-            push(f, &all, feasible_sink(f, (int32_t)i));
+            push(f, &all, sink_usable(f, (int32_t)i, s->redacted));
     struct way_bound rest;
     if (budgets)
         rest = least_of_others(f, chain, step);
     for (uint32_t k = 0; k < s->binding_count; k++)
         push(f, &any, binding_in_chain(f, way, chain, step, k, budgets ? &rest : NULL));
+    // Of `fuse` all must answer.
     if (s->binding_count)
-        push(f, &all, any_of(f, &any));
+        push(f, &all, s->is->kind == IMAGE_STEP_FUSE ? all_of(f, &any) : any_of(f, &any));
     return all_of(f, &all);
 }
 
@@ -453,48 +479,10 @@ static uint32_t allowed(struct feasible *f, enum image_extra extra, uint64_t tim
     return any_of(f, &any);
 }
 
-// How many extras a request may have used, and when.
-struct sum {
-    uint64_t used;
-    uint32_t when;
-};
-
-static void sums_add(struct feasible *f, struct sum *sums, uint32_t *n, uint64_t used, uint32_t when)
-{
-    uint32_t k = 0;
-    while (k < *n && sums[k].used != used)
-        k++;
-    if (k == SUMS_MAX) {
-        f->err = RESULT_LIMIT;
-        return;
-    }
-    sums[k] = (struct sum){used, k < *n ? either(f, sums[k].when, when) : when};
-    *n += k == *n;
-}
-
 uint32_t feasible_extras(struct feasible *f, const struct way *way, uint32_t c,
                          enum image_extra extra)
 {
-    struct sum sums[SUMS_MAX] = {{extras_of(&way->chains[c], extra), SPACE_TRUE}}, next[SUMS_MAX];
-    uint32_t n = 1;
-    if (sums[0].used == 0)
-        return SPACE_TRUE;
-    for (uint32_t i = 0; i < c; i++) {
-        uint64_t more = extras_of(&way->chains[i], extra);
-        if (more == 0)
-            continue;
-        uint32_t ran = feasible_chain(f, way, i), m = 0;
-        for (uint32_t k = 0; k < n; k++) {
-            sums_add(f, next, &m, sums[k].used, both(f, sums[k].when, space_not(ran)));
-            sums_add(f, next, &m, sums[k].used + more, both(f, sums[k].when, ran));
-        }
-        memcpy(sums, next, m * sizeof *next);
-        n = m;
-    }
-    struct terms all = {0};
-    for (uint32_t k = 0; k < n; k++)
-        push(f, &all, either(f, space_not(sums[k].when), allowed(f, extra, sums[k].used)));
-    return all_of(f, &all);
+    return allowed(f, extra, extras_of(&way->chains[c], extra));
 }
 
 static uint32_t chain_slot(const struct feasible *f, const struct way *way, uint32_t c)
@@ -529,14 +517,13 @@ uint32_t feasible_chain_bare(struct feasible *f, const struct way *way, uint32_t
 }
 
 // A hit of a cache in the chain is an answer, too.
-static bool passes(const struct feasible *f, const struct way_chain *chain,
-                   const struct image_constraint *c)
+static bool passes(const struct way_chain *chain, const struct image_constraint *c)
 {
     if (!chain->refuses && !way_chain_passes(chain, c->step, c->sink))
         return false;
     for (uint32_t i = 0; i < chain->count; i++)
         if (chain->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(f->ways, chain, i, c->step, c->sink))
+            !way_hit_passes(chain, i, c->step, c->sink))
             return false;
     return true;
 }
@@ -550,7 +537,7 @@ uint32_t feasible_chain(struct feasible *f, const struct way *way, uint32_t c)
     struct terms all = {0};
     push(f, &all, feasible_chain_bare(f, way, c));
     for (uint32_t i = 0; i < f->image->constraints.count && chain->delivers; i++)
-        if (forbids(f, i, IMAGE_REQUIRE) && !passes(f, chain, constraint_at(f, i)))
+        if (forbids(f, i, IMAGE_REQUIRE) && !passes(chain, constraint_at(f, i)))
             push(f, &all, space_not(feasible_active(f, i)));
     uint32_t made = all_of(f, &all);
     if (!f->off_count)
@@ -592,21 +579,31 @@ uint32_t feasible_nothing(struct feasible *f, const struct way *way)
 
 // --- which constraints matter to a way
 
+// Names an endpoint of the model.
+static bool names_one(const struct feasible *f, const struct image_constraint *c, int32_t model)
+{
+    const struct image_endpoint *e =
+        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
+    for (uint32_t k = 0; k < f->image->endpoints.count; k++)
+        if (e[k].model == model && names_endpoint(f, c, (int32_t)k))
+            return true;
+    return false;
+}
+
 static bool touches_step(const struct feasible *f, const struct way_step *s,
                          const struct image_constraint *c)
 {
     const struct image_sink *sinks = IMAGE_AT(f->image, f->image->sinks, struct image_sink);
     if (c->target == IMAGE_FORBID_STEP && c->index == (int32_t)s->is->kind)
         return true;
-    if (s->is->sink >= 0 && names_sink(f, c, s->is->sink))
+    if (s->is->sink >= 0 && names_sink(f, c, s->is->sink, s->redacted))
         return true;
     for (uint32_t i = 0; step_embeds(s) && i < f->image->sinks.count; i++)
-        if (sinks[i].kind == IMAGE_SINK_EMBEDDING && names_sink(f, c, (int32_t)i))
+        if (sinks[i].kind == IMAGE_SINK_EMBEDDING && names_sink(f, c, (int32_t)i, s->redacted))
             return true;
     for (uint32_t k = 0; k < s->binding_count; k++) {
         const struct image_binding *b = &s->bindings[k];
-        if (names_model(f, c, b->model, b->effort) ||
-            (c->target == IMAGE_FORBID_ENDPOINT && names_endpoint(f, c->index, b->model)))
+        if (names_model(f, c, b->model, b->effort, s->redacted) || names_one(f, c, b->model))
             return true;
     }
     return false;
@@ -619,7 +616,7 @@ bool feasible_touches(const struct feasible *f, const struct way *way, uint32_t 
         return c->hard && c->window == IMAGE_PER_REQUEST;
     for (uint32_t i = 0; i < way->count; i++) {
         const struct way_chain *chain = &way->chains[i];
-        if (c->kind == IMAGE_REQUIRE && chain->delivers && !passes(f, chain, c))
+        if (c->kind == IMAGE_REQUIRE && chain->delivers && !passes(chain, c))
             return true;
         if (c->kind == IMAGE_ALLOW && extras_of(chain, c->extra))
             return true;

@@ -5,7 +5,7 @@
 // that long requests cost more than the budget is left to the router.
 //
 // Formulas are made once and kept. After a failure of the space or of memory they are SPACE_TRUE and feasible_result says
-// why: whoever asks last looks once. Memory from the arena; space, image and ways must outlive it.
+// why: whoever asks last looks once. Memory from the arena; space and image must outlive it.
 #ifndef MERIT_PROOF_FEASIBLE_H
 #define MERIT_PROOF_FEASIBLE_H
 
@@ -22,18 +22,18 @@ struct feasible;
 
 // `index` is the image's in the space. RESULT_NOMEM.
 enum result feasible_open(struct space *space, uint32_t index, const struct policy_image *image,
-                          const struct way_list *ways, struct arena *arena,
-                          struct feasible **out) MERIT_NODISCARD;
+                          struct arena *arena, struct feasible **out) MERIT_NODISCARD;
 enum result feasible_result(const struct feasible *f);
 
 // The request comes this way: the route's guard and none before it; always, where nobody asks a guard.
 uint32_t feasible_enters(struct feasible *f, const struct way *way);
 // The constraint's guard.
 uint32_t feasible_active(struct feasible *f, uint32_t constraint);
-// The model may be used with this effort; the sink may be used. `route` (may be NULL) is the one whose `where` and
-// `within` count, too.
-uint32_t feasible_binding(struct feasible *f, const struct image_route *route,
-                          const struct image_binding *binding);
+// The step may use its binding `k`, costs aside; `way` tells the route whose `where` and `within` count, too. Behind a
+// `redact` what is forbidden to levels above it is not forbidden.
+uint32_t feasible_binding(struct feasible *f, const struct way *way, const struct way_step *step,
+                          uint32_t k);
+// The sink may be used for text as it came.
 uint32_t feasible_sink(struct feasible *f, int32_t sink);
 // Nothing forbids the model, whatever its effort and its costs.
 uint32_t feasible_model(struct feasible *f, int32_t model);
@@ -41,7 +41,7 @@ uint32_t feasible_model(struct feasible *f, int32_t model);
 uint32_t feasible_chain(struct feasible *f, const struct way *way, uint32_t c);
 // The same without its obligations.
 uint32_t feasible_chain_bare(struct feasible *f, const struct way *way, uint32_t c);
-// What chain `c` escalates, fuses or hedges is allowed, together with what the feasible chains before it used.
+// What chain `c` escalates, fuses or hedges is allowed.
 uint32_t feasible_extras(struct feasible *f, const struct way *way, uint32_t c,
                          enum image_extra extra);
 // The request comes this way and chain `c` is tried: it is feasible, and none before it ends the request for sure.

@@ -78,8 +78,8 @@ static struct image_clearance place_clears(const struct flow *f, uint32_t place)
 static struct slice place_name(const struct flow *f, uint32_t place)
 {
     int32_t i = place_index(f, place);
-    return image_text(f->p->image, is_model(f, place) ? image_model(f->p->image, i)->name
-                                                      : f->sinks[i].name);
+    return image_text(f->p->image,
+                      is_model(f, place) ? image_model(f->p->image, i)->name : f->sinks[i].name);
 }
 
 // The request does what the visit says, whatever its label.
@@ -94,10 +94,10 @@ static uint32_t happens(struct flow *f, const struct visit *v)
     case VISIT_WRITE:
         return feasible_tried(fs, v->way, v->chain);
     case VISIT_MEMORY:
-        return space_and(f->p->space,
-                         (const uint32_t[]){feasible_tried(fs, v->way, v->chain),
-                                            feasible_sink(fs, v->place)},
-                         2);
+        return space_and(
+            f->p->space,
+            (const uint32_t[]){feasible_tried(fs, v->way, v->chain), feasible_sink(fs, v->place)},
+            2);
     case VISIT_TEXT:
         return feasible_sink(fs, v->place);
     case VISIT_SIGNALS:
@@ -164,8 +164,9 @@ static bool embeds_for_signals(const struct proof *p)
     const struct image_signal *s = IMAGE_AT(p->image, p->image->signals, struct image_signal);
     for (uint32_t i = 0; p->options->registry && i < p->image->signals.count; i++) {
         const struct signal_family *family =
-            s[i].derive ? NULL
-                        : signal_family_find(p->options->registry, image_text(p->image, s[i].family));
+            s[i].derive
+                ? NULL
+                : signal_family_find(p->options->registry, image_text(p->image, s[i].family));
         if (!family)
             continue;
         enum signal_cost cost = family->cost_of ? family->cost_of(p->image, &s[i]) : family->cost;
@@ -307,21 +308,23 @@ static void help_leak(struct flow *f, struct diag *d, const struct visit *v, con
     struct slice level = proof_level_name(p, e->lattice, e->level);
     struct slice cleared = proof_level_name(p, e->lattice, e->level - 1);
     struct slice name = place_name(f, place_of(f, v));
-    int32_t zone = v->kind == VISIT_MODEL ? image_model(p->image, v->place)->zone
-                                          : f->sinks[v->place].zone;
+    int32_t zone =
+        v->kind == VISIT_MODEL ? image_model(p->image, v->place)->zone : f->sinks[v->place].zone;
     if (e->retrieved)
         diag_help(p->diags, d, "use a place that clears `%.*s`, or write `redact(%.*s)` before it",
                   SLICE_FMT(level), SLICE_FMT(cleared));
     else if (v->kind == VISIT_SIGNALS)
-        diag_help(p->diags, d,
-                  "signals read every request: let `%.*s` clear `%.*s`, or embed in this process by "
-                  "taking the sink out",
-                  SLICE_FMT(name), SLICE_FMT(level));
+        diag_help(
+            p->diags, d,
+            "signals read every request: let `%.*s` clear `%.*s`, or embed in this process by "
+            "taking the sink out",
+            SLICE_FMT(name), SLICE_FMT(level));
     else if (v->kind == VISIT_MODEL && zone >= 0)
-        diag_help(p->diags, d, "write `forbid zone below %.*s`, or `forbid zone %.*s when %.*s >= %.*s`",
+        diag_help(p->diags, d,
+                  "write `forbid zone below %.*s`, or `forbid zone %.*s when %.*s >= %.*s`",
                   SLICE_FMT(label),
-                  SLICE_FMT(image_text(p->image, IMAGE_AT(p->image, p->image->zones,
-                                                          struct image_zone)[zone].name)),
+                  SLICE_FMT(image_text(
+                      p->image, IMAGE_AT(p->image, p->image->zones, struct image_zone)[zone].name)),
                   SLICE_FMT(label), SLICE_FMT(level));
     else
         diag_help(p->diags, d, "write `forbid %s %.*s when %.*s >= %.*s`%s",
@@ -356,7 +359,8 @@ static struct slice other_ways(struct flow *f, uint32_t place, const struct visi
                          SLICE_FMT(way));
         len = n < 0 || (size_t)n >= sizeof text - len ? sizeof text - 1 : len + (size_t)n;
     }
-    struct slice s = arena_printf(f->p->arena, "%s%s", text, named > OTHERS_NAMED ? "; and more" : "");
+    struct slice s =
+        arena_printf(f->p->arena, "%s%s", text, named > OTHERS_NAMED ? "; and more" : "");
     return s.ptr ? s : SLICE_EMPTY;
 }
 
@@ -367,8 +371,8 @@ static void tell_leak(struct flow *f, const struct visit *v, const uint32_t clai
     uint32_t place = place_of(f, v);
     const struct image_lattice *lattice =
         IMAGE_AT(p->image, p->image->lattices, struct image_lattice) + e->lattice;
-    struct slice where = is_model(f, place) ? proof_model_text(p, v->place)
-                                            : proof_sink_text(p, v->place);
+    struct slice where =
+        is_model(f, place) ? proof_model_text(p, v->place) : proof_sink_text(p, v->place);
     struct slice level = proof_level_name(p, e->lattice, e->level), way = visit_way(f, v);
     struct space_witness w;
     // The witness belongs to the last question, so before any other is asked.
@@ -377,14 +381,14 @@ static void tell_leak(struct flow *f, const struct visit *v, const uint32_t clai
     const char *above = e->level + 1 < lattice->levels.count ? " or above" : "";
     struct diag *d =
         e->retrieved
-            ? proof_finding(p, DIAG_ERROR, "leak", place_name(f, place), visit_span(f, v),
+            ? proof_finding(p, DIAG_ERROR, "flow", place_name(f, place), visit_span(f, v),
                             "what is retrieved, labelled `%.*s`%s, reaches %.*s, %.*s%.*s",
                             SLICE_FMT(level), above, SLICE_FMT(where), SLICE_FMT(way),
                             SLICE_FMT(also))
-            : proof_finding(p, DIAG_ERROR, "leak", place_name(f, place), visit_span(f, v),
-                            "a request labelled `%.*s`%s reaches %.*s%s, %.*s%.*s", SLICE_FMT(level),
-                            above, SLICE_FMT(where), failing ? " when a signal fails" : "",
-                            SLICE_FMT(way), SLICE_FMT(also));
+            : proof_finding(p, DIAG_ERROR, "flow", place_name(f, place), visit_span(f, v),
+                            "a request labelled `%.*s`%s reaches %.*s%s, %.*s%.*s",
+                            SLICE_FMT(level), above, SLICE_FMT(where),
+                            failing ? " when a signal fails" : "", SLICE_FMT(way), SLICE_FMT(also));
     help_leak(f, d, v, e);
     if (shown)
         diag_witness(p->diags, d, w.json);
@@ -397,7 +401,7 @@ static void tell_leak(struct flow *f, const struct visit *v, const uint32_t clai
 }
 
 // Whether a request as it came could leak to the place at all, where only what forbids the place itself counts. When it
-// could not, no visit with a label that was only lowered can leak either.
+// could not, no visit with the same label can leak either.
 static enum sat_answer could_leak(struct flow *f, uint32_t place)
 {
     int32_t i = place_index(f, place);
@@ -409,11 +413,12 @@ static enum sat_answer could_leak(struct flow *f, uint32_t place)
     return space_ask(f->p->space, claims, 2, SPACE_FAILURES);
 }
 
-static bool raised(const struct flow *f, const struct visit *v)
+// Something joined the text on its way, or a redaction lets it go where as it came it could not.
+static bool altered(const struct flow *f, const struct visit *v)
 {
     struct way_label l = label_of(v);
     for (uint32_t i = 0; i < f->p->image->lattices.count; i++)
-        if (l.low[i] > 0)
+        if (l.low[i] > 0 || l.high[i] != UINT8_MAX)
             return true;
     return false;
 }
@@ -428,10 +433,9 @@ static void check_place(struct flow *f, uint32_t place)
         for (uint32_t i = f->first[place]; i < f->first[place + 1] && !f->p->err; i++) {
             uint32_t claims[2];
             struct excess e;
-            if (!could && !raised(f, &f->visits[i]))
+            if (!could && !altered(f, &f->visits[i]))
                 continue;
-            enum sat_answer a =
-                leaks(f, &f->visits[i], failing ? SPACE_FAILURES : 0, claims, &e);
+            enum sat_answer a = leaks(f, &f->visits[i], failing ? SPACE_FAILURES : 0, claims, &e);
             if (a == SAT_YES) {
                 tell_leak(f, &f->visits[i], claims, &e, failing);
                 return;
@@ -442,8 +446,8 @@ static void check_place(struct flow *f, uint32_t place)
     if (unknown) {
         struct slice where = is_model(f, place) ? proof_model_text(f->p, place_index(f, place))
                                                 : proof_sink_text(f->p, place_index(f, place));
-        struct slice what = arena_printf(f->p->arena, "that %.*s sees only what it clears",
-                                         SLICE_FMT(where));
+        struct slice what =
+            arena_printf(f->p->arena, "that %.*s sees only what it clears", SLICE_FMT(where));
         proof_unknown(f->p, place_name(f, place), (struct span){0, 0},
                       what.ptr ? what.ptr : "who sees what");
     }
@@ -464,7 +468,7 @@ static void check_pass(struct flow *f, const struct way *way)
             continue;
         struct slice where = proof_model_text(p, way->model);
         struct diag *d = proof_finding(
-            p, DIAG_ERROR, "leak", image_text(p->image, image_model(p->image, way->model)->name),
+            p, DIAG_ERROR, "flow", image_text(p->image, image_model(p->image, way->model)->name),
             proof_span(p, IMAGE_PASSES, (uint32_t)way->index),
             "`pass \"%.*s\"` hands bytes that no signal has read to %.*s, which does not clear "
             "`%.*s`",
@@ -520,8 +524,8 @@ static bool check_on_error(struct flow *f, uint32_t signal, uint32_t place)
         unknown |= a == SAT_UNKNOWN;
         if (a != SAT_YES)
             continue;
-        struct slice where = is_model(f, place) ? proof_model_text(p, v->place)
-                                                : proof_sink_text(p, v->place);
+        struct slice where =
+            is_model(f, place) ? proof_model_text(p, v->place) : proof_sink_text(p, v->place);
         struct slice way = visit_way(f, v), name = image_text(p->image, s->name);
         struct slice at_top = proof_level_name(p, s->lattice, top);
         struct diag *d = proof_finding(
@@ -568,11 +572,12 @@ static void check_trust(struct proof *p)
                     continue;
                 p->report->trusted++;
                 struct slice level = proof_level_name(p, s->lattice, s->level);
-                proof_finding(p, DIAG_NOTE, "trusted",
-                              image_text(p->image, image_route(p->image, way->route)->name),
-                              proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
-                              "taken on trust: `redact(%.*s)` leaves nothing above `%.*s` in the text",
-                              SLICE_FMT(level), SLICE_FMT(level));
+                proof_finding(
+                    p, DIAG_NOTE, "trusted",
+                    image_text(p->image, image_route(p->image, way->route)->name),
+                    proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
+                    "taken on trust: `redact(%.*s)` leaves nothing above `%.*s` in the text",
+                    SLICE_FMT(level), SLICE_FMT(level));
             }
         }
     }

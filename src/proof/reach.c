@@ -21,7 +21,8 @@ static struct slice route_name(const struct proof *p, const struct way *way)
 
 // Claims: the request takes the way and nothing of it is feasible, obligations left aside (they have a finding of their
 // own) or not.
-static uint32_t nothing_left(struct proof *p, const struct way *way, bool obligations, uint32_t *claims)
+static uint32_t nothing_left(struct proof *p, const struct way *way, bool obligations,
+                             uint32_t *claims)
 {
     uint32_t n = 0;
     claims[n++] = feasible_enters(p->feasible, way);
@@ -40,15 +41,14 @@ static bool entered(struct proof *p, const struct way *way)
 
 // --- obligations
 
-static bool lacks(const struct proof *p, const struct way_chain *chain,
-                  const struct image_constraint *c, bool *by_hit)
+static bool lacks(const struct way_chain *chain, const struct image_constraint *c, bool *by_hit)
 {
     *by_hit = false;
     if (!chain->refuses && !way_chain_passes(chain, c->step, c->sink))
         return true;
     for (uint32_t i = 0; i < chain->count; i++)
         if (chain->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(&p->ways, chain, i, c->step, c->sink))
+            !way_hit_passes(chain, i, c->step, c->sink))
             return *by_hit = true;
     return false;
 }
@@ -64,11 +64,12 @@ static struct slice required_text(struct proof *p, const struct image_constraint
 }
 
 // A request that takes the chain would get an answer without the step, and nothing behind the chain makes up for it.
-static bool check_obligation(struct proof *p, const struct way *way, uint32_t chain, uint32_t constraint)
+static bool check_obligation(struct proof *p, const struct way *way, uint32_t chain,
+                             uint32_t constraint)
 {
     const struct image_constraint *c = constraint_at(p, constraint);
     bool by_hit;
-    if (!way->chains[chain].delivers || !lacks(p, &way->chains[chain], c, &by_hit))
+    if (!way->chains[chain].delivers || !lacks(&way->chains[chain], c, &by_hit))
         return false;
     struct feasible *f = p->feasible;
     uint32_t *claims = ARENA_ARRAY(p->arena, uint32_t, way->count + 4), n = 0;
@@ -88,22 +89,23 @@ static bool check_obligation(struct proof *p, const struct way *way, uint32_t ch
         proof_unknown(p, name, proof_route_span(p, way->route), "that no answer misses a step");
     if (a != SAT_YES)
         return false;
-    struct diag *d = proof_finding(
-        p, DIAG_ERROR, "obligation", name, proof_route_span(p, way->route),
-        "%s of route `%.*s` %s that has not passed `%.*s`, which \"%.*s\" requires",
-        chain ? "an else" : "the path", SLICE_FMT(name),
-        by_hit ? "can take an answer from a cache" : "delivers an answer", SLICE_FMT(step),
-        SLICE_FMT(image_text(p->image, c->name)));
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "obligation", name, proof_route_span(p, way->route),
+                      "%s of route `%.*s` %s that has not passed `%.*s`, which \"%.*s\" requires",
+                      chain ? "an else" : "the path", SLICE_FMT(name),
+                      by_hit ? "can take an answer from a cache" : "delivers an answer",
+                      SLICE_FMT(step), SLICE_FMT(image_text(p->image, c->name)));
     proof_witness(p, d, claims, n);
     diag_also(p->diags, d, proof_span(p, IMAGE_CONSTRAINTS, constraint), "required here");
     if (by_hit)
-        diag_help(p->diags, d, "keep in that cache only what has passed `%.*s`", SLICE_FMT(step));
+        diag_help(p->diags, d, "ask the cache behind `%.*s`, or not at all", SLICE_FMT(step));
     else
         diag_help(p->diags, d,
                   c->step == IMAGE_STEP_VERIFY
                       ? "write `-> %.*s%s` behind the answer, or end with `else refuse \"...\"`"
                       : "write `%.*s%s ->` before the answer, or end with `else refuse \"...\"`",
-                  SLICE_FMT(step), c->sink == IMAGE_NONE && c->step == IMAGE_STEP_VERIFY ? "(NAME)" : "");
+                  SLICE_FMT(step),
+                  c->sink == IMAGE_NONE && c->step == IMAGE_STEP_VERIFY ? "(NAME)" : "");
     return true;
 }
 
@@ -142,10 +144,10 @@ static bool check_extra(struct proof *p, const struct way *way, uint32_t chain, 
     bool reached = space_ask(p->space, &claim, 1, 0) == SAT_YES;
     if (!reached)
         return false;
-    struct diag *d = proof_finding(
-        p, DIAG_ERROR, "not-allowed", name, proof_route_span(p, way->route),
-        "%s of route `%.*s` %s, which no `allow %s` ever permits it", chain ? "an else" : "the path",
-        SLICE_FMT(name), verbs[e], words[e]);
+    struct diag *d =
+        proof_finding(p, DIAG_ERROR, "not-allowed", name, proof_route_span(p, way->route),
+                      "%s of route `%.*s` %s, which no `allow %s` ever permits it",
+                      chain ? "an else" : "the path", SLICE_FMT(name), verbs[e], words[e]);
     proof_witness(p, d, &claim, 1);
     diag_help(p->diags, d, "write `allow %s 1 when ...` for whom it is meant", words[e]);
     return true;
@@ -196,8 +198,8 @@ static struct slice blame(struct proof *p, const struct way *way, uint32_t *clai
         if (off || constraint_at(p, who[k])->kind == IMAGE_ALLOW || slice_eq(name, before))
             continue;
         before = name;
-        int w = snprintf(text + len, sizeof text - len, "%s\"%.*s\"", len ? ", " : "",
-                         SLICE_FMT(name));
+        int w =
+            snprintf(text + len, sizeof text - len, "%s\"%.*s\"", len ? ", " : "", SLICE_FMT(name));
         len = w < 0 || (size_t)w >= sizeof text - len ? sizeof text - 1 : len + (size_t)w;
     }
     struct slice s = arena_printf(p->arena, "%s", text);
@@ -223,25 +225,23 @@ static void check_nothing(struct proof *p, uint32_t w)
     struct space_witness witness;
     bool shown = space_witness(p->space, 0, claims, n, p->arena, &witness) == RESULT_OK;
     feasible_all(p->feasible);
-    if (names.len == 0 && p->barred[w])
-        return;
     struct diag *d =
-        names.len ? proof_finding(p, DIAG_ERROR, "infeasible", name,
-                                  proof_route_span(p, way->route),
-                                  "%.*s leave%s a request nothing of route `%.*s`, which it takes",
-                                  SLICE_FMT(names), slice_find(names, SLICE("\", \"")) < 0 ? "s" : "",
-                                  SLICE_FMT(name))
-                  : proof_finding(p, DIAG_ERROR, "infeasible", name,
-                                  proof_route_span(p, way->route),
-                                  "none of the models of route `%.*s` can ever be what it asks for: "
-                                  "the quality or price that it wants is not stated",
-                                  SLICE_FMT(name));
+        names.len
+            ? proof_finding(p, DIAG_ERROR, "infeasible", name, proof_route_span(p, way->route),
+                            "%.*s leave%s a request nothing of route `%.*s`, which it takes",
+                            SLICE_FMT(names), slice_find(names, SLICE("\", \"")) < 0 ? "s" : "",
+                            SLICE_FMT(name))
+            : proof_finding(p, DIAG_ERROR, "infeasible", name, proof_route_span(p, way->route),
+                            "none of the models of route `%.*s` can ever be what it asks for: "
+                            "the quality or price that it wants is not stated",
+                            SLICE_FMT(name));
     if (shown)
         diag_witness(p->diags, d, witness.json);
-    diag_help(p->diags, d,
-              "end the route with `else refuse \"...\"` where that is meant, give it something that is "
-              "allowed, or write `assume infeasible %.*s \"why\"`",
-              SLICE_FMT(name));
+    diag_help(
+        p->diags, d,
+        "end the route with `else refuse \"...\"` where that is meant, give it something that is "
+        "allowed, or write `assume infeasible %.*s \"why\"`",
+        SLICE_FMT(name));
 }
 
 // A chain that no request can take, though the route is taken.
@@ -251,10 +251,10 @@ static void check_dead(struct proof *p, const struct way *way, uint32_t c)
     if (space_ask(p->space, &claim, 1, SPACE_FAILURES) != SAT_NO)
         return;
     struct slice name = route_name(p, way);
-    struct diag *d = proof_finding(p, DIAG_WARNING, "dead-chain", name,
-                                   proof_route_span(p, way->route),
-                                   "%s of route `%.*s` is never taken: constraints always exclude it",
-                                   c ? "an else" : "the path", SLICE_FMT(name));
+    struct diag *d =
+        proof_finding(p, DIAG_WARNING, "dead-chain", name, proof_route_span(p, way->route),
+                      "%s of route `%.*s` is never taken: constraints always exclude it",
+                      c ? "an else" : "the path", SLICE_FMT(name));
     diag_help(p->diags, d, "take it out, or change what excludes it");
 }
 
@@ -265,7 +265,9 @@ void proof_infeasible(struct proof *p)
         if (way->kind != WAY_ROUTE || !entered(p, way))
             continue;
         uint32_t errors = p->diags->errors;
-        check_nothing(p, w);
+        // What already has a finding would be told twice.
+        if (!p->barred[w])
+            check_nothing(p, w);
         for (uint32_t c = 0; c < way->count && errors == p->diags->errors && !p->obliged[w] &&
                              !p->barred[w] && !p->err;
              c++)

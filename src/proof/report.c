@@ -68,7 +68,8 @@ static void cell(enum image_unit unit, const struct way_amount *a, int width, st
     } else if (unit == IMAGE_UNIT_NUSD) {
         // Rounded up, as a bound is.
         int64_t round = 100000;
-        int64_t v = a->value > INT64_MAX - round ? a->value : (a->value + round - 1) / round * round;
+        int64_t v =
+            a->value > INT64_MAX - round ? a->value : (a->value + round - 1) / round * round;
         decimal(v, 9, &text);
     } else if (unit == IMAGE_UNIT_UJ) {
         decimal(a->value / 1000000 + (a->value % 1000000 != 0), 0, &text);
@@ -103,8 +104,8 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
     if (!report->routes)
         return;
     width = width > 40 ? 40 : width;
-    buf_printf(out, "%-*s %8s %12s %12s %9s %10s %7s %6s  %s\n", (int)width, "route", "share", "usd",
-               "J", "s", "tok", "calls", "steps", "signals: expected, at most");
+    buf_printf(out, "%-*s %8s %12s %12s %9s %10s %7s %6s  %s\n", (int)width, "route", "share",
+               "usd", "J", "s", "tok", "calls", "steps", "signals: expected, at most");
     for (uint32_t i = 0; i < image->routes.count; i++) {
         const struct proof_route *r = &report->routes[i];
         struct slice name = image_text(image, image_route(image, (int32_t)i)->name);

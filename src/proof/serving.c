@@ -30,15 +30,17 @@ static void check_way(struct proof *p, const struct way *way)
         if (!what || space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_NO)
             continue;
         const struct image_step *s = way->chains[c].steps[at].is;
-        struct diag *d = proof_finding(
-            p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
-            "%s of route `%.*s` can be reached and needs `%s`, which this build's server does not run",
-            c ? "an else" : "the path", SLICE_FMT(name), what);
+        struct diag *d = proof_finding(p, DIAG_ERROR, "unserved", name,
+                                       proof_span(p, IMAGE_STEPS, (uint32_t)(s - first)),
+                                       "%s of route `%.*s` can be reached and needs `%s`, which "
+                                       "this build's server does not run",
+                                       c ? "an else" : "the path", SLICE_FMT(name), what);
         if (space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_YES)
             proof_witness(p, d, &claim, 1);
-        diag_help(p->diags, d,
-                  "`merit policy` and `merit route` work with it; to serve, use paths of `answer` and "
-                  "`refuse`");
+        diag_help(
+            p->diags, d,
+            "`merit policy` and `merit route` work with it; to serve, use paths of `answer` and "
+            "`refuse`");
         return;
     }
 }
@@ -52,11 +54,13 @@ static void check_budgets(struct proof *p)
         if (c[i].kind != IMAGE_BUDGET || kept)
             continue;
         struct slice name = image_text(p->image, c[i].name);
-        struct diag *d = proof_finding(
-            p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
-            "this build's server does not keep the %s \"%.*s\"",
-            c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time", SLICE_FMT(name));
-        diag_help(p->diags, d, "make it `hard` and per request, or write `assume unenforced \"why\"`");
+        struct diag *d =
+            proof_finding(p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
+                          "this build's server does not keep the %s \"%.*s\"",
+                          c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time",
+                          SLICE_FMT(name));
+        diag_help(p->diags, d,
+                  "make it `hard` and per request, or write `assume unenforced \"why\"`");
     }
 }
 
@@ -74,6 +78,7 @@ void proof_serving(struct proof *p)
             continue;
         struct slice name = image_text(p->image, s[i].name);
         proof_finding(p, DIAG_ERROR, "unserved", name, proof_span(p, IMAGE_SINKS, i),
-                      "`carries text`: this build's server writes no text to `%.*s`", SLICE_FMT(name));
+                      "`carries text`: this build's server writes no text to `%.*s`",
+                      SLICE_FMT(name));
     }
 }

@@ -48,7 +48,7 @@ static void put_passes(struct smtlib *s, const struct image_claim *c, const stru
 {
     for (uint32_t k = 0; k < w->count; k++) {
         const struct way_chain *chain = &w->chains[k];
-        if (!chain->delivers || smtlib_passes(s, chain, c->step) != c->negated)
+        if (!chain->delivers || smtlib_passes(chain, c->step) != c->negated)
             continue;
         BUF_LIT(s->out, "\n  ");
         smtlib_tried(s, w, k);

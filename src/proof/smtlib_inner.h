@@ -42,7 +42,7 @@ void smtlib_ask_paths(struct smtlib *s);
 void smtlib_tried(struct smtlib *s, const struct way *w, uint32_t chain);
 void smtlib_used(struct smtlib *s, const struct way *w, uint32_t chain, uint32_t step, uint32_t k);
 // Every answer of the chain has passed such a step.
-bool smtlib_passes(const struct smtlib *s, const struct way_chain *c, enum image_step_kind kind);
+bool smtlib_passes(const struct way_chain *c, enum image_step_kind kind);
 
 enum smtlib_place_kind { SMTLIB_PLACE_ZONE, SMTLIB_PLACE_MODEL, SMTLIB_PLACE_SINK };
 // Who sees something: what it does not clear, or (`level`) at least this level of a lattice, or (`any`) anything.

@@ -97,6 +97,13 @@ static void put_may_sink(struct smtlib *s, uint32_t sink)
 
 // ---- constraints
 
+// A redaction before step `t` has taken the levels away that the constraint is about.
+static bool spared(const struct way_step *t, const struct image_constraint *c)
+{
+    return t && c->kind == IMAGE_FORBID && c->target == IMAGE_FORBID_BELOW &&
+           t->redacted[c->index] < c->level;
+}
+
 static bool forbids_model(const struct smtlib *s, const struct image_constraint *c, int32_t model,
                           enum image_effort effort)
 {
@@ -147,12 +154,33 @@ static void put_no_endpoint(struct smtlib *s, int32_t model)
         for (uint32_t k = 0; k < s->p->constraints.count; k++) {
             const struct image_constraint *c = constraint_at(s, k);
             if (c->kind == IMAGE_FORBID && c->target == IMAGE_FORBID_ENDPOINT &&
-                c->index == (int32_t)i)
+                slice_eq(image_text(s->p, e[c->index].url), image_text(s->p, e[i].url)))
                 put_constraint(s, k);
         }
         BUF_LIT(s->out, ")");
     }
     buf_cstr(s->out, any ? ")" : " false)");
+}
+
+// Nothing forbids the model (the sink) to step `t`; NULL: to text as it came.
+static void put_free_model(struct smtlib *s, const struct image_binding *b, const struct way_step *t)
+{
+    BUF_LIT(s->out, "(not (or false");
+    for (uint32_t i = 0; i < s->p->constraints.count; i++)
+        if (forbids_model(s, constraint_at(s, i), b->model, b->effort) &&
+            !spared(t, constraint_at(s, i)))
+            put_constraint(s, i);
+    put_no_endpoint(s, b->model);
+    BUF_LIT(s->out, "))");
+}
+
+static void put_free_sink(struct smtlib *s, uint32_t k, const struct way_step *t)
+{
+    BUF_LIT(s->out, "(not (or false");
+    for (uint32_t i = 0; i < s->p->constraints.count; i++)
+        if (forbids_sink(s, constraint_at(s, i), k) && !spared(t, constraint_at(s, i)))
+            put_constraint(s, i);
+    BUF_LIT(s->out, "))");
 }
 
 static void define_uses(struct smtlib *s)
@@ -162,22 +190,25 @@ static void define_uses(struct smtlib *s)
             const struct image_binding b = {(int32_t)m, (enum image_effort)e};
             BUF_LIT(s->out, "(define-fun ");
             put_may_use(s, &b);
-            BUF_LIT(s->out, " () Bool (not (or false");
-            for (uint32_t i = 0; i < s->p->constraints.count; i++)
-                if (forbids_model(s, constraint_at(s, i), b.model, b.effort))
-                    put_constraint(s, i);
-            put_no_endpoint(s, b.model);
-            BUF_LIT(s->out, ")))\n");
+            BUF_LIT(s->out, " () Bool ");
+            put_free_model(s, &b, NULL);
+            BUF_LIT(s->out, ")\n");
         }
     for (uint32_t k = 0; k < s->p->sinks.count; k++) {
         BUF_LIT(s->out, "(define-fun ");
         put_may_sink(s, k);
-        BUF_LIT(s->out, " () Bool (not (or false");
-        for (uint32_t i = 0; i < s->p->constraints.count; i++)
-            if (forbids_sink(s, constraint_at(s, i), k))
-                put_constraint(s, i);
-        BUF_LIT(s->out, ")))\n");
+        BUF_LIT(s->out, " () Bool ");
+        put_free_sink(s, k, NULL);
+        BUF_LIT(s->out, ")\n");
     }
+}
+
+static bool behind_redact(const struct smtlib *s, const struct way_step *t)
+{
+    for (uint32_t l = 0; l < s->p->lattices.count; l++)
+        if (t->redacted[l] != UINT8_MAX)
+            return true;
+    return false;
 }
 
 static void define_constraints(struct smtlib *s)
@@ -217,7 +248,9 @@ static void put_binding(struct smtlib *s, const struct way *w, uint32_t chain, u
         w->route >= 0 && t->is->kind != IMAGE_STEP_VERIFY ? image_route(s->p, w->route) : NULL;
     const struct image_model *m = image_model(s->p, t->bindings[k].model);
     bool needs_price = r && (r->cost_max_nusd >= 0 || r->objective == IMAGE_OBJECTIVE_COST);
-    if ((r && r->quality_min > 0 && m->quality < r->quality_min) || (needs_price && !m->priced)) {
+    bool needs_energy = r && r->objective == IMAGE_OBJECTIVE_ENERGY;
+    if ((r && r->quality_min > 0 && m->quality < r->quality_min) || (needs_price && !m->priced) ||
+        (needs_energy && (m->energy_in_uj < 0 || m->energy_out_uj < 0))) {
         BUF_LIT(s->out, "false");
         return;
     }
@@ -226,7 +259,10 @@ static void put_binding(struct smtlib *s, const struct way *w, uint32_t chain, u
     for (unsigned u = 0; u < WAY_UNITS; u++)
         sum.unit[u] = way_add(sum.unit[u], own.unit[u]);
     BUF_LIT(s->out, "(and ");
-    put_may_use(s, &t->bindings[k]);
+    if (behind_redact(s, t))
+        put_free_model(s, &t->bindings[k], t);
+    else
+        put_may_use(s, &t->bindings[k]);
     BUF_LIT(s->out, " (not ");
     put_over_budget(s, &sum);
     BUF_LIT(s->out, "))");
@@ -250,10 +286,14 @@ static void put_step(struct smtlib *s, const struct way *w, uint32_t chain, uint
             !(embeds(t) && sink_at(s, k)->kind == IMAGE_SINK_EMBEDDING))
             continue;
         buf_byte(s->out, ' ');
-        put_may_sink(s, k);
+        if (behind_redact(s, t))
+            put_free_sink(s, k, t);
+        else
+            put_may_sink(s, k);
     }
     if (t->binding_count) {
-        BUF_LIT(s->out, " (or");
+        // Of `fuse` all answer.
+        buf_cstr(s->out, t->is->kind == IMAGE_STEP_FUSE ? " (and" : " (or");
         for (uint32_t k = 0; k < t->binding_count; k++) {
             buf_byte(s->out, ' ');
             put_binding(s, w, chain, step, k);
@@ -276,7 +316,7 @@ static uint32_t extras(const struct way_chain *c, enum image_extra extra)
     return n;
 }
 
-// One `allow` in force covers what this chain and the feasible ones before it use.
+// One `allow` in force covers what the chain uses.
 static void put_extras(struct smtlib *s, const struct way *w, uint32_t chain)
 {
     for (int e = 0; e < IMAGE_EXTRA_COUNT_; e++) {
@@ -290,16 +330,7 @@ static void put_extras(struct smtlib *s, const struct way *w, uint32_t chain)
                 continue;
             BUF_LIT(s->out, " (and");
             put_constraint(s, i);
-            buf_printf(s->out, " (>= %u (+ 0 %u", c->count, own);
-            for (uint32_t b = 0; b < chain; b++) {
-                uint32_t before = extras(&w->chains[b], (enum image_extra)e);
-                if (!before)
-                    continue;
-                BUF_LIT(s->out, " (ite ");
-                put_chain(s, w, b);
-                buf_printf(s->out, " %u 0)", before);
-            }
-            BUF_LIT(s->out, ")))");
+            buf_printf(s->out, " (>= %u %u))", c->count, own);
         }
         BUF_LIT(s->out, ")");
     }
@@ -326,36 +357,23 @@ static bool chain_passes(const struct way_chain *c, enum image_step_kind kind, i
     return passed;
 }
 
-// Whether what the cache of step `at` gives out has passed the step.
-static bool hit_passes(const struct smtlib *s, const struct way_chain *c, uint32_t at,
-                       enum image_step_kind kind, int32_t sink)
+// Whether what the cache of step `at` gives out has passed the step: it stands before the cache, or is it.
+static bool hit_passes(const struct way_chain *c, uint32_t at, enum image_step_kind kind,
+                       int32_t sink)
 {
-    int32_t cache = c->steps[at].is->sink;
-    if (kind == IMAGE_STEP_CACHE && (sink == IMAGE_NONE || sink == cache))
-        return true;
-    for (uint32_t i = 0; i < at && kind != IMAGE_STEP_VERIFY; i++)
-        if (is_step(&c->steps[i], kind, sink))
-            return true;
-    for (uint32_t w = 0; w < s->ways.count; w++)
-        for (uint32_t k = 0; k < s->ways.at[w].count; k++) {
-            const struct way_chain *other = &s->ways.at[w].chains[k];
-            bool writes = false;
-            for (uint32_t i = 0; i < other->count && !other->refuses; i++)
-                writes |= is_step(&other->steps[i], IMAGE_STEP_CACHE, cache);
-            if (writes && !chain_passes(other, kind, sink))
-                return false;
-        }
-    return true;
+    bool passed = is_step(&c->steps[at], kind, sink);
+    for (uint32_t i = 0; i < at; i++)
+        passed |= is_step(&c->steps[i], kind, sink);
+    return passed;
 }
 
 // Every answer that can come out of the chain has passed the step.
-static bool delivers_passed(const struct smtlib *s, const struct way_chain *c,
-                            enum image_step_kind kind, int32_t sink)
+static bool delivers_passed(const struct way_chain *c, enum image_step_kind kind, int32_t sink)
 {
     if (!c->refuses && !chain_passes(c, kind, sink))
         return false;
     for (uint32_t i = 0; i < c->count; i++)
-        if (c->steps[i].is->kind == IMAGE_STEP_CACHE && !hit_passes(s, c, i, kind, sink))
+        if (c->steps[i].is->kind == IMAGE_STEP_CACHE && !hit_passes(c, i, kind, sink))
             return false;
     return true;
 }
@@ -383,7 +401,7 @@ static void define_chain(struct smtlib *s, const struct way *w, uint32_t c)
     put_bare_chain(s, w, c);
     for (uint32_t i = 0; i < s->p->constraints.count && w->chains[c].delivers; i++) {
         const struct image_constraint *q = constraint_at(s, i);
-        if (q->kind != IMAGE_REQUIRE || delivers_passed(s, &w->chains[c], q->step, q->sink))
+        if (q->kind != IMAGE_REQUIRE || delivers_passed(&w->chains[c], q->step, q->sink))
             continue;
         BUF_LIT(s->out, "\n  (not");
         put_constraint(s, i);
@@ -524,8 +542,10 @@ static uint32_t put_writes(struct smtlib *s, const struct way *w, uint32_t c,
         if (n++, write) {
             BUF_LIT(s->out, "\n  (and ");
             smtlib_tried(s, w, c);
-            buf_byte(s->out, ' ');
-            put_may_sink(s, k);
+            if (remembers) {
+                buf_byte(s->out, ' ');
+                put_may_sink(s, k);
+            }
             put_seen(s, at, remembers ? &memory : end, true, (int32_t)k);
             BUF_LIT(s->out, ")");
         }
@@ -654,7 +674,7 @@ static void ask_obligations(struct smtlib *s, const struct way *w)
         const struct image_constraint *q = constraint_at(s, i);
         bool any = false;
         for (uint32_t c = 0; c < w->count && q->kind == IMAGE_REQUIRE; c++)
-            any |= w->chains[c].delivers && !delivers_passed(s, &w->chains[c], q->step, q->sink);
+            any |= w->chains[c].delivers && !delivers_passed(&w->chains[c], q->step, q->sink);
         if (!any)
             continue;
         smtlib_ask(s, &(struct smtlib_question){SMTLIB_OBLIGATION, w->route, (int32_t)i},
@@ -663,7 +683,7 @@ static void ask_obligations(struct smtlib *s, const struct way *w)
         put_enters(s, w);
         BUF_LIT(s->out, ")\n(assert (or false");
         for (uint32_t c = 0; c < w->count; c++)
-            if (w->chains[c].delivers && !delivers_passed(s, &w->chains[c], q->step, q->sink))
+            if (w->chains[c].delivers && !delivers_passed(&w->chains[c], q->step, q->sink))
                 put_missed(s, w, c, i);
         BUF_LIT(s->out, "))\n");
         smtlib_asked(s);
@@ -682,7 +702,7 @@ void smtlib_ask_paths(struct smtlib *s)
     }
 }
 
-bool smtlib_passes(const struct smtlib *s, const struct way_chain *c, enum image_step_kind kind)
+bool smtlib_passes(const struct way_chain *c, enum image_step_kind kind)
 {
-    return delivers_passed(s, c, kind, IMAGE_NONE);
+    return delivers_passed(c, kind, IMAGE_NONE);
 }

@@ -37,7 +37,7 @@ enum result theorem_open(struct theorem_prover *p, const struct policy_image *im
     if (!r)
         r = space_open(&image, 1, limits ? limits : &space_limits_default, &p->space);
     if (!r)
-        r = feasible_open(p->space, 0, image, &p->ways, arena, &p->feasible);
+        r = feasible_open(p->space, 0, image, arena, &p->feasible);
     if (r)
         theorem_close(p);
     return r;

@@ -62,7 +62,7 @@ static bool passes(const struct theorem_run *r, const struct way_chain *chain)
         return false;
     for (uint32_t i = 0; i < chain->count; i++)
         if (chain->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(&r->p->ways, chain, i, step, IMAGE_NONE))
+            !way_hit_passes(chain, i, step, IMAGE_NONE))
             return false;
     return true;
 }

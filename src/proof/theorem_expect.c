@@ -48,16 +48,14 @@ static uint32_t infeasible(struct theorem_prover *p, int32_t route)
     return all;
 }
 
-static bool lacks(const struct theorem_prover *p, const struct way_chain *c,
-                  const struct image_constraint *q)
+static bool lacks(const struct way_chain *c, const struct image_constraint *q)
 {
     if (!c->delivers)
         return false;
     if (!c->refuses && !way_chain_passes(c, q->step, q->sink))
         return true;
     for (uint32_t i = 0; i < c->count; i++)
-        if (c->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(&p->ways, c, i, q->step, q->sink))
+        if (c->steps[i].is->kind == IMAGE_STEP_CACHE && !way_hit_passes(c, i, q->step, q->sink))
             return true;
     return false;
 }
@@ -69,7 +67,7 @@ static uint32_t missed(struct theorem_prover *p, int32_t route, int32_t constrai
         IMAGE_AT(p->image, p->image->constraints, struct image_constraint) + constraint;
     uint32_t any = SPACE_FALSE;
     for (uint32_t c = 0; c < w->count; c++) {
-        if (!lacks(p, &w->chains[c], q))
+        if (!lacks(&w->chains[c], q))
             continue;
         uint32_t all = feasible_chain_bare(p->feasible, w, c);
         for (uint32_t k = 0; k < w->count; k++)

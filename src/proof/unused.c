@@ -30,9 +30,11 @@ static bool redundant(struct proof *p, uint32_t i, uint32_t *also)
         bool other = k != i && same_forbid(c, constraint_at(p, k));
         if (!other)
             continue;
-        uint32_t claims[] = {feasible_active(p->feasible, i), space_not(feasible_active(p->feasible, k))};
-        if (k > i && space_ask(p->space, (const uint32_t[]){space_not(claims[0]), space_not(claims[1])},
-                               2, SPACE_FAILURES) == SAT_NO)
+        uint32_t claims[] = {feasible_active(p->feasible, i),
+                             space_not(feasible_active(p->feasible, k))};
+        if (k > i &&
+            space_ask(p->space, (const uint32_t[]){space_not(claims[0]), space_not(claims[1])}, 2,
+                      SPACE_FAILURES) == SAT_NO)
             continue;
         any = space_or(p->space, (const uint32_t[]){any, space_not(claims[1])}, 2);
         *also = k;
@@ -69,8 +71,9 @@ static void check_constraint(struct proof *p, uint32_t i, uint32_t *pairs)
                                        SLICE_FMT(name));
         diag_help(p->diags, d, "change its `when`, or take it out");
     } else if (c->kind == IMAGE_ALLOW && !used_extra(p, c->extra)) {
-        struct diag *d = proof_finding(p, DIAG_WARNING, "unused-allow", name, span,
-                                       "no path %s, so nothing needs this `allow`", extras[c->extra]);
+        struct diag *d =
+            proof_finding(p, DIAG_WARNING, "unused-allow", name, span,
+                          "no path %s, so nothing needs this `allow`", extras[c->extra]);
         diag_help(p->diags, d, "take it out, so that it permits nothing later");
     } else if (c->kind == IMAGE_FORBID && *pairs < PAIRS_MAX) {
         *pairs += p->image->constraints.count;
@@ -87,7 +90,8 @@ static void check_constraint(struct proof *p, uint32_t i, uint32_t *pairs)
 static void check_sinks(struct proof *p)
 {
     bool *reached = ARENA_ARRAY(p->arena, bool, p->image->sinks.count + 1);
-    if (!reached) {
+    bool *named = ARENA_ARRAY(p->arena, bool, p->image->sinks.count + 1);
+    if (!reached || !named) {
         p->err = RESULT_NOMEM;
         return;
     }
@@ -97,6 +101,8 @@ static void check_sinks(struct proof *p)
             int tried = -1;
             for (uint32_t i = 0; i < way->chains[c].count; i++) {
                 int32_t sink = way->chains[c].steps[i].is->sink;
+                if (sink >= 0)
+                    named[sink] = true;
                 if (sink < 0 || reached[sink])
                     continue;
                 uint32_t claim = feasible_tried(p->feasible, way, c);
@@ -108,13 +114,12 @@ static void check_sinks(struct proof *p)
     }
     const struct image_sink *s = IMAGE_AT(p->image, p->image->sinks, struct image_sink);
     for (uint32_t i = 0; i < p->image->sinks.count; i++) {
-        bool by_step = s[i].kind <= IMAGE_SINK_CACHE;
-        if (!by_step || reached[i])
+        if (!named[i] || reached[i])
             continue;
         struct slice name = image_text(p->image, s[i].name);
-        struct diag *d = proof_finding(p, DIAG_WARNING, "unused-sink", name,
-                                       proof_span(p, IMAGE_SINKS, i), "no request reaches sink `%.*s`",
-                                       SLICE_FMT(name));
+        struct diag *d =
+            proof_finding(p, DIAG_WARNING, "unused-sink", name, proof_span(p, IMAGE_SINKS, i),
+                          "no request reaches sink `%.*s`", SLICE_FMT(name));
         diag_help(p->diags, d, "take it out, or let a path that can be reached use it");
     }
 }
@@ -124,5 +129,7 @@ void proof_unused(struct proof *p)
     uint32_t pairs = 0;
     for (uint32_t i = 0; i < p->image->constraints.count && !p->err; i++)
         check_constraint(p, i, &pairs);
-    check_sinks(p);
+    // A path that has an error reaches nothing by that alone.
+    if (p->diags->errors == 0)
+        check_sinks(p);
 }

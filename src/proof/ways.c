@@ -63,13 +63,18 @@ static void chain_walk(const struct policy_image *image, struct way_chain *c,
                        struct way_step *steps)
 {
     struct way_label label;
+    uint8_t redacted[IMAGE_LATTICES_MAX];
     label_init(&label);
+    memset(redacted, UINT8_MAX, sizeof redacted);
     for (uint32_t i = 0; i < c->count; i++) {
         const struct image_step *is = steps[i].is;
         steps[i].label = label;
-        if (is->kind == IMAGE_STEP_REDACT)
+        memcpy(steps[i].redacted, redacted, sizeof redacted);
+        if (is->kind == IMAGE_STEP_REDACT) {
             label_redact(&label, is->lattice, is->level);
-        else if (is->kind == IMAGE_STEP_RETRIEVE)
+            if (is->level < redacted[is->lattice])
+                redacted[is->lattice] = (uint8_t)is->level;
+        } else if (is->kind == IMAGE_STEP_RETRIEVE)
             label_join(&label,
                        &(IMAGE_AT(image, image->sinks, struct image_sink) + is->sink)->holds);
         c->refuses |= is->kind == IMAGE_STEP_REFUSE;
@@ -188,8 +193,7 @@ bool way_chain_passes(const struct way_chain *chain, enum image_step_kind step, 
     uint32_t from = 0, to = chain->count;
     if (step == IMAGE_STEP_VERIFY)
         from = last;
-    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT ||
-             step == IMAGE_STEP_CLARIFY)
+    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT || step == IMAGE_STEP_CLARIFY)
         to = first;
     for (uint32_t i = from; i < to; i++)
         if (step_is(&chain->steps[i], step, sink))
@@ -197,26 +201,13 @@ bool way_chain_passes(const struct way_chain *chain, enum image_step_kind step, 
     return false;
 }
 
-bool way_hit_passes(const struct way_list *all, const struct way_chain *chain, uint32_t at,
-                    enum image_step_kind step, int32_t sink)
+bool way_hit_passes(const struct way_chain *chain, uint32_t at, enum image_step_kind step,
+                    int32_t sink)
 {
-    int32_t cache = chain->steps[at].is->sink;
-    if (step == IMAGE_STEP_CACHE && (sink == IMAGE_NONE || sink == cache))
-        return true;
-    for (uint32_t i = 0; i < at && step != IMAGE_STEP_VERIFY; i++)
+    for (uint32_t i = 0; i <= at; i++)
         if (step_is(&chain->steps[i], step, sink))
             return true;
-    for (uint32_t w = 0; w < all->count; w++) {
-        for (uint32_t c = 0; c < all->at[w].count; c++) {
-            const struct way_chain *other = &all->at[w].chains[c];
-            bool writes = false;
-            for (uint32_t i = 0; i < other->count && !other->refuses; i++)
-                writes |= step_is(&other->steps[i], IMAGE_STEP_CACHE, cache);
-            if (writes && !way_chain_passes(other, step, sink))
-                return false;
-        }
-    }
-    return true;
+    return false;
 }
 
 // --- bounds
@@ -275,8 +266,8 @@ static struct way_amount times(struct way_amount a, uint64_t n)
 static struct way_amount priced(int64_t in_price, uint64_t in_tok, int64_t out_price,
                                 uint64_t out_tok)
 {
-    unsigned __int128 sum =
-        (unsigned __int128)in_tok * (uint64_t)in_price + (unsigned __int128)out_tok * (uint64_t)out_price;
+    unsigned __int128 sum = (unsigned __int128)in_tok * (uint64_t)in_price +
+                            (unsigned __int128)out_tok * (uint64_t)out_price;
     sum = (sum + 999999) / 1000000;
     return sum > INT64_MAX ? open_for(WAY_OVERFLOW, IMAGE_NONE) : bounded((int64_t)sum);
 }
@@ -309,7 +300,8 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
 {
     const struct image_model *m = image_model(image, binding->model);
     struct way_bound b = zero_bound();
-    uint64_t window = m->context_tok, out = m->output_tok && m->output_tok < window ? m->output_tok : window;
+    uint64_t window = m->context_tok,
+             out = m->output_tok && m->output_tok < window ? m->output_tok : window;
     if (step->cap_tok && step->cap_tok < out)
         out = step->cap_tok;
     uint64_t attempts = attempts_of(m, step), copies = 1 + (uint64_t)step->hedges;
@@ -373,10 +365,10 @@ struct way_bound way_sink_bound(const struct policy_image *image, const struct i
 typedef struct way_bound binding_fn(const struct policy_image *, const struct image_step *,
                                     const struct image_binding *);
 
-static bool usable(const struct way_filter *f, const struct way_chain *c,
+static bool usable(const struct way_filter *f, const struct way_chain *c, const struct way_step *s,
                    const struct image_binding *b)
 {
-    return !f || !f->binding || f->binding(f->ctx, c, b);
+    return !f || !f->binding || f->binding(f->ctx, c, s, b);
 }
 
 // Of the bindings of one step: all together for `fuse` (which run side by side), else the worst or the least one.
@@ -387,7 +379,7 @@ static struct way_bound step_amount(const struct policy_image *image, const stru
     struct way_bound sum = zero_bound();
     bool any = false, all = s->is->kind == IMAGE_STEP_FUSE;
     for (uint32_t k = 0; k < s->binding_count; k++) {
-        if (!usable(filter, chain, &s->bindings[k]))
+        if (!usable(filter, chain, s, &s->bindings[k]))
             continue;
         struct way_bound one = of(image, s->is, &s->bindings[k]);
         for (unsigned u = 0; u < WAY_UNITS; u++) {
@@ -419,13 +411,11 @@ static struct way_bound chain_amount(const struct policy_image *image,
         const struct way_step *s = &chain->steps[i];
         if (i == except)
             continue;
-        if (least && s->is->kind == IMAGE_STEP_CACHE)
-            break; // a hit ends it
-        struct way_bound b = s->binding_count ? step_amount(image, chain, s, of, least, filter)
+        struct way_bound b = s->binding_count   ? step_amount(image, chain, s, of, least, filter)
                              : s->is->sink >= 0 ? way_sink_bound(image, s->is)
                                                 : zero_bound();
         add_bound(&sum, &b);
-        if (!s->binding_count && s->is->sink >= 0 && s->is->kind == IMAGE_STEP_CACHE)
+        if (!least && s->is->sink >= 0 && s->is->kind == IMAGE_STEP_CACHE)
             add_bound(&sum, &b); // asked once, written once
     }
     return sum;

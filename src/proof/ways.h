@@ -34,6 +34,8 @@ struct way_step {
     const struct image_binding *bindings; // of `is`, or the one that the client named
     uint32_t binding_count;
     struct way_label label; // of the text that the step sees
+    // Per lattice the lowest level that a `redact` before the step has left; UINT8_MAX without one.
+    uint8_t redacted[IMAGE_LATTICES_MAX];
 };
 
 struct way_chain {
@@ -70,10 +72,9 @@ struct image_clearance way_sink_clears(const struct policy_image *image, int32_t
 // Whether every answer of the chain has passed such a step (`sink` IMAGE_NONE: any): a verification behind its last
 // answer, anything else before its first one. A hit of a cache is not looked at: way_hit_passes.
 bool way_chain_passes(const struct way_chain *chain, enum image_step_kind step, int32_t sink);
-// Whether what the cache `sink` hands out has passed the step: every chain that writes there does, or the chain that asks
-// does before it asks (`at`).
-bool way_hit_passes(const struct way_list *all, const struct way_chain *chain, uint32_t at,
-                    enum image_step_kind step, int32_t sink);
+// Whether what the cache of step `at` hands out has passed the step: it stands before it.
+bool way_hit_passes(const struct way_chain *chain, uint32_t at, enum image_step_kind step,
+                    int32_t sink);
 
 // An amount of one unit, or why there is no bound.
 enum way_open {
@@ -101,7 +102,8 @@ struct way_bound {
 // Which bindings and chains may be used at all; NULL members: every one.
 struct way_filter {
     bool (*chain)(void *ctx, const struct way_chain *chain);
-    bool (*binding)(void *ctx, const struct way_chain *chain, const struct image_binding *binding);
+    bool (*binding)(void *ctx, const struct way_chain *chain, const struct way_step *step,
+                    const struct image_binding *binding);
     void *ctx;
 };
 

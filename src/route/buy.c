@@ -1,5 +1,7 @@
 #include "route/buy.h"
 
+#include "route/derive.h"
+
 // Parts of one node that are told apart; what is dearer per probability than these is weighed in the order of the guard.
 // Bounds memory and time for a node of ten thousand terms.
 enum { PARTS = 16 };
@@ -96,12 +98,42 @@ static bool take(struct parts *all, int32_t signal, uint8_t group, struct part *
     return false;
 }
 
+struct cheapest {
+    const struct buy_view *v;
+    uint64_t ns;
+    int32_t signal;
+};
+
+static void consider(void *ctx, int32_t signal)
+{
+    struct cheapest *c = ctx;
+    uint64_t ns = route_price_ns(c->v->costs, c->v->length, c->v->groups_paid, signal);
+    if (c->signal == IMAGE_NONE || ns < c->ns || (ns == c->ns && signal < c->signal)) {
+        c->ns = ns;
+        c->signal = signal;
+    }
+}
+
+// An atom on a derived signal: the cheapest of what may change it stands for all of that.
+static void add_derived(const struct buy_view *v, struct parts *all, uint32_t atom, uint32_t ends)
+{
+    struct cheapest c = {.v = v, .signal = IMAGE_NONE};
+    derive_open_begin(v->run);
+    derive_open_atom(v->run, atom, consider, &c);
+    if (c.signal != IMAGE_NONE)
+        insert(all, (struct part){.ns = c.ns, .ends = ends ? ends : 1, .signal = c.signal});
+}
+
 static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom, bool ends_if_true)
 {
     const struct route_costs *c = v->costs;
     int32_t signal = v->table->atom_signal[atom];
     uint32_t holds = c->holds ? c->holds[atom] : ROUTE_HOLDS_ONE / 2;
     uint32_t ends = ends_if_true ? holds : ROUTE_HOLDS_ONE - holds;
+    if (v->table->derived_of[signal] != IMAGE_NONE) {
+        add_derived(v, all, atom, ends);
+        return;
+    }
     uint32_t needs = c->needs ? c->needs[signal] : ROUTE_HOLDS_ONE;
     uint8_t group = v->groups_paid >> c->group[signal] & 1 ? 0 : c->group[signal];
     uint64_t own = c->own_ns[signal] ? c->own_ns[signal] : 1;
@@ -192,37 +224,41 @@ int32_t buy_next(const struct buy_view *v, uint32_t node)
     return look(v, node, &l) == TRI_UNKNOWN ? l.signal : IMAGE_NONE;
 }
 
+int32_t buy_among(const struct buy_view *v, const uint32_t *nodes, const uint64_t *open,
+                  uint32_t words)
+{
+    struct look l, best = {.signal = IMAGE_NONE};
+    for (uint32_t w = 0; w < words; w++)
+        for (uint64_t bits = open[w]; bits; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (look(v, nodes[i], &l) != TRI_UNKNOWN)
+                continue;
+            if (best.signal == IMAGE_NONE || l.ns < best.ns ||
+                (l.ns == best.ns && l.signal < best.signal))
+                best = l;
+        }
+    return best.signal;
+}
+
 struct beside {
     const struct buy_view *v;
+    int32_t signal; // that is asked for anyway
     int32_t *out;
     uint32_t count, max;
     uint64_t each_ns, all_ns;
 };
 
-// The open atoms of an open node.
-static void gather(struct beside *b, int32_t signal, uint32_t at)
+static void gather(void *ctx, int32_t s)
 {
-    const struct route_table *t = b->v->table;
-    const struct table_node *n = &t->nodes[at];
-    for (uint32_t i = 0; i < n->literal_count; i++) {
-        const struct table_literals *l = &t->literals[n->literal_at + i];
-        for (uint64_t open = (l->pos | l->neg) & ~b->v->known[l->word]; open; open &= open - 1) {
-            int32_t s = t->atom_signal[l->word * 64 + (uint32_t)__builtin_ctzll(open)];
-            uint64_t ns = route_price_ns(b->v->costs, b->v->length, b->v->groups_paid, s);
-            bool there = s == signal || ns > b->each_ns || ns > b->all_ns;
-            for (uint32_t k = 0; k < b->count && !there; k++)
-                there = b->out[k] == s;
-            if (there || b->count == b->max)
-                continue;
-            b->all_ns -= ns;
-            b->out[b->count++] = s;
-        }
-    }
-    for (uint32_t child = at + 1, end = at + n->size; child < end; child += t->nodes[child].size) {
-        int32_t why;
-        if (table_eval(t, child, b->v->known, b->v->value, &why) == TRI_UNKNOWN)
-            gather(b, signal, child);
-    }
+    struct beside *b = ctx;
+    uint64_t ns = route_price_ns(b->v->costs, b->v->length, b->v->groups_paid, s);
+    bool there = s == b->signal || ns > b->each_ns || ns > b->all_ns;
+    for (uint32_t k = 0; k < b->count && !there; k++)
+        there = b->out[k] == s;
+    if (there || b->count == b->max)
+        return;
+    b->all_ns -= ns;
+    b->out[b->count++] = s;
 }
 
 uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *nodes, uint32_t count,
@@ -231,8 +267,9 @@ uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *no
     uint64_t wait = route_price_ns(v->costs, v->length, v->groups_paid, signal);
     struct buy_view then = *v;
     then.groups_paid |= UINT32_C(1) << v->costs->group[signal];
-    struct beside b = {&then, out, 0, max, wait / BUY_EACH_SHARE, wait / BUY_ALL_SHARE};
+    struct beside b = {&then, signal, out, 0, max, wait / BUY_EACH_SHARE, wait / BUY_ALL_SHARE};
+    derive_open_begin(v->run);
     for (uint32_t i = 0; i < count && b.count < max; i++)
-        gather(&b, signal, nodes[i]);
+        derive_open_guard(v->run, nodes[i], gather, &b);
     return b.count;
 }

@@ -23,11 +23,16 @@ struct buy_view {
     const uint64_t *known, *value; // bitsets over atoms
     uint32_t groups_paid;          // bit per group
     uint32_t length;               // class of the text's length
+    struct route_run *run;         // for what derived signals are made of
 };
 
 // The signal to ask for to settle the guard whose root is `node`, which is TRI_UNKNOWN. Its answer can still change that
 // node; ties go to the smaller index. IMAGE_NONE when no open atom has a signal that can be asked for.
 int32_t buy_next(const struct buy_view *v, uint32_t node);
+// The same where several guards are open (bit i of `open`, `words` words of it, is for nodes[i]) and each matters: the one
+// that is settled at the least expected cost comes first.
+int32_t buy_among(const struct buy_view *v, const uint32_t *nodes, const uint64_t *open,
+                  uint32_t words);
 
 // Other open signals of the first undecided guards (`nodes`, all TRI_UNKNOWN) that are worth computing at once when
 // `signal` makes the request wait: those that cost at most a BUY_EACH_SHARE-th of it and all together at most a

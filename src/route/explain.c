@@ -7,7 +7,7 @@
 #include "route/route.h"
 #include "text/utf8.h"
 
-enum { NAME_COLUMNS_MAX = 28, VALUE_COLUMNS_MAX = 24, INDENT = 2 };
+enum { NAME_COLUMNS_MAX = 28, VALUE_COLUMNS_MAX = 24, INDENT = 2, BECAUSE_MAX = 3 };
 
 struct page {
     const struct decision *d;
@@ -143,6 +143,37 @@ static void say_no_key(const struct image_model *m, const struct policy_image *p
                m->key_source == IMAGE_KEY_FILE ? "file" : "env", SLICE_FMT(name));
 }
 
+// The questions under whose answers a guard holds, as far as they made the difference.
+static void say_because(const struct decision *d, const struct image_constraint *c, struct buf *out)
+{
+    const struct image_node *n = IMAGE_AT(d->image, c->guard, struct image_node);
+    const struct image_atom *atoms = IMAGE_AT(d->image, d->image->atoms, struct image_atom);
+    const char *between = " because ";
+    uint32_t said = 0;
+    for (uint32_t i = 0; i < c->guard.count && said < BECAUSE_MAX; i++) {
+        const struct image_atom *a = n[i].kind == IMAGE_NODE_ATOM ? &atoms[n[i].arg] : NULL;
+        if (!a || (d->facts[a->signal].state == FACT_UNKNOWN))
+            continue;
+        bool negated = i > 0 && n[i - 1].kind == IMAGE_NODE_NOT;
+        bool holds = route_atom_holds(d->image, a, &d->facts[a->signal]);
+        if (holds == negated)
+            continue;
+        buf_printf(out, "%s%s%.*s", between, negated ? "not " : "",
+                   SLICE_FMT(image_text(d->image, a->shown)));
+        between = " and ";
+        said++;
+    }
+}
+
+void explain_constraint(const struct decision *d, int32_t index, struct buf *out)
+{
+    const struct image_constraint *c =
+        IMAGE_AT(d->image, d->image->constraints, struct image_constraint) + index;
+    buf_printf(out, "\"%.*s\"", SLICE_FMT(image_text(d->image, c->name)));
+    if (c->guard.count)
+        say_because(d, c, out);
+}
+
 static void say_model(const struct decision *d, int32_t index, struct buf *out)
 {
     const struct model_outcome *o = &d->model_outcomes[index];
@@ -194,13 +225,89 @@ static void say_model(const struct decision *d, int32_t index, struct buf *out)
     case MODEL_NO_KEY:
         say_no_key(m, d->image, out);
         return;
+    case MODEL_FORBIDDEN:
+        BUF_LIT(out, "forbidden by ");
+        explain_constraint(d, o->constraint, out);
+        return;
+    case MODEL_OVER_BUDGET:
+        BUF_LIT(out, "could cost more than ");
+        explain_constraint(d, o->constraint, out);
+        BUF_LIT(out, " allows");
+        return;
+    case MODEL_UNMETERED:
+        BUF_LIT(out, "states no energy, and the route needs one");
+        return;
+    case MODEL_HUNGRIER:
+        BUF_LIT(out, "could serve, but takes more energy");
+        return;
     }
 }
 
 static bool in_the_way(enum model_verdict v)
 {
     return v != MODEL_CHOSEN && v != MODEL_NOT_CANDIDATE && v != MODEL_DEARER && v != MODEL_LATER &&
-           v != MODEL_LOWER_QUALITY;
+           v != MODEL_LOWER_QUALITY && v != MODEL_HUNGRIER;
+}
+
+static const struct image_step *step_of(const struct decision *d, uint32_t chain, int32_t step)
+{
+    const struct image_chain *c = image_chains(d->image, image_route(d->image, d->route)) + chain;
+    return IMAGE_AT(d->image, c->steps, struct image_step) + step;
+}
+
+// Why a chain could not be taken; nothing when its models say it.
+static void say_chain(const struct decision *d, uint32_t chain, struct buf *out)
+{
+    const struct chain_outcome *o = &d->chain_outcomes[chain];
+    bool step = d->route >= 0 && o->step != IMAGE_NONE;
+    const char *name = step ? record_step_name(step_of(d, chain, o->step)->kind) : "its answer";
+    switch (o->verdict) {
+    case CHAIN_NOT_REACHED:
+    case CHAIN_TAKEN:
+        return;
+    case CHAIN_CANNOT_RUN:
+        buf_printf(out, "this build cannot run its step `%s`", name);
+        return;
+    case CHAIN_FORBIDDEN:
+        buf_printf(out, "its step `%s` is forbidden by ", name);
+        explain_constraint(d, o->constraint, out);
+        return;
+    case CHAIN_UNMET:
+        BUF_LIT(out, "it misses what is required by ");
+        explain_constraint(d, o->constraint, out);
+        return;
+    case CHAIN_NOT_ALLOWED:
+        buf_printf(out, "its step `%s` needs an `allow` that does not hold here", name);
+        return;
+    case CHAIN_NO_MODEL:
+        buf_printf(out, "no model can serve its step `%s`", name);
+        return;
+    }
+}
+
+static const struct image_constraint *constraint(const struct decision *d, uint32_t i)
+{
+    return IMAGE_AT(d->image, d->image->constraints, struct image_constraint) + i;
+}
+
+// The constraints that leave nothing, each name once.
+static bool say_core(const struct decision *d, const char *begin, struct buf *out)
+{
+    const char *between = begin;
+    for (uint32_t i = 0; d->core && i < d->image->constraints.count; i++) {
+        if (!(d->core[i / 64] >> (i % 64) & 1))
+            continue;
+        struct slice name = image_text(d->image, constraint(d, i)->name);
+        bool again = false;
+        for (uint32_t k = 0; k < i && !again; k++)
+            again = (d->core[k / 64] >> (k % 64) & 1) &&
+                    slice_eq(image_text(d->image, constraint(d, k)->name), name);
+        if (again)
+            continue;
+        buf_printf(out, "%s\"%.*s\"", between, SLICE_FMT(name));
+        between = ", ";
+    }
+    return between != begin;
 }
 
 void explain_infeasible(const struct decision *d, struct buf *out)
@@ -216,6 +323,16 @@ void explain_infeasible(const struct decision *d, struct buf *out)
     else
         BUF_LIT(out, "the model asked for cannot serve this request");
     const char *between = ": ";
+    if (say_core(d, ", because of ", out))
+        between = "; ";
+    for (uint32_t i = 0; i < d->chain_count; i++) {
+        enum chain_verdict v = d->chain_outcomes[i].verdict;
+        if (v == CHAIN_TAKEN || v == CHAIN_NO_MODEL)
+            continue;
+        buf_cstr(out, between);
+        say_chain(d, i, out);
+        between = "; ";
+    }
     for (uint32_t i = 0; i < d->image->models.count; i++) {
         if (!in_the_way(d->model_outcomes[i].verdict))
             continue;
@@ -266,7 +383,9 @@ static void say_end(struct page *p)
         if (d->end == DECISION_NO_MODEL)
             explain_infeasible(d, p->out);
         else
-            BUF_LIT(p->out, "nothing can serve this request; the reasons stand below");
+            BUF_LIT(p->out, "nothing can serve this request");
+        if (d->end == DECISION_INFEASIBLE && !say_core(d, ", because of ", p->out))
+            BUF_LIT(p->out, "; the reasons stand below");
         ink(p, INK_PLAIN);
         newline(p);
         return;
@@ -289,6 +408,14 @@ static void say_answer(struct page *p)
         if (d->took_else)
             BUF_LIT(p->out, ", its else");
         newline(p);
+        for (uint32_t i = 0; i < d->chain_count; i++) {
+            enum chain_verdict v = d->chain_outcomes[i].verdict;
+            if (v == CHAIN_TAKEN || v == CHAIN_NOT_REACHED)
+                continue;
+            buf_printf(p->out, "          not its chain %u: ", i + 1);
+            say_chain(d, i, p->out);
+            newline(p);
+        }
     }
     say_end(p);
     head(p, "decided");
@@ -306,6 +433,8 @@ static void say_answer(struct page *p)
     }
     if (d->observed)
         BUF_LIT(p->out, ", observed only");
+    if (d->late)
+        BUF_LIT(p->out, ", past the deadline");
     newline(p);
 }
 

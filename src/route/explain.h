@@ -23,6 +23,9 @@ void explain_text(const struct decision *d, const struct explain_options *option
 // names models, no text of the request.
 void explain_infeasible(const struct decision *d, struct buf *out);
 
+// A constraint's name in quotes, and which answers make it hold: "phi stays home" because data == phi.
+void explain_constraint(const struct decision *d, int32_t constraint, struct buf *out);
+
 // nano-USD as dollars: 1234567 -> "0.001234567"; "unknown" when negative.
 void explain_usd(int64_t nusd, struct buf *out);
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "text/json.h"
+#include "work/pool.h"
 
 const char *record_route_verdict_name(enum route_verdict v)
 {
@@ -17,8 +18,23 @@ const char *record_model_verdict_name(enum model_verdict v)
     static const char *const names[] = {
         "chosen", "not_candidate", "dearer",   "later",    "lower_quality", "lacks",  "window",
         "output", "quality",       "too_dear", "unpriced", "down",          "no_key",
+        "forbidden", "over_budget", "unmetered", "hungrier",
     };
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
+}
+
+const char *record_chain_verdict_name(enum chain_verdict v)
+{
+    static const char *const names[] = {"not_reached", "taken",       "cannot_run", "forbidden",
+                                        "unmet",       "not_allowed", "no_model"};
+    return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
+}
+
+const char *record_step_name(enum image_step_kind kind)
+{
+    static const char *const names[] = {"answer",  "refuse", "retrieve", "verify",
+                                        "clarify", "redact", "fuse",     "cache"};
+    return (unsigned)kind < MERIT_COUNT(names) ? names[kind] : "unknown";
 }
 
 const char *record_by_name(enum decision_by by)
@@ -41,7 +57,7 @@ const char *record_fact_state_name(enum fact_state s)
 
 const char *record_fact_error_name(enum fact_error e)
 {
-    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline", "model"};
+    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline", "model", "given"};
     return (unsigned)e < MERIT_COUNT(names) ? names[e] : "unknown";
 }
 
@@ -290,6 +306,10 @@ static void full_signals(const struct decision *d, const struct record_options *
             add_number(out, round((double)f->probability * 1e6) / 1e6);
             key(out, "cost_us");
             add_decimal(out, f->cost_ns, 3);
+            if (f->step)
+                key_u64(out, "step", f->step);
+            if (f->share)
+                key_cstr(out, "artifact", f->share == FACT_SHARE_MADE ? "made" : "used");
             if (f->state == FACT_FAILED)
                 key_cstr(out, "error", record_fact_error_name(f->error));
             if (f->by.len)
@@ -315,6 +335,132 @@ static void full_routes(const struct decision *d, struct buf *out)
             key_string(out, "atom", true,
                        image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].shown));
         buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+static bool bit(const uint64_t *bits, uint32_t i)
+{
+    return bits && (bits[i / 64] >> (i % 64) & 1);
+}
+
+static struct slice constraint_name(const struct policy_image *p, uint32_t i)
+{
+    return image_text(p, IMAGE_AT(p, p->constraints, struct image_constraint)[i].name);
+}
+
+static const struct image_step *steps_of(const struct decision *d, uint32_t chain, uint32_t *count)
+{
+    const struct image_route *r = image_route(d->image, d->route);
+    struct image_list steps = image_chains(d->image, r)[chain].steps;
+    *count = steps.count;
+    return IMAGE_AT(d->image, steps, struct image_step);
+}
+
+// The step that answers on the chain taken; NULL without one.
+static const struct image_step *answering(const struct decision *d)
+{
+    uint32_t count;
+    if (d->end != DECISION_ANSWER || d->route < 0 || d->chain < 0)
+        return NULL;
+    const struct image_step *s = steps_of(d, (uint32_t)d->chain, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (s[i].kind == IMAGE_STEP_ANSWER || s[i].kind == IMAGE_STEP_FUSE)
+            return &s[i];
+    return NULL;
+}
+
+static void full_chains(const struct decision *d, struct buf *out)
+{
+    key(out, "chains");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < d->chain_count; i++) {
+        const struct chain_outcome *o = &d->chain_outcomes[i];
+        uint32_t count;
+        buf_cstr(out, i ? ",{\"verdict\":" : "{\"verdict\":");
+        add_string(out, slice_cstr(record_chain_verdict_name(o->verdict)));
+        if (o->step != IMAGE_NONE)
+            key_cstr(out, "step",
+                     d->route < 0 ? "answer"
+                                  : record_step_name(steps_of(d, i, &count)[o->step].kind));
+        if (o->constraint != IMAGE_NONE)
+            key_string(out, "constraint", true, constraint_name(d->image, (uint32_t)o->constraint));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+static void full_constraints(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    key(out, "constraints");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->constraints.count; i++) {
+        const char *between = "";
+        buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
+        add_string(out, constraint_name(p, i));
+        key_cstr(out, "verdict",
+                 !bit(d->constraints_known, i)  ? "not_needed"
+                 : bit(d->constraints_hold, i) ? "holds"
+                                               : "does_not_hold");
+        key(out, "removed");
+        buf_byte(out, '[');
+        for (uint32_t m = 0; m < p->models.count; m++) {
+            const struct model_outcome *o = &d->model_outcomes[m];
+            if (o->constraint != (int32_t)i)
+                continue;
+            buf_cstr(out, between);
+            add_string(out, image_text(p, image_model(p, (int32_t)m)->name));
+            between = ",";
+        }
+        BUF_LIT(out, "]}");
+    }
+    buf_byte(out, ']');
+    if (d->end != DECISION_INFEASIBLE)
+        return;
+    const char *between = "";
+    key(out, "emptied_by");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->constraints.count; i++) {
+        if (!bit(d->core, i))
+            continue;
+        buf_cstr(out, between);
+        add_string(out, constraint_name(p, i));
+        between = ",";
+    }
+    buf_byte(out, ']');
+}
+
+static void full_feasible(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    const struct image_step *s = answering(d);
+    const char *between = "";
+    key(out, "feasible");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; s && i < s->bindings.count; i++) {
+        const struct image_binding *b = IMAGE_AT(p, s->bindings, struct image_binding) + i;
+        if (!bit(d->fits, i))
+            continue;
+        buf_printf(out, "%s{\"model\":", between);
+        add_string(out, image_text(p, image_model(p, b->model)->name));
+        key_cstr(out, "effort", image_effort_name(b->effort));
+        buf_byte(out, '}');
+        between = ",";
+    }
+    buf_byte(out, ']');
+    if (!d->endpoints_closed || d->model < 0)
+        return;
+    const struct image_model *m = image_model(p, d->model);
+    between = "";
+    key(out, "endpoints_closed");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < m->endpoints.count && i < 32; i++) {
+        if (!(d->endpoints_closed >> i & 1))
+            continue;
+        buf_cstr(out, between);
+        add_string(out, image_text(p, IMAGE_AT(p, m->endpoints, struct image_endpoint)[i].url));
+        between = ",";
     }
     buf_byte(out, ']');
 }
@@ -347,6 +493,8 @@ static void full_models(const struct decision *d, struct buf *out)
         }
         if (o->verdict == MODEL_WINDOW || o->verdict == MODEL_OUTPUT)
             key_u64(out, "need_tok", o->need_tok);
+        if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
+            key_string(out, "constraint", true, constraint_name(p, (uint32_t)o->constraint));
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
@@ -381,7 +529,13 @@ void record_json(const struct decision *d, const struct record_options *options,
                model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
     key_string(out, "effort", model != NULL, slice_cstr(image_effort_name(d->effort)));
     key_bool(out, "took_else", d->took_else);
+    key(out, "chain");
+    if (d->chain < 0)
+        BUF_LIT(out, "null");
+    else
+        buf_u64(out, (uint64_t)d->chain);
     key_bool(out, "observed", d->observed);
+    key_bool(out, "late", d->late);
     key_string(out, "message", d->end == DECISION_REFUSE, d->message);
     key(out, "cost_usd");
     add_usd(out, d->cost_nusd);
@@ -391,6 +545,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     add_decimal(out, d->decide_ns, 3);
     key(out, "avoided_us");
     add_decimal(out, d->avoided_ns, 3);
+    key_u64(out, "costs_epoch", d->costs_epoch);
     key(out, "anchor");
     if (d->anchor == WORK_NO_ANCHOR)
         BUF_LIT(out, "null");
@@ -399,6 +554,9 @@ void record_json(const struct decision *d, const struct record_options *options,
     key_u64(out, "messages", d->message_count);
     full_signals(d, options, out);
     full_routes(d, out);
+    full_chains(d, out);
+    full_constraints(d, out);
+    full_feasible(d, out);
     full_models(d, out);
     buf_byte(out, '}');
 }
@@ -456,6 +614,14 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"effort\":"), d->effort},
         {SLICE(",\"else\":"), d->took_else},
         {SLICE(",\"observed\":"), d->observed},
+        {SLICE(",\"closed\":"), d->endpoints_closed},
+        {SLICE(",\"needs\":"), d->needs},
+        {SLICE(",\"max\":"), d->max_output_tok},
+        {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},
+        {SLICE(",\"expected\":"), d->expected_tok},
+        {SLICE(",\"all_steps\":"), d->all_steps},
+        {SLICE(",\"costs\":"), d->costs_epoch},
+        {SLICE(",\"late\":"), d->late},
     };
     for (size_t i = 0; i < MERIT_COUNT(rare); i++) {
         if (!rare[i].value)
@@ -493,16 +659,18 @@ static void compact_signal(const struct decision *d, uint32_t index, bool first,
     *at++ = '[';
     at = buf_put_u64(at, index);
     *at++ = ',';
-    at = buf_put_u64(at, f->state);
+    // State, what it had of a shared artifact and the step in one number: most rows are short.
+    at = buf_put_u64(at, (uint64_t)f->state | (uint64_t)f->share << 2 | (uint64_t)f->step << 4);
     *at++ = ',';
     out->len += (size_t)(at - begin);
     compact_value(d->image, (int32_t)index, f, out);
-    if (f->probability == 1 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
+    uint64_t probability = f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0;
+    if (probability == 10000 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
         buf_byte(out, ']');
         return;
     }
     buf_byte(out, ',');
-    add_decimal(out, f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0, 4);
+    add_decimal(out, probability, 4);
     begin = at = buf_reserve(out, ROOM);
     if (!at)
         return;
@@ -560,15 +728,77 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         at = buf_put_u64(at, o->verdict);
         *at++ = ',';
         at = put_i64(at, o->cost_nusd);
-        uint32_t detail = o->verdict == MODEL_LACKS ? o->missing : o->need_tok;
+        uint32_t detail = o->verdict == MODEL_LACKS          ? o->missing
+                          : o->constraint != IMAGE_NONE ? (uint32_t)o->constraint
+                                                        : o->need_tok;
         if (detail) {
             *at++ = ',';
             at = buf_put_u64(at, detail);
         }
         *at++ = ']';
     }
-    PUT(at, "]}");
+    *at++ = ']';
     out->len += (size_t)(at - begin);
+}
+
+// Places, one by one; the name goes before the first.
+static void compact_place(const char *name, bool *begun, uint32_t i, struct buf *out)
+{
+    if (!*begun) {
+        key(out, name);
+        buf_byte(out, '[');
+    } else {
+        buf_byte(out, ',');
+    }
+    buf_u64(out, i);
+    *begun = true;
+}
+
+static void compact_bits(const char *name, const uint64_t *bits, uint32_t count, struct buf *out)
+{
+    bool begun = false;
+    for (uint32_t i = 0; i < count; i++)
+        if (bit(bits, i))
+            compact_place(name, &begun, i, out);
+    if (begun)
+        buf_byte(out, ']');
+}
+
+static void compact_states(const char *name, enum pool_model_state state, const struct decision *d,
+                           struct buf *out)
+{
+    bool begun = false;
+    for (uint32_t i = 0; d->pool_states && i < d->image->models.count; i++)
+        if (d->pool_states[i] == state)
+            compact_place(name, &begun, i, out);
+    if (begun)
+        buf_byte(out, ']');
+}
+
+// What constraints did; nothing where they did nothing and the path's first chain was taken.
+static void compact_policy(const struct decision *d, struct buf *out)
+{
+    const struct policy_image *p = d->image;
+    const struct image_step *s = answering(d);
+    compact_states("down", POOL_MODEL_DOWN, d, out);
+    compact_states("no_key", POOL_MODEL_NO_KEY, d, out);
+    bool chains = d->chain_count > 1 || d->end == DECISION_INFEASIBLE;
+    for (uint32_t i = 0; chains && i < d->chain_count; i++) {
+        const struct chain_outcome *o = &d->chain_outcomes[i];
+        const int32_t fields[] = {(int32_t)o->verdict, o->step, o->constraint};
+        buf_cstr(out, i ? "," : ",\"chains\":[");
+        for (unsigned k = 0; k < MERIT_COUNT(fields); k++)
+            buf_printf(out, "%s%d", k ? "," : "[", fields[k]);
+        BUF_LIT(out, "]");
+    }
+    if (chains && d->chain_count)
+        buf_byte(out, ']');
+    compact_bits("known", d->constraints_known, p->constraints.count, out);
+    compact_bits("hold", d->constraints_hold, p->constraints.count, out);
+    if (d->end == DECISION_INFEASIBLE)
+        compact_bits("core", d->core, p->constraints.count, out);
+    if (s && p->constraints.count)
+        compact_bits("fits", d->fits, s->bindings.count, out);
 }
 
 void record_compact(const struct decision *d, struct buf *out)
@@ -583,4 +813,6 @@ void record_compact(const struct decision *d, struct buf *out)
         first = false;
     }
     compact_outcomes(d, out);
+    compact_policy(d, out);
+    buf_byte(out, '}');
 }

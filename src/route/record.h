@@ -16,7 +16,9 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/result.h"
+#include "route/route.h"
 #include "work/decision.h"
 #include "work/work.h"
 
@@ -38,6 +40,13 @@ void record_compact(const struct decision *d, struct buf *out);
 enum result record_read(const struct policy_image *image, struct slice line, struct arena *arena,
                         struct decision **out);
 
+// Decides again from what a decision recorded: the same policy's table, the recorded facts with their states and reasons,
+// the models that were down or without a key, the same needs. The result equals `d` in everything that route/ decides; its
+// name, its times and the marks of its caller are taken over. RESULT_SYNTAX when a signal is asked for that `d` does not
+// have (another build's record), RESULT_NOMEM.
+enum result record_replay(const struct route_table *table, const struct decision *d,
+                          struct arena *arena, struct decision **out) MERIT_NODISCARD;
+
 // Stable words, as in the full form.
 const char *record_route_verdict_name(enum route_verdict v);
 const char *record_model_verdict_name(enum model_verdict v);
@@ -45,6 +54,8 @@ const char *record_by_name(enum decision_by by);
 const char *record_end_name(enum decision_end end);
 const char *record_fact_state_name(enum fact_state s);
 const char *record_fact_error_name(enum fact_error e);
+const char *record_chain_verdict_name(enum chain_verdict v);
+const char *record_step_name(enum image_step_kind kind);
 
 // The value of a fact as JSON: true, 0.25, "word", ["a","b"]; null when unknown.
 void record_value(const struct policy_image *image, int32_t signal, const struct fact *f,

@@ -1,6 +1,7 @@
 // The way back: from a compact line to the decision that it records.
 #include "route/record.h"
 #include "text/json.h"
+#include "work/pool.h"
 
 struct reader {
     struct json json;
@@ -114,7 +115,12 @@ static void read_signal(struct reader *r, uint32_t row)
     }
     uint64_t index = whole(r, next(r, row, &at), p->signals.count - 1);
     struct fact *f = &r->d->facts[index];
-    f->state = (enum fact_state)whole(r, next(r, row, &at), FACT_FAILED);
+    uint64_t packed = whole(r, next(r, row, &at), UINT16_MAX << 4 | 15);
+    f->state = (enum fact_state)(packed & 3);
+    f->share = (enum fact_share)(packed >> 2 & 3);
+    f->step = (uint16_t)(packed >> 4);
+    if (f->share > FACT_SHARE_MADE)
+        r->bad = true;
     read_value(r, next(r, row, &at), image_signal(p, (int32_t)index)->type, f);
     f->probability = 1;
     uint32_t token = next(r, row, &at);
@@ -125,7 +131,7 @@ static void read_signal(struct reader *r, uint32_t row)
         r->bad = true;
     f->probability = (float)probability;
     f->cost_ns = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
-    f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_MODEL);
+    f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_GIVEN);
     f->evidence_total = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
     while (!r->bad && (token = next(r, row, &at)) != JSON_NONE)
         if (json_type(&r->json, token) == JSON_STRING)
@@ -155,16 +161,99 @@ static void read_model(struct reader *r, uint32_t row, uint32_t i)
         return;
     }
     struct model_outcome *o = &r->d->model_outcomes[i];
-    o->verdict = (enum model_verdict)whole(r, next(r, row, &at), MODEL_NO_KEY);
+    o->verdict = (enum model_verdict)whole(r, next(r, row, &at), MODEL_HUNGRIER);
     o->cost_nusd = place(r, next(r, row, &at), INT64_MAX);
+    o->constraint = IMAGE_NONE;
     uint32_t token = next(r, row, &at);
-    if (token == JSON_NONE)
+    if (token == JSON_NONE) {
+        // Place 0 is left out as a detail of 0 is.
+        if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
+            o->constraint = 0;
         return;
+    }
     uint32_t detail = (uint32_t)whole(r, token, UINT32_MAX);
-    if (o->verdict == MODEL_LACKS)
+    if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET) {
+        r->bad |= detail >= r->d->image->constraints.count;
+        o->constraint = (int32_t)detail;
+    } else if (o->verdict == MODEL_LACKS)
         o->missing = detail;
     else
         o->need_tok = detail;
+}
+
+static void read_chain(struct reader *r, uint32_t row, uint32_t i)
+{
+    const struct policy_image *p = r->d->image;
+    uint32_t at = 0;
+    uint32_t chains = r->d->route < 0 ? 1 : image_route(p, r->d->route)->chains.count;
+    if (i >= chains || json_type(&r->json, row) != JSON_ARRAY) {
+        r->bad = true;
+        return;
+    }
+    uint32_t steps = r->d->route < 0
+                         ? 1
+                         : image_chains(p, image_route(p, r->d->route))[i].steps.count;
+    struct chain_outcome *o = &r->d->chain_outcomes[i];
+    o->verdict = (enum chain_verdict)whole(r, next(r, row, &at), CHAIN_NO_MODEL);
+    o->step = (int32_t)place(r, next(r, row, &at), steps ? steps - 1 : 0);
+    o->constraint = (int32_t)place(r, next(r, row, &at),
+                                   p->constraints.count ? p->constraints.count - 1 : 0);
+    r->bad |= o->constraint >= (int64_t)p->constraints.count;
+    r->d->chain_count = i + 1;
+}
+
+// A list of places, as bits.
+static const uint64_t *read_bits(struct reader *r, const char *name, uint32_t count)
+{
+    uint32_t array = member(r, name), at = 0, token;
+    uint64_t *bits = ARENA_ARRAY(r->arena, uint64_t, count / 64 + 1);
+    r->bad |= !bits || (array != JSON_NONE && json_type(&r->json, array) != JSON_ARRAY);
+    while (!r->bad && array != JSON_NONE && (token = next(r, array, &at)) != JSON_NONE) {
+        uint64_t i = whole(r, token, UINT32_MAX);
+        r->bad |= i >= count;
+        if (!r->bad)
+            bits[i / 64] |= UINT64_C(1) << (i % 64);
+    }
+    return bits;
+}
+
+// The step of the chain taken that answers has so many bindings.
+static uint32_t bindings(const struct decision *d)
+{
+    if (d->end != DECISION_ANSWER || d->route < 0 || d->chain < 0)
+        return 0;
+    struct image_list steps =
+        image_chains(d->image, image_route(d->image, d->route))[d->chain].steps;
+    const struct image_step *s = IMAGE_AT(d->image, steps, struct image_step);
+    for (uint32_t i = 0; i < steps.count; i++)
+        if (s[i].kind == IMAGE_STEP_ANSWER || s[i].kind == IMAGE_STEP_FUSE)
+            return s[i].bindings.count;
+    return 0;
+}
+
+static void read_policy(struct reader *r)
+{
+    struct decision *d = r->d;
+    const struct policy_image *p = d->image;
+    uint32_t chains = member(r, "chains"), at = 0, row;
+    if (chains != JSON_NONE && json_type(&r->json, chains) != JSON_ARRAY)
+        r->bad = true;
+    for (uint32_t i = 0; !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE;
+         i++)
+        read_chain(r, row, i);
+    const uint64_t *down = read_bits(r, "down", p->models.count);
+    const uint64_t *no_key = read_bits(r, "no_key", p->models.count);
+    uint8_t *states = ARENA_ARRAY(r->arena, uint8_t, p->models.count + 1);
+    r->bad |= !states;
+    for (uint32_t i = 0; !r->bad && i < p->models.count; i++)
+        states[i] = down[i / 64] >> (i % 64) & 1     ? POOL_MODEL_DOWN
+                    : no_key[i / 64] >> (i % 64) & 1 ? POOL_MODEL_NO_KEY
+                                                     : POOL_MODEL_UP;
+    d->pool_states = states;
+    d->constraints_known = read_bits(r, "known", p->constraints.count);
+    d->constraints_hold = read_bits(r, "hold", p->constraints.count);
+    d->core = read_bits(r, "core", p->constraints.count);
+    d->fits = read_bits(r, "fits", bindings(d));
 }
 
 static void read_rows(struct reader *r, const char *key)
@@ -191,11 +280,31 @@ static void find_message(struct decision *d)
         return;
     const struct image_route *route = image_route(d->image, d->route);
     const struct image_chain *chain = image_chains(d->image, route);
-    struct image_list steps = chain[d->took_else && route->chains.count > 1].steps;
+    if (d->chain < 0)
+        return;
+    struct image_list steps = chain[d->chain].steps;
     const struct image_step *step = IMAGE_AT(d->image, steps, struct image_step);
     for (uint32_t i = 0; i < steps.count; i++)
         if (step[i].kind == IMAGE_STEP_REFUSE)
             d->message = image_text(d->image, step[i].text);
+}
+
+// The chain taken: the last one that is told of; the first where none is.
+static int32_t chain_of(struct reader *r)
+{
+    const struct decision *d = r->d;
+    uint32_t array = member(r, "chains"), at = 0, count = 0;
+    if (d->route < 0 || d->end == DECISION_INFEASIBLE)
+        return IMAGE_NONE;
+    if (array == JSON_NONE)
+        return 0;
+    while (next(r, array, &at) != JSON_NONE)
+        count++;
+    if (!count || count > image_route(d->image, d->route)->chains.count) {
+        r->bad = true;
+        return IMAGE_NONE;
+    }
+    return (int32_t)count - 1;
 }
 
 static void read_head(struct reader *r)
@@ -224,9 +333,20 @@ static void read_head(struct reader *r)
     d->effort = (enum image_effort)rare(r, "effort", IMAGE_EFFORT_COUNT_ - 1);
     d->took_else = rare(r, "else", 1);
     d->observed = rare(r, "observed", 1);
+    d->endpoints_closed = (uint32_t)rare(r, "closed", UINT32_MAX);
+    d->needs = (uint32_t)rare(r, "needs", UINT32_MAX);
+    d->max_output_tok = (uint32_t)rare(r, "max", UINT32_MAX);
+    d->choices = (uint32_t)rare(r, "n", UINT32_MAX);
+    d->choices = d->choices ? d->choices : 1;
+    d->expected_tok = (uint32_t)rare(r, "expected", UINT32_MAX);
+    d->all_steps = rare(r, "all_steps", 1);
+    d->costs_epoch = rare(r, "costs", UINT64_MAX);
+    d->late = rare(r, "late", 1);
+    d->chain = chain_of(r);
     uint32_t asked = member(r, "asked");
     d->model_asked = asked == JSON_NONE ? SLICE("auto") : text(r, asked);
-    find_message(d);
+    if (!r->bad)
+        find_message(d);
 }
 
 enum result record_read(const struct policy_image *image, struct slice line, struct arena *arena,
@@ -240,8 +360,15 @@ enum result record_read(const struct policy_image *image, struct slice line, str
     r.d->facts = ARENA_ARRAY(arena, struct fact, image->signals.count + 1);
     r.d->route_outcomes = ARENA_ARRAY(arena, struct route_outcome, image->routes.count + 1);
     r.d->model_outcomes = ARENA_ARRAY(arena, struct model_outcome, image->models.count + 1);
-    if (!r.d->facts || !r.d->route_outcomes || !r.d->model_outcomes)
+    uint32_t chains = 1;
+    for (uint32_t i = 0; i < image->routes.count; i++)
+        if (image_route(image, (int32_t)i)->chains.count > chains)
+            chains = image_route(image, (int32_t)i)->chains.count;
+    r.d->chain_outcomes = ARENA_ARRAY(arena, struct chain_outcome, chains);
+    if (!r.d->facts || !r.d->route_outcomes || !r.d->model_outcomes || !r.d->chain_outcomes)
         return RESULT_NOMEM;
+    for (uint32_t i = 0; i < image->models.count; i++)
+        r.d->model_outcomes[i].constraint = IMAGE_NONE;
     for (uint32_t i = 0; i < image->routes.count; i++)
         r.d->route_outcomes[i].atom = IMAGE_NONE;
     enum result res = json_parse(&r.json, line, &json_limits_default, arena);
@@ -256,6 +383,8 @@ enum result record_read(const struct policy_image *image, struct slice line, str
         read_rows(&r, "routes");
     if (!r.bad)
         read_rows(&r, "models");
+    if (!r.bad)
+        read_policy(&r);
     if (r.bad)
         return RESULT_SYNTAX;
     *out = r.d;

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "route/buy.h"
+#include "route/derive.h"
 #include "route/estimate.h"
+#include "route/fit.h"
 #include "route/table.h"
 
 static bool text_among(const struct policy_image *p, const struct image_atom *atom,
@@ -89,14 +91,18 @@ static bool paid_for_group(const struct route_run *run, int32_t signal, const st
 static void learn(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     const struct route_table *t = run->table;
-    const struct image_atom *atoms = IMAGE_AT(t->image, t->image->atoms, struct image_atom);
     for (uint32_t i = t->signal_at[signal]; i < t->signal_at[signal + 1]; i++) {
         uint32_t atom = t->signal_atoms[i];
         uint64_t bit = UINT64_C(1) << (atom % 64);
         run->known[atom / 64] |= bit;
-        if (route_atom_holds(t->image, &atoms[atom], fact))
+        if (table_atom_holds(t, atom, fact))
             run->value[atom / 64] |= bit;
     }
+    if (!t->derived_count)
+        return;
+    if (t->derived_of[signal] != IMAGE_NONE)
+        derive_given(run, signal);
+    derive_touch(run, signal);
 }
 
 struct fact *route_fact(struct route_run *run, int32_t signal)
@@ -111,7 +117,8 @@ static void take_in(struct route_run *run, int32_t signal, const struct fact *fa
     assert(!run->decided && fact->state != FACT_UNKNOWN);
     if (at != fact)
         *at = *fact;
-    if (at->state != FACT_GIVEN && paid_for_group(run, signal, at))
+    bool bought = at->state != FACT_GIVEN && at->error != FACT_ERROR_GIVEN;
+    if (bought && paid_for_group(run, signal, at))
         run->groups_paid |= group_bit(run, signal);
     learn(run, signal, at);
 }
@@ -119,140 +126,33 @@ static void take_in(struct route_run *run, int32_t signal, const struct fact *fa
 void route_feed(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     take_in(run, signal, fact);
+    derive_refresh(run);
     route_fact(run, signal)->step = fact->state == FACT_GIVEN ? 0 : run->bought;
     if (signal == run->asked)
         run->asked = IMAGE_NONE;
 }
 
+void route_failed_fact(const struct policy_image *image, int32_t signal, enum fact_error why,
+                       struct fact *out)
+{
+    const struct image_signal *s = image_signal(image, signal);
+    *out = (struct fact){.state = FACT_FAILED, .error = why, .number = s->error_number};
+    if (s->derive == IMAGE_DERIVE_LABEL)
+        out->number = s->error_level;
+    if (s->derive == IMAGE_DERIVE_EXCLUSIVE)
+        out->number = s->otherwise;
+    out->text = image_text(image, s->error_text);
+}
+
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why)
 {
-    const struct policy_image *p = run->table->image;
-    const struct image_signal *s = image_signal(p, signal);
     struct fact *f = route_fact(run, signal);
-    *f = (struct fact){.state = FACT_FAILED, .error = why, .number = s->error_number};
-    f->text = image_text(p, s->error_text);
-    if (s->type == SIGNAL_SET && f->text.len) {
+    route_failed_fact(run->table->image, signal, why, f);
+    if (image_signal(run->table->image, signal)->type == SIGNAL_SET && f->text.len) {
         f->texts = &f->text;
         f->text_count = 1;
     }
     route_feed(run, signal, f);
-}
-
-// Whether the model can serve the work at all, whatever the route wants of it.
-static enum model_verdict model_able(const struct route_run *run, int32_t index,
-                                     struct model_outcome *o)
-{
-    const struct work *w = run->work;
-    const struct image_model *m = image_model(run->table->image, index);
-    enum pool_model_state state = POOL_MODEL_UP;
-    if (run->pool && run->pool->states && (uint32_t)index < run->pool->count)
-        state = run->pool->states[index];
-    if (state == POOL_MODEL_NO_KEY)
-        return MODEL_NO_KEY;
-    if (state != POOL_MODEL_UP)
-        return MODEL_DOWN;
-    o->missing = w->needs & ~m->can;
-    if (o->missing)
-        return MODEL_LACKS;
-    if (m->output_tok && w->max_output_tok > m->output_tok) {
-        o->need_tok = w->max_output_tok;
-        return MODEL_OUTPUT;
-    }
-    uint64_t need = (uint64_t)w->input_tok + estimate_reserve_tok(w, m, run->output_tok);
-    if (m->context_tok && need > m->context_tok) {
-        o->need_tok = need > UINT32_MAX ? UINT32_MAX : (uint32_t)need;
-        return MODEL_WINDOW;
-    }
-    return MODEL_CHOSEN;
-}
-
-static enum model_verdict model_allowed(const struct route_run *run,
-                                        const struct image_route *route,
-                                        const struct image_binding *b, struct model_outcome *o)
-{
-    enum model_verdict v = model_able(run, b->model, o);
-    if (v != MODEL_CHOSEN || !route)
-        return v;
-    const struct image_model *m = image_model(run->table->image, b->model);
-    if (route->quality_min > 0 && !(m->quality >= route->quality_min))
-        return MODEL_QUALITY;
-    if (o->cost_nusd < 0 && (route->cost_max_nusd >= 0 || route->objective == IMAGE_OBJECTIVE_COST))
-        return MODEL_UNPRICED;
-    if (route->cost_max_nusd >= 0 && o->cost_nusd > route->cost_max_nusd)
-        return MODEL_COST;
-    return MODEL_CHOSEN;
-}
-
-// True when `b` is strictly better than `a` under the route's objective; `*loser` is the verdict on the other one.
-static bool better(const struct route_run *run, const struct image_route *route, int32_t a,
-                   int32_t b, enum model_verdict *loser)
-{
-    const struct model_outcome *o = run->decision->model_outcomes;
-    *loser = MODEL_LATER;
-    if (route && route->objective == IMAGE_OBJECTIVE_COST && o[a].cost_nusd != o[b].cost_nusd) {
-        *loser = MODEL_DEARER;
-        return o[b].cost_nusd < o[a].cost_nusd;
-    }
-    if (route && route->objective == IMAGE_OBJECTIVE_QUALITY) {
-        float qa = image_model(run->table->image, a)->quality,
-              qb = image_model(run->table->image, b)->quality;
-        if (qa != qb)
-            *loser = MODEL_LOWER_QUALITY;
-        return qb > qa;
-    }
-    return false;
-}
-
-// Chooses among the candidates of one answer step; false when none of them can serve.
-static bool choose(struct route_run *run, const struct image_route *route,
-                   const struct image_binding *all, uint32_t count)
-{
-    struct decision *d = run->decision;
-    const struct image_binding *best = NULL;
-    enum model_verdict loser;
-    for (uint32_t i = 0; i < count; i++) {
-        struct model_outcome *o = &d->model_outcomes[all[i].model];
-        enum model_verdict v = model_allowed(run, route, &all[i], o);
-        if (v != MODEL_CHOSEN) {
-            o->verdict = v;
-        } else if (!best) {
-            best = &all[i];
-        } else if (better(run, route, best->model, all[i].model, &loser)) {
-            best = &all[i];
-        }
-    }
-    if (!best)
-        return false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct model_outcome *o = &d->model_outcomes[all[i].model], scratch = *o;
-        if (all[i].model == best->model ||
-            model_allowed(run, route, &all[i], &scratch) != MODEL_CHOSEN)
-            continue;
-        better(run, route, best->model, all[i].model, &loser);
-        o->verdict = loser;
-    }
-    d->model_outcomes[best->model].verdict = MODEL_CHOSEN;
-    d->end = DECISION_ANSWER;
-    d->model = best->model;
-    d->effort = best->effort;
-    return true;
-}
-
-// Takes the steps of a path; false when no model could serve it.
-static bool take(struct route_run *run, const struct image_route *route, struct image_list list)
-{
-    const struct policy_image *p = run->table->image;
-    const struct image_step *steps = IMAGE_AT(p, list, struct image_step);
-    for (uint32_t i = 0; i < list.count; i++) {
-        if (steps[i].kind == IMAGE_STEP_REFUSE) {
-            run->decision->end = DECISION_REFUSE;
-            run->decision->message = image_text(p, steps[i].text);
-            return true;
-        }
-        return choose(run, route, IMAGE_AT(p, steps[i].bindings, struct image_binding),
-                      steps[i].bindings.count);
-    }
-    return false;
 }
 
 // Which question refuted each route before `end`. Asked again at the end, when all is known that will be: so a replay,
@@ -276,6 +176,7 @@ static void estimate(struct route_run *run)
         const struct image_model *m = image_model(p, (int32_t)i);
         d->model_outcomes[i] = (struct model_outcome){
             .verdict = MODEL_NOT_CANDIDATE,
+            .constraint = IMAGE_NONE,
             .cost_nusd = estimate_cost_nusd(m, run->work->input_tok, 0,
                                             estimate_output_tok(run->work, m, run->output_tok)),
         };
@@ -315,36 +216,57 @@ static uint64_t anchor_bytes(const struct work *w)
     return sum;
 }
 
-// The route is found: follow it.
-static void settle(struct route_run *run, int32_t index)
+// Once more over what was tried, now that all is known that will be: so a replay, which knows it from the start, tells the
+// same of it.
+static void tell(struct route_run *run, uint32_t chains)
 {
     struct decision *d = run->decision;
-    const struct image_route *route = image_route(run->table->image, index);
-    d->route = index;
-    d->route_outcomes[index] = (struct route_outcome){ROUTE_MATCHED, IMAGE_NONE};
+    struct fit_ask ask;
     estimate(run);
-    const struct image_chain *chains = image_chains(run->table->image, route);
-    uint32_t i = 0;
-    while (i < route->chains.count && !take(run, route, chains[i].steps))
-        i++;
-    d->took_else = i > 0 && route->chains.count > 1;
-    if (i == route->chains.count) {
+    for (uint32_t i = 0; i < chains; i++) {
+        fit_ask_of(run, i, &ask);
+        fit_chain(run, &ask, &d->chain_outcomes[i]);
+    }
+    d->chain_count = chains;
+}
+
+// Every chain before run->next_chain is out, and that one, if there is one, is to be taken.
+static void settle(struct route_run *run)
+{
+    struct decision *d = run->decision;
+    struct fit_ask ask;
+    uint32_t chain = run->next_chain, count = fit_chains(run);
+    bool found = chain < count;
+    for (uint32_t i = 0; i < run->table->constraints.count; i++)
+        fit_constraint(run, i);
+    if (!found && run->table->constraints.count)
+        fit_core(run, run->core);
+    if (chain > 0 || run->table->constraints.count)
+        tell(run, found ? chain + 1 : count);
+    if (d->route >= 0) {
+        d->took_else = chain > 0 && count > 1;
+        d->route_outcomes[d->route].verdict = found ? ROUTE_MATCHED : ROUTE_INFEASIBLE;
+    }
+    if (found) {
+        d->chain = d->route >= 0 ? (int32_t)chain : IMAGE_NONE;
+        fit_ask_of(run, chain, &ask);
+        fit_choose(run, &ask);
+    } else {
         d->end = DECISION_INFEASIBLE;
-        d->route_outcomes[index].verdict = ROUTE_INFEASIBLE;
+        d->model = IMAGE_NONE;
     }
     finish(run);
 }
 
-static void settle_model(struct route_run *run, int32_t model)
+// What is to be done is known; whether it may be comes next.
+static void matched(struct route_run *run, int32_t route)
 {
-    const struct image_binding b = {model, IMAGE_EFFORT_DEFAULT};
+    run->decision->route = route;
+    run->matched = true;
     estimate(run);
-    if (!choose(run, NULL, &b, 1))
-        run->decision->end = DECISION_INFEASIBLE;
-    finish(run);
 }
 
-// What the client asked for by name; decides at once unless the routes are to.
+// What the client asked for by name.
 static void aim(struct route_run *run)
 {
     const struct policy_image *p = run->table->image;
@@ -366,11 +288,10 @@ static void aim(struct route_run *run)
     for (uint32_t i = 0; i < p->routes.count; i++)
         d->route_outcomes[i].verdict = ROUTE_BYPASSED;
     if (alias && alias->target == IMAGE_TARGET_ROUTE) {
-        settle(run, alias->index);
-    } else if (alias) {
-        settle_model(run, alias->index);
-    } else if (model != IMAGE_NONE) {
-        settle_model(run, model);
+        matched(run, alias->index);
+    } else if (alias || model != IMAGE_NONE) {
+        run->named = (struct image_binding){alias ? alias->index : model, IMAGE_EFFORT_DEFAULT};
+        matched(run, IMAGE_NONE);
     } else {
         estimate(run);
         d->end = DECISION_NO_MODEL;
@@ -378,35 +299,85 @@ static void aim(struct route_run *run)
     }
 }
 
-// One block for the decision and all it points to.
-static struct decision *decision_alloc(struct route_run *run, struct arena *arena)
+// Room for `count` objects behind what was given out so far; the first time over, without memory, only sizes are summed.
+static void *piece(char *block, size_t *used, size_t count, size_t size)
+{
+    size_t at = (*used + 7) & ~(size_t)7;
+    *used = at + count * size;
+    return block ? block + at : NULL;
+}
+
+static size_t lay_out(struct route_run *run, char *block, struct decision **out)
 {
     const struct route_table *t = run->table;
     const struct policy_image *p = t->image;
-    size_t words = (size_t)t->words * 2 * sizeof(uint64_t);
-    size_t facts = p->signals.count * sizeof(struct fact);
-    size_t models = p->models.count * sizeof(struct model_outcome);
-    size_t routes = p->routes.count * sizeof(struct route_outcome);
-    char *at = arena_alloc(arena, sizeof(struct decision) + words + facts + models + routes);
-    if (!at)
+    const size_t word = sizeof(uint64_t), c = t->constraints.words;
+    struct decision scratch, *d;
+    size_t used = 0;
+    *out = piece(block, &used, 1, sizeof *d);
+    d = block ? *out : &scratch;
+    run->known = piece(block, &used, t->words, word);
+    run->value = piece(block, &used, t->words, word);
+    run->fits = piece(block, &used, (t->bindings_max + 63) / 64, word);
+    run->constraints_known = piece(block, &used, c, word);
+    run->constraints_hold = piece(block, &used, c, word);
+    run->core = piece(block, &used, c, word);
+    run->dirty = piece(block, &used, (t->derived_count + 63) / 64, word);
+    // Up to here it is cleared.
+    run->cleared = used;
+    run->open = piece(block, &used, c, word);
+    run->spare = piece(block, &used, c, word);
+    run->seen = piece(block, &used, derive_seen_words(t), word);
+    run->derived = piece(block, &used, t->derived_count, sizeof *run->derived);
+    d->facts = piece(block, &used, p->signals.count, sizeof *d->facts);
+    d->model_outcomes = piece(block, &used, p->models.count, sizeof *d->model_outcomes);
+    d->route_outcomes = piece(block, &used, p->routes.count, sizeof *d->route_outcomes);
+    run->states = piece(block, &used, p->models.count, 1);
+    d->chain_outcomes = piece(block, &used, t->chains_max, sizeof *d->chain_outcomes);
+    return used;
+}
+
+// One block for the decision and all it points to.
+static struct decision *decision_alloc(struct route_run *run, struct arena *arena)
+{
+    const struct policy_image *p = run->table->image;
+    struct decision *d;
+    char *block = arena_alloc(arena, lay_out(run, NULL, &d));
+    if (!block)
         return NULL;
-    struct decision *d = (struct decision *)(void *)at;
-    memset(at, 0, sizeof *d + words);
-    at += sizeof *d;
-    run->known = (uint64_t *)(void *)at;
-    run->value = run->known + t->words;
-    at += words;
-    d->facts = (struct fact *)(void *)at;
-    at += facts;
-    d->model_outcomes = (struct model_outcome *)(void *)at;
-    at += models;
-    d->route_outcomes = (struct route_outcome *)(void *)at;
+    memset(block, 0, run->cleared);
+    lay_out(run, block, &d);
+    d->constraints_known = run->constraints_known;
+    d->constraints_hold = run->constraints_hold;
+    d->core = run->core;
+    d->fits = run->fits;
+    d->pool_states = run->states;
     // A fact that nobody asked for has a state and nothing else: clearing all of them would cost more than deciding.
     for (uint32_t i = 0; i < p->signals.count; i++)
         d->facts[i].state = FACT_UNKNOWN;
     for (uint32_t i = 0; i < p->routes.count; i++)
         d->route_outcomes[i] = (struct route_outcome){ROUTE_NOT_REACHED, IMAGE_NONE};
     return d;
+}
+
+static void see_pool(struct route_run *run, const struct pool_view *pool)
+{
+    uint32_t seen = pool && pool->states ? pool->count : 0, all = run->table->image->models.count;
+    seen = seen < all ? seen : all;
+    if (seen)
+        memcpy(run->states, pool->states, seen);
+    memset(run->states + seen, POOL_MODEL_UP, all - seen);
+}
+
+// What is given from the start. A derived signal that was computed is computed again.
+static void take_given(struct route_run *run, const struct fact *given)
+{
+    const struct route_table *t = run->table;
+    for (uint32_t i = 0; given && i < t->image->signals.count; i++)
+        if (given[i].state != FACT_UNKNOWN &&
+            (given[i].state != FACT_KNOWN || t->derived_of[i] == IMAGE_NONE))
+            take_in(run, (int32_t)i, &given[i]);
+    derive_refresh(run);
 }
 
 static const struct route_options no_options = {.given = NULL};
@@ -420,9 +391,9 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     *run = (struct route_run){
         .table = table,
         .work = work,
-        .pool = pool,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
+        .all_steps = options->all_steps,
         .length = route_length_class(anchor_bytes(work)),
         .asked = IMAGE_NONE,
     };
@@ -431,70 +402,127 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         return RESULT_NOMEM;
     d->image = table->image;
     d->pool_epoch = pool ? pool->epoch : 0;
+    see_pool(run, pool);
     d->costs_epoch = run->costs->epoch;
     d->by = DECISION_BY_ROUTES;
-    d->route = d->model = IMAGE_NONE;
+    d->route = d->model = d->chain = IMAGE_NONE;
     d->observed = options->observe;
     d->model_asked = options->model.len ? options->model : work->model_asked;
+    d->needs = work->needs;
+    d->max_output_tok = work->max_output_tok;
+    d->choices = work->choices;
+    d->expected_tok = options->output_tok;
+    d->all_steps = options->all_steps;
     d->input_tok = work->input_tok;
     d->anchor = work->anchor;
     d->message_count = work->message_count;
-    for (uint32_t i = 0; options->given && i < table->image->signals.count; i++)
-        if (options->given[i].state != FACT_UNKNOWN)
-            take_in(run, (int32_t)i, &options->given[i]);
+    derive_begin(run);
+    take_given(run, options->given);
     aim(run);
     return RESULT_OK;
 }
 
-static struct buy_view view_of(const struct route_run *run)
-{
-    return (struct buy_view){run->table, run->costs,       run->known,
-                             run->value, run->groups_paid, run->length};
-}
+// Goes on as far as what is known reaches. The open guards are run->node, or those of the constraints in run->open.
+enum open { OPEN_NOTHING, OPEN_ROUTE, OPEN_CONSTRAINTS };
 
-uint32_t route_beside(struct route_run *run, int32_t signal, int32_t out[ROUTE_BESIDE_MAX])
+static enum open advance_routes(struct route_run *run)
 {
     const struct route_table *t = run->table;
-    const struct buy_view view = view_of(run);
-    uint32_t nodes[ROUTE_BESIDE_ROUTES], count = 0;
+    for (; !run->matched && run->next_route < t->image->routes.count; run->next_route++) {
+        int32_t why = IMAGE_NONE;
+        enum tri v = table_eval(t, t->guard_at[run->next_route], run->known, run->value, &why);
+        if (v == TRI_UNKNOWN)
+            return OPEN_ROUTE;
+        if (v != TRI_TRUE)
+            continue;
+        matched(run, (int32_t)run->next_route);
+        return OPEN_NOTHING;
+    }
+    return OPEN_NOTHING;
+}
+
+static enum open advance_chains(struct route_run *run)
+{
+    struct decision *d = run->decision;
+    struct fit_ask ask;
+    for (; run->next_chain < fit_chains(run); run->next_chain++) {
+        fit_ask_of(run, run->next_chain, &ask);
+        enum tri v = fit_chain(run, &ask, &d->chain_outcomes[run->next_chain]);
+        if (v == TRI_UNKNOWN)
+            return OPEN_CONSTRAINTS;
+        if (v == TRI_FALSE)
+            continue;
+        d->chain_count = run->next_chain + 1;
+        if (!run->table->endpoints_forbidden)
+            break;
+        fit_choose(run, &ask);
+        if (d->end == DECISION_ANSWER &&
+            fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN)
+            return OPEN_CONSTRAINTS;
+        break;
+    }
+    return OPEN_NOTHING;
+}
+
+static struct buy_view view_of(struct route_run *run)
+{
+    return (struct buy_view){run->table,       run->costs,  run->known, run->value,
+                             run->groups_paid, run->length, run};
+}
+
+// The first guards that are open: of constraints where those are what is asked, else of routes.
+static uint32_t open_guards(struct route_run *run, uint32_t nodes[ROUTE_BESIDE_ROUTES])
+{
+    const struct route_table *t = run->table;
+    uint32_t count = 0;
     int32_t why;
-    for (uint32_t i = run->next_route; i < t->image->routes.count && count < MERIT_COUNT(nodes);
-         i++) {
+    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES; i++)
+        if (table_bit(run->open, i))
+            nodes[count++] = t->constraints.guard_at[i];
+    for (uint32_t i = run->next_route;
+         !run->matched && i < t->image->routes.count && count < ROUTE_BESIDE_ROUTES; i++) {
         enum tri v = table_eval(t, t->guard_at[i], run->known, run->value, &why);
         if (v == TRI_TRUE)
             break;
         if (v == TRI_UNKNOWN)
             nodes[count++] = t->guard_at[i];
     }
+    return count;
+}
+
+uint32_t route_beside(struct route_run *run, int32_t signal, int32_t out[ROUTE_BESIDE_MAX])
+{
+    const struct buy_view view = view_of(run);
+    uint32_t nodes[ROUTE_BESIDE_ROUTES], count = open_guards(run, nodes);
     return buy_beside(&view, signal, nodes, count, out, ROUTE_BESIDE_MAX);
 }
 
 enum route_status route_step(struct route_run *run, int32_t *signal)
 {
     const struct route_table *t = run->table;
-    while (!run->decided && run->next_route < t->image->routes.count) {
-        uint32_t root = t->guard_at[run->next_route];
-        int32_t why = IMAGE_NONE;
-        enum tri v = table_eval(t, root, run->known, run->value, &why);
-        if (v == TRI_UNKNOWN) {
-            const struct buy_view view = view_of(run);
-            *signal = buy_next(&view, root);
-            // What is fed until the asked-for signal is known belongs to the same step.
-            if (run->asked == IMAGE_NONE)
-                run->bought++;
-            run->asked = *signal;
-            return ROUTE_NEED;
-        }
-        if (v == TRI_FALSE) {
-            run->next_route++;
-            continue;
-        }
-        refute(run, run->next_route);
-        settle(run, (int32_t)run->next_route);
+    if (run->decided)
+        return ROUTE_DECIDED;
+    enum open open = advance_routes(run);
+    if (!open && run->matched)
+        open = advance_chains(run);
+    if (open) {
+        const struct buy_view view = view_of(run);
+        *signal = open == OPEN_ROUTE ? buy_next(&view, t->guard_at[run->next_route])
+                                     : buy_among(&view, t->constraints.guard_at, run->open,
+                                                 t->constraints.words);
+        assert(*signal != IMAGE_NONE);
+        // What is fed while this one is asked for belongs to the same step.
+        if (run->asked != *signal)
+            run->bought++;
+        run->asked = *signal;
+        return ROUTE_NEED;
     }
-    if (!run->decided) {
-        // A policy ends with `otherwise`, so this is an image that was not compiled by Merit: refuse to guess.
+    if (run->decision->by == DECISION_BY_ROUTES)
         refute(run, run->next_route);
+    if (run->matched) {
+        settle(run);
+    } else {
+        // A policy ends with `otherwise`, so this is an image that was not compiled by Merit: refuse to guess.
         estimate(run);
         run->decision->end = DECISION_INFEASIBLE;
         finish(run);

@@ -34,10 +34,13 @@
 #include "work/pool.h"
 #include "work/work.h"
 
-enum { ROUTE_GUARD_DEPTH_MAX = 256 };
+enum {
+    ROUTE_GUARD_DEPTH_MAX = 256,
+    ROUTE_ENDPOINTS_MAX = 32, // of one model, where a constraint is about an endpoint
+};
 
 // The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
-// RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_NOMEM.
+// RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_LIMIT, RESULT_NOMEM.
 struct route_table;
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out) MERIT_NODISCARD;
@@ -50,6 +53,9 @@ struct route_options {
     bool observe;                    // marks the decision; it is made all the same
     const struct route_costs *costs; // an epoch of measured costs instead of the table's, or NULL
     uint32_t output_tok; // tokens of output to expect instead of the rule (route/estimate.h), or 0
+    // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
+    // what a policy does.
+    bool all_steps;
 };
 
 enum route_status { ROUTE_NEED, ROUTE_DECIDED };
@@ -59,9 +65,21 @@ struct route_run {
     // Private from here on.
     const struct route_table *table;
     const struct work *work;
-    const struct pool_view *pool;
+    uint8_t *states; // of the models, as the pool was seen
     const struct route_costs *costs;
     uint64_t *known, *value; // bitsets over atoms; value is a subset of known
+    struct derive_state *derived;  // route/derive.h
+    uint64_t *dirty, *seen;        // scratch of derive
+    uint64_t *constraints_known, *constraints_hold; // bitsets over constraints
+    uint64_t *open, *spare;        // scratch of fit, the same
+    const uint64_t *spared;        // constraints that are taken for not there; NULL: none
+    uint64_t *fits;                // bit per binding of the step that answers: the feasible set
+    struct image_binding named;    // by the client
+    uint64_t added_tok;            // what retrieval adds on the chain that is looked at
+    uint32_t next_chain;           // the first one not settled
+    uint64_t *core;
+    size_t cleared; // bytes of the block that begin as zero
+    bool matched, noting, all_steps;
     uint32_t next_route;     // the first one not settled
     uint32_t output_tok;     // expectation, 0: by rule
     uint32_t groups_paid;    // bit per group
@@ -71,8 +89,8 @@ struct route_run {
     bool decided;
 };
 
-// `work`, `pool` (NULL: everything is up) and what `options` (NULL: none) points to must live until the run is
-// decided; the image and `work` as long as the decision is read. RESULT_NOMEM.
+// `work` and what `options` (NULL: none) points to must live until the run is decided; the image and `work` as long as the
+// decision is read. `pool` NULL: everything is up. RESULT_NOMEM.
 enum result route_begin(struct route_run *run, const struct route_table *table,
                         const struct work *work, const struct pool_view *pool,
                         const struct route_options *options, struct arena *arena) MERIT_NODISCARD;
@@ -90,6 +108,10 @@ struct fact *route_fact(struct route_run *run, int32_t signal);
 void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
 // Feeds the definition's on_error with the reason.
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
+
+// The fact of a signal that could not be computed: its definition's on_error, for a label the level that it is raised to.
+void route_failed_fact(const struct policy_image *image, int32_t signal, enum fact_error why,
+                       struct fact *out);
 
 // Whether an atom holds for a fact.
 bool route_atom_holds(const struct policy_image *image, const struct image_atom *atom,

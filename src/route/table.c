@@ -8,81 +8,6 @@ struct builder {
     uint32_t node_count, literal_count;
 };
 
-// Checks shape and indexes of the subtree at `at`, so that building needs no checks. `limit` is the end of the guard.
-static enum result guard_check(const struct policy_image *p, const struct image_node *tree,
-                               uint32_t at, uint32_t limit, unsigned depth)
-{
-    if (depth > ROUTE_GUARD_DEPTH_MAX)
-        return RESULT_DEPTH;
-    if (at >= limit || tree[at].size == 0 || tree[at].size > limit - at)
-        return RESULT_SYNTAX;
-    const struct image_node *n = &tree[at];
-    uint32_t end = at + n->size, child = at + 1, count = 0;
-    switch (n->kind) {
-    case IMAGE_NODE_TRUE:
-        return n->size == 1 ? RESULT_OK : RESULT_SYNTAX;
-    case IMAGE_NODE_ATOM:
-        return n->size == 1 && n->arg < p->atoms.count ? RESULT_OK : RESULT_SYNTAX;
-    case IMAGE_NODE_NOT:
-    case IMAGE_NODE_AND:
-    case IMAGE_NODE_OR:
-        break;
-    default:
-        return RESULT_SYNTAX;
-    }
-    while (child < end) {
-        enum result r = guard_check(p, tree, child, end, depth + 1);
-        if (r)
-            return r;
-        child += tree[child].size;
-        count++;
-    }
-    return count == (n->kind == IMAGE_NODE_NOT ? 1 : n->arg) ? RESULT_OK : RESULT_SYNTAX;
-}
-
-static enum result steps_check(const struct policy_image *p, struct image_list list)
-{
-    const struct image_step *steps = IMAGE_AT(p, list, struct image_step);
-    for (uint32_t i = 0; i < list.count; i++) {
-        const struct image_binding *b = IMAGE_AT(p, steps[i].bindings, struct image_binding);
-        for (uint32_t k = 0; steps[i].kind == IMAGE_STEP_ANSWER && k < steps[i].bindings.count; k++)
-            if (b[k].model < 0 || (uint32_t)b[k].model >= p->models.count)
-                return RESULT_SYNTAX;
-    }
-    return RESULT_OK;
-}
-
-static enum result image_check(const struct policy_image *p)
-{
-    const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
-    for (uint32_t i = 0; i < p->atoms.count; i++)
-        if (atoms[i].signal < 0 || (uint32_t)atoms[i].signal >= p->signals.count)
-            return RESULT_SYNTAX;
-    const struct image_alias *aliases = IMAGE_AT(p, p->aliases, struct image_alias);
-    for (uint32_t i = 0; i < p->aliases.count; i++) {
-        uint32_t limit = aliases[i].target == IMAGE_TARGET_ROUTE   ? p->routes.count
-                         : aliases[i].target == IMAGE_TARGET_MODEL ? p->models.count
-                                                                   : UINT32_MAX;
-        if (limit != UINT32_MAX && (aliases[i].index < 0 || (uint32_t)aliases[i].index >= limit))
-            return RESULT_SYNTAX;
-    }
-    for (uint32_t i = 0; i < p->routes.count; i++) {
-        const struct image_route *r = image_route(p, (int32_t)i);
-        enum result e = RESULT_OK;
-        for (uint32_t c = 0; c < r->chains.count && !e; c++)
-            e = steps_check(p, image_chains(p, r)[c].steps);
-        if (!e && r->guard.count) {
-            const struct image_node *tree = IMAGE_AT(p, r->guard, struct image_node);
-            e = guard_check(p, tree, 0, r->guard.count, 0);
-            if (!e && tree[0].size != r->guard.count)
-                e = RESULT_SYNTAX;
-        }
-        if (e)
-            return e;
-    }
-    return RESULT_OK;
-}
-
 // Looks through NOTs: the node that decides, and whether it is negated.
 static uint32_t through_not(const struct builder *b, uint32_t at, bool *negated)
 {
@@ -167,67 +92,113 @@ static void build(struct builder *b, uint32_t at, bool negated)
     node->size = b->node_count - index;
 }
 
-static bool index_atoms(struct route_table *t, struct arena *arena)
+static uint32_t build_guard(struct builder *b, struct image_list guard)
+{
+    static const struct image_node always = {.kind = IMAGE_NODE_TRUE, .size = 1};
+    uint32_t at = b->node_count;
+    b->tree = guard.count ? IMAGE_AT(b->image, guard, struct image_node) : &always;
+    build(b, 0, false);
+    return at;
+}
+
+static size_t nodes_of_terms(const struct policy_image *p, uint32_t *terms)
+{
+    size_t nodes = 0;
+    *terms = 0;
+    for (uint32_t i = 0; i < p->signals.count; i++) {
+        const struct image_signal *s = image_signal(p, (int32_t)i);
+        const struct image_term *t = IMAGE_AT(p, s->terms, struct image_term);
+        if (s->derive == IMAGE_DERIVE_NONE)
+            continue;
+        *terms += s->terms.count;
+        for (uint32_t k = 0; k < s->terms.count; k++)
+            nodes += t[k].guard.count + 1;
+    }
+    return nodes;
+}
+
+// All guards in one array of nodes.
+static enum result build_guards(struct route_table *t, struct table_derived *derived,
+                                struct arena *arena)
 {
     const struct policy_image *p = t->image;
-    const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
-    uint32_t *at = ARENA_ARRAY(arena, uint32_t, p->signals.count + 1);
-    uint32_t *ids = ARENA_ARRAY(arena, uint32_t, p->atoms.count + 1);
-    int32_t *signal = ARENA_ARRAY(arena, int32_t, p->atoms.count + 1);
-    if (!at || !ids || !signal)
-        return false;
-    for (uint32_t i = 0; i < p->atoms.count; i++) {
-        signal[i] = atoms[i].signal;
-        at[atoms[i].signal + 1]++;
+    const struct image_constraint *constraints =
+        IMAGE_AT(p, p->constraints, struct image_constraint);
+    uint32_t terms, term = 0;
+    size_t nodes = nodes_of_terms(p, &terms);
+    for (uint32_t i = 0; i < p->routes.count; i++)
+        nodes += image_route(p, (int32_t)i)->guard.count + 1;
+    for (uint32_t i = 0; i < p->constraints.count; i++)
+        nodes += constraints[i].guard.count + 1;
+    uint32_t *of_route = ARENA_ARRAY(arena, uint32_t, p->routes.count + 1);
+    uint32_t *of_constraint = ARENA_ARRAY(arena, uint32_t, p->constraints.count + 1);
+    uint32_t *of_term = ARENA_ARRAY(arena, uint32_t, terms + 1);
+    struct builder b = {.image = p,
+                        .nodes = ARENA_ARRAY(arena, struct table_node, nodes + 1),
+                        .literals = ARENA_ARRAY(arena, struct table_literals, nodes + 1)};
+    if (!of_route || !of_constraint || !of_term || !b.nodes || !b.literals)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < p->routes.count; i++)
+        of_route[i] = build_guard(&b, image_route(p, (int32_t)i)->guard);
+    for (uint32_t i = 0; i < p->constraints.count; i++)
+        of_constraint[i] = build_guard(&b, constraints[i].guard);
+    for (uint32_t d = 0; d < t->derived_count; d++) {
+        const struct image_signal *s = image_signal(p, derived[d].signal);
+        derived[d].guard_at = term;
+        for (uint32_t k = 0; k < s->terms.count; k++)
+            of_term[term++] = build_guard(&b, IMAGE_AT(p, s->terms, struct image_term)[k].guard);
     }
-    for (uint32_t i = 0; i < p->signals.count; i++)
-        at[i + 1] += at[i];
-    for (uint32_t i = p->atoms.count; i-- > 0;)
-        ids[--at[atoms[i].signal + 1]] = i;
-    // Each at[s + 1] has walked back to the begin of s: shift them into place.
-    for (uint32_t i = 0; i < p->signals.count; i++)
-        at[i] = at[i + 1];
-    at[p->signals.count] = p->atoms.count;
-    t->signal_at = at;
-    t->signal_atoms = ids;
-    t->atom_signal = signal;
-    t->words = (p->atoms.count + 63) / 64;
-    return true;
+    t->nodes = b.nodes;
+    t->literals = b.literals;
+    t->guard_at = of_route;
+    t->constraints.guard_at = of_constraint;
+    t->term_guards = of_term;
+    return RESULT_OK;
+}
+
+// What a run must have room for.
+static void measure(struct route_table *t)
+{
+    const struct policy_image *p = t->image;
+    t->chains_max = t->bindings_max = 1;
+    for (uint32_t i = 0; i < p->routes.count; i++) {
+        const struct image_route *r = image_route(p, (int32_t)i);
+        const struct image_chain *chains = image_chains(p, r);
+        if (r->chains.count > t->chains_max)
+            t->chains_max = r->chains.count;
+        for (uint32_t c = 0; c < r->chains.count; c++) {
+            const struct image_step *s = IMAGE_AT(p, chains[c].steps, struct image_step);
+            for (uint32_t k = 0; k < chains[c].steps.count; k++)
+                if (s[k].bindings.count > t->bindings_max)
+                    t->bindings_max = s[k].bindings.count;
+        }
+    }
 }
 
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out)
 {
     *out = NULL;
-    enum result r = image_check(image);
+    enum result r = table_check(image);
     if (r)
         return r;
-    size_t nodes = 0;
-    for (uint32_t i = 0; i < image->routes.count; i++)
-        nodes += image_route(image, (int32_t)i)->guard.count + 1;
     struct route_table *t = ARENA_NEW(arena, struct route_table);
-    uint32_t *guards = ARENA_ARRAY(arena, uint32_t, image->routes.count + 1);
-    struct builder b = {.image = image,
-                        .nodes = ARENA_ARRAY(arena, struct table_node, nodes + 1),
-                        .literals = ARENA_ARRAY(arena, struct table_literals, nodes + 1)};
-    if (!t || !guards || !b.nodes || !b.literals)
+    struct table_derived *derived;
+    if (!t)
         return RESULT_NOMEM;
     t->image = image;
     t->costs = costs;
-    if (!index_atoms(t, arena))
-        return RESULT_NOMEM;
-    static const struct image_node always = {.kind = IMAGE_NODE_TRUE, .size = 1};
-    for (uint32_t i = 0; i < image->routes.count; i++) {
-        const struct image_route *route = image_route(image, (int32_t)i);
-        guards[i] = b.node_count;
-        b.tree = route->guard.count ? IMAGE_AT(image, route->guard, struct image_node) : &always;
-        build(&b, 0, false);
-    }
-    t->nodes = b.nodes;
-    t->literals = b.literals;
-    t->guard_at = guards;
-    *out = t;
-    return RESULT_OK;
+    measure(t);
+    r = table_index_atoms(t, arena);
+    if (!r)
+        r = table_index_derived(t, &derived, arena);
+    if (!r)
+        r = build_guards(t, derived, arena);
+    if (!r)
+        r = table_index_constraints(t, arena);
+    if (!r)
+        *out = t;
+    return r;
 }
 
 static int32_t first_atom(const struct table_literals *l, uint64_t of)
@@ -270,4 +241,22 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
         return TRI_UNKNOWN;
     *why = reason;
     return n->all ? TRI_TRUE : TRI_FALSE;
+}
+
+bool table_atom_holds(const struct route_table *t, uint32_t atom, const struct fact *fact)
+{
+    const struct table_atom *a = &t->atoms[atom];
+    double v = fact->number;
+    switch (a->kind) {
+    case ATOM_RANGE:
+        return (v >= a->lo && v <= a->hi) != a->negated;
+    case ATOM_WORDS:
+        return v >= 0 && v < 64 && (a->words >> (unsigned)v & 1);
+    case ATOM_FAILED:
+        return fact->state == FACT_FAILED;
+    case ATOM_TEXTS:
+        break;
+    }
+    return route_atom_holds(t->image, IMAGE_AT(t->image, t->image->atoms, struct image_atom) + atom,
+                            fact);
 }

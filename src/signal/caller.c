@@ -3,14 +3,16 @@
 //   caller(group)               set: the caller's groups
 //   caller(id | team | tenant)  text; empty without a known caller
 //   caller(known)               bool: the request came with a valid key
+//   caller(label)               set: the levels that the caller asserts of what it sends; "?" is among them when it
+//                               asserts a word that is no level of the policy
 //
-// Asks: work.caller, which comes from the key alone, never from a header. Costs: a load. Evidence:
+// Asks: work.caller, which comes from the key; of the headers only x-merit-label adds to it, where the key may steer. Costs: a load. Evidence:
 // none. Limits: WORK_GROUPS_MAX groups; cannot fail. Without keys configured nobody is known.
 #include "signal/families.h"
 
-enum kind { GROUP, ID, TEAM, TENANT, KNOWN };
+enum kind { GROUP, ID, TEAM, TENANT, LABEL, KNOWN };
 
-static const char *const kinds[] = {"group", "id", "team", "tenant", "known", NULL};
+static const char *const kinds[] = {"group", "id", "team", "tenant", "label", "known", NULL};
 
 static const struct signal_arg_spec args[] = {
     {.kind = SIGNAL_ARG_WORD, .words = kinds, .required = true, .help = "what of the caller"},
@@ -26,6 +28,7 @@ static enum signal_type type(const struct policy_image *image, const struct imag
 {
     switch (kind_of(image, def)) {
     case GROUP:
+    case LABEL:
         return SIGNAL_SET;
     case KNOWN:
         return SIGNAL_BOOL;
@@ -34,22 +37,57 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     }
 }
 
+struct state {
+    enum kind kind;
+    const struct policy_image *image;
+};
+
+static bool is_level(const struct policy_image *p, struct slice word)
+{
+    const struct image_lattice *l = IMAGE_AT(p, p->lattices, struct image_lattice);
+    for (uint32_t i = 0; i < p->lattices.count; i++) {
+        const struct image_str *levels = IMAGE_AT(p, l[i].levels, struct image_str);
+        for (uint32_t k = 0; k < l[i].levels.count; k++)
+            if (slice_eq(image_text(p, levels[k]), word))
+                return true;
+    }
+    return false;
+}
+
+static enum result asserted(const struct state *s, struct signal_context *ctx, struct fact *out)
+{
+    const struct work_caller *c = &ctx->work->caller;
+    uint32_t count = c->known ? c->label_count : 0;
+    struct slice *words = ARENA_ARRAY(ctx->arena, struct slice, count + 1);
+    if (!words)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        words[i] = is_level(s->image, c->labels[i]) ? c->labels[i] : SLICE("?");
+    out->texts = words;
+    out->text_count = count;
+    signal_fact_number(out, count > 0);
+    return RESULT_OK;
+}
+
 static enum result prepare(const struct policy_image *image, const struct image_signal *def,
                            struct arena *arena, const struct signal_load *load, void **state)
 {
     (void)load;
-    enum kind *kind = ARENA_NEW(arena, enum kind);
-    if (!kind)
+    struct state *s = ARENA_NEW(arena, struct state);
+    if (!s)
         return RESULT_NOMEM;
-    *kind = kind_of(image, def);
-    *state = kind;
+    *s = (struct state){kind_of(image, def), image};
+    *state = s;
     return RESULT_OK;
 }
 
 static enum result compute(const void *state, struct signal_context *ctx, struct fact *out)
 {
     const struct work_caller *c = &ctx->work->caller;
-    switch (*(const enum kind *)state) {
+    const struct state *s = state;
+    switch (s->kind) {
+    case LABEL:
+        return asserted(s, ctx, out);
     case GROUP:
         out->texts = c->groups;
         out->text_count = c->known ? c->group_count : 0;

@@ -125,6 +125,17 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return mode == BM25 || mode == NGRAM ? SIGNAL_NUMBER : SIGNAL_BOOL;
 }
 
+// Likeness of n-grams is 0 to 1, BM25 has no bound.
+static void range(const struct policy_image *image, const struct image_signal *def, double *max,
+                  bool *whole)
+{
+    uint32_t modes[MODES] = {0};
+    (void)whole;
+    count_strings(image, def, modes);
+    if (mode_of(modes) == NGRAM)
+        *max = 1;
+}
+
 static int named_word(const struct policy_image *image, const struct image_signal *def,
                       const char *name, const char *const *words)
 {
@@ -448,6 +459,7 @@ const struct signal_family signal_keywords = {
     .cost = SIGNAL_COST_PATTERN,
     .args = args,
     .arg_count = MERIT_COUNT(args),
+    .range = range,
     .type = type,
     .check = check,
     .prepare = prepare,

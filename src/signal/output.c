@@ -47,6 +47,7 @@ const struct signal_family signal_output = {
     .cost = SIGNAL_COST_FREE,
     .args = args,
     .arg_count = MERIT_COUNT(args),
+    .whole = true,
     .type = type,
     .words = words,
     .prepare = prepare,

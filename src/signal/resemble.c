@@ -135,7 +135,8 @@ static enum result compute_similar(const void *state, struct signal_context *ctx
         if (!r) {
             likeness_by_vector(&s->examples, vector, scores);
             float v = score(s, scores);
-            out->number = v > 0 ? (double)v : 0;
+            // Rounding may carry a cosine a little beyond 1.
+            out->number = v > 1 ? 1 : v > 0 ? (double)v : 0;
             out->by = s->by_vector;
             return RESULT_OK;
         }
@@ -143,7 +144,8 @@ static enum result compute_similar(const void *state, struct signal_context *ctx
     r = likeness_by_grams(&s->examples, ctx, text, scores);
     if (r)
         return r;
-    out->number = (double)score(s, scores);
+    float v = score(s, scores);
+    out->number = v > 1 ? 1 : (double)v;
     out->by = SLICE("n-grams");
     return RESULT_OK;
 }
@@ -298,6 +300,7 @@ const struct signal_family signal_reask = {
     .compares = true,
     .args = reask_args,
     .arg_count = MERIT_COUNT(reask_args),
+    .number_max = REASK_TURNS,
     .type = type,
     .prepare = prepare_reask,
     .compute = compute_reask,

@@ -74,6 +74,13 @@ static enum signal_type type(const struct policy_image *image, const struct imag
     return kind_of(image, def) == SEQUENCE ? SIGNAL_BOOL : SIGNAL_NUMBER;
 }
 
+static void range(const struct policy_image *image, const struct image_signal *def, double *max,
+                  bool *whole)
+{
+    (void)max;
+    *whole = kind_of(image, def) != DENSITY;
+}
+
 static uint32_t count_strings(const struct policy_image *image, const struct image_signal *def)
 {
     uint32_t n = 0;
@@ -251,6 +258,7 @@ const struct signal_family signal_structure = {
     .cost = SIGNAL_COST_TEXT,
     .args = args,
     .arg_count = MERIT_COUNT(args),
+    .range = range,
     .type = type,
     .check = check,
     .prepare = prepare,

@@ -42,13 +42,35 @@ enum model_verdict {
     MODEL_UNPRICED,      // `within` or `minimise cost` needs a price and it states none
     MODEL_DOWN,          // no endpoint of it is up
     MODEL_NO_KEY,        // its key is missing in the environment or file
+    MODEL_FORBIDDEN,     // by `constraint`
+    MODEL_OVER_BUDGET,   // the most that it can cost is above `constraint`
+    MODEL_UNMETERED,     // `minimise energy` needs an energy and it states none
+    MODEL_HUNGRIER,      // feasible, under `minimise energy`
 };
 
 struct model_outcome {
     enum model_verdict verdict;
-    uint32_t missing;  // enum work_need bits, for MODEL_LACKS
-    uint32_t need_tok; // for MODEL_WINDOW and MODEL_OUTPUT
-    int64_t cost_nusd; // expected; negative when unknown
+    uint32_t missing;   // enum work_need bits, for MODEL_LACKS
+    uint32_t need_tok;  // for MODEL_WINDOW and MODEL_OUTPUT
+    int64_t cost_nusd;  // expected; negative when unknown
+    int32_t constraint; // for MODEL_FORBIDDEN and MODEL_OVER_BUDGET, else IMAGE_NONE
+};
+
+// What became of a chain of the route's path.
+enum chain_verdict {
+    CHAIN_NOT_REACHED,
+    CHAIN_TAKEN,
+    CHAIN_CANNOT_RUN,  // this build cannot run `step`
+    CHAIN_FORBIDDEN,   // `constraint` forbids `step` or its sink
+    CHAIN_UNMET,       // `constraint` requires a step that its answer has not passed
+    CHAIN_NOT_ALLOWED, // `step` needs an `allow` that does not hold
+    CHAIN_NO_MODEL,    // no model can serve `step`
+};
+
+struct chain_outcome {
+    enum chain_verdict verdict;
+    int32_t step;       // place in the chain, or IMAGE_NONE
+    int32_t constraint; // or IMAGE_NONE
 };
 
 enum decision_by {
@@ -69,6 +91,7 @@ struct decision {
     uint64_t wall_us;
     const struct policy_image *image;
     uint64_t pool_epoch;
+    const uint8_t *pool_states; // enum pool_model_state per model, as they were seen
     uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
@@ -76,7 +99,9 @@ struct decision {
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool took_else; // the route's `else` path was taken
+    bool took_else;       // another chain than the path's first was taken, or none could
+    int32_t chain;        // place among the route's chains, or IMAGE_NONE
+    uint32_t endpoints_closed; // bit per endpoint of `model`: those that a constraint forbids
     bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed
     struct slice message; // of a refusal
@@ -85,6 +110,20 @@ struct decision {
     struct fact *facts;                   // one per signal of the policy
     struct route_outcome *route_outcomes; // one per route
     struct model_outcome *model_outcomes; // one per model
+    struct chain_outcome *chain_outcomes; // one per chain of `route`; those behind the one taken are not filled
+    uint32_t chain_count; // filled
+    // Bit per constraint, (constraints + 63) / 64 words: what is known of them and which hold; for DECISION_INFEASIBLE
+    // `core` has a few that empty the set together, none of which can be spared.
+    const uint64_t *constraints_known, *constraints_hold, *core;
+    // Bit per binding of the step that answers (the first of the chain): the feasible set.
+    const uint64_t *fits;
+
+    // What was asked of the work, for deciding again from a record.
+    uint32_t needs;          // enum work_need bits
+    uint32_t max_output_tok; // 0: the client gave none
+    uint32_t choices;
+    uint32_t expected_tok; // of output, as the caller expected; 0: by rule
+    bool all_steps;        // chains that this build cannot run were not passed over
 
     uint32_t input_tok;  // estimated
     uint32_t output_tok; // expected

@@ -37,7 +37,8 @@ enum fact_error {
     FACT_ERROR_NOMEM,
     FACT_ERROR_INPUT,
     FACT_ERROR_DEADLINE,
-    FACT_ERROR_MODEL // the model that it needs is not here
+    FACT_ERROR_MODEL, // the model that it needs is not here
+    FACT_ERROR_GIVEN, // a test, a witness or `merit route --given` says so
 };
 
 // What computing it had to do with the artifact that it shares with others: a pattern scan, an encoder's pass.

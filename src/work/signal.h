@@ -101,6 +101,9 @@ struct signal_family {
     double
         number_max; // of a number type, before a threshold: values are 0 to this; 0: no bound is known
     bool whole;     // ... and they have no fractions
+    // Range of a definition whose arguments decide about it; sets what it changes. NULL: they do not.
+    void (*range)(const struct policy_image *image, const struct image_signal *def, double *max,
+                  bool *whole);
     const char
         *unit; // of a number type: what a policy must write behind a number it is compared with, as
                // "tok" in `context above 8k tok`; NULL for a plain number

@@ -22,6 +22,7 @@ enum {
     WORK_METADATA_VALUE_MAX = 1024,
     WORK_HEADERS_MAX = 64,
     WORK_GROUPS_MAX = 32,
+    WORK_LABELS_MAX = 8, // of a caller
 };
 
 enum work_role {
@@ -79,7 +80,15 @@ struct work_caller {
     uint32_t group_count;
     struct slice id, team, tenant;
     struct slice groups[WORK_GROUPS_MAX];
+    // Levels that the caller asserts of what it sends: those of its key, and those of the request when the key may
+    // steer. Together: a request can only add to what its key says.
+    uint32_t label_count;
+    struct slice labels[WORK_LABELS_MAX];
 };
+
+// Adds the words of a comma-separated list to the labels. What does not fit makes the last one a word that is no level,
+// so that nothing is lost silently.
+void work_caller_label(struct work_caller *c, struct slice list);
 
 struct work {
     struct slice body;        // as it came

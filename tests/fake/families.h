@@ -42,12 +42,14 @@ static enum signal_type fake_set(const struct policy_image *p, const struct imag
     return SIGNAL_SET;
 }
 
-// A set of groups, else a text.
+// A set of groups or labels, else a text.
 static enum signal_type fake_caller_type(const struct policy_image *p, const struct image_signal *s)
 {
     const struct image_arg *a = IMAGE_AT(p, s->args, struct image_arg);
-    return s->args.count && !slice_eq_cstr(image_text(p, a->text), "group") ? SIGNAL_TEXT
-                                                                            : SIGNAL_SET;
+    return s->args.count && !slice_eq_cstr(image_text(p, a->text), "group") &&
+                   !slice_eq_cstr(image_text(p, a->text), "label")
+               ? SIGNAL_TEXT
+               : SIGNAL_SET;
 }
 
 // A number when a bm25 or ngram string is among the arguments.

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "route/estimate.h"
+#include "route/record.h"
 #include "route/route.h"
 #include "support/image_builder.h"
 
@@ -346,17 +347,34 @@ static bool guard_mentions(const struct policy_image *p, uint32_t route, int32_t
     return false;
 }
 
+static uint64_t besides;
+
+// Feeds what is asked for, and now and then what may be computed beside it.
 static uint32_t drive(struct route_run *run, const struct policy_image *p, const struct fact *facts)
 {
     bool asked[SIGNALS_MAX] = {false};
     uint32_t count = 0;
-    int32_t s, again;
+    int32_t s, again, beside[ROUTE_BESIDE_MAX];
     while (route_step(run, &s) == ROUTE_NEED) {
         assert_in_range(s, 0, p->signals.count - 1);
         assert_false(asked[s]);
         assert_int_equal(route_step(run, &again), ROUTE_NEED);
         assert_int_equal(again, s);
         assert_true(guard_mentions(p, run->next_route, s));
+        if (below(3) == 0) {
+            uint32_t n = route_beside(run, s, beside);
+            assert_in_range(n, 0, ROUTE_BESIDE_MAX);
+            for (uint32_t i = 0; i < n; i++) {
+                assert_int_not_equal(beside[i], s);
+                assert_false(asked[beside[i]]);
+                asked[beside[i]] = true;
+                route_feed(run, beside[i], &facts[beside[i]]);
+                besides++;
+            }
+            // It may have become needless.
+            if (n && below(2))
+                continue;
+        }
         asked[s] = true;
         count++;
         if (count % 2) {
@@ -405,28 +423,90 @@ static void routes_told(const struct policy_image *p, const struct decision *d,
     }
 }
 
+// Any statistics at all: what they say must not matter.
+struct statistics {
+    uint32_t own[SIGNALS_MAX];
+    uint8_t group[SIGNALS_MAX];
+    uint16_t needs[SIGNALS_MAX], holds[150];
+};
+
+static struct route_costs random_costs(struct statistics *s)
+{
+    struct route_costs c = {.epoch = rng_next(&rng) >> 16, .own_ns = s->own, .group = s->group};
+    for (int i = 0; i < SIGNALS_MAX; i++) {
+        s->own[i] = below(4) ? below(100) : below(2) ? 0 : UINT32_MAX;
+        s->group[i] = (uint8_t)below(3);
+        s->needs[i] = (uint16_t)below(65536);
+    }
+    for (size_t i = 0; i < MERIT_COUNT(s->holds); i++)
+        s->holds[i] = (uint16_t)(ROUTE_HOLDS_MIN + below(ROUTE_HOLDS_ONE - 2 * ROUTE_HOLDS_MIN));
+    for (int k = 0; k < ROUTE_LENGTHS; k++) {
+        c.group_ns[1][k] = 1000;
+        c.group_ns[2][k] = below(4) ? 500000 : UINT32_MAX;
+    }
+    if (below(3))
+        c.holds = s->holds;
+    if (below(3))
+        c.needs = s->needs;
+    return c;
+}
+
+static struct slice compact(const struct decision *d, struct arena *arena)
+{
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    record_compact(d, &out);
+    assert_int_equal(buf_result(&out), RESULT_OK);
+    struct slice copy = arena_copy(arena, buf_slice(&out));
+    buf_deinit(&out);
+    return copy;
+}
+
+// The record of a decision, fed back under the same statistics, asks for nothing and gives the same bytes; and so does a
+// run that is fed its facts in the order of the record's steps.
+static void replays(const struct route_table *table, const struct policy_image *p,
+                    const struct work *w, const struct pool_view *pool,
+                    const struct route_costs *costs, const struct decision *d, struct arena *arena)
+{
+    struct slice line = compact(d, arena);
+    struct decision *read;
+    assert_int_equal(record_read(p, line, arena, &read), RESULT_OK);
+    struct route_run again;
+    struct route_options options = {.given = read->facts, .costs = costs};
+    int32_t asked;
+    assert_int_equal(route_begin(&again, table, w, pool, &options, arena), RESULT_OK);
+    assert_int_equal(route_step(&again, &asked), ROUTE_DECIDED);
+    assert_true(slice_eq(line, compact(again.decision, arena)));
+
+    options.given = NULL;
+    assert_int_equal(route_begin(&again, table, w, pool, &options, arena), RESULT_OK);
+    while (route_step(&again, &asked) == ROUTE_NEED) {
+        uint16_t step = again.bought;
+        bool fed = false;
+        for (uint32_t i = 0; i < p->signals.count; i++) {
+            if (read->facts[i].state == FACT_UNKNOWN || read->facts[i].step != step)
+                continue;
+            route_feed(&again, (int32_t)i, &read->facts[i]);
+            fed = true;
+        }
+        assert_true(fed);
+    }
+    assert_true(slice_eq(line, compact(again.decision, arena)));
+}
+
 static void lazy_equals_eager(void **state)
 {
     (void)state;
     static struct image_builder b;
     struct arena arena;
-    arena_init(&arena, 1 << 18, 1 << 24);
+    arena_init(&arena, 1 << 18, 1 << 26);
     rng_seed(&rng, 20261121);
     uint64_t bought = 0, avoided = 0, ends[4] = {0};
     for (int i = 0; i < POLICIES; i++) {
         ib_init(&b);
         const struct policy_image *p = random_policy(&b);
-        uint32_t own[SIGNALS_MAX];
-        uint8_t group[SIGNALS_MAX];
-        for (int k = 0; k < SIGNALS_MAX; k++) {
-            own[k] = below(100);
-            group[k] = (uint8_t)below(3);
-        }
-        struct route_costs costs = {.own_ns = own, .group = group};
-        for (int k = 0; k < ROUTE_LENGTHS; k++) {
-            costs.group_ns[1][k] = 1000;
-            costs.group_ns[2][k] = 5000;
-        }
+        struct statistics first, epoch;
+        struct route_costs costs = random_costs(&first);
         const struct route_table *table;
         assert_int_equal(route_table_open(p, &costs, &arena, &table), RESULT_OK);
         for (int k = 0; k < WORKS; k++) {
@@ -440,22 +520,26 @@ static void lazy_equals_eager(void **state)
             random_work(&w, p);
             random_facts(p, facts);
             naive_decide(p, &w, states, facts, &expected);
+            struct route_costs later = random_costs(&epoch);
+            struct route_options options = {.costs = k % 2 ? &later : NULL};
             struct route_run run;
-            assert_int_equal(route_begin(&run, table, &w, &pool, NULL, &arena), RESULT_OK);
+            assert_int_equal(route_begin(&run, table, &w, &pool, &options, &arena), RESULT_OK);
             uint32_t count = drive(&run, p, facts);
             same(p, run.decision, &expected);
             routes_told(p, run.decision, facts);
+            assert_int_equal(run.decision->costs_epoch, k % 2 ? later.epoch : costs.epoch);
             bought += count;
             avoided += p->signals.count - count;
             ends[run.decision->end]++;
-            // Replay: what was recorded, as given, asks for nothing and decides the same.
+            replays(table, p, &w, &pool, options.costs, run.decision, &arena);
+            // What was computed, as given by a test, asks for nothing and decides the same.
             for (uint32_t s = 0; s < p->signals.count; s++)
                 if (run.decision->facts[s].state != FACT_UNKNOWN) {
                     given[s] = run.decision->facts[s];
                     given[s].state = FACT_GIVEN;
                 }
             struct route_run again;
-            struct route_options options = {.given = given};
+            options.given = given;
             int32_t asked;
             assert_int_equal(route_begin(&again, table, &w, &pool, &options, &arena), RESULT_OK);
             assert_int_equal(route_step(&again, &asked), ROUTE_DECIDED);
@@ -468,7 +552,7 @@ static void lazy_equals_eager(void **state)
         ib_deinit(&b);
     }
     // The generator is worth something only if all of this happens.
-    assert_true(bought > 1000 && avoided > 1000);
+    assert_true(bought > 1000 && avoided > 1000 && besides > 100);
     for (int i = 0; i < 4; i++)
         assert_true(ends[i] > 100);
     arena_deinit(&arena);

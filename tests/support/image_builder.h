@@ -11,7 +11,7 @@
 
 #include "work/image.h"
 
-enum { IB_CAP = 1 << 20, IB_MAX = 512 };
+enum { IB_CAP = 1 << 21, IB_MAX = 512 };
 
 struct image_builder {
     char *block;
@@ -22,6 +22,13 @@ struct image_builder {
     struct image_route routes[IB_MAX];
     struct image_alias aliases[IB_MAX];
     uint32_t model_count, signal_count, atom_count, route_count, alias_count;
+    struct image_lattice lattices[IMAGE_LATTICES_MAX];
+    struct image_zone zones[IB_MAX];
+    struct image_sink sinks[IB_MAX];
+    struct image_endpoint endpoints[IB_MAX];
+    struct image_constraint constraints[IB_MAX];
+    struct image_assume assumes[IB_MAX];
+    uint32_t lattice_count, zone_count, sink_count, endpoint_count, constraint_count, assume_count;
 };
 
 static inline uint32_t ib_put(struct image_builder *b, const void *data, size_t size)
@@ -148,6 +155,71 @@ static inline void ib_alias(struct image_builder *b, const char *name,
         (struct image_alias){.name = ib_str(b, name), .target = target, .index = index};
 }
 
+static inline int32_t ib_zone(struct image_builder *b, const char *name)
+{
+    assert(b->zone_count < IB_MAX);
+    b->zones[b->zone_count] = (struct image_zone){.name = ib_str(b, name)};
+    return (int32_t)b->zone_count++;
+}
+
+static inline struct image_sink *ib_sink(struct image_builder *b, const char *name,
+                                         enum image_sink_kind kind)
+{
+    assert(b->sink_count < IB_MAX);
+    b->sinks[b->sink_count] = (struct image_sink){.name = ib_str(b, name),
+                                                  .kind = kind,
+                                                  .zone = IMAGE_NONE,
+                                                  .call_nusd = -1,
+                                                  .call_uj = -1};
+    return &b->sinks[b->sink_count++];
+}
+
+// A constraint without effect until the caller says more; `node_count` 0: always.
+static inline struct image_constraint *ib_constraint(struct image_builder *b, const char *name,
+                                                     enum image_constraint_kind kind,
+                                                     const struct image_node *nodes,
+                                                     uint32_t node_count)
+{
+    assert(b->constraint_count < IB_MAX);
+    struct image_constraint *c = &b->constraints[b->constraint_count++];
+    *c = (struct image_constraint){.name = ib_str(b, name), .kind = kind, .sink = IMAGE_NONE};
+    c->guard = IB_LIST(b, nodes, node_count);
+    c->line = b->constraint_count;
+    return c;
+}
+
+// Levels for a lattice or words for an enum.
+static inline struct image_list ib_words(struct image_builder *b, const char *const *words,
+                                         uint32_t n)
+{
+    struct image_str strs[IMAGE_WORDS_MAX];
+    assert(n <= IMAGE_WORDS_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        strs[i] = ib_str(b, words[i]);
+    return IB_LIST(b, strs, n);
+}
+
+static inline int32_t ib_lattice(struct image_builder *b, const char *name,
+                                 const char *const *levels, uint32_t n)
+{
+    assert(b->lattice_count < IMAGE_LATTICES_MAX);
+    b->lattices[b->lattice_count] =
+        (struct image_lattice){.name = ib_str(b, name), .levels = ib_words(b, levels, n)};
+    return (int32_t)b->lattice_count++;
+}
+
+// A derived signal; its words, bands and so on are the caller's to set.
+static inline int32_t ib_derived(struct image_builder *b, const char *name, enum image_derive derive,
+                                 enum signal_type type, const struct image_term *terms, uint32_t n)
+{
+    int32_t at = ib_signal(b, name, type);
+    struct image_signal *s = &b->signals[at];
+    s->derive = derive;
+    s->terms = IB_LIST(b, terms, n);
+    s->temperature = 1;
+    return at;
+}
+
 // Lists are written out; the builder may not be changed afterwards.
 static inline const struct policy_image *ib_finish(struct image_builder *b)
 {
@@ -162,6 +234,12 @@ static inline const struct policy_image *ib_finish(struct image_builder *b)
     p.atoms = IB_LIST(b, b->atoms, b->atom_count);
     p.routes = IB_LIST(b, b->routes, b->route_count);
     p.aliases = IB_LIST(b, b->aliases, b->alias_count);
+    p.lattices = IB_LIST(b, b->lattices, b->lattice_count);
+    p.zones = IB_LIST(b, b->zones, b->zone_count);
+    p.sinks = IB_LIST(b, b->sinks, b->sink_count);
+    p.endpoints = IB_LIST(b, b->endpoints, b->endpoint_count);
+    p.constraints = IB_LIST(b, b->constraints, b->constraint_count);
+    p.assumes = IB_LIST(b, b->assumes, b->assume_count);
     p.size = b->used;
     memcpy(b->block, &p, sizeof p);
     return (const struct policy_image *)(const void *)b->block;

@@ -486,7 +486,7 @@ static void test_slices(void **state)
 {
     (void)state;
     static const char policy[] = HEAD "signal data = pii(card, email)\nsignal attack = jailbreak\n"
-                                      "route card when data in (\"card\") and attack < 2 -> "
+                                      "route card when data in (\"card\") and attack < 0.999 -> "
                                       "answer(m)" TAIL;
     enum { BYTES = 200 * 1024 };
     char *text = malloc(BYTES + 64);

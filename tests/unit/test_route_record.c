@@ -74,9 +74,9 @@ static int set_up(void **state)
     fill_facts();
     f.routes[0] = (struct route_outcome){ROUTE_FALSE, 0};
     f.routes[1] = (struct route_outcome){ROUTE_MATCHED, IMAGE_NONE};
-    f.models[0] = (struct model_outcome){MODEL_LACKS, WORK_NEED_TOOLS | WORK_NEED_JSON, 0, -1};
-    f.models[1] = (struct model_outcome){MODEL_CHOSEN, 0, 0, 1234567};
-    f.models[2] = (struct model_outcome){MODEL_WINDOW, 0, 9000, 5};
+    f.models[0] = (struct model_outcome){MODEL_LACKS, WORK_NEED_TOOLS | WORK_NEED_JSON, 0, -1, -1};
+    f.models[1] = (struct model_outcome){MODEL_CHOSEN, 0, 0, 1234567, -1};
+    f.models[2] = (struct model_outcome){MODEL_WINDOW, 0, 9000, 5, -1};
     record_id(1795257000123456u, 0x123456789abcdu, f.d.id);
     f.d.wall_us = 1795257000123456u;
     f.d.image = f.image;
@@ -225,6 +225,11 @@ static void compact_reads_back(void **state)
         f.d.anchor = kind == 3 ? WORK_NO_ANCHOR : 0;
         f.d.cost_nusd = kind == 3 ? -1 : 1234567;
         f.d.observed = kind == 2;
+        f.d.late = kind == 3;
+        f.d.costs_epoch = kind == 2 ? 0 : (UINT64_C(1) << 48) - 1;
+        f.facts[FLAG].step = kind == 2 ? 0 : 700;
+        f.facts[FLAG].share = (enum fact_share)(kind % 3);
+        f.facts[AMOUNT].step = 3;
         buf_reset(&f.out);
         record_compact(&f.d, &f.out);
         assert_int_equal(record_read(f.image, buf_slice(&f.out), &f.arena, &d), RESULT_OK);
@@ -233,6 +238,10 @@ static void compact_reads_back(void **state)
         buf_reset(&f.out);
         record_json(&f.d, NULL, &f.out);
         assert_true(slice_eq(buf_slice(&f.out), buf_slice(&again)));
+        assert_int_equal(d->facts[FLAG].step, f.facts[FLAG].step);
+        assert_int_equal(d->facts[FLAG].share, f.facts[FLAG].share);
+        assert_int_equal(d->costs_epoch, f.d.costs_epoch);
+        assert_int_equal(d->late, kind == 3);
         buf_deinit(&again);
     }
 }

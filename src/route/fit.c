@@ -1,0 +1,700 @@
+#include "route/fit.h"
+
+#include <string.h>
+
+#include "route/estimate.h"
+
+static const struct image_constraint *constraint_at(const struct route_run *run, uint32_t i)
+{
+    return IMAGE_AT(run->table->image, run->table->image->constraints, struct image_constraint) + i;
+}
+
+static const struct image_binding *bindings_of(const struct route_run *run,
+                                               const struct fit_ask *ask,
+                                               const struct image_step *s)
+{
+    return ask->named ? ask->named : IMAGE_AT(run->table->image, s->bindings, struct image_binding);
+}
+
+enum tri fit_constraint(struct route_run *run, uint32_t i)
+{
+    uint64_t bit = UINT64_C(1) << (i % 64);
+    int32_t why;
+    if (run->spared && run->spared[i / 64] & bit)
+        return TRI_FALSE;
+    if (run->constraints_known[i / 64] & bit)
+        return run->constraints_hold[i / 64] & bit ? TRI_TRUE : TRI_FALSE;
+    enum tri v = table_eval(run->table, run->table->constraints.guard_at[i], run->known, run->value,
+                            &why);
+    if (v == TRI_UNKNOWN)
+        return v;
+    run->constraints_known[i / 64] |= bit;
+    if (v == TRI_TRUE)
+        run->constraints_hold[i / 64] |= bit;
+    return v;
+}
+
+// ---- several constraints that each would have the same effect
+
+struct verdict {
+    enum tri is;        // TRI_TRUE: `constraint` holds
+    int32_t constraint; // or IMAGE_NONE
+};
+
+// What is open is noted only where nothing else has settled the matter: run->noting is set for a second look.
+static void open_add(struct route_run *run, uint32_t i)
+{
+    if (run->noting)
+        run->open[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void join(struct route_run *run, struct verdict *v, uint32_t i)
+{
+    enum tri is = v->is == TRI_TRUE ? TRI_FALSE : fit_constraint(run, i);
+    if (is == TRI_TRUE)
+        *v = (struct verdict){TRI_TRUE, (int32_t)i};
+    else if (is == TRI_UNKNOWN) {
+        v->is = TRI_UNKNOWN;
+        open_add(run, i);
+    }
+}
+
+// Joins the constraints of a row of bits.
+static void join_row(struct route_run *run, const uint64_t *row, struct verdict *v)
+{
+    for (uint32_t w = 0; w < run->table->constraints.words; w++)
+        for (uint64_t bits = row[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            join(run, v, i);
+        }
+}
+
+// ---- endpoints
+
+static bool same_endpoint(const struct route_run *run, const struct image_constraint *c,
+                          const struct image_endpoint *e)
+{
+    const struct policy_image *p = run->table->image;
+    const struct image_endpoint *named = IMAGE_AT(p, p->endpoints, struct image_endpoint);
+    return slice_eq(image_text(p, named[c->index].url), image_text(p, e->url));
+}
+
+static struct verdict endpoint_closed(struct route_run *run, const struct image_endpoint *e)
+{
+    struct verdict v = {TRI_FALSE, IMAGE_NONE};
+    const uint64_t *row = run->table->constraints.endpoint;
+    for (uint32_t w = 0; w < run->table->constraints.words; w++)
+        for (uint64_t bits = row[w]; bits; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (same_endpoint(run, constraint_at(run, i), e))
+                join(run, &v, i);
+        }
+    return v;
+}
+
+// Notes what is open about an endpoint, unless something closes it for sure.
+static void note_endpoint(struct route_run *run, const struct image_endpoint *e)
+{
+    bool noting = run->noting;
+    run->noting = false;
+    run->noting = endpoint_closed(run, e).is == TRI_UNKNOWN;
+    endpoint_closed(run, e);
+    run->noting = noting;
+}
+
+// Whether all endpoints of a model are closed.
+static void join_endpoints(struct route_run *run, const struct image_model *m, struct verdict *v)
+{
+    const struct policy_image *p = run->table->image;
+    const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
+    struct verdict all = {TRI_TRUE, IMAGE_NONE};
+    if (!run->table->endpoints_forbidden || !m->endpoints.count || v->is == TRI_TRUE)
+        return;
+    bool noting = run->noting;
+    run->noting = false;
+    for (uint32_t i = 0; i < m->endpoints.count && all.is != TRI_FALSE; i++) {
+        struct verdict one = endpoint_closed(run, &e[i]);
+        if (one.is != TRI_TRUE)
+            all.is = one.is;
+        else if (all.constraint == IMAGE_NONE)
+            all.constraint = one.constraint;
+    }
+    run->noting = noting;
+    if (all.is == TRI_TRUE)
+        *v = all;
+    if (all.is != TRI_UNKNOWN)
+        return;
+    v->is = TRI_UNKNOWN;
+    for (uint32_t i = 0; noting && i < m->endpoints.count; i++)
+        note_endpoint(run, &e[i]);
+}
+
+enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
+{
+    const struct policy_image *p = run->table->image;
+    const struct image_model *m = image_model(p, model);
+    const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
+    enum tri known = TRI_TRUE;
+    *closed = 0;
+    if (!run->table->endpoints_forbidden)
+        return TRI_TRUE;
+    memset(run->open, 0, run->table->constraints.words * sizeof *run->open);
+    for (uint32_t i = 0; i < m->endpoints.count; i++) {
+        enum tri is = endpoint_closed(run, &e[i]).is;
+        if (is == TRI_TRUE)
+            *closed |= UINT32_C(1) << i;
+        else if (is == TRI_UNKNOWN) {
+            known = TRI_UNKNOWN;
+            note_endpoint(run, &e[i]);
+        }
+    }
+    return known;
+}
+
+// ---- what a model can do, whatever the constraints
+
+// Whether the model can serve the work at all, whatever the route wants of it.
+static enum model_verdict model_able(const struct route_run *run, int32_t index,
+                                     struct model_outcome *o)
+{
+    const struct work *w = run->work;
+    const struct image_model *m = image_model(run->table->image, index);
+    enum pool_model_state state = run->states[index];
+    if (state == POOL_MODEL_NO_KEY)
+        return MODEL_NO_KEY;
+    if (state != POOL_MODEL_UP)
+        return MODEL_DOWN;
+    o->missing = w->needs & ~m->can;
+    if (o->missing)
+        return MODEL_LACKS;
+    if (m->output_tok && w->max_output_tok > m->output_tok) {
+        o->need_tok = w->max_output_tok;
+        return MODEL_OUTPUT;
+    }
+    uint64_t need = (uint64_t)w->input_tok + estimate_reserve_tok(w, m, run->output_tok);
+    if (m->context_tok && need > m->context_tok) {
+        o->need_tok = need > UINT32_MAX ? UINT32_MAX : (uint32_t)need;
+        return MODEL_WINDOW;
+    }
+    return MODEL_CHOSEN;
+}
+
+static int64_t energy_of(const struct route_run *run, int32_t model)
+{
+    const struct image_model *m = image_model(run->table->image, model);
+    return estimate_energy_uj(m, run->work->input_tok,
+                              estimate_output_tok(run->work, m, run->output_tok));
+}
+
+static enum model_verdict model_wanted(const struct route_run *run, const struct image_route *route,
+                                       int32_t index, struct model_outcome *o)
+{
+    enum model_verdict v = model_able(run, index, o);
+    if (v != MODEL_CHOSEN || !route)
+        return v;
+    const struct image_model *m = image_model(run->table->image, index);
+    if (route->quality_min > 0 && !(m->quality >= route->quality_min))
+        return MODEL_QUALITY;
+    if (o->cost_nusd < 0 && (route->cost_max_nusd >= 0 || route->objective == IMAGE_OBJECTIVE_COST))
+        return MODEL_UNPRICED;
+    if (route->cost_max_nusd >= 0 && o->cost_nusd > route->cost_max_nusd)
+        return MODEL_COST;
+    if (route->objective == IMAGE_OBJECTIVE_ENERGY && energy_of(run, index) < 0)
+        return MODEL_UNMETERED;
+    return MODEL_CHOSEN;
+}
+
+// ---- bindings under the constraints
+
+static struct verdict binding_forbidden(struct route_run *run, const struct image_binding *b)
+{
+    const struct table_constraints *c = &run->table->constraints;
+    struct verdict v = {TRI_FALSE, IMAGE_NONE};
+    if (!c->count)
+        return v;
+    join_row(run, c->model + (size_t)b->model * c->words, &v);
+    join_row(run, c->effort + (size_t)b->effort * c->words, &v);
+    join_endpoints(run, image_model(run->table->image, b->model), &v);
+    return v;
+}
+
+// The most that a step can cost with `model` (NULL: by its sink).
+static int64_t step_bound(const struct route_run *run, const struct image_step *s,
+                          const struct image_model *m, enum image_unit unit)
+{
+    const struct policy_image *p = run->table->image;
+    if (m)
+        return estimate_bound(run->work, m, unit, run->added_tok, s);
+    if (s->sink == IMAGE_NONE)
+        return 0;
+    return estimate_sink_bound(IMAGE_AT(p, p->sinks, struct image_sink) + s->sink, unit, s);
+}
+
+static int64_t add_bound(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? ESTIMATE_UNBOUNDED : sum;
+}
+
+// The least bound of a step over the bindings that are left: with `sure` those that nothing can remove any more, else all
+// that nothing has removed so far.
+static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uint32_t at,
+                           enum image_unit unit, bool sure)
+{
+    const struct image_step *s = &ask->steps[at];
+    const struct image_binding *b = bindings_of(run, ask, s);
+    int64_t least = ESTIMATE_UNBOUNDED, all = 0;
+    if (!s->bindings.count)
+        return step_bound(run, s, NULL, unit);
+    for (uint32_t i = 0; i < s->bindings.count; i++) {
+        int64_t one = step_bound(run, s, image_model(run->table->image, b[i].model), unit);
+        enum tri gone = binding_forbidden(run, &b[i]).is;
+        all = add_bound(all, one);
+        if (gone == TRI_FALSE || (gone == TRI_UNKNOWN && !sure))
+            least = one < least ? one : least;
+    }
+    return s->kind == IMAGE_STEP_FUSE ? all : least;
+}
+
+// Whether the chain with this binding can cost more than the budget, if that holds.
+static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
+                  const struct image_binding *b, const struct image_constraint *c, bool sure)
+{
+    int64_t sum = step_bound(run, &ask->steps[at], image_model(run->table->image, b->model),
+                             c->unit);
+    for (uint32_t i = 0; i < ask->count; i++)
+        if (i != at)
+            sum = add_bound(sum, least_bound(run, ask, i, c->unit, sure));
+    if (ask->steps[at].kind == IMAGE_STEP_FUSE)
+        for (uint32_t i = 0; i < ask->steps[at].bindings.count; i++) {
+            const struct image_binding *other = &bindings_of(run, ask, &ask->steps[at])[i];
+            if (other != b)
+                sum = add_bound(sum, step_bound(run, &ask->steps[at],
+                                                image_model(run->table->image, other->model),
+                                                c->unit));
+        }
+    return sum > c->limit;
+}
+
+static void join_budgets(struct route_run *run, const struct fit_ask *ask, uint32_t at,
+                         const struct image_binding *b, struct verdict *v)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    for (uint32_t w = 0; w < t->words; w++)
+        for (uint64_t bits = t->budget[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            const struct image_constraint *c = constraint_at(run, i);
+            enum tri holds = fit_constraint(run, i);
+            if (holds == TRI_FALSE || !above(run, ask, at, b, c, true))
+                continue;
+            if (above(run, ask, at, b, c, false))
+                join(run, v, i);
+            else // what removes another step's models decides
+                v->is = TRI_UNKNOWN;
+            if (holds == TRI_UNKNOWN)
+                open_add(run, i);
+        }
+}
+
+// What becomes of one binding: TRI_TRUE when it stays, for sure.
+static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at,
+                             const struct image_binding *b, struct model_outcome *o)
+{
+    o->constraint = IMAGE_NONE;
+    o->verdict = model_wanted(run, ask->steps[at].kind == IMAGE_STEP_VERIFY ? NULL : ask->route,
+                              b->model, o);
+    if (o->verdict != MODEL_CHOSEN)
+        return TRI_FALSE;
+    struct verdict v = binding_forbidden(run, b);
+    if (v.is == TRI_TRUE) {
+        o->verdict = MODEL_FORBIDDEN;
+        o->constraint = v.constraint;
+        return TRI_FALSE;
+    }
+    if (run->table->constraints.count)
+        join_budgets(run, ask, at, b, &v);
+    if (v.is == TRI_TRUE) {
+        o->verdict = MODEL_OVER_BUDGET;
+        o->constraint = v.constraint;
+        return TRI_FALSE;
+    }
+    return v.is == TRI_FALSE ? TRI_TRUE : TRI_UNKNOWN;
+}
+
+// ---- chains
+
+static bool answers(const struct image_step *s)
+{
+    return s->kind == IMAGE_STEP_ANSWER || s->kind == IMAGE_STEP_FUSE;
+}
+
+// Whether this build runs the chain.
+static bool runs(const struct fit_ask *ask, int32_t *step)
+{
+    for (uint32_t i = 0; i < ask->count; i++) {
+        enum image_step_kind k = ask->steps[i].kind;
+        *step = (int32_t)i;
+        if (i > 0 || (k != IMAGE_STEP_ANSWER && k != IMAGE_STEP_REFUSE))
+            return false;
+    }
+    return ask->count > 0;
+}
+
+static bool meets(const struct image_step *s, enum image_step_kind step, int32_t sink)
+{
+    return s->kind == step && (sink == IMAGE_NONE || s->sink == sink);
+}
+
+// Whether what the steps deliver has passed a step: a verification behind the last one that answers; what looks up,
+// redacts or asks back before the first.
+static bool line_passes(const struct image_step *s, uint32_t count, enum image_step_kind step,
+                        int32_t sink)
+{
+    uint32_t first = count, last = 0, from = 0, to = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!answers(&s[i]))
+            continue;
+        first = i < first ? i : first;
+        last = i;
+    }
+    if (step == IMAGE_STEP_VERIFY)
+        from = last;
+    else if (step == IMAGE_STEP_RETRIEVE || step == IMAGE_STEP_REDACT || step == IMAGE_STEP_CLARIFY)
+        to = first;
+    while (from < to && !meets(&s[from], step, sink))
+        from++;
+    return from < to;
+}
+
+static bool refuses(const struct image_step *s, uint32_t count)
+{
+    return count > 0 && s[count - 1].kind == IMAGE_STEP_REFUSE;
+}
+
+// Whether every chain of the policy that fills a cache has passed the step.
+static bool writers_pass(const struct policy_image *p, int32_t cache, enum image_step_kind step,
+                         int32_t sink)
+{
+    for (uint32_t r = 0; r < p->routes.count; r++) {
+        const struct image_route *route = image_route(p, (int32_t)r);
+        for (uint32_t c = 0; c < route->chains.count; c++) {
+            struct image_list list = image_chains(p, route)[c].steps;
+            const struct image_step *s = IMAGE_AT(p, list, struct image_step);
+            bool writes = false;
+            for (uint32_t i = 0; i < list.count; i++)
+                writes |= meets(&s[i], IMAGE_STEP_CACHE, cache);
+            if (writes && !refuses(s, list.count) && !line_passes(s, list.count, step, sink))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool hit_passes(const struct policy_image *p, const struct fit_ask *ask, uint32_t at,
+                       enum image_step_kind step, int32_t sink)
+{
+    int32_t cache = ask->steps[at].sink;
+    if (step == IMAGE_STEP_CACHE && (sink == IMAGE_NONE || sink == cache))
+        return true;
+    for (uint32_t i = 0; i < at && step != IMAGE_STEP_VERIFY; i++)
+        if (meets(&ask->steps[i], step, sink))
+            return true;
+    return writers_pass(p, cache, step, sink);
+}
+
+// Whether no answer leaves the chain, out of a cache neither, that has not passed what is required.
+static bool passes(const struct policy_image *p, const struct fit_ask *ask,
+                   const struct image_constraint *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < ask->count; i++) {
+        any |= answers(&ask->steps[i]);
+        if (ask->steps[i].kind == IMAGE_STEP_CACHE && !hit_passes(p, ask, i, c->step, c->sink))
+            return false;
+    }
+    return !any || refuses(ask->steps, ask->count) ||
+           line_passes(ask->steps, ask->count, c->step, c->sink);
+}
+
+static uint32_t extras_of(const struct image_step *s, enum image_extra e)
+{
+    return e == IMAGE_EXTRA_ESCALATE ? s->escalated
+           : e == IMAGE_EXTRA_FUSE   ? s->kind == IMAGE_STEP_FUSE
+                                     : s->hedges;
+}
+
+// Whether what the chain needs of an extra is allowed; `step`: one that needs it.
+static enum tri allowed(struct route_run *run, const struct fit_ask *ask, enum image_extra e,
+                        int32_t *step)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    uint64_t need = 0;
+    enum tri is = TRI_FALSE;
+    for (uint32_t i = 0; i < ask->count; i++) {
+        uint32_t n = extras_of(&ask->steps[i], e);
+        need += n;
+        if (n)
+            *step = (int32_t)i;
+    }
+    if (!need)
+        return TRI_TRUE;
+    for (uint32_t w = 0; w < t->words; w++)
+        for (uint64_t bits = t->allow[w]; bits; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            const struct image_constraint *c = constraint_at(run, i);
+            enum tri holds = c->extra == e && c->count >= need ? fit_constraint(run, i)
+                                                              : TRI_FALSE;
+            if (holds == TRI_TRUE)
+                return TRI_TRUE;
+            if (holds == TRI_UNKNOWN) {
+                is = TRI_UNKNOWN;
+                open_add(run, i);
+            }
+        }
+    return is;
+}
+
+// The sinks that see the text at a step: its own, and a remote embedding service where it looks something up.
+static void join_sinks(struct route_run *run, const struct image_step *s, struct verdict *v)
+{
+    const struct policy_image *p = run->table->image;
+    const struct table_constraints *t = &run->table->constraints;
+    const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
+    bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
+    if (s->sink != IMAGE_NONE)
+        join_row(run, t->sink + (size_t)s->sink * t->words, v);
+    for (uint32_t i = 0; embeds && i < p->sinks.count; i++)
+        if (sinks[i].kind == IMAGE_SINK_EMBEDDING)
+            join_row(run, t->sink + (size_t)i * t->words, v);
+}
+
+// What closes the chain as a whole: TRI_TRUE when something does.
+static enum tri closed(struct route_run *run, const struct fit_ask *ask,
+                       struct chain_outcome *out)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    enum tri is = TRI_FALSE;
+    for (uint32_t e = 0; e < IMAGE_EXTRA_COUNT_; e++) {
+        enum tri may = allowed(run, ask, (enum image_extra)e, &out->step);
+        if (may == TRI_FALSE) {
+            out->verdict = CHAIN_NOT_ALLOWED;
+            return TRI_TRUE;
+        }
+        is = may == TRI_UNKNOWN ? TRI_UNKNOWN : is;
+    }
+    for (uint32_t i = 0; i < ask->count && t->count; i++) {
+        const struct image_step *s = &ask->steps[i];
+        struct verdict v = {TRI_FALSE, IMAGE_NONE};
+        join_row(run, t->step + (size_t)s->kind * t->words, &v);
+        join_sinks(run, s, &v);
+        if (v.is == TRI_TRUE) {
+            *out = (struct chain_outcome){CHAIN_FORBIDDEN, (int32_t)i, v.constraint};
+            return TRI_TRUE;
+        }
+        is = v.is == TRI_UNKNOWN ? TRI_UNKNOWN : is;
+    }
+    struct verdict v = {TRI_FALSE, IMAGE_NONE};
+    for (uint32_t w = 0; w < t->words; w++)
+        for (uint64_t bits = t->require[w]; bits && v.is != TRI_TRUE; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (!passes(run->table->image, ask, constraint_at(run, i)))
+                join(run, &v, i);
+        }
+    if (v.is == TRI_TRUE) {
+        *out = (struct chain_outcome){CHAIN_UNMET, IMAGE_NONE, v.constraint};
+        return TRI_TRUE;
+    }
+    return v.is == TRI_UNKNOWN ? TRI_UNKNOWN : is;
+}
+
+// Of one step that asks models: TRI_TRUE when one stays for sure and the fate of all is known.
+static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at)
+{
+    const struct image_step *s = &ask->steps[at];
+    const struct image_binding *b = bindings_of(run, ask, s);
+    struct model_outcome *all = run->decision->model_outcomes;
+    uint32_t stay = 0, open = 0;
+    for (uint32_t i = 0; i < s->bindings.count; i++) {
+        struct model_outcome o = {.cost_nusd = all[b[i].model].cost_nusd};
+        enum tri fits = binding_fits(run, ask, at, &b[i], &o);
+        if (fits == TRI_UNKNOWN) {
+            run->noting = true;
+            binding_fits(run, ask, at, &b[i], &o);
+            run->noting = false;
+        }
+        stay += fits == TRI_TRUE;
+        open += fits == TRI_UNKNOWN;
+        if (fits == TRI_FALSE)
+            all[b[i].model] = o;
+    }
+    return open ? TRI_UNKNOWN : stay ? TRI_TRUE : TRI_FALSE;
+}
+
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
+                        struct chain_outcome *out)
+{
+    *out = (struct chain_outcome){CHAIN_TAKEN, IMAGE_NONE, IMAGE_NONE};
+    if (!run->all_steps && !runs(ask, &out->step)) {
+        out->verdict = CHAIN_CANNOT_RUN;
+        return TRI_FALSE;
+    }
+    out->step = IMAGE_NONE;
+    if (run->table->constraints.words)
+        memset(run->open, 0, run->table->constraints.words * sizeof *run->open);
+    run->added_tok = estimate_added_tok(run->table->image, ask->steps, ask->count);
+    enum tri shut = closed(run, ask, out);
+    if (shut == TRI_TRUE)
+        return TRI_FALSE;
+    if (shut == TRI_UNKNOWN) {
+        run->noting = true;
+        closed(run, ask, out);
+        run->noting = false;
+    }
+    enum tri is = shut == TRI_UNKNOWN ? TRI_UNKNOWN : TRI_TRUE;
+    for (uint32_t i = 0; i < ask->count; i++) {
+        if (ask->steps[i].kind == IMAGE_STEP_REFUSE)
+            break;
+        if (!ask->steps[i].bindings.count)
+            continue;
+        enum tri fits = step_fits(run, ask, i);
+        if (fits == TRI_FALSE) {
+            *out = (struct chain_outcome){CHAIN_NO_MODEL, (int32_t)i, IMAGE_NONE};
+            return TRI_FALSE;
+        }
+        is = fits == TRI_UNKNOWN ? TRI_UNKNOWN : is;
+    }
+    return is;
+}
+
+// ---- choosing
+
+// True when `b` is strictly better than `a` under the route's objective; `*loser` is the verdict on the other one.
+static bool better(const struct route_run *run, const struct image_route *route, int32_t a,
+                   int32_t b, enum model_verdict *loser)
+{
+    const struct model_outcome *o = run->decision->model_outcomes;
+    *loser = MODEL_LATER;
+    if (route && route->objective == IMAGE_OBJECTIVE_COST && o[a].cost_nusd != o[b].cost_nusd) {
+        *loser = MODEL_DEARER;
+        return o[b].cost_nusd < o[a].cost_nusd;
+    }
+    if (route && route->objective == IMAGE_OBJECTIVE_ENERGY) {
+        int64_t ea = energy_of(run, a), eb = energy_of(run, b);
+        if (ea != eb)
+            *loser = MODEL_HUNGRIER;
+        return eb < ea;
+    }
+    if (route && route->objective == IMAGE_OBJECTIVE_QUALITY) {
+        float qa = image_model(run->table->image, a)->quality,
+              qb = image_model(run->table->image, b)->quality;
+        if (qa != qb)
+            *loser = MODEL_LOWER_QUALITY;
+        return qb > qa;
+    }
+    return false;
+}
+
+static uint32_t first_answer(const struct fit_ask *ask)
+{
+    uint32_t i = 0;
+    while (i < ask->count && !answers(&ask->steps[i]) && ask->steps[i].kind != IMAGE_STEP_REFUSE)
+        i++;
+    return i;
+}
+
+void fit_choose(struct route_run *run, const struct fit_ask *ask)
+{
+    struct decision *d = run->decision;
+    uint32_t at = first_answer(ask);
+    if (at == ask->count || ask->steps[at].kind == IMAGE_STEP_REFUSE) {
+        d->end = DECISION_REFUSE;
+        if (at < ask->count)
+            d->message = image_text(run->table->image, ask->steps[at].text);
+        return;
+    }
+    const struct image_step *s = &ask->steps[at];
+    const struct image_binding *b = bindings_of(run, ask, s), *best = NULL;
+    enum model_verdict loser;
+    for (uint32_t i = 0; i < s->bindings.count; i++) {
+        struct model_outcome o = {.cost_nusd = d->model_outcomes[b[i].model].cost_nusd};
+        bool fits = binding_fits(run, ask, at, &b[i], &o) == TRI_TRUE;
+        if (fits)
+            run->fits[i / 64] |= UINT64_C(1) << (i % 64);
+        if (fits && (!best || better(run, ask->route, best->model, b[i].model, &loser)))
+            best = &b[i];
+    }
+    for (uint32_t i = 0; i < s->bindings.count; i++) {
+        struct model_outcome *o = &d->model_outcomes[b[i].model];
+        if (!table_bit(run->fits, i))
+            continue;
+        better(run, ask->route, best->model, b[i].model, &loser);
+        *o = (struct model_outcome){loser, 0, 0, o->cost_nusd, IMAGE_NONE};
+    }
+    d->model_outcomes[best->model].verdict = MODEL_CHOSEN;
+    d->end = DECISION_ANSWER;
+    d->model = best->model;
+    d->effort = best->effort;
+}
+
+// ---- why nothing is left
+
+uint32_t fit_chains(const struct route_run *run)
+{
+    int32_t route = run->decision->route;
+    return route == IMAGE_NONE ? 1 : image_route(run->table->image, route)->chains.count;
+}
+
+void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask)
+{
+    static const struct image_step named = {
+        .kind = IMAGE_STEP_ANSWER, .bindings = {0, 1}, .sink = IMAGE_NONE, .lattice = IMAGE_NONE};
+    const struct policy_image *p = run->table->image;
+    if (run->decision->route == IMAGE_NONE) {
+        *ask = (struct fit_ask){NULL, &named, 1, &run->named};
+        return;
+    }
+    const struct image_route *r = image_route(p, run->decision->route);
+    struct image_list steps = image_chains(p, r)[chain].steps;
+    *ask = (struct fit_ask){r, IMAGE_AT(p, steps, struct image_step), steps.count, NULL};
+}
+
+static bool nothing_left(struct route_run *run)
+{
+    struct fit_ask ask;
+    struct chain_outcome out;
+    for (uint32_t i = 0; i < fit_chains(run); i++) {
+        fit_ask_of(run, i, &ask);
+        if (fit_chain(run, &ask, &out) != TRI_FALSE)
+            return false;
+    }
+    return true;
+}
+
+void fit_core(struct route_run *run, uint64_t *core)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    uint64_t *spared = run->spare;
+    // Allowances make room: they are no part of what empties.
+    for (uint32_t w = 0; w < t->words; w++)
+        core[w] = run->constraints_known[w] & run->constraints_hold[w] & ~t->allow[w];
+    memset(spared, 0, t->words * sizeof *spared);
+    run->spared = spared;
+    // Many at once first: few of them matter.
+    for (uint32_t w = 0; w < t->words; w++) {
+        spared[w] = core[w];
+        if (nothing_left(run)) {
+            core[w] = 0;
+            continue;
+        }
+        spared[w] = 0;
+        for (uint64_t bits = core[w]; bits; bits &= bits - 1) {
+            uint64_t bit = bits & -bits;
+            spared[w] |= bit;
+            if (nothing_left(run))
+                core[w] &= ~bit;
+            else
+                spared[w] &= ~bit;
+        }
+    }
+    run->spared = NULL;
+}

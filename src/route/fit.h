@@ -1,0 +1,54 @@
+// The feasible set: what the policy's constraints leave of a chain, as far as they are known. Private to route/.
+//
+// A chain is feasible when no constraint that holds forbids one of its steps or their sinks, its answer has passed each
+// step that is required, what needs an `allow` is allowed, and each step that asks a model has one that can serve and that
+// nothing removes. A constraint is looked at only where it would make a difference, and only then its guard is open.
+//
+//   FORBID  removes a model (zone, below, model, effort, all of its endpoints) or closes a chain (step, sink, and the
+//           zone of a sink). An endpoint is its URL, whichever models name it.
+//   REQUIRE of `verify` wants one behind the last step that answers; of retrieve, redact and clarify one before the first.
+//           What comes out of a cache has passed it when all that fill the cache have. A model that the client names
+//           has passed nothing.
+//   ALLOW   allows as many on one chain as the greatest count of those that hold.
+//   BUDGET  (hard, per request) removes a model whose bound, together with the least that the chain's other steps can
+//           cost, is above it; of `fuse` all models are counted.
+#ifndef MERIT_ROUTE_FIT_H
+#define MERIT_ROUTE_FIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "route/route.h"
+#include "route/table.h"
+
+// A chain under one route (NULL: the client named a model).
+struct fit_ask {
+    const struct image_route *route;
+    const struct image_step *steps;
+    uint32_t count;
+    const struct image_binding *named; // the client's: stands for the bindings of the one step
+};
+
+// The chains of the decision's route, or the one of a model that the client named.
+uint32_t fit_chains(const struct route_run *run);
+void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask);
+
+// What is known of a constraint.
+enum tri fit_constraint(struct route_run *run, uint32_t constraint);
+
+// TRI_TRUE: the chain is feasible and its set known; TRI_FALSE: it is not, `out` says why; TRI_UNKNOWN: run->open has the
+// constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
+                        struct chain_outcome *out);
+
+// Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
+void fit_choose(struct route_run *run, const struct fit_ask *ask);
+
+// Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
+enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
+
+// Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
+// `core`. Everything that matters must be known.
+void fit_core(struct route_run *run, uint64_t *core);
+
+#endif
