@@ -74,7 +74,7 @@ static enum result side_open(struct diff *d, unsigned i, const struct policy_ima
     d->side[i].image = image;
     *p = (struct theorem_prover){.image = image, .arena = d->arena, .space = d->space};
     enum result r = ways_open(image, d->arena, &p->ways);
-    return r ? r : feasible_open(d->space, i, image, &p->ways, d->arena, &p->feasible);
+    return r ? r : feasible_open(d->space, i, image, d->arena, &p->feasible);
 }
 
 static enum result open_both(struct diff *d, const struct policy_image *old,

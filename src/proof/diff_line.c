@@ -197,9 +197,9 @@ static void model_say(const struct policy_image *p, uint32_t i, struct buf *out)
         buf_printf(out, ", %.*s", SLICE_FMT(image_text(p, e[k].url)));
     buf_printf(out, ", as %.*s, context %u tok, output %u tok, can %x, efforts",
                SLICE_FMT(image_text(p, m->upstream_name)), m->context_tok, m->output_tok, m->can);
-    for (int e = 0; e < IMAGE_EFFORT_COUNT_; e++)
-        if (m->efforts >> e & 1)
-            buf_printf(out, " %s", image_effort_name((enum image_effort)e));
+    for (int k = 0; k < IMAGE_EFFORT_COUNT_; k++)
+        if (m->efforts >> k & 1)
+            buf_printf(out, " %s", image_effort_name((enum image_effort)k));
     model_prices(m, out);
     if (m->quality >= 0)
         buf_printf(out, ", quality %.6g", (double)m->quality);
