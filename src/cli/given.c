@@ -70,6 +70,17 @@ static enum result take(const struct policy_image *p, const struct image_signal 
     return RESULT_TYPE;
 }
 
+// It could not be computed: its on_error holds.
+static void take_failed(const struct policy_image *p, const struct image_signal *s, struct fact *f)
+{
+    *f = (struct fact){.state = FACT_FAILED, .error = FACT_ERROR_INPUT, .number = s->error_number};
+    f->text = image_text(p, s->error_text);
+    if (s->type == SIGNAL_SET && f->text.len) {
+        f->texts = &f->text;
+        f->text_count = 1;
+    }
+}
+
 static enum result no_signal(const struct policy_image *p, struct slice name, struct arena *arena,
                              struct buf *why)
 {
@@ -114,6 +125,10 @@ enum result given_parse(const struct policy_image *p, struct slice text, struct 
         const struct image_signal *s = image_signal(p, i);
         facts[i].state = FACT_GIVEN;
         facts[i].probability = 1;
+        if (json_type(&j, value) == JSON_NULL) {
+            take_failed(p, s, &facts[i]);
+            continue;
+        }
         r = take(p, s, &j, value, arena, &facts[i]);
         if (r == RESULT_TYPE)
             buf_printf(why, "\"%.*s\" must be %s", SLICE_FMT(name), wanted(s->type));

@@ -174,19 +174,21 @@ enum result diff_policies(const struct policy_image *old, const struct policy_im
 
 enum sat_answer diff_differs(const struct policy_image *old, const struct policy_image *new,
                              const struct sat_limits *limits, struct arena *arena,
-                             struct slice *witness)
+                             struct slice *witness_old, struct slice *witness_new)
 {
     struct diff d;
     enum sat_answer a = SAT_UNKNOWN;
     diff_init(&d, arena);
-    *witness = SLICE_EMPTY;
+    *witness_old = *witness_new = SLICE_EMPTY;
     if (!open_both(&d, old, new, limits)) {
         uint32_t others = diff_others(&d);
         // One whose signals were all computed is easier to look at.
         for (unsigned flags = 0; flags < 2 && a != SAT_YES; flags++)
             a = space_ask(d.space, &others, 1, flags ? SPACE_FAILURES : 0);
         if (a == SAT_YES)
-            *witness = diff_witness(&d, OLD, &others, 1);
+            *witness_old = diff_witness(&d, OLD, &others, 1);
+        if (a == SAT_YES)
+            *witness_new = diff_witness(&d, NEW, &others, 1);
         if (d.err)
             a = SAT_UNKNOWN;
     }

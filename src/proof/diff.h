@@ -78,10 +78,10 @@ enum result diff_policies(const struct policy_image *old, const struct policy_im
                           struct diff_report *out) MERIT_NODISCARD;
 
 // Whether some request gets something else from the two: another effect, or other models that may be asked. SAT_YES with a
-// witness in the signals of the old one. For policies that differ little, such as one with a condition turned round.
+// witness in the signals of each. For policies that differ little, such as one with a condition turned round.
 enum sat_answer diff_differs(const struct policy_image *old, const struct policy_image *new,
                              const struct sat_limits *limits, struct arena *arena,
-                             struct slice *witness);
+                             struct slice *witness_old, struct slice *witness_new);
 
 const char *diff_relation_name(enum diff_relation r);
 // For a pull request; for a terminal; one JSON object.

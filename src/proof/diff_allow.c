@@ -14,8 +14,7 @@ static bool passes(const struct way_chain *c, enum image_step_kind step)
     if (!way_chain_passes(c, step, IMAGE_NONE))
         return false;
     for (uint32_t i = 0; i < c->count; i++)
-        if (c->steps[i].is->kind == IMAGE_STEP_CACHE &&
-            !way_hit_passes(c, i, step, IMAGE_NONE))
+        if (c->steps[i].is->kind == IMAGE_STEP_CACHE && !way_hit_passes(c, i, step, IMAGE_NONE))
             return false;
     return true;
 }
@@ -31,8 +30,7 @@ static uint32_t may_answer(struct diff *d, const struct diff_side *side, int32_t
         const struct way *way = &side->prover.ways.at[w];
         for (uint32_t c = 0; way->kind != WAY_PASS && c < way->count; c++) {
             const struct way_chain *chain = &way->chains[c];
-            if (without != IMAGE_STEP_KIND_COUNT_ &&
-                (!chain->delivers || passes(chain, without)))
+            if (without != IMAGE_STEP_KIND_COUNT_ && (!chain->delivers || passes(chain, without)))
                 continue;
             for (uint32_t i = 0; i < chain->count; i++)
                 for (uint32_t b = 0; b < chain->steps[i].binding_count; b++)
