@@ -27,8 +27,7 @@ struct walk {
     int64_t limit;
     VEC(struct choice) choices;
     VEC(struct stage) stages;
-    uint32_t asked;      // of THEOREM_WALKS_MAX, while walking
-    uint32_t unbudgeted; // requests that no budget holds below the limit
+    uint32_t asked; // of THEOREM_WALKS_MAX, while walking
     bool unknown;
     struct theorem_case found;
     int64_t found_sum;
@@ -36,10 +35,9 @@ struct walk {
 
 static bool possible(struct walk *w, uint32_t when)
 {
-    const uint32_t claims[] = {when, w->unbudgeted};
     if (when == SPACE_FALSE)
         return false;
-    enum sat_answer a = theorem_question(w->r, claims, 2);
+    enum sat_answer a = theorem_question(w->r, &when, 1);
     w->unknown |= a == SAT_UNKNOWN;
     return a != SAT_NO;
 }
@@ -80,6 +78,13 @@ static struct way_amount step_bound(const struct walk *w, const struct way_chain
     return way_chain_bound(w->r->p->image, &one, NULL).unit[w->unit];
 }
 
+// Only where no hard budget keeps the sum down.
+static uint32_t unkept(struct walk *w, uint32_t when)
+{
+    const uint32_t all[] = {when, feasible_unkept(w->r->p->feasible, w->unit, w->limit)};
+    return space_and(w->r->p->space, all, 2);
+}
+
 static void close_stage(struct walk *w, struct stage *s)
 {
     if (!s->choice_count)
@@ -100,9 +105,10 @@ static void stages_of(struct walk *w, uint32_t c, uint32_t i)
     bool all = s->is->kind == IMAGE_STEP_FUSE && w->unit != IMAGE_UNIT_MS;
     struct stage st = {.choice_at = (uint32_t)w->choices.len};
     if (!s->binding_count)
-        add_choice(w, &st, feasible_tried(f, w->way, c), step_bound(w, chain, i, 0));
+        add_choice(w, &st, unkept(w, feasible_tried(f, w->way, c)), step_bound(w, chain, i, 0));
     for (uint32_t b = 0; b < s->binding_count && !w->r->err; b++) {
-        add_choice(w, &st, feasible_used(f, w->way, c, i, b), step_bound(w, chain, i, b));
+        add_choice(w, &st, unkept(w, feasible_used(f, w->way, c, i, b)),
+                   step_bound(w, chain, i, b));
         if (all) {
             close_stage(w, &st);
             st = (struct stage){.choice_at = (uint32_t)w->choices.len};
@@ -169,9 +175,8 @@ static bool tell_open(struct walk *w)
         if (!a->open)
             continue;
         w->found.formulas[0] = c->when;
-        w->found.formulas[1] = w->unbudgeted;
-        w->found.count = 2;
-        if (theorem_question(w->r, w->found.formulas, 2) != SAT_YES)
+        w->found.count = 1;
+        if (theorem_question(w->r, &c->when, 1) != SAT_YES)
             continue;
         bool sink = a->open == WAY_NO_SINK_PRICE || a->open == WAY_NO_SINK_ENERGY ||
                     a->open == WAY_NO_SINK_TIMEOUT;
@@ -188,23 +193,6 @@ static bool tell_open(struct walk *w)
         return true;
     }
     return false;
-}
-
-// A hard budget per request that is in force takes everything away that could cost more, so only requests under none
-// that is tight enough are looked at.
-static uint32_t unbudgeted(struct walk *w)
-{
-    const struct policy_image *p = w->r->p->image;
-    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
-    uint32_t all = SPACE_TRUE;
-    for (uint32_t i = 0; i < p->constraints.count; i++) {
-        if (c[i].kind != IMAGE_BUDGET || !c[i].hard || c[i].window != IMAGE_PER_REQUEST ||
-            c[i].unit != w->unit || c[i].limit > w->limit)
-            continue;
-        uint32_t none = space_not(feasible_active(w->r->p->feasible, i));
-        all = space_and(w->r->p->space, (const uint32_t[]){all, none}, 2);
-    }
-    return all;
 }
 
 static void way_costs(struct walk *w, const struct way *way)
@@ -227,8 +215,7 @@ static void way_costs(struct walk *w, const struct way *way)
             rest = INT64_MAX;
         w->stages.at[i].rest = rest;
     }
-    const uint32_t both[] = {feasible_enters(w->r->p->feasible, way), w->unbudgeted};
-    uint32_t enters = space_and(w->r->p->space, both, 2);
+    uint32_t enters = unkept(w, feasible_enters(w->r->p->feasible, way));
     if (rest > w->limit && search(w, 0, enters, 0))
         tell(w, SLICE_EMPTY, w->found_sum);
     else if (w->unknown)
@@ -242,7 +229,6 @@ void theorem_costs(struct theorem_run *r)
                      .limit = r->claim->limit,
                      .choices = {.cap = 1u << 24},
                      .stages = {.cap = 1u << 24}};
-    w.unbudgeted = unbudgeted(&w);
     for (uint32_t i = 0; i < r->p->ways.count && !r->err && r->answer->verdict == THEOREM_PROVED;
          i++) {
         const struct way *way = &r->p->ways.at[i];
