@@ -438,6 +438,19 @@ static void answer_ready(struct http_exchange *x, struct admin *a)
                                : SLICE("{\"status\":\"draining\"}"));
 }
 
+// The totals belong to this thread, too (cli/measuring.h).
+static void answer_measured(struct http_exchange *x, struct admin *a)
+{
+    struct buf out;
+    if (!a->serving->measured) {
+        refuse(x, 404, "not_measured", "Nothing is measured here.");
+        return;
+    }
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    measured_json(a->serving->measured, &out);
+    respond_buf(x, SLICE("application/json"), &out);
+}
+
 static bool get(const struct http_exchange *x, struct slice path)
 {
     return slice_eq(x->head->path, path) &&
@@ -461,6 +474,8 @@ static void on_request(struct http_exchange *x)
         respond(x, 200, SLICE("text/html; charset=utf-8"), ADMIN_PAGE);
     } else if (get(x, SLICE("/merit/v1/policy"))) {
         answer_policy(x, a);
+    } else if (get(x, SLICE("/merit/v1/measured"))) {
+        answer_measured(x, a);
     } else if (get(x, decisions)) {
         ask_rings(x, a, SLICE_EMPTY, wanted(x->head->query));
     } else if (slice_starts_with(path, decisions) &&

@@ -54,6 +54,7 @@ void gateway_epoch_unref(struct gateway_epoch *e)
     if (--e->refs)
         return;
     plan_scratch_close(e->scratch);
+    measured_epoch_unref(e->costs);
     serving_unref(e->serving);
     arena_deinit(&e->arena);
     alloc_free(e);
@@ -260,6 +261,7 @@ void request_close(struct request *r)
     r->x->user = NULL;
     embeddings_close(r);
     key_set_unref(r->keys);
+    measured_epoch_unref(r->costs);
     gateway_epoch_unref(r->epoch);
 }
 
@@ -523,6 +525,7 @@ struct order {
     struct loop_message message;
     struct gateway *gateway;
     struct serving *serving;
+    struct measured_epoch *costs;
     struct key_set *keys;
     void (*on_idle)(void *ctx);
     void *ctx;
@@ -538,6 +541,21 @@ static void run_serving(struct loop_message *m, struct loop *loop)
         gateway_epoch_unref(g->epoch);
         g->epoch = e;
     }
+    alloc_free(o);
+}
+
+static void run_costs(struct loop_message *m, struct loop *loop)
+{
+    struct order *o = MERIT_CONTAINER(m, struct order, message);
+    struct gateway_epoch *e = o->gateway->epoch;
+    (void)loop;
+    if (e->serving == o->serving) {
+        measured_epoch_unref(e->costs);
+        e->costs = o->costs;
+    } else {
+        measured_epoch_unref(o->costs);
+    }
+    serving_unref(o->serving);
     alloc_free(o);
 }
 
@@ -590,6 +608,18 @@ enum result gateway_post_serving(struct gateway *g, struct serving *serving)
     enum result r = post(g, run_serving, (struct order){.serving = serving});
     if (r)
         serving_unref(serving);
+    return r;
+}
+
+enum result gateway_post_costs(struct gateway *g, struct serving *serving,
+                               struct measured_epoch *costs)
+{
+    serving_ref(serving);
+    enum result r = post(g, run_costs, (struct order){.serving = serving, .costs = costs});
+    if (r) {
+        serving_unref(serving);
+        measured_epoch_unref(costs);
+    }
     return r;
 }
 

@@ -57,6 +57,10 @@ void gateway_close(struct gateway *g);
 
 // Any thread. The gateway takes over a reference of its own; requests under way keep the policy that they began with.
 enum result gateway_post_serving(struct gateway *g, struct serving *serving);
+// The statistics by which signals of `serving` are bought from now on; takes them over, also when it fails or that policy
+// is no longer the current one.
+enum result gateway_post_costs(struct gateway *g, struct serving *serving,
+                               struct measured_epoch *costs);
 enum result gateway_post_keys(struct gateway *g, struct key_set *keys);
 // Stops accepting; `on_idle` runs on the loop when the last exchange is over. Call once.
 enum result gateway_post_drain(struct gateway *g, void (*on_idle)(void *ctx), void *ctx);

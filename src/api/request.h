@@ -15,6 +15,7 @@ struct gateway_epoch {
     struct gateway *gateway;
     struct serving *serving;
     struct plan_scratch *scratch;
+    struct measured_epoch *costs; // by which signals are bought; NULL: the guess
     struct pool_loop pool;
     struct arena arena;
     uint32_t refs;
@@ -39,7 +40,6 @@ struct gateway {
     struct clock_stamp stamp; // of the access log
     struct request *paused;   // with a slice done and more to do, the next one first
     struct loop_task resume;  // the next one
-    uint32_t sample;          // counts requests, to measure signals of every 32nd
     bool draining;
     struct loop_timer drain_timer;
     void (*on_idle)(void *ctx);
@@ -66,9 +66,11 @@ struct request {
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
-    struct waiting *waiting;  // for the compute pool; NULL: it does not
-    uint64_t waited_us;       // CPU that the pool spent for it the last time
-    uint64_t decide_until_ns; // of CLOCK_MONOTONIC; 0: no deadline
+    struct waiting *waiting;      // for the compute pool; NULL: it does not
+    uint64_t waited_us;           // CPU that the pool spent for it the last time
+    struct measured_epoch *costs; // that it began with
+    bool measured;                // one of the sample
+    uint64_t decide_until_ns;     // of CLOCK_MONOTONIC; 0: no deadline
     struct embeddings *embeddings;
     struct path path;
     struct pool_view pool;

@@ -1,6 +1,6 @@
 // What is served: one policy, compiled and made ready, shared by all loops until the next one replaces it.
 //
-// Opened by the control thread at start and at each reload; immutable but for its reference count. A loop holds one
+// Opened by the control thread at start and at each reload; immutable but for its reference count and what is measured. A loop holds one
 // reference while it is current there or a request of it is under way (api/gateway.c).
 #ifndef MERIT_API_SERVING_H
 #define MERIT_API_SERVING_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "api/decider.h"
+#include "api/measured.h"
 #include "api/metrics.h"
 #include "base/arena.h"
 #include "base/diag.h"
@@ -24,6 +25,7 @@ struct serving {
     size_t mapping_bytes;
     struct decider decider;
     const struct policy_image *image; // the decider's
+    struct measured *measured;        // NULL: nothing is
     struct pool pool;
     struct tls_context *client_tls;     // for https endpoints; NULL when there is none
     uint8_t digest[IMAGE_DIGEST_BYTES]; // of the policy's text
@@ -40,6 +42,7 @@ struct serving_options {
     const char *cache_dir; // NULL: no cache
     struct slice observe;  // a model's name; empty: off
     struct metrics_names *names;
+    uint32_t loops;                    // that will measure signals; 0: none does
     const struct trunk_service *trunk; // NULL: no encoder; outlives every policy
     // The client side of TLS, opened by the first policy that has an https endpoint and then kept by the caller, so
     // that sessions are reused over reloads and nobody without TLS pays for it. `roots` NULL: the system's.

@@ -22,8 +22,10 @@
 #include "cli/commands.h"
 #include "cli/conf.h"
 #include "cli/encoders.h"
+#include "cli/measuring.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
+#include "proof/check.h"
 #include "sim/pool.h"
 
 enum { RELOAD_SETTLE_MS = 50, TEXT_MAX = POLICY_BYTES_MAX + 1, WHY_MAX = 256 * 1024 };
@@ -44,6 +46,7 @@ struct serve {
     pthread_t *threads;
     uint32_t count, running;
     struct admin *admin;
+    struct measuring measuring;
     struct encoders encoders;
     struct buf encoder_notes; // what is missing
     struct serving *serving;
@@ -81,6 +84,7 @@ static enum result open_policy(struct serve *s, struct serving **out)
             .cache_dir = s->conf.cache,
             .observe = slice_cstr(s->conf.observe),
             .names = s->names,
+            .loops = s->count,
             .trunk = s->encoders.service,
             .client_tls = &s->client_tls,
             .roots = s->conf.upstream_roots,
@@ -133,6 +137,7 @@ static void reload(struct serve *s)
             if (gateway_post_serving(s->gateways[i], next))
                 fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);
         }
+        measuring_move(&s->measuring, next);
         admin_set_serving(s->admin, next);
         serving_unref(s->serving);
         s->serving = next;
@@ -541,6 +546,11 @@ static void print_ready(const struct serve *s)
             MERIT_VERSION, SLICE_FMT(image_text(p, p->name)), p->policy_version, s->policy_name,
             p->models.count, p->routes.count, s->count, s->count == 1 ? "" : "s",
             s->serving->from_cache ? ", from the cache" : "");
+    struct buf guarantee;
+    buf_init(&guarantee, 4096);
+    proof_write_guarantee(p, &guarantee);
+    fprintf(stderr, "  proved   %.*s\n", SLICE_FMT(buf_slice(&guarantee)));
+    buf_deinit(&guarantee);
     for (uint32_t i = 0; i < s->conf.listen_count; i++) {
         fprintf(stderr, "  traffic  ");
         print_address(stderr, &s->conf.listen[i]);
@@ -587,6 +597,7 @@ static void stop_control(struct serve *s)
 static void close_all(struct serve *s)
 {
     stop_control(s);
+    measuring_close(&s->measuring);
     for (uint32_t i = 0; i < s->running; i++) {
         loop_stop(s->loops[i]);
         pthread_join(s->threads[i], NULL);
@@ -661,6 +672,7 @@ static int run(struct serve *s)
         loop_open(&s->loop, 0) || open_loops(s) || open_admin(s) || open_control(s, &signals) ||
         start_threads(s))
         return EXIT_FOUND;
+    measuring_open(&s->measuring, s->loop, s->conf.data, s->serving, s->gateways, s->count);
     print_ready(s);
     loop_run(s->loop);
     return EXIT_DONE;

@@ -80,6 +80,7 @@ struct conf {
 
     const char *keys;  // path of the key file; it need not exist
     const char *cache; // directory of compiled policies; NULL when off
+    const char *data;  // directory of what is measured; NULL when off
 
     struct arena arena; // private from here on
     uint8_t level[64];  // where each setting comes from: 0 default, 1 file, 2 flag

@@ -101,5 +101,7 @@ const struct conf_setting conf_settings[] = {
         "callers' keys, written by merit key; it need not exist on loopback"),
     ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",
         "compiled policies; auto is merit in the user's cache directory"),
+    ONE("data", CONF_PATH, data, "auto", "off", 0, 0, "DIRECTORY",
+        "what is measured while serving; auto is merit in the user's data directory"),
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

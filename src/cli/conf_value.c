@@ -189,13 +189,13 @@ static const char *path_of(struct conf *c, struct slice text, const char *direct
 }
 
 // XDG Base Directory Specification 0.8; NULL without a home.
-static const char *cache_auto(struct conf *c)
+static const char *folder_auto(struct conf *c, const char *variable, const char *below_home)
 {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *xdg = getenv(variable), *home = getenv("HOME");
     if (xdg && xdg[0] == '/')
         return arena_printf(&c->arena, "%s/merit", xdg).ptr;
     if (home && home[0] == '/')
-        return arena_printf(&c->arena, "%s/.cache/merit", home).ptr;
+        return arena_printf(&c->arena, "%s/%s/merit", home, below_home).ptr;
     return NULL;
 }
 
@@ -208,7 +208,11 @@ static enum result text_apply(struct conf *c, const struct conf_setting *s, stru
         return RESULT_OK;
     }
     if (to == &c->cache && slice_eq_cstr(text, "auto")) {
-        *to = cache_auto(c);
+        *to = folder_auto(c, "XDG_CACHE_HOME", ".cache");
+        return RESULT_OK;
+    }
+    if (to == &c->data && slice_eq_cstr(text, "auto")) {
+        *to = folder_auto(c, "XDG_DATA_HOME", ".local/share");
         return RESULT_OK;
     }
     bool plain = s->kind == CONF_TEXT || (to == &c->policy && slice_eq_cstr(text, "demo"));

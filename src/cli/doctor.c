@@ -219,6 +219,8 @@ void doctor_process(struct doctor *d, const struct conf *c)
         doctor_writable(d, "log.decisions", c->log_decisions, false);
     if (c->cache)
         doctor_writable(d, "cache", c->cache, true);
+    if (c->data)
+        doctor_writable(d, "data", c->data, true);
 }
 
 // ---- Upstreams

@@ -151,6 +151,46 @@ def test_reload_under_load_loses_nothing(start, mock):
 # ---- drain
 
 @pytest.mark.threads
+def last_decision(m):
+    return json.loads(m.admin("/merit/v1/decisions?n=1")[2])["decisions"][0]["decision"]
+
+
+def test_what_is_measured_is_used_and_kept(start, mock, scratch):
+    data = scratch / "data"
+    policy = policy_text({"small": mock.url}, more='signal bad = keywords("forbidden")\nsignal long = structure(words)\n',
+                         routes="route bad when bad and long > 2 -> refuse \"no\"")
+    m = start(policy, "--data", data)
+    m.chat("hello")
+    assert last_decision(m)["costs_epoch"] == 0
+    for i in range(150):
+        m.chat(f"hello {i}")
+    end = time.monotonic() + 10 * SLOW
+    while time.monotonic() < end and not last_decision(m)["costs_epoch"]:
+        time.sleep(0.2)
+        m.chat("hello again")
+    epoch = last_decision(m)["costs_epoch"]
+    assert epoch > 0
+    told = json.loads(m.admin("/merit/v1/measured")[2])
+    assert told["decisions"] >= 64
+    signals = {s["signal"]: s for s in told["signals"]}
+    assert signals["bad"]["bought"] >= 64 and signals["bad"]["cost_ns"] > 0
+    assert signals["bad"]["atoms"][0]["holds"] < 0.1
+    m.stop()
+    # The next start knows it at once, also under a policy that was edited.
+    m = start(policy.replace('signal long = structure(words)', 'signal long = structure(chars)'), "--data", data)
+    m.chat("hello")
+    assert last_decision(m)["costs_epoch"] > 0
+    assert {s["signal"]: s["bought"] for s in json.loads(m.admin("/merit/v1/measured")[2])["signals"]}["bad"] >= 64
+    m.stop()
+    # A damaged file is told, and it begins anew.
+    file = next((data / "measured").iterdir())
+    file.write_bytes(file.read_bytes()[:-3] + b"xyz")
+    m = start(policy, "--data", data)
+    assert "damaged" in m.errors()
+    m.chat("hello")
+    assert last_decision(m)["costs_epoch"] == 0
+
+
 def test_drain_lets_streams_finish(start, mock):
     mock.default = up.chat("one two three four five six seven eight", delay=0.2)
     m = start(policy_text({"small": mock.url}))
