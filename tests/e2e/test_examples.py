@@ -16,7 +16,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, ROOT, free_port
 
 EXAMPLES = ["clinic", "bank", "team", "homelab", "chatbot"]
 SERVED = ["bank", "team", "homelab", "chatbot"]
@@ -29,32 +29,53 @@ PASSES = {
 
 
 def merit(*args, cwd=None, env=None):
-    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=120,
+    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=60,
                           env={**os.environ, "NO_COLOR": "1", **(env or {})})
 
 
 def twins(name):
-    out, here = [], None
-    path = ROOT / "examples" / "twins" / f"{name}.twins"
-    for line in path.read_text().splitlines():
+    out = []
+    for line in (ROOT / "examples" / "twins" / f"{name}.twins").read_text().splitlines():
         if line.startswith("==="):
-            twin, code = line.split()[1:3]
-            here = {"twin": twin, "code": code, "old": [], "new": []}
-            out.append(here)
-        elif here is not None and line[:2] in ("- ", "+ ", "-", "+"):
-            here["old" if line[0] == "-" else "new"].append(line[2:])
+            twin, code, *verb = line.split()[1:]
+            out.append({"twin": twin, "code": code, "verb": verb or ["check"], "edits": []})
+        elif line[:1] in ("-", "+", ">"):
+            edits = out[-1]["edits"]
+            # Old lines that follow new ones begin another edit.
+            if not edits or line[0] != edits[-1]["last"] and line[0] != "+" or edits[-1]["last"] == ">":
+                edits.append({"-": [], "+": [], ">": []})
+            edits[-1][line[0]].append(line[2:])
+            edits[-1]["last"] = line[0]
     return out
 
 
 def broken(name, twin):
     text = (ROOT / "examples" / f"{name}.merit").read_text()
-    old, new = "\n".join(twin["old"]), "\n".join(twin["new"])
-    if old:
-        assert text.count(old) == 1, f"{name}-{twin['twin']}: the text to change stands {text.count(old)} times"
-        return text.replace(old, new)
-    # Nothing to replace: it is added before the routes.
-    at = text.index("\nroute ") + 1
-    return text[:at] + new + "\n" + text[at:]
+    for edit in twin["edits"]:
+        old, new = "\n".join(edit["-"]), "\n".join(edit["+"])
+        if edit[">"]:
+            at = text.index("\notherwise ") + 1
+            text = text[:at] + "\n".join(edit[">"]) + "\n" + text[at:]
+        elif old:
+            assert text.count(old) == 1, f"{name}-{twin['twin']}: {old!r} stands {text.count(old)} times"
+            text = text.replace(old, new)
+        else:
+            at = text.index("\nroute ") + 1
+            text = text[:at] + new + "\n" + text[at:]
+    return text
+
+
+def said_of(name, twin, folder):
+    """What Merit says of the twin, without an encoder whatever this machine has: what it adds is tested with the signals."""
+    (folder / f"{name}.merit").write_text(broken(name, twin))
+    verb, *flags = twin["verb"]
+    where = ["policy", verb, f"{name}.merit", *flags]
+    if verb == "serve":
+        where = ["serve", f"{name}.merit", "--cache", "off", "--listen", f"127.0.0.1:{free_port()}",
+                 "--admin-listen", f"127.0.0.1:{free_port()}", *flags]
+    done = merit(*where, cwd=folder, env={"MERIT_MODELS": str(folder), "XDG_CACHE_HOME": str(folder)})
+    assert done.returncode == 1 or verb == "check", f"{name}-{twin['twin']}: nothing is found"
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
