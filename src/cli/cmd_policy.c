@@ -27,6 +27,8 @@ static const char usage[] =
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
     "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy test FILE [--mutants] [--json]          runs its tests\n"
+    "       merit policy diff OLD NEW [--markdown | --json]      what changes, for every request\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
     "stdout\n"
@@ -300,7 +302,7 @@ static int format(struct session *s)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} others[] = {{"prove", cmd_policy_prove}, {"export", cmd_policy_export}};
+} others[] = {{"prove", cmd_policy_prove}, {"test", cmd_policy_test}, {"diff", cmd_policy_diff}, {"export", cmd_policy_export}};
 
 int cmd_policy(int argc, char **argv)
 {
