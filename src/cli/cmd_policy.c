@@ -22,12 +22,15 @@
 
 static const char usage[] =
     "usage: merit policy check FILE [--serve] [--notes] [--json | --quiet]\n"
-    "           prove it: what is wrong, with a request that shows it and a remedy; what routes cost;\n"
-    "           with --serve also what the server of this build cannot run, with --notes which routes\n"
+    "           prove it: what is wrong, with a request that shows it and a remedy; what routes "
+    "cost;\n"
+    "           with --serve also what the server of this build cannot run, with --notes which "
+    "routes\n"
     "           overlap and what is left to `otherwise`\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
-    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every "
+    "request\n"
     "       merit policy test FILE [--mutants] [--json]          runs its tests\n"
     "       merit policy diff OLD NEW [--markdown | --json]      what changes, for every request\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
@@ -306,7 +309,10 @@ static int format(struct session *s)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} others[] = {{"prove", cmd_policy_prove}, {"test", cmd_policy_test}, {"diff", cmd_policy_diff}, {"export", cmd_policy_export}};
+} others[] = {{"prove", cmd_policy_prove},
+              {"test", cmd_policy_test},
+              {"diff", cmd_policy_diff},
+              {"export", cmd_policy_export}};
 
 int cmd_policy(int argc, char **argv)
 {
