@@ -119,7 +119,7 @@ static void open_bench(struct bench *b, const char *path, bool patterns)
         die("cannot read the policy");
     if (patterns)
         add_patterns(&text);
-    if (decider_open(&b->decider, buf_slice(&text), NULL, &diags)) {
+    if (decider_open(&b->decider, buf_slice(&text), NULL, DECIDER_ANY, &diags)) {
         diag_render(&diags, buf_slice(&text), slice_cstr(path), false, &b->out);
         die("the policy does not load");
     }

@@ -261,12 +261,17 @@ static void answer_infeasible(struct request *r)
     struct buf why;
     buf_init(&why, MESSAGE_MAX);
     explain_infeasible(d, &why);
-    struct api_error e = {.status = 400,
-                          .type = "invalid_request_error",
-                          .code = "no_feasible_model",
+    bool policy = false;
+    for (uint32_t i = 0; i < (d->image->constraints.count + 63) / 64; i++)
+        policy |= d->core && d->core[i];
+    struct api_error e = {.status = policy ? 403 : 400,
+                          .type = policy ? "policy_refusal" : "invalid_request_error",
+                          .code = policy ? "no_feasible_path" : "no_feasible_model",
                           .message = buf_slice(&why),
                           .final = true};
-    if (down) {
+    if (policy) {
+        // Waiting or asking for less does not help.
+    } else if (down) {
         e.status = 503;
         e.type = "server_error";
         e.code = "model_unavailable";
@@ -356,6 +361,37 @@ static enum result edit_effort(struct request *r, struct json_edits *e)
     return member.ptr ? json_edit_member(e, &o->json, 0, member) : RESULT_NOMEM;
 }
 
+// The most output that the policy counted on, where the client asks for more or leaves it open.
+static enum result edit_cap(struct request *r, struct json_edits *e)
+{
+    const struct openai_request *o = &r->openai;
+    uint32_t cap = r->decision->output_cap_tok;
+    const uint32_t given[] = {o->max_tokens, o->max_completion_tokens};
+    bool said = false;
+    enum result res = RESULT_OK;
+    for (size_t i = 0; cap && i < MERIT_COUNT(given) && !res; i++) {
+        uint64_t tok;
+        if (given[i] == JSON_NONE || json_u64(&o->json, given[i], &tok))
+            continue; // null stands for nothing
+        said = true;
+        struct slice value = tok > cap ? arena_printf(r->x->arena, "%u", cap) : SLICE_EMPTY;
+        if (tok > cap)
+            res = value.ptr ? json_edit_value(e, &o->json, given[i], value) : RESULT_NOMEM;
+    }
+    if (!cap || said || res)
+        return res;
+    const struct policy_image *p = r->decision->image;
+    bool openai = slice_eq_cstr(image_text(p, image_model(p, r->model)->provider), "openai");
+    uint32_t null = openai ? o->max_completion_tokens : o->max_tokens;
+    struct slice value = arena_printf(r->x->arena, "%u", cap);
+    struct slice member = arena_printf(r->x->arena, "\"%s\":%u",
+                                       openai ? "max_completion_tokens" : "max_tokens", cap);
+    if (!value.ptr || !member.ptr)
+        return RESULT_NOMEM;
+    return null != JSON_NONE ? json_edit_value(e, &o->json, null, value)
+                             : json_edit_member(e, &o->json, 0, member);
+}
+
 static enum result make_pieces(struct request *r, size_t *count)
 {
     struct json_edits edits = {.count = 0};
@@ -365,6 +401,8 @@ static enum result make_pieces(struct request *r, size_t *count)
         res = edit_usage(r, &edits);
     if (!res)
         res = edit_effort(r, &edits);
+    if (!res)
+        res = edit_cap(r, &edits);
     if (!res)
         *count = json_edit_pieces(&edits, r->work.body, r->pieces, &total);
     return res;
@@ -524,6 +562,9 @@ static void record_decision(struct request *r)
 
 static void send_on(struct request *r, const struct slice *pieces, size_t count)
 {
+    const struct decision *d = r->decision;
+    // What is only observed is decided for nobody.
+    bool obeyed = d->end == DECISION_ANSWER && d->model == r->model && !d->observed;
     struct path_plan plan = {
         .settings = &r->g->shared->path,
         .dialect = &openai_chat,
@@ -536,6 +577,9 @@ static void send_on(struct request *r, const struct slice *pieces, size_t count)
         .stream = r->work.stream,
         .usage_asked = r->work.usage_asked,
         .input_tok = r->work.input_tok,
+        .closed = obeyed ? d->endpoints_closed : 0,
+        .attempts_max = obeyed ? d->attempts_max : 0,
+        .timeout_ms = obeyed ? image_model(d->image, r->model)->timeout_ms : 0,
     };
     request_forward_headers(r);
     plan.header_count = r->header_count;
@@ -680,9 +724,33 @@ void chat_client_gone(struct request *r)
     request_end(r, METRICS_GONE, NULL, 0);
 }
 
+// No signal has read these bytes, so only what is forbidden always can be in the way.
+static void refuse_pass(struct request *r, int32_t constraint)
+{
+    const struct policy_image *p = r->epoch->serving->image;
+    struct slice name = SLICE_EMPTY;
+    if (constraint != IMAGE_NONE)
+        name = image_text(p, IMAGE_AT(p, p->constraints, struct image_constraint)[constraint].name);
+    struct slice message = arena_printf(
+        r->x->arena, "The policy forbids to pass this path on: \"%.*s\".", SLICE_FMT(name));
+    end_with_error(r,
+                   &(struct api_error){.status = 403,
+                                       .type = "policy_refusal",
+                                       .code = "forbidden",
+                                       .message = message,
+                                       .final = true},
+                   METRICS_REFUSED);
+}
+
 void pass_begin(struct request *r, int32_t model)
 {
+    uint32_t closed;
+    int32_t constraint;
     r->model = model;
+    if (!route_may_pass(r->epoch->serving->decider.table, model, &closed, &constraint)) {
+        refuse_pass(r, constraint);
+        return;
+    }
     r->pieces[0] = r->x->body;
     metric_add(&r->g->metrics->passed_through, 1);
     struct slice target = r->x->head->target;
@@ -698,6 +766,8 @@ void pass_begin(struct request *r, int32_t model)
         .headers = r->headers,
         .pieces = r->pieces,
         .piece_count = r->x->body.len ? 1 : 0,
+        .closed = closed,
+        .timeout_ms = image_model(r->epoch->serving->image, model)->timeout_ms,
         .relay = true,
     };
     request_forward_headers(r);

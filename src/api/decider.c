@@ -1,6 +1,8 @@
 #include "api/decider.h"
 
 #include "policy/policy.h"
+#include "proof/check.h"
+#include "signal/doubt.h"
 #include "signal/registry.h"
 
 static enum result make_ready(struct decider *d, struct slice patterns, struct diag_list *diags)
@@ -15,23 +17,53 @@ static enum result make_ready(struct decider *d, struct slice patterns, struct d
     return r;
 }
 
-enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
-                         struct diag_list *diags)
+static enum result prove(struct decider *d, const struct policy_places *places,
+                         enum decider_proof proof, struct arena *work, struct diag_list *diags)
 {
-    // Compiling needs far more memory than its result: it gets an arena of its own, and only the image is kept.
+    struct proof_report report;
+    const struct proof_options options = {
+        .places = places, .registry = &signal_registry, .serving = proof == DECIDER_SERVED};
+    enum result r = plan_doubts(d->plan, places, diags);
+    if (!r)
+        r = proof_check(d->image, &options, work, diags, &report);
+    if (!r && diags->errors)
+        r = RESULT_SYNTAX;
+    if (r)
+        decider_close(d);
+    return r;
+}
+
+enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
+                         enum decider_proof proof, struct diag_list *diags)
+{
+    // Compiling and proving need far more memory than the result: they get an arena of their own, and only the image is
+    // kept.
     struct arena work;
-    const struct policy_image *image;
+    const struct tree *tree;
+    const struct policy_image *image = NULL;
+    const struct policy_places *places;
     *d = (struct decider){.trunk = trunk};
     arena_init(&d->arena, 0, POLICY_ARENA_MAX);
     arena_init(&work, 64 * 1024, POLICY_ARENA_MAX);
-    enum result r = policy_load(text, &signal_registry, &work, diags, &image);
+    enum result r = policy_parse(text, &work, diags, &tree);
+    if (tree) {
+        enum result compiled =
+            policy_compile_places(tree, &signal_registry, &work, diags, &image, &places);
+        r = r ? r : compiled;
+    }
     void *copy = r ? NULL : arena_alloc(&d->arena, image->size);
     if (copy)
         d->image = memcpy(copy, image, image->size);
     else if (!r)
         r = RESULT_NOMEM;
+    if (r)
+        arena_deinit(&d->arena);
+    else
+        r = make_ready(d, SLICE_EMPTY, diags);
+    if (!r && proof != DECIDER_ANY)
+        r = prove(d, places, proof, &work, diags);
     arena_deinit(&work);
-    return r ? r : make_ready(d, SLICE_EMPTY, diags);
+    return r;
 }
 
 enum result decider_open_image(struct decider *d, const struct policy_image *image,

@@ -23,11 +23,18 @@ struct decider {
     const struct route_table *table;
 };
 
+// What must hold of a policy beside its form before it decides.
+enum decider_proof {
+    DECIDER_ANY,    // nothing: for whoever asks what a policy does, whatever is wrong with it
+    DECIDER_PROVED, // proof/check.h finds no error
+    DECIDER_SERVED, // ... and this build's server can run all that can be reached
+};
+
 // `text` need not outlive the call, `trunk` (may be NULL) outlives the decider. Findings go to `diags`, whose spans are of `text`. RESULT_SYNTAX, RESULT_LIMIT,
 // RESULT_NOMEM; nothing is left open then.
 enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
-                         struct diag_list *diags) MERIT_NODISCARD;
-// The same from an image that was compiled before and outlives the decider. `patterns` as for plan_open.
+                         enum decider_proof proof, struct diag_list *diags) MERIT_NODISCARD;
+// The same from an image that was compiled and proved before and outlives the decider. `patterns` as for plan_open.
 enum result decider_open_image(struct decider *d, const struct policy_image *image,
                                const struct trunk_service *trunk, struct slice patterns,
                                struct diag_list *diags) MERIT_NODISCARD;

@@ -125,7 +125,7 @@ merit_status merit_policy_open(const char *text, size_t length, const merit_poli
     if (!p)
         goto out;
     struct slice source = slice_make(text, length);
-    r = decider_open(&p->decider, source, NULL, &diags);
+    r = decider_open(&p->decider, source, NULL, DECIDER_PROVED, &diags);
     if (r == RESULT_SYNTAX && diags.errors) {
         diag_render(&diags, source, slice_cstr(o.name ? o.name : "policy"), false, &out);
         tell(error, error_size, buf_slice(&out));

@@ -10,17 +10,19 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "policy/policy.h"
+#include "proof/check.h"
 #include "text/json.h"
 
 enum { ARENA_FIRST = 16 * 1024, MODELS_JSON_MAX = 16 * 1024 * 1024, CACHE_HEADER = 16 };
 
 // A cache file is CACHE_HEADER bytes (image size, pattern size, both 64 bit), the image, then the pattern set.
-// Its name carries the policy's digest and the build's version, so an old one is never read by mistake.
+// Its name carries the policy's digest, the build's version and that of the proof, so an old one is never read by mistake:
+// what lies in the cache was proved.
 
 static struct slice cache_path(struct serving *s, const char *dir)
 {
-    return arena_printf(&s->arena, "%s/%.*s-%s-%d.policy", dir, SLICE_FMT(s->digest_hex),
-                        MERIT_VERSION, IMAGE_VERSION);
+    return arena_printf(&s->arena, "%s/%.*s-%s-%d-%d.policy", dir, SLICE_FMT(s->digest_hex),
+                        MERIT_VERSION, IMAGE_VERSION, PROOF_VERSION);
 }
 
 // Opens the decider from a cache file; false when there is none that can be believed.
@@ -321,7 +323,7 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
         cached = cache_path(s, o->cache_dir);
     enum result r = hex ? RESULT_OK : RESULT_NOMEM;
     if (!r && !(cached.ptr && open_cached(s, cached.ptr, o->trunk, diags)))
-        r = decider_open(&s->decider, text, o->trunk, diags);
+        r = decider_open(&s->decider, text, o->trunk, DECIDER_SERVED, diags);
     s->image = s->decider.image;
     if (!r)
         r = make_ready(s, o, why);

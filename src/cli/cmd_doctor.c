@@ -85,7 +85,7 @@ static void check_policy(struct doctor *d, const struct conf *c, const char *pat
         buf_deinit(&text);
         return;
     }
-    r = decider_open(&decider, buf_slice(&text), trunk, &diags);
+    r = decider_open(&decider, buf_slice(&text), trunk, DECIDER_SERVED, &diags);
     if (r) {
         diag_render(&diags, buf_slice(&text), slice_cstr(name), isatty(STDERR_FILENO), rendered);
         doctor_add(d, DOCTOR_FAIL, "policy", "mend it; `merit policy check` shows where",

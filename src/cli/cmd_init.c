@@ -43,7 +43,7 @@ static bool accepted(struct slice text, const char *path)
     arena_init(&arena, 0, 1 << 24);
     buf_init(&out, 1 << 20);
     diag_init(&diags, &arena, POLICY_DIAGS_MAX);
-    enum result r = decider_open(&decider, text, NULL, &diags);
+    enum result r = decider_open(&decider, text, NULL, DECIDER_SERVED, &diags);
     if (!r) {
         decider_close(&decider);
     } else {

@@ -16,16 +16,19 @@
 #include "policy/policy.h"
 #include "proof/check.h"
 #include "route/costs.h"
+#include "signal/doubt.h"
 #include "signal/plan.h"
 #include "signal/registry.h"
 
 static const char usage[] =
-    "usage: merit policy check FILE [--json | --quiet] prove it: what is wrong, with line, remedy "
-    "and\n"
-    "                                                  a request that shows it; what routes cost\n"
+    "usage: merit policy check FILE [--serve] [--json | --quiet]\n"
+    "           prove it: what is wrong, with a request that shows it and a remedy; what routes cost;\n"
+    "           with --serve also what the server of this build cannot run\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
     "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy test FILE [--mutants] [--json]          runs its tests\n"
+    "       merit policy diff OLD NEW [--markdown | --json]      what changes, for every request\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
     "       merit policy lsp                           a language server for editors, on stdin and "
     "stdout\n"
@@ -42,7 +45,7 @@ enum verb { VERB_CHECK, VERB_FMT, VERB_EXPLAIN };
 struct options {
     enum verb verb;
     const char *path;
-    bool json, quiet, write, check_only, help;
+    bool json, quiet, serve, write, check_only, help;
 };
 
 // What all three commands hold.
@@ -71,6 +74,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->json = true;
         else if (!strcmp(a, "--quiet"))
             o->quiet = true;
+        else if (!strcmp(a, "--serve"))
+            o->serve = true;
         else if (!strcmp(a, "--write"))
             o->write = true;
         else if (!strcmp(a, "--check"))
@@ -98,6 +103,8 @@ static bool read_options(int argc, char **argv, struct options *o)
         return usage_error("--write and --check belong to fmt", NULL);
     if (o->quiet && (o->verb != VERB_CHECK || o->json))
         return usage_error("--quiet belongs to check, without --json", NULL);
+    if (o->serve && o->verb != VERB_CHECK)
+        return usage_error("--serve belongs to check", NULL);
     if (o->json && o->verb == VERB_FMT)
         return usage_error("--json belongs to check and explain", NULL);
     return true;
@@ -129,7 +136,7 @@ static int failed(const struct session *s, const char *what, enum result r)
 // What only shows when the signals are made ready, as a server would: heads, their encoder, patterns. With what signals
 // are guessed to cost.
 static enum result prepare(struct session *s, const struct policy_image *image,
-                           struct route_costs *costs)
+                           const struct policy_places *places, struct route_costs *costs)
 {
     struct encoders encoders;
     struct plan *plan = NULL;
@@ -137,6 +144,8 @@ static enum result prepare(struct session *s, const struct policy_image *image,
     buf_reset(&s->out);
     if (!r)
         r = plan_open(image, &signal_registry, encoders.service, SLICE_EMPTY, &s->diags, &plan);
+    if (!r)
+        r = plan_doubts(plan, places, &s->diags);
     if (!r)
         r = route_costs_guess(image, plan, &s->arena, costs);
     if (plan)
@@ -163,10 +172,13 @@ static enum result prove(struct session *s, struct checked *c)
         policy_compile_places(tree, &signal_registry, &s->arena, &s->diags, &c->image, &places);
     if (r || compiled)
         return r ? r : compiled;
-    if ((r = prepare(s, c->image, &costs)))
+    if ((r = prepare(s, c->image, places, &costs)))
         return r;
-    const struct proof_options options = {
-        .places = places, .registry = &signal_registry, .costs = &costs, .report = true};
+    const struct proof_options options = {.places = places,
+                                          .registry = &signal_registry,
+                                          .costs = &costs,
+                                          .serving = s->options.serve,
+                                          .report = true};
     r = proof_check(c->image, &options, &s->arena, &s->diags, &c->report);
     return r ? r : s->diags.errors ? RESULT_SYNTAX : RESULT_OK;
 }
@@ -221,7 +233,7 @@ static int check(struct session *s)
     uint32_t warnings = count_of(&s->diags, DIAG_WARNING);
     if (!s->options.quiet) {
         buf_reset(&s->out);
-        proof_write_guarantee(image, &c.report, &s->out);
+        proof_write_guarantee(image, &s->out);
         printf("proved: %.*s\n", SLICE_FMT(buf_slice(&s->out)));
     }
     printf("%s: ok, %u model%s, %u signal%s, %u route%s", s->name, image->models.count,
@@ -290,7 +302,7 @@ static int format(struct session *s)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} others[] = {{"prove", cmd_policy_prove}, {"export", cmd_policy_export}};
+} others[] = {{"prove", cmd_policy_prove}, {"test", cmd_policy_test}, {"diff", cmd_policy_diff}, {"export", cmd_policy_export}};
 
 int cmd_policy(int argc, char **argv)
 {

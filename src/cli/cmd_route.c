@@ -56,7 +56,8 @@ static void usage(FILE *to)
         "from standard input: the JSON body of a chat completion, or plain text.\n\n"
         "  --policy FILE   the policy; otherwise $MERIT_POLICY, ./merit.merit, the built-in demo\n"
         "  --model NAME    as if the request asked for this model or alias\n"
-        "  --given JSON    values of signals instead of computing them: '{\"attack\": true}'\n"
+        "  --given JSON    values of signals instead of computing them: '{\"attack\": true}';\n"
+        "                  {\"failed\": true} for one that could not be computed\n"
         "  --header K=V    a header of the request (several)\n"
         "  --group G       a group of the caller (several)\n"
         "  --caller ID     the caller's id\n"
@@ -183,7 +184,8 @@ static int open_policy(struct session *s)
         return EXIT_FOUND;
     }
     buf_reset(&s->out);
-    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, &diags);
+    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, DECIDER_ANY,
+                     &diags);
     if (diags.errors || r) {
         diag_render(&diags, buf_slice(&s->policy_text), slice_cstr(s->policy_name),
                     isatty(STDERR_FILENO) && !getenv("NO_COLOR"), &s->out);
@@ -292,7 +294,8 @@ static int decide(struct session *s)
 {
     static const struct plan_clock clock = {now_ns, NULL};
     struct pool_view pool;
-    struct route_options options = {.model = slice_cstr(s->args.model)};
+    // What the policy says, also where this build cannot do it.
+    struct route_options options = {.model = slice_cstr(s->args.model), .all_steps = true};
     int code = take_down(s, &pool);
     if (code)
         return code;

@@ -25,6 +25,7 @@
 #include "cli/measuring.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
+#include "proof/check.h"
 #include "sim/pool.h"
 
 enum { RELOAD_SETTLE_MS = 50, TEXT_MAX = POLICY_BYTES_MAX + 1, WHY_MAX = 256 * 1024 };
@@ -545,6 +546,11 @@ static void print_ready(const struct serve *s)
             MERIT_VERSION, SLICE_FMT(image_text(p, p->name)), p->policy_version, s->policy_name,
             p->models.count, p->routes.count, s->count, s->count == 1 ? "" : "s",
             s->serving->from_cache ? ", from the cache" : "");
+    struct buf guarantee;
+    buf_init(&guarantee, 4096);
+    proof_write_guarantee(p, &guarantee);
+    fprintf(stderr, "  proved   %.*s\n", SLICE_FMT(buf_slice(&guarantee)));
+    buf_deinit(&guarantee);
     for (uint32_t i = 0; i < s->conf.listen_count; i++) {
         fprintf(stderr, "  traffic  ");
         print_address(stderr, &s->conf.listen[i]);

@@ -1,6 +1,7 @@
 #include "cli/given.h"
 
 #include "base/diag.h"
+#include "route/route.h"
 #include "text/json.h"
 
 static const char *wanted(enum signal_type t)
@@ -85,6 +86,42 @@ static enum result no_signal(const struct policy_image *p, struct slice name, st
     return RESULT_NOT_FOUND;
 }
 
+// {"failed": true}, or {"failed": false}, which says nothing. RESULT_NOT_FOUND: something else.
+static enum result take_failed(const struct json *j, uint32_t token, bool *failed)
+{
+    uint32_t at = 0, key, value, members = 0;
+    enum result r = RESULT_NOT_FOUND;
+    if (json_type(j, token) != JSON_OBJECT)
+        return r;
+    while (json_member(j, token, &at, &key, &value)) {
+        enum json_type t = json_type(j, value);
+        if (members++ || !json_string_is(j, key, SLICE("failed")) ||
+            (t != JSON_TRUE && t != JSON_FALSE))
+            return RESULT_NOT_FOUND;
+        *failed = t == JSON_TRUE;
+        r = RESULT_OK;
+    }
+    return r;
+}
+
+static enum result take_one(const struct policy_image *p, int32_t i, const struct json *j,
+                            uint32_t value, struct arena *arena, struct fact *f)
+{
+    bool failed = false;
+    if (take_failed(j, value, &failed) == RESULT_OK) {
+        if (failed)
+            route_failed_fact(p, i, FACT_ERROR_GIVEN, f);
+        if (failed && image_signal(p, i)->type == SIGNAL_SET && f->text.len) {
+            f->texts = &f->text;
+            f->text_count = 1;
+        }
+        return RESULT_OK;
+    }
+    f->state = FACT_GIVEN;
+    f->probability = 1;
+    return take(p, image_signal(p, i), j, value, arena, f);
+}
+
 enum result given_parse(const struct policy_image *p, struct slice text, struct arena *arena,
                         const struct fact **out, struct buf *why)
 {
@@ -112,11 +149,10 @@ enum result given_parse(const struct policy_image *p, struct slice text, struct 
             return RESULT_DUPLICATE;
         }
         const struct image_signal *s = image_signal(p, i);
-        facts[i].state = FACT_GIVEN;
-        facts[i].probability = 1;
-        r = take(p, s, &j, value, arena, &facts[i]);
+        r = take_one(p, i, &j, value, arena, &facts[i]);
         if (r == RESULT_TYPE)
-            buf_printf(why, "\"%.*s\" must be %s", SLICE_FMT(name), wanted(s->type));
+            buf_printf(why, "\"%.*s\" must be %s, or {\"failed\": true}", SLICE_FMT(name),
+                       wanted(s->type));
         if (r)
             return r;
     }

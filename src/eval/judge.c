@@ -52,7 +52,7 @@ static enum result open_judge(struct judge *j, char *problem)
     buf_printf(&text, "\notherwise -> answer(m)\n");
     enum result r = buf_result(&text);
     if (!r)
-        r = decider_open(&j->decider, buf_slice(&text), j->o->trunk, &diags);
+        r = decider_open(&j->decider, buf_slice(&text), j->o->trunk, DECIDER_ANY, &diags);
     if (r && diags.count)
         snprintf(problem, JUDGE_PROBLEM_BYTES, "%.*s", SLICE_FMT(diags.items[0].message));
     else if (r)

@@ -182,6 +182,12 @@ static const struct failure *failure_of_status(int status)
     }
 }
 
+static uint32_t attempts_max(const struct path_plan *plan)
+{
+    uint32_t most = plan->settings->attempts_max;
+    return plan->attempts_max && plan->attempts_max < most ? plan->attempts_max : most;
+}
+
 // An attempt came to nothing and the client has seen no byte: again elsewhere, or an error.
 static void fail(struct path *p, const struct failure *f)
 {
@@ -198,7 +204,7 @@ static void fail(struct path *p, const struct failure *f)
     uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
     p->tried |= 1u << ((uint32_t)p->endpoint - first);
     uint64_t now = loop_now_us(p->loop);
-    if ((f->flags & REPEAT) && p->result.attempts < p->plan.settings->attempts_max &&
+    if ((f->flags & REPEAT) && p->result.attempts < attempts_max(&p->plan) &&
         pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE) {
         attempt(p);
         return;
@@ -602,6 +608,12 @@ static const struct http_call_ops CALL_OPS = {on_head, on_body, on_end, on_error
 
 // --- attempts
 
+static uint32_t total_timeout_ms(const struct path_plan *plan)
+{
+    uint32_t all = plan->settings->total_timeout_ms;
+    return plan->timeout_ms && (!all || plan->timeout_ms < all) ? plan->timeout_ms : all;
+}
+
 static void attempt(struct path *p)
 {
     const struct path_plan *plan = &p->plan;
@@ -640,7 +652,7 @@ static void attempt(struct path *p)
         .connect_timeout_ms = s->connect_timeout_ms,
         .first_byte_timeout_ms = s->first_byte_timeout_ms,
         .idle_timeout_ms = s->idle_timeout_ms,
-        .total_timeout_ms = s->total_timeout_ms,
+        .total_timeout_ms = total_timeout_ms(plan),
     };
     enum result r = http_call_start(p->pool->seats[at].origin, &request, &CALL_OPS, p, &p->call);
     if (r) {
@@ -663,6 +675,7 @@ void path_start(struct path *p, const struct path_plan *plan, struct http_exchan
     memset(p, 0, offsetof(struct path, kept));
     clear_meter(&p->meter);
     p->plan = *plan;
+    p->tried = plan->closed;
     p->ops = ops;
     p->user = user;
     p->x = x;

@@ -12,6 +12,8 @@
 //   no first byte in time                                  no: it may still be working, and would be paid twice
 //   other statuses                                         no: they are about the request
 //
+// An endpoint that the plan has closed is never asked, whatever happens to the others.
+//
 // A whole answer is gathered and read before the client gets its first byte, so nothing broken passes for an answer. A
 // stream is relayed event by event; when it breaks, the client gets an error event and an aborted connection.
 //
@@ -50,6 +52,9 @@ struct path_plan {
     size_t header_count;         // [0] included
     const struct slice *pieces;  // of the body
     size_t piece_count;
+    uint32_t closed;       // bit per endpoint of the model that the policy closes to this request
+    uint32_t attempts_max; // below the settings'; 0: theirs
+    uint32_t timeout_ms;   // of one attempt, below the settings' total; 0: theirs
     bool relay;         // no answer of the dialect: pass it on as it comes
     bool stream;        // the client wants a stream
     bool usage_asked;   // and its usage event
@@ -95,7 +100,7 @@ struct path {
     struct http_call *call;
     struct path_result result;
     struct loop_timer again;
-    uint32_t tried; // bit per endpoint of the model
+    uint32_t tried; // bit per endpoint of the model; those that are closed are tried from the start
     int32_t endpoint;
     uint8_t mode;
     bool retried_stale, head_sent, paused, over;

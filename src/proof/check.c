@@ -127,6 +127,11 @@ struct diag *proof_finding(struct proof *p, enum diag_severity severity, const c
 
 void proof_unknown(struct proof *p, struct slice name, struct span span, const char *what)
 {
+    // Once the space has failed every further question would say the same.
+    bool failed = feasible_result(p->feasible) != RESULT_OK;
+    if (failed && p->gave_up)
+        return;
+    p->gave_up |= failed;
     p->report->not_proved++;
     struct sat_effort e = space_effort(p->space);
     struct diag *d =
@@ -188,6 +193,24 @@ static bool binding_reachable(void *ctx, const struct way_chain *chain,
     return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
+// A hard budget per request that always holds is a bound, too: the router takes away what could exceed it.
+static void keep(struct proof *p, const struct way *way, struct proof_route *r)
+{
+    for (unsigned u = 0; u < WAY_UNITS; u++) {
+        struct way_amount *a = &r->bound.unit[u];
+        int32_t by = feasible_budget(p->feasible, way, (enum image_unit)u);
+        r->kept_by[u] = IMAGE_NONE;
+        if (by == IMAGE_NONE)
+            continue;
+        int64_t limit =
+            IMAGE_AT(p->image, p->image->constraints, struct image_constraint)[by].limit;
+        if (!a->open && a->value <= limit)
+            continue;
+        *a = (struct way_amount){limit, WAY_BOUNDED, IMAGE_NONE};
+        r->kept_by[u] = by;
+    }
+}
+
 static void make_report(struct proof *p)
 {
     uint32_t n = p->image->routes.count;
@@ -207,6 +230,7 @@ static void make_report(struct proof *p)
         routes[i].share_exact = share.exact;
         routes[i].bound = way_bound(p->image, way, &filter);
         routes[i].longest = way_longest(way);
+        keep(p, way, &routes[i]);
     }
     proof_costs(p, routes);
     p->report->routes = routes;
@@ -219,6 +243,7 @@ static void run_passes(struct proof *p)
     static void (*const passes[])(struct proof *) = {
         proof_order,  proof_flow,       proof_obligations, proof_extras,
         proof_bounds, proof_infeasible, proof_unused,      proof_serving,
+        proof_theorems,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);

@@ -10,6 +10,7 @@
 //   infeasible     constraints leave a request nothing of the route that it takes
 //   not-allowed    a path escalates, fuses or hedges and no `allow` covers it
 //   bound          a hard budget covers an action that nothing bounds
+//   theorem        a `prove` of the policy does not hold
 //   unserved       a path that can be reached needs what this build's server cannot do (with `serving` only)
 //   unenforced     a budget that this build's server does not enforce (with `serving` only)
 //   not-proved     a limit was met: the finding says where
@@ -56,7 +57,8 @@ struct proof_options {
 struct proof_route {
     double share, share_error; // of all requests; see struct space_share
     bool share_exact;
-    struct way_bound bound; // of the whole way, by what is feasible for some request
+    struct way_bound bound; // of the whole way, by what is feasible for some request and what budgets keep
+    int32_t kept_by[WAY_UNITS]; // the hard budget per request that is the bound, or IMAGE_NONE
     uint64_t longest;       // steps of its longest walk
     double signals_ns; // expected cost of the signals until it is decided, when it is this route
     uint64_t signals_worst_ns;
@@ -85,8 +87,7 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
                         struct buf *out);
 void proof_write_routes_json(const struct policy_image *image, const struct proof_report *report,
                              struct buf *out);
-// One line: what holds of every request, and what it does not cover.
-void proof_write_guarantee(const struct policy_image *image, const struct proof_report *report,
-                           struct buf *out);
+// One line: what holds of every request under a policy that was proved, and what that does not cover.
+void proof_write_guarantee(const struct policy_image *image, struct buf *out);
 
 #endif

@@ -577,6 +577,34 @@ uint32_t feasible_nothing(struct feasible *f, const struct way *way)
     return all_of(f, &all);
 }
 
+// --- what budgets keep
+
+uint32_t feasible_unkept(struct feasible *f, enum image_unit unit, int64_t limit)
+{
+    struct terms all = {0};
+    for (uint32_t k = 0; k < f->budget_count; k++) {
+        const struct image_constraint *c = constraint_at(f, f->budgets[k]);
+        if (c->unit == unit && c->limit <= limit)
+            push(f, &all, space_not(feasible_active(f, f->budgets[k])));
+    }
+    return all_of(f, &all);
+}
+
+int32_t feasible_budget(struct feasible *f, const struct way *way, enum image_unit unit)
+{
+    int32_t least = IMAGE_NONE;
+    for (uint32_t k = 0; k < f->budget_count; k++) {
+        const struct image_constraint *c = constraint_at(f, f->budgets[k]);
+        uint32_t claims[] = {feasible_enters(f, way),
+                             space_not(feasible_active(f, f->budgets[k]))};
+        if (c->unit == unit &&
+            (least == IMAGE_NONE || c->limit < constraint_at(f, (uint32_t)least)->limit) &&
+            space_ask(f->space, claims, 2, SPACE_FAILURES) == SAT_NO)
+            least = (int32_t)f->budgets[k];
+    }
+    return least;
+}
+
 // --- which constraints matter to a way
 
 // Names an endpoint of the model.

@@ -57,6 +57,11 @@ uint32_t feasible_label(struct feasible *f, int32_t lattice, uint32_t level);
 uint32_t feasible_above(struct feasible *f, const struct way_label *label,
                         const struct image_clearance *clears);
 
+// No hard budget per request of at most `limit` holds: only then a request can cost more than that, whatever its way.
+uint32_t feasible_unkept(struct feasible *f, enum image_unit unit, int64_t limit);
+// The least hard budget per request of the unit that holds for every request of this way, or IMAGE_NONE.
+int32_t feasible_budget(struct feasible *f, const struct way *way, enum image_unit unit);
+
 // Constraints without effect until feasible_all: for the question which of them matter. Formulas asked for meanwhile are
 // not kept.
 void feasible_without(struct feasible *f, uint32_t constraint);

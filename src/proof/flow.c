@@ -159,7 +159,7 @@ static bool way_visits(struct flow *f, const struct way *way, visit_fn *each)
     return ok;
 }
 
-static bool embeds_for_signals(const struct proof *p)
+bool proof_signals_embed(const struct proof *p)
 {
     const struct image_signal *s = IMAGE_AT(p->image, p->image->signals, struct image_signal);
     for (uint32_t i = 0; p->options->registry && i < p->image->signals.count; i++) {
@@ -178,7 +178,7 @@ static bool embeds_for_signals(const struct proof *p)
 
 static bool all_visits(struct flow *f, visit_fn *each)
 {
-    bool ok = true, embeds = embeds_for_signals(f->p);
+    bool ok = true, embeds = proof_signals_embed(f->p);
     for (uint32_t w = 0; w < f->p->ways.count && ok; w++)
         if (f->p->ways.at[w].kind != WAY_PASS)
             ok = way_visits(f, &f->p->ways.at[w], each);
@@ -464,7 +464,8 @@ static void check_pass(struct flow *f, const struct way *way)
         IMAGE_AT(p->image, p->image->passes, struct image_pass) + way->index;
     for (uint32_t l = 0; l < p->image->lattices.count; l++) {
         uint32_t top = lattices[l].levels.count - 1;
-        if (clears.level[l] >= top)
+        // What is forbidden whatever the request is not passed on either.
+        if (clears.level[l] >= top || feasible_model(p->feasible, way->model) == SPACE_FALSE)
             continue;
         struct slice where = proof_model_text(p, way->model);
         struct diag *d = proof_finding(

@@ -58,8 +58,9 @@ void proof_write_amount(const struct policy_image *image, enum image_unit unit,
 }
 
 // A cell of the table: short, so that lines stay lines.
-static void cell(enum image_unit unit, const struct way_amount *a, int width, struct buf *out)
+static void cell(enum image_unit unit, const struct proof_route *r, int width, struct buf *out)
 {
+    const struct way_amount *a = &r->bound.unit[unit];
     char room[64];
     struct buf text;
     buf_init(&text, sizeof room);
@@ -78,6 +79,8 @@ static void cell(enum image_unit unit, const struct way_amount *a, int width, st
     } else {
         decimal(a->value, 0, &text);
     }
+    if (r->kept_by[unit] >= 0)
+        buf_byte(&text, '*');
     struct slice s = buf_slice(&text);
     buf_printf(out, " %*.*s", width, SLICE_FMT(s));
     buf_deinit(&text);
@@ -97,6 +100,7 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
                         struct buf *out)
 {
     size_t width = 5;
+    bool kept = false;
     for (uint32_t i = 0; i < image->routes.count; i++) {
         size_t len = image_route(image, (int32_t)i)->name.len;
         width = len > width ? len : width;
@@ -115,23 +119,35 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
         buf_printf(&text, "%s%.2f %%", r->share_exact ? "" : "~", r->share * 100);
         buf_printf(out, "%-*.*s %8.*s", (int)width, SLICE_FMT(name), SLICE_FMT(buf_slice(&text)));
         buf_deinit(&text);
-        cell(IMAGE_UNIT_NUSD, &r->bound.unit[IMAGE_UNIT_NUSD], 12, out);
-        cell(IMAGE_UNIT_UJ, &r->bound.unit[IMAGE_UNIT_UJ], 12, out);
-        cell(IMAGE_UNIT_MS, &r->bound.unit[IMAGE_UNIT_MS], 9, out);
-        cell(IMAGE_UNIT_TOK, &r->bound.unit[IMAGE_UNIT_TOK], 10, out);
-        cell(IMAGE_UNIT_CALLS, &r->bound.unit[IMAGE_UNIT_CALLS], 7, out);
+        cell(IMAGE_UNIT_NUSD, r, 12, out);
+        cell(IMAGE_UNIT_UJ, r, 12, out);
+        cell(IMAGE_UNIT_MS, r, 9, out);
+        cell(IMAGE_UNIT_TOK, r, 10, out);
+        cell(IMAGE_UNIT_CALLS, r, 7, out);
         buf_printf(out, " %6" PRIu64 "  ", r->longest);
         time_text(r->signals_ns, out);
         BUF_LIT(out, ", ");
         time_text((double)r->signals_worst_ns, out);
         buf_byte(out, '\n');
+        for (unsigned u = 0; u < WAY_UNITS; u++)
+            kept |= r->kept_by[u] >= 0;
     }
+    BUF_LIT(out, "usd to calls: at most, for one request with one choice, all of its chains one after the "
+                 "other; shares: every kind of request counted once\n");
+    if (kept)
+        BUF_LIT(out, "* kept by a hard budget: the router takes away what could cost more\n");
+}
+
+static const char *const keys[WAY_UNITS] = {"usd", "joule", "gram", "ms", "tok", "calls"};
+
+static struct slice constraint_name(const struct policy_image *image, int32_t i)
+{
+    return image_text(image, IMAGE_AT(image, image->constraints, struct image_constraint)[i].name);
 }
 
 static void amount_json(const struct policy_image *image, enum image_unit unit,
                         const struct way_amount *a, struct buf *out)
 {
-    static const char *const keys[WAY_UNITS] = {"usd", "joule", "gram", "ms", "tok", "calls"};
     buf_printf(out, "\"%s\":", keys[unit]);
     if (!a->open) {
         decimal(a->value, digits_of(unit), out);
@@ -163,6 +179,15 @@ void proof_write_routes_json(const struct policy_image *image, const struct proo
                 buf_byte(out, ',');
             amount_json(image, (enum image_unit)u, &r->bound.unit[u], out);
         }
+        BUF_LIT(out, "},\"kept_by\":{");
+        bool any = false;
+        for (unsigned u = 0; u < WAY_UNITS; u++) {
+            if (r->kept_by[u] < 0)
+                continue;
+            buf_printf(out, "%s\"%s\":", any ? "," : "", keys[u]);
+            json_write_string(out, constraint_name(image, r->kept_by[u]));
+            any = true;
+        }
         buf_printf(out,
                    "},\"longest_walk\":%" PRIu64
                    ",\"signals_expected_ns\":%.0f,\"signals_at_most_ns\":%" PRIu64 "}",
@@ -171,22 +196,24 @@ void proof_write_routes_json(const struct policy_image *image, const struct proo
     BUF_LIT(out, "]");
 }
 
-void proof_write_guarantee(const struct policy_image *image, const struct proof_report *report,
-                           struct buf *out)
+void proof_write_guarantee(const struct policy_image *image, struct buf *out)
 {
+    const struct image_lattice *l = IMAGE_AT(image, image->lattices, struct image_lattice);
+    const struct image_step *steps = IMAGE_AT(image, image->steps, struct image_step);
+    uint32_t redactions = 0, assumptions = image->assumes.count;
     if (image->lattices.count == 0) {
-        BUF_LIT(out, "no labels are declared, so nothing is proved about who sees what");
+        BUF_LIT(out, "no labels are declared, so nothing is said about who sees what");
     } else {
-        const struct image_lattice *l = IMAGE_AT(image, image->lattices, struct image_lattice);
-        buf_printf(out, "no request reaches a place that does not clear its label (");
+        BUF_LIT(out, "no request reaches a place that does not clear its label (");
         for (uint32_t i = 0; i < image->lattices.count; i++)
             buf_printf(out, "%s%.*s", i ? ", " : "", SLICE_FMT(image_text(image, l[i].name)));
-        buf_printf(out, "), by any way, errors included; what a labeller misses is not labelled");
+        BUF_LIT(out, "), by any way, errors included; what a labeller misses is not labelled");
     }
-    if (report->trusted)
-        buf_printf(out, "; %" PRIu32 " redaction%s taken on trust", report->trusted,
-                   report->trusted == 1 ? " is" : "s are");
-    if (report->assumed)
-        buf_printf(out, "; %" PRIu32 " finding%s assumed away", report->assumed,
-                   report->assumed == 1 ? " is" : "s are");
+    for (uint32_t i = 0; i < image->steps.count; i++)
+        redactions += steps[i].kind == IMAGE_STEP_REDACT;
+    if (redactions)
+        buf_printf(out, "; %" PRIu32 " redaction%s taken on trust", redactions,
+                   redactions == 1 ? " is" : "s are");
+    if (assumptions)
+        buf_printf(out, "; %" PRIu32 " assumption%s", assumptions, assumptions == 1 ? "" : "s");
 }

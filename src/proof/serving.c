@@ -1,18 +1,28 @@
 // What this build's server cannot run: named one by one, so that nothing is loaded that would not be done.
 #include "proof/check_inner.h"
 
-// Why the step cannot be run, or NULL. Paths of one `answer` or `refuse` per chain run.
-static const char *beyond(const struct image_step *s)
+// What of a chain cannot be run: its step, or else a modifier; NULL when all can. Chains of one `answer` or `refuse` run.
+static const char *beyond(const struct way_chain *chain, uint32_t *at)
 {
-    if (s->kind != IMAGE_STEP_ANSWER && s->kind != IMAGE_STEP_REFUSE)
-        return proof_step_word(s->kind);
-    if (s->escalated)
-        return "escalate";
-    if (s->hedges)
-        return "hedge";
-    if (s->cap_tok)
-        return "cap";
-    return s->retries ? "retry" : NULL;
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const struct image_step *s = chain->steps[i].is;
+        *at = i;
+        if (s->kind != IMAGE_STEP_ANSWER && s->kind != IMAGE_STEP_REFUSE)
+            return proof_step_word(s->kind);
+        if (s->escalated)
+            return "escalate";
+    }
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const struct image_step *s = chain->steps[i].is;
+        *at = i;
+        if (s->hedges)
+            return "hedge";
+        if (s->cap_tok)
+            return "cap";
+        if (s->retries)
+            return "retry";
+    }
+    return NULL;
 }
 
 static void check_way(struct proof *p, const struct way *way)
@@ -20,12 +30,8 @@ static void check_way(struct proof *p, const struct way *way)
     struct slice name = image_text(p->image, image_route(p->image, way->route)->name);
     const struct image_step *first = IMAGE_AT(p->image, p->image->steps, struct image_step);
     for (uint32_t c = 0; c < way->count && !p->err; c++) {
-        const char *what = NULL;
         uint32_t at = 0;
-        for (uint32_t i = 0; i < way->chains[c].count && !what; i++) {
-            what = beyond(way->chains[c].steps[i].is);
-            at = i;
-        }
+        const char *what = beyond(&way->chains[c], &at);
         uint32_t claim = feasible_tried(p->feasible, way, c);
         if (!what || space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_NO)
             continue;

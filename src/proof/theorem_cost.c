@@ -78,6 +78,13 @@ static struct way_amount step_bound(const struct walk *w, const struct way_chain
     return way_chain_bound(w->r->p->image, &one, NULL).unit[w->unit];
 }
 
+// Only where no hard budget keeps the sum down.
+static uint32_t unkept(struct walk *w, uint32_t when)
+{
+    const uint32_t all[] = {when, feasible_unkept(w->r->p->feasible, w->unit, w->limit)};
+    return space_and(w->r->p->space, all, 2);
+}
+
 static void close_stage(struct walk *w, struct stage *s)
 {
     if (!s->choice_count)
@@ -98,9 +105,10 @@ static void stages_of(struct walk *w, uint32_t c, uint32_t i)
     bool all = s->is->kind == IMAGE_STEP_FUSE && w->unit != IMAGE_UNIT_MS;
     struct stage st = {.choice_at = (uint32_t)w->choices.len};
     if (!s->binding_count)
-        add_choice(w, &st, feasible_tried(f, w->way, c), step_bound(w, chain, i, 0));
+        add_choice(w, &st, unkept(w, feasible_tried(f, w->way, c)), step_bound(w, chain, i, 0));
     for (uint32_t b = 0; b < s->binding_count && !w->r->err; b++) {
-        add_choice(w, &st, feasible_used(f, w->way, c, i, b), step_bound(w, chain, i, b));
+        add_choice(w, &st, unkept(w, feasible_used(f, w->way, c, i, b)),
+                   step_bound(w, chain, i, b));
         if (all) {
             close_stage(w, &st);
             st = (struct stage){.choice_at = (uint32_t)w->choices.len};
@@ -207,7 +215,7 @@ static void way_costs(struct walk *w, const struct way *way)
             rest = INT64_MAX;
         w->stages.at[i].rest = rest;
     }
-    uint32_t enters = feasible_enters(w->r->p->feasible, way);
+    uint32_t enters = unkept(w, feasible_enters(w->r->p->feasible, way));
     if (rest > w->limit && search(w, 0, enters, 0))
         tell(w, SLICE_EMPTY, w->found_sum);
     else if (w->unknown)

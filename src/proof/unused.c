@@ -11,6 +11,8 @@ static bool vacuous(struct proof *p, uint32_t i)
 {
     uint32_t claim = feasible_active(p->feasible, i);
     // A guard that only a failed signal makes true has its use.
+    if (feasible_result(p->feasible))
+        return false;
     return claim == SPACE_FALSE || space_ask(p->space, &claim, 1, SPACE_FAILURES) == SAT_NO;
 }
 

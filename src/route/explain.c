@@ -174,6 +174,15 @@ void explain_constraint(const struct decision *d, int32_t index, struct buf *out
         say_because(d, c, out);
 }
 
+// The model that the client named, itself or by an alias.
+static int32_t asked_model(const struct decision *d)
+{
+    const struct image_alias *alias = image_find_alias(d->image, d->model_asked);
+    if (alias)
+        return alias->target == IMAGE_TARGET_MODEL ? alias->index : IMAGE_NONE;
+    return image_find_model(d->image, d->model_asked);
+}
+
 static void say_model(const struct decision *d, int32_t index, struct buf *out)
 {
     const struct model_outcome *o = &d->model_outcomes[index];
@@ -184,7 +193,8 @@ static void say_model(const struct decision *d, int32_t index, struct buf *out)
         return;
     case MODEL_NOT_CANDIDATE:
         buf_cstr(out, d->by == DECISION_BY_ROUTES || d->route >= 0 ? "the path does not name it"
-                                                                   : "not asked for");
+                      : index == asked_model(d) ? "asked for; what it says above is in the way"
+                                                : "not asked for");
         return;
     case MODEL_DEARER:
         BUF_LIT(out, "could serve, but is dearer");
@@ -392,6 +402,22 @@ static void say_end(struct page *p)
     }
 }
 
+// Why not the chains in front of the one taken.
+static void say_chains(struct page *p)
+{
+    const struct decision *d = p->d;
+    for (uint32_t i = 0; i < d->chain_count; i++) {
+        enum chain_verdict v = d->chain_outcomes[i].verdict;
+        if (v == CHAIN_TAKEN || v == CHAIN_NOT_REACHED)
+            continue;
+        head(p, i || d->chain_count > 1 ? "" : "why");
+        if (d->chain_count > 1)
+            buf_printf(p->out, "chain %u: ", i + 1);
+        say_chain(d, i, p->out);
+        newline(p);
+    }
+}
+
 static void say_answer(struct page *p)
 {
     const struct decision *d = p->d;
@@ -408,16 +434,9 @@ static void say_answer(struct page *p)
         if (d->took_else)
             BUF_LIT(p->out, ", its else");
         newline(p);
-        for (uint32_t i = 0; i < d->chain_count; i++) {
-            enum chain_verdict v = d->chain_outcomes[i].verdict;
-            if (v == CHAIN_TAKEN || v == CHAIN_NOT_REACHED)
-                continue;
-            buf_printf(p->out, "          not its chain %u: ", i + 1);
-            say_chain(d, i, p->out);
-            newline(p);
-        }
     }
     say_end(p);
+    say_chains(p);
     head(p, "decided");
     buf_cstr(p->out, d->by == DECISION_BY_ROUTES  ? "by the routes"
                      : d->by == DECISION_BY_ALIAS ? "by an alias"
@@ -494,6 +513,44 @@ static void name_cell(struct page *p, struct slice name, uint32_t to)
     pad_to(p, to);
 }
 
+static void add_word(struct page *p, const char **between, struct slice word)
+{
+    if (column(p) + columns(word) + 4 > p->width)
+        return;
+    buf_cstr(p->out, *between);
+    buf_add(p->out, word);
+    *between = ", ";
+}
+
+// What a derived signal was made of: what failed, else the questions whose answers count.
+static void say_derived(struct page *p, const struct image_signal *def, const struct fact *f)
+{
+    const struct policy_image *i = p->d->image;
+    const struct image_term *t = IMAGE_AT(i, def->terms, struct image_term);
+    const struct image_atom *atoms = IMAGE_AT(i, i->atoms, struct image_atom);
+    const char *between = "from ";
+    for (uint32_t k = 0; k < def->terms.count; k++) {
+        if (t[k].signal >= 0 && p->d->facts[t[k].signal].state != FACT_UNKNOWN)
+            add_word(p, &between, image_text(i, image_signal(i, t[k].signal)->name));
+        const struct image_node *n = IMAGE_AT(i, t[k].guard, struct image_node);
+        for (uint32_t c = 0; c < t[k].guard.count; c++) {
+            if (n[c].kind != IMAGE_NODE_ATOM)
+                continue;
+            const struct image_atom *a = &atoms[n[c].arg];
+            const struct fact *of = &p->d->facts[a->signal];
+            struct slice name = image_text(i, image_signal(i, a->signal)->name);
+            bool failed = of->state == FACT_FAILED;
+            bool counts = def->derive == IMAGE_DERIVE_LABEL ? t[k].word == f->number : true;
+            if (failed && def->derive == IMAGE_DERIVE_LABEL) {
+                add_word(p, &between, name);
+                BUF_LIT(p->out, " could not be computed");
+            } else if (counts && of->state != FACT_UNKNOWN && route_atom_holds(i, a, of)) {
+                add_word(p, &between, image_text(i, a->shown));
+            }
+        }
+    }
+}
+
 static void say_signal(struct page *p, uint32_t index, uint32_t names, struct buf *scratch)
 {
     const struct policy_image *i = p->d->image;
@@ -528,6 +585,8 @@ static void say_signal(struct page *p, uint32_t index, uint32_t names, struct bu
     pad_to(p, at + 9);
     if (f->state == FACT_FAILED)
         buf_printf(p->out, "could not be computed: %s", record_fact_error_name(f->error));
+    else if (def->derive && f->state == FACT_KNOWN)
+        say_derived(p, def, f);
     else
         say_evidence(p, f);
     if (f->by.len && column(p) + f->by.len + 5 < p->width) {
@@ -541,22 +600,24 @@ static void say_signal(struct page *p, uint32_t index, uint32_t names, struct bu
 static void say_signals(struct page *p, uint32_t names, struct buf *scratch)
 {
     const struct policy_image *i = p->d->image;
-    uint32_t asked = 0;
+    uint32_t asked = 0, avoided = 0;
     for (uint32_t k = 0; k < i->signals.count; k++) {
-        if (p->d->facts[k].state == FACT_UNKNOWN)
+        if (p->d->facts[k].state == FACT_UNKNOWN) {
+            avoided += !image_signal(i, (int32_t)k)->hidden;
             continue;
+        }
         if (!asked++)
             title(p, "Signals");
         say_signal(p, k, names, scratch);
     }
-    if (asked == i->signals.count)
+    if (!avoided)
         return;
     title(p, "Not computed");
     BUF_LIT(p->out, "  ");
     ink(p, INK_DIM);
     const char *between = "";
     for (uint32_t k = 0; k < i->signals.count; k++) {
-        if (p->d->facts[k].state != FACT_UNKNOWN)
+        if (p->d->facts[k].state != FACT_UNKNOWN || image_signal(i, (int32_t)k)->hidden)
             continue;
         struct slice name = image_text(i, image_signal(i, (int32_t)k)->name);
         buf_cstr(p->out, between);
@@ -641,6 +702,23 @@ static void say_others(struct page *p, uint32_t names)
     }
 }
 
+// What the policy takes for granted, with its reasons.
+static void say_assumed(struct page *p)
+{
+    const struct policy_image *i = p->d->image;
+    const struct image_assume *a = IMAGE_AT(i, i->assumes, struct image_assume);
+    for (uint32_t k = 0; k < i->assumes.count; k++) {
+        if (!k)
+            title(p, "Assumed");
+        buf_printf(p->out, "  %.*s", SLICE_FMT(image_text(i, a[k].code)));
+        if (a[k].name.len)
+            buf_printf(p->out, " %.*s", SLICE_FMT(image_text(i, a[k].name)));
+        BUF_LIT(p->out, ": ");
+        one_line(p, image_text(i, a[k].reason), p->width - 8);
+        newline(p);
+    }
+}
+
 void explain_text(const struct decision *d, const struct explain_options *options, struct buf *out)
 {
     struct page p = {
@@ -654,5 +732,6 @@ void explain_text(const struct decision *d, const struct explain_options *option
     say_answer(&p);
     say_signals(&p, names, &scratch);
     say_others(&p, names);
+    say_assumed(&p);
     buf_deinit(&scratch);
 }

@@ -59,22 +59,35 @@ static void join(struct route_run *run, struct verdict *v, uint32_t i)
     }
 }
 
-// Joins the constraints of a row of bits.
-static void join_row(struct route_run *run, const uint64_t *row, struct verdict *v)
+// Whether a `redact` in front of the step has brought text below the level that a FORBID_BELOW is about.
+static bool redacted(const struct fit_ask *ask, uint32_t at, const struct image_constraint *c)
+{
+    if (c->kind != IMAGE_FORBID || c->target != IMAGE_FORBID_BELOW)
+        return false;
+    for (uint32_t i = 0; i < at; i++)
+        if (ask->steps[i].kind == IMAGE_STEP_REDACT && ask->steps[i].lattice == c->index &&
+            ask->steps[i].level < c->level)
+            return true;
+    return false;
+}
+
+// Joins the constraints of a row of bits, for step `at`.
+static void join_row(struct route_run *run, const uint64_t *row, const struct fit_ask *ask,
+                     uint32_t at, struct verdict *v)
 {
     for (uint32_t w = 0; w < run->table->constraints.words; w++)
         for (uint64_t bits = row[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            join(run, v, i);
+            if (!at || !redacted(ask, at, constraint_at(run, i)))
+                join(run, v, i);
         }
 }
 
 // ---- endpoints
 
-static bool same_endpoint(const struct route_run *run, const struct image_constraint *c,
+static bool same_endpoint(const struct policy_image *p, const struct image_constraint *c,
                           const struct image_endpoint *e)
 {
-    const struct policy_image *p = run->table->image;
     const struct image_endpoint *named = IMAGE_AT(p, p->endpoints, struct image_endpoint);
     return slice_eq(image_text(p, named[c->index].url), image_text(p, e->url));
 }
@@ -86,7 +99,7 @@ static struct verdict endpoint_closed(struct route_run *run, const struct image_
     for (uint32_t w = 0; w < run->table->constraints.words; w++)
         for (uint64_t bits = row[w]; bits; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (same_endpoint(run, constraint_at(run, i), e))
+            if (same_endpoint(run->table->image, constraint_at(run, i), e))
                 join(run, &v, i);
         }
     return v;
@@ -151,6 +164,49 @@ enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
     return known;
 }
 
+// ---- without a run
+
+// Whether a constraint without a guard closes the endpoint.
+static int32_t always_closed(const struct route_table *t, const struct image_endpoint *e)
+{
+    const struct policy_image *p = t->image;
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    for (uint32_t w = 0; w < t->constraints.words; w++)
+        for (uint64_t bits = t->constraints.endpoint[w] & t->constraints.always[w]; bits;
+             bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (same_endpoint(p, &c[i], e))
+                return (int32_t)i;
+        }
+    return IMAGE_NONE;
+}
+
+bool route_may_pass(const struct route_table *t, int32_t model, uint32_t *closed,
+                    int32_t *constraint)
+{
+    const struct policy_image *p = t->image;
+    const struct image_model *m = image_model(p, model);
+    const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
+    const uint64_t *row = t->constraints.model + (size_t)model * t->constraints.words;
+    uint32_t open = m->endpoints.count;
+    *closed = 0;
+    *constraint = IMAGE_NONE;
+    for (uint32_t w = 0; w < t->constraints.words; w++)
+        if (row[w] & t->constraints.always[w]) {
+            *constraint = (int32_t)(w * 64) + __builtin_ctzll(row[w] & t->constraints.always[w]);
+            return false;
+        }
+    for (uint32_t i = 0; t->endpoints_forbidden && i < m->endpoints.count; i++) {
+        int32_t by = always_closed(t, &e[i]);
+        if (by == IMAGE_NONE)
+            continue;
+        *closed |= UINT32_C(1) << i;
+        *constraint = by;
+        open--;
+    }
+    return open > 0 || !m->endpoints.count;
+}
+
 // ---- what a model can do, whatever the constraints
 
 // Whether the model can serve the work at all, whatever the route wants of it.
@@ -206,14 +262,15 @@ static enum model_verdict model_wanted(const struct route_run *run, const struct
 
 // ---- bindings under the constraints
 
-static struct verdict binding_forbidden(struct route_run *run, const struct image_binding *b)
+static struct verdict binding_forbidden(struct route_run *run, const struct fit_ask *ask,
+                                        uint32_t at, const struct image_binding *b)
 {
     const struct table_constraints *c = &run->table->constraints;
     struct verdict v = {TRI_FALSE, IMAGE_NONE};
     if (!c->count)
         return v;
-    join_row(run, c->model + (size_t)b->model * c->words, &v);
-    join_row(run, c->effort + (size_t)b->effort * c->words, &v);
+    join_row(run, c->model + (size_t)b->model * c->words, ask, at, &v);
+    join_row(run, c->effort + (size_t)b->effort * c->words, ask, at, &v);
     join_endpoints(run, image_model(run->table->image, b->model), &v);
     return v;
 }
@@ -248,7 +305,7 @@ static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uin
         return step_bound(run, s, NULL, unit);
     for (uint32_t i = 0; i < s->bindings.count; i++) {
         int64_t one = step_bound(run, s, image_model(run->table->image, b[i].model), unit);
-        enum tri gone = binding_forbidden(run, &b[i]).is;
+        enum tri gone = binding_forbidden(run, ask, at, &b[i]).is;
         all = add_bound(all, one);
         if (gone == TRI_FALSE || (gone == TRI_UNKNOWN && !sure))
             least = one < least ? one : least;
@@ -305,7 +362,7 @@ static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, u
                               b->model, o);
     if (o->verdict != MODEL_CHOSEN)
         return TRI_FALSE;
-    struct verdict v = binding_forbidden(run, b);
+    struct verdict v = binding_forbidden(run, ask, at, b);
     if (v.is == TRI_TRUE) {
         o->verdict = MODEL_FORBIDDEN;
         o->constraint = v.constraint;
@@ -371,45 +428,22 @@ static bool refuses(const struct image_step *s, uint32_t count)
     return count > 0 && s[count - 1].kind == IMAGE_STEP_REFUSE;
 }
 
-// Whether every chain of the policy that fills a cache has passed the step.
-static bool writers_pass(const struct policy_image *p, int32_t cache, enum image_step_kind step,
-                         int32_t sink)
+// What comes out of the cache of step `at` has passed what stands before it, and nothing else for sure.
+static bool hit_passes(const struct fit_ask *ask, uint32_t at, const struct image_constraint *c)
 {
-    for (uint32_t r = 0; r < p->routes.count; r++) {
-        const struct image_route *route = image_route(p, (int32_t)r);
-        for (uint32_t c = 0; c < route->chains.count; c++) {
-            struct image_list list = image_chains(p, route)[c].steps;
-            const struct image_step *s = IMAGE_AT(p, list, struct image_step);
-            bool writes = false;
-            for (uint32_t i = 0; i < list.count; i++)
-                writes |= meets(&s[i], IMAGE_STEP_CACHE, cache);
-            if (writes && !refuses(s, list.count) && !line_passes(s, list.count, step, sink))
-                return false;
-        }
-    }
-    return true;
-}
-
-static bool hit_passes(const struct policy_image *p, const struct fit_ask *ask, uint32_t at,
-                       enum image_step_kind step, int32_t sink)
-{
-    int32_t cache = ask->steps[at].sink;
-    if (step == IMAGE_STEP_CACHE && (sink == IMAGE_NONE || sink == cache))
-        return true;
-    for (uint32_t i = 0; i < at && step != IMAGE_STEP_VERIFY; i++)
-        if (meets(&ask->steps[i], step, sink))
+    for (uint32_t i = 0; i <= at; i++)
+        if (meets(&ask->steps[i], c->step, c->sink))
             return true;
-    return writers_pass(p, cache, step, sink);
+    return false;
 }
 
 // Whether no answer leaves the chain, out of a cache neither, that has not passed what is required.
-static bool passes(const struct policy_image *p, const struct fit_ask *ask,
-                   const struct image_constraint *c)
+static bool passes(const struct fit_ask *ask, const struct image_constraint *c)
 {
     bool any = false;
     for (uint32_t i = 0; i < ask->count; i++) {
         any |= answers(&ask->steps[i]);
-        if (ask->steps[i].kind == IMAGE_STEP_CACHE && !hit_passes(p, ask, i, c->step, c->sink))
+        if (ask->steps[i].kind == IMAGE_STEP_CACHE && !hit_passes(ask, i, c))
             return false;
     }
     return !any || refuses(ask->steps, ask->count) ||
@@ -455,17 +489,19 @@ static enum tri allowed(struct route_run *run, const struct fit_ask *ask, enum i
 }
 
 // The sinks that see the text at a step: its own, and a remote embedding service where it looks something up.
-static void join_sinks(struct route_run *run, const struct image_step *s, struct verdict *v)
+static void join_sinks(struct route_run *run, const struct fit_ask *ask, uint32_t at,
+                       struct verdict *v)
 {
+    const struct image_step *s = &ask->steps[at];
     const struct policy_image *p = run->table->image;
     const struct table_constraints *t = &run->table->constraints;
     const struct image_sink *sinks = IMAGE_AT(p, p->sinks, struct image_sink);
     bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
     if (s->sink != IMAGE_NONE)
-        join_row(run, t->sink + (size_t)s->sink * t->words, v);
+        join_row(run, t->sink + (size_t)s->sink * t->words, ask, at, v);
     for (uint32_t i = 0; embeds && i < p->sinks.count; i++)
         if (sinks[i].kind == IMAGE_SINK_EMBEDDING)
-            join_row(run, t->sink + (size_t)i * t->words, v);
+            join_row(run, t->sink + (size_t)i * t->words, ask, at, v);
 }
 
 // What closes the chain as a whole: TRI_TRUE when something does.
@@ -485,8 +521,8 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask,
     for (uint32_t i = 0; i < ask->count && t->count; i++) {
         const struct image_step *s = &ask->steps[i];
         struct verdict v = {TRI_FALSE, IMAGE_NONE};
-        join_row(run, t->step + (size_t)s->kind * t->words, &v);
-        join_sinks(run, s, &v);
+        join_row(run, t->step + (size_t)s->kind * t->words, ask, i, &v);
+        join_sinks(run, ask, i, &v);
         if (v.is == TRI_TRUE) {
             *out = (struct chain_outcome){CHAIN_FORBIDDEN, (int32_t)i, v.constraint};
             return TRI_TRUE;
@@ -497,7 +533,7 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask,
     for (uint32_t w = 0; w < t->words; w++)
         for (uint64_t bits = t->require[w]; bits && v.is != TRI_TRUE; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (!passes(run->table->image, ask, constraint_at(run, i)))
+            if (!passes(ask, constraint_at(run, i)))
                 join(run, &v, i);
         }
     if (v.is == TRI_TRUE) {
@@ -524,8 +560,11 @@ static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint
         }
         stay += fits == TRI_TRUE;
         open += fits == TRI_UNKNOWN;
-        if (fits == TRI_FALSE)
+        if (fits == TRI_FALSE) {
             all[b[i].model] = o;
+            if (s->kind == IMAGE_STEP_FUSE)
+                return TRI_FALSE;
+        }
     }
     return open ? TRI_UNKNOWN : stay ? TRI_TRUE : TRI_FALSE;
 }
@@ -602,6 +641,24 @@ static uint32_t first_answer(const struct fit_ask *ask)
     return i;
 }
 
+// What the step's bound counted on: so many attempts, and no more output.
+static void hold_to(struct route_run *run, const struct image_step *s)
+{
+    struct decision *d = run->decision;
+    const struct table_constraints *t = &run->table->constraints;
+    bool bounded = s->cap_tok > 0;
+    for (uint32_t w = 0; w < t->words; w++)
+        for (uint64_t bits = t->budget[w] & run->constraints_hold[w]; bits; bits &= bits - 1) {
+            enum image_unit unit =
+                constraint_at(run, w * 64 + (uint32_t)__builtin_ctzll(bits))->unit;
+            bounded |= unit != IMAGE_UNIT_MS && unit != IMAGE_UNIT_CALLS;
+        }
+    d->attempts_max = s->retries ? 1 + s->retries : 0;
+    d->output_cap_tok =
+        bounded ? estimate_output_most_tok(run->work, image_model(run->table->image, d->model), s)
+                : 0;
+}
+
 void fit_choose(struct route_run *run, const struct fit_ask *ask)
 {
     struct decision *d = run->decision;
@@ -634,6 +691,7 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
     d->end = DECISION_ANSWER;
     d->model = best->model;
     d->effort = best->effort;
+    hold_to(run, s);
 }
 
 // ---- why nothing is left

@@ -2,13 +2,14 @@
 //
 // A chain is feasible when no constraint that holds forbids one of its steps or their sinks, its answer has passed each
 // step that is required, what needs an `allow` is allowed, and each step that asks a model has one that can serve and that
-// nothing removes. A constraint is looked at only where it would make a difference, and only then its guard is open.
+// nothing removes (`fuse`: all of its models). A constraint is looked at only where it would make a difference, and only then its guard is open.
 //
 //   FORBID  removes a model (zone, below, model, effort, all of its endpoints) or closes a chain (step, sink, and the
-//           zone of a sink). An endpoint is its URL, whichever models name it.
+//           zone of a sink). An endpoint is its URL, whichever models name it. Behind `redact(LEVEL)` text is labelled
+//           at most LEVEL, so `forbid zone below` of a higher level is met there.
 //   REQUIRE of `verify` wants one behind the last step that answers; of retrieve, redact and clarify one before the first.
-//           What comes out of a cache has passed it when all that fill the cache have. A model that the client names
-//           has passed nothing.
+//           What comes out of a cache has passed what stands before the cache. A model that the client names has passed
+//           nothing.
 //   ALLOW   allows as many on one chain as the greatest count of those that hold.
 //   BUDGET  (hard, per request) removes a model whose bound, together with the least that the chain's other steps can
 //           cost, is above it; of `fuse` all models are counted.

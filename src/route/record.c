@@ -500,6 +500,21 @@ static void full_models(const struct decision *d, struct buf *out)
     buf_byte(out, ']');
 }
 
+static void full_assumed(const struct policy_image *p, struct buf *out)
+{
+    const struct image_assume *a = IMAGE_AT(p, p->assumes, struct image_assume);
+    key(out, "assumed");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < p->assumes.count; i++) {
+        buf_cstr(out, i ? ",{\"code\":" : "{\"code\":");
+        add_string(out, image_text(p, a[i].code));
+        key_string(out, "name", a[i].name.len > 0, image_text(p, a[i].name));
+        key_string(out, "reason", true, image_text(p, a[i].reason));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
 void record_json(const struct decision *d, const struct record_options *options, struct buf *out)
 {
     const struct policy_image *p = d->image;
@@ -534,6 +549,10 @@ void record_json(const struct decision *d, const struct record_options *options,
         BUF_LIT(out, "null");
     else
         buf_u64(out, (uint64_t)d->chain);
+    if (d->attempts_max)
+        key_u64(out, "attempts_max", d->attempts_max);
+    if (d->output_cap_tok)
+        key_u64(out, "output_cap_tok", d->output_cap_tok);
     key_bool(out, "observed", d->observed);
     key_bool(out, "late", d->late);
     key_string(out, "message", d->end == DECISION_REFUSE, d->message);
@@ -558,6 +577,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     full_constraints(d, out);
     full_feasible(d, out);
     full_models(d, out);
+    full_assumed(p, out);
     buf_byte(out, '}');
 }
 
@@ -567,7 +587,7 @@ void record_json(const struct decision *d, const struct record_options *options,
 static void compact_head(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    enum { ROOM = 768 };
+    enum { ROOM = 1024 };
     char *begin = buf_reserve(out, ROOM), *at = begin;
     if (!at)
         return;
@@ -615,6 +635,8 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"else\":"), d->took_else},
         {SLICE(",\"observed\":"), d->observed},
         {SLICE(",\"closed\":"), d->endpoints_closed},
+        {SLICE(",\"tries\":"), d->attempts_max},
+        {SLICE(",\"cap\":"), d->output_cap_tok},
         {SLICE(",\"needs\":"), d->needs},
         {SLICE(",\"max\":"), d->max_output_tok},
         {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},

@@ -334,6 +334,8 @@ static void read_head(struct reader *r)
     d->took_else = rare(r, "else", 1);
     d->observed = rare(r, "observed", 1);
     d->endpoints_closed = (uint32_t)rare(r, "closed", UINT32_MAX);
+    d->attempts_max = (uint32_t)rare(r, "tries", UINT32_MAX);
+    d->output_cap_tok = (uint32_t)rare(r, "cap", UINT32_MAX);
     d->needs = (uint32_t)rare(r, "needs", UINT32_MAX);
     d->max_output_tok = (uint32_t)rare(r, "max", UINT32_MAX);
     d->choices = (uint32_t)rare(r, "n", UINT32_MAX);

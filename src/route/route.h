@@ -109,6 +109,11 @@ void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
 // Feeds the definition's on_error with the reason.
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
 
+// Whether bytes that no signal has read may go to a model: no FORBID without a guard removes it. `closed` has a bit per
+// endpoint that is closed to them, `constraint` what is in the way.
+bool route_may_pass(const struct route_table *table, int32_t model, uint32_t *closed,
+                    int32_t *constraint);
+
 // The fact of a signal that could not be computed: its definition's on_error, for a label the level that it is raised to.
 void route_failed_fact(const struct policy_image *image, int32_t signal, enum fact_error why,
                        struct fact *out);

@@ -481,7 +481,7 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
         at += counts[i] * words;
     }
     for (uint32_t i = 0; i < p->constraints.count; i++, c++) {
-        if (!c->guard.count)
+        if (!c->guard.count || IMAGE_AT(p, c->guard, struct image_node)->kind == IMAGE_NODE_TRUE)
             set_bit(r.always, i);
         if (c->kind == IMAGE_FORBID)
             forbid_add(p, c, i, words, &r);

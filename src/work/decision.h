@@ -101,6 +101,8 @@ struct decision {
     enum image_effort effort;
     bool took_else;       // another chain than the path's first was taken, or none could
     int32_t chain;        // place among the route's chains, or IMAGE_NONE
+    uint32_t attempts_max;     // that the step allows; 0: each endpoint once
+    uint32_t output_cap_tok;   // most output of a choice that the upstream is to be told; 0: the request's own
     uint32_t endpoints_closed; // bit per endpoint of `model`: those that a constraint forbids
     bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed

@@ -526,6 +526,85 @@ static bool check_text(const struct text *t, struct arena *arena, struct diag_li
     return true;
 }
 
+// --- the router
+
+// Which chain of its route a request takes first; -1: none.
+static int first_chain(const struct policy_image *p, const struct walk_request *r, int32_t *route)
+{
+    const struct walk w = {p, r};
+    struct walk_way ways[WALK_WAYS];
+    bool bare[64], whole[64];
+    uint32_t n = walk_ways(p, ways);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!ways[i].guarded || !walk_enters(&w, &ways[i]))
+            continue;
+        *route = (int32_t)i;
+        walk_feasible(&w, &ways[i], bare, whole);
+        for (uint32_t c = 0; c < ways[i].count; c++)
+            if (whole[c])
+                return (int)c;
+        return -1;
+    }
+    fail();
+    return -1;
+}
+
+static void route_it(const struct policy_image *p, const struct route_table *table,
+                     const struct walk_request *r, bool budgets, const char *text)
+{
+    const struct work work = {
+        .choices = 1, .anchor = WORK_NO_ANCHOR, .input_tok = 1, .max_output_tok = 1};
+    const struct route_options options = {.given = r->of, .all_steps = true};
+    struct arena arena;
+    struct route_run run;
+    int32_t signal, route = -1;
+    arena_init(&arena, 0, 16u << 20);
+    assert_int_equal(route_begin(&run, table, &work, NULL, &options, &arena), RESULT_OK);
+    assert_int_equal(route_step(&run, &signal), ROUTE_DECIDED);
+    int chain = first_chain(p, r, &route);
+    assert_int_equal(run.decision->route, route);
+    // Budgets weigh the request's own length, which the proof leaves open: it may call more feasible, never less.
+    int taken = run.decision->end == DECISION_INFEASIBLE ? -1 : run.decision->chain;
+    if (budgets ? taken >= 0 && (chain < 0 || chain > taken) : taken != chain) {
+        printf("%s\nroute %d: the router takes chain %d, expected %d\n", text, route, taken, chain);
+        for (uint32_t k = 0; k < p->signals.count; k++)
+            printf("  %.*s %d %g\n", SLICE_FMT(image_text(p, image_signal(p, (int32_t)k)->name)),
+                   r->of[k].state, r->of[k].number);
+        fail();
+    }
+    arena_deinit(&arena);
+}
+
+static void test_the_router_takes_what_is_feasible(void **state)
+{
+    static struct text text;
+    uint32_t routed = 0;
+    (void)state;
+    for (uint32_t i = 0; i < POLICIES; i++) {
+        struct arena arena;
+        struct diag_list syntax;
+        const struct policy_image *p;
+        const struct route_table *table;
+        rng_seed(&rng, 900000 + i);
+        const struct shape s = make(&text);
+        arena_init(&arena, 0, 64u << 20);
+        diag_init(&syntax, &arena, 100);
+        if (!policy_load(slice_make(text.at, text.len), &signal_registry, &arena, &syntax, &p)) {
+            uint32_t *own = ARENA_ARRAY(&arena, uint32_t, p->signals.count + 1);
+            uint8_t *group = ARENA_ARRAY(&arena, uint8_t, p->signals.count + 1);
+            const struct route_costs costs = {.own_ns = own, .group = group};
+            struct walk_request r;
+            assert_int_equal(route_table_open(p, &costs, &arena, &table), RESULT_OK);
+            for (uint32_t k = 0; k < 20; k++, routed++) {
+                request_at(p, below(1u << 20) % 1024, k % 2, &r);
+                route_it(p, table, &r, s.budgets, text.at);
+            }
+        }
+        arena_deinit(&arena);
+    }
+    assert_true(routed > 5000);
+}
+
 static void test_another_forbid_adds_no_leak(void **state)
 {
     static struct text text, more;
@@ -584,6 +663,7 @@ static void test_random_policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_policies),
+                                       cmocka_unit_test(test_the_router_takes_what_is_feasible),
                                        cmocka_unit_test(test_another_forbid_adds_no_leak)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -553,7 +553,16 @@ struct chain {
     uint32_t count, binding_count[STEPS_MAX];
 };
 
-static bool naive_forbidden(const struct world *n, const struct image_binding *b)
+static bool naive_redacted(const struct chain *ch, uint32_t at, const struct image_constraint *c)
+{
+    while (at-- > 0)
+        if (ch->steps[at].kind == IMAGE_STEP_REDACT && ch->steps[at].level < c->level)
+            return true;
+    return false;
+}
+
+static bool naive_forbidden(const struct world *n, const struct chain *ch, uint32_t at,
+                            const struct image_binding *b)
 {
     const struct image_constraint *c = IMAGE_AT(n->p, n->p->constraints, struct image_constraint);
     const struct image_zone *zones = IMAGE_AT(n->p, n->p->zones, struct image_zone);
@@ -565,7 +574,8 @@ static bool naive_forbidden(const struct world *n, const struct image_binding *b
         if ((c[i].target == IMAGE_FORBID_ZONE && m->zone == c[i].index) ||
             (c[i].target == IMAGE_FORBID_MODEL && b->model == c[i].index) ||
             (c[i].target == IMAGE_FORBID_EFFORT && (int32_t)b->effort == c[i].index) ||
-            (c[i].target == IMAGE_FORBID_BELOW && clears < c[i].level))
+            (c[i].target == IMAGE_FORBID_BELOW && clears < c[i].level &&
+             !naive_redacted(ch, at, &c[i])))
             return true;
     }
     return naive_closed(n, b->model) == (1u << m->endpoints.count) - 1;
@@ -596,7 +606,7 @@ static double naive_least(const struct world *n, const struct chain *ch, uint32_
     for (uint32_t i = 0; i < ch->binding_count[at]; i++) {
         double one = naive_bound(n, s, ch->bindings[at][i].model, unit, added);
         sum = sum < 0 || one < 0 ? -1 : sum + one;
-        if (!naive_forbidden(n, &ch->bindings[at][i]) && one >= 0 &&
+        if (!naive_forbidden(n, ch, at, &ch->bindings[at][i]) && one >= 0 &&
             (least < 0 || one < least))
             least = one;
     }
@@ -661,55 +671,34 @@ static void naive_chain(const struct world *n, struct image_list list, struct ch
     }
 }
 
-static bool naive_fills(const struct chain *ch, int32_t cache)
-{
-    for (uint32_t i = 0; i < ch->count; i++)
-        if (ch->steps[i].kind == IMAGE_STEP_CACHE && ch->steps[i].sink == cache)
-            return ch->steps[ch->count - 1].kind != IMAGE_STEP_REFUSE;
-    return false;
-}
-
 // What comes out of the cache at step `at` has passed what is required.
-static bool naive_hit(const struct world *n, const struct chain *ch, uint32_t at,
-                      const struct image_constraint *c)
+static bool naive_hit(const struct chain *ch, uint32_t at, const struct image_constraint *c)
 {
-    int32_t cache = ch->steps[at].sink;
-    if (c->step == IMAGE_STEP_CACHE && (c->sink < 0 || c->sink == cache))
-        return true;
-    for (uint32_t i = 0; i < at; i++)
-        if (c->step != IMAGE_STEP_VERIFY && ch->steps[i].kind == c->step &&
-            (c->sink < 0 || c->sink == ch->steps[i].sink))
-            return true;
-    for (uint32_t r = 0; r < n->p->routes.count; r++) {
-        const struct image_route *route = image_route(n->p, (int32_t)r);
-        for (uint32_t k = 0; k < route->chains.count; k++) {
-            struct chain other;
-            naive_chain(n, image_chains(n->p, route)[k].steps, &other);
-            if (naive_fills(&other, cache) && !naive_line(&other, c))
-                return false;
-        }
-    }
-    return true;
+    bool hit = false;
+    for (uint32_t i = 0; i <= at; i++)
+        hit |= ch->steps[i].kind == c->step && (c->sink < 0 || c->sink == ch->steps[i].sink);
+    return hit;
 }
 
-static bool naive_met(const struct world *n, const struct chain *ch,
-                      const struct image_constraint *c)
+static bool naive_met(const struct chain *ch, const struct image_constraint *c)
 {
     bool any = false;
     for (uint32_t i = 0; i < ch->count; i++) {
         any |= naive_answers(&ch->steps[i]);
-        if (ch->steps[i].kind == IMAGE_STEP_CACHE && !naive_hit(n, ch, i, c))
+        if (ch->steps[i].kind == IMAGE_STEP_CACHE && !naive_hit(ch, i, c))
             return false;
     }
     return !any || ch->steps[ch->count - 1].kind == IMAGE_STEP_REFUSE || naive_line(ch, c);
 }
 
-static bool naive_sink_hit(const struct world *n, const struct image_constraint *c, int32_t sink)
+static bool naive_sink_hit(const struct world *n, const struct chain *ch, uint32_t at,
+                           const struct image_constraint *c, int32_t sink)
 {
     const struct image_sink *s = IMAGE_AT(n->p, n->p->sinks, struct image_sink) + sink;
     return (c->target == IMAGE_FORBID_SINK && sink == c->index) ||
            (c->target == IMAGE_FORBID_ZONE && s->zone == c->index) ||
-           (c->target == IMAGE_FORBID_BELOW && s->clears.level[0] < c->level);
+           (c->target == IMAGE_FORBID_BELOW && s->clears.level[0] < c->level &&
+            !naive_redacted(ch, at, c));
 }
 
 static bool naive_open(const struct world *n, const struct chain *ch)
@@ -725,7 +714,7 @@ static bool naive_open(const struct world *n, const struct chain *ch)
     for (uint32_t i = 0; i < n->p->constraints.count; i++, c++) {
         if (!naive_guard(n, c->guard))
             continue;
-        if (c->kind == IMAGE_REQUIRE && !naive_met(n, ch, c))
+        if (c->kind == IMAGE_REQUIRE && !naive_met(ch, c))
             return false;
         if (c->kind == IMAGE_ALLOW && c->count > may[c->extra])
             may[c->extra] = c->count;
@@ -735,10 +724,10 @@ static bool naive_open(const struct world *n, const struct chain *ch)
                 return false;
             for (int32_t e = 0; e < SINKS; e++) {
                 bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
-                if (embeds && sinks[e].kind == IMAGE_SINK_EMBEDDING && naive_sink_hit(n, c, e))
+                if (embeds && sinks[e].kind == IMAGE_SINK_EMBEDDING && naive_sink_hit(n, ch, k, c, e))
                     return false;
             }
-            if (s->sink >= 0 && naive_sink_hit(n, c, s->sink))
+            if (s->sink >= 0 && naive_sink_hit(n, ch, k, c, s->sink))
                 return false;
         }
     }
@@ -753,7 +742,7 @@ static uint32_t naive_set(const struct world *n, const struct image_route *r, co
     for (uint32_t i = 0; i < ch->binding_count[at]; i++) {
         const struct image_binding *b = &ch->bindings[at][i];
         const struct image_route *wants = ch->steps[at].kind == IMAGE_STEP_VERIFY ? NULL : r;
-        if (naive_model_ok(n, wants, b->model) && !naive_forbidden(n, b) &&
+        if (naive_model_ok(n, wants, b->model) && !naive_forbidden(n, ch, at, b) &&
             !naive_over_budget(n, ch, at, b))
             set |= 1u << i;
     }
@@ -795,7 +784,7 @@ static bool naive_take(const struct world *n, const struct image_route *r, const
         return false;
     for (uint32_t i = 0; i < ch->count; i++) {
         uint32_t full = (1u << ch->binding_count[i]) - 1, set = naive_set(n, r, ch, i);
-        if (full && !set)
+        if (full && (ch->steps[i].kind == IMAGE_STEP_FUSE ? set != full : !set))
             return false;
         if (answer < 0 && naive_answers(&ch->steps[i])) {
             answer = (int)i;

@@ -43,7 +43,7 @@ static uint32_t assert_loads(struct slice text)
     struct buf out;
     buf_init(&out, 1 << 20);
     diag_init(&diags, &arena, 100);
-    if (decider_open(&d, text, NULL, &diags)) {
+    if (decider_open(&d, text, NULL, DECIDER_SERVED, &diags)) {
         diag_render(&diags, text, SLICE("init"), false, &out);
         fail_msg("%.*s", SLICE_FMT(buf_slice(&out)));
     }
