@@ -14,6 +14,8 @@ int cmd_route(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 // argv[0] is "prove" in `merit policy prove FILE`.
 int cmd_policy_prove(int argc, char **argv);
+int cmd_policy_test(int argc, char **argv);
+int cmd_policy_diff(int argc, char **argv);
 int cmd_policy_export(int argc, char **argv);
 // cmd_lsp.c: the verb `lsp` of `merit policy`.
 int cmd_policy_lsp(void);

@@ -53,12 +53,17 @@ static void report(struct policy_session *s, bool added)
 
 static enum result compile(struct policy_session *s)
 {
-    const struct tree *tree = NULL;
-    enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
-    if (!tree)
+    enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &s->tree);
+    if (!s->tree)
         return r ? r : RESULT_SYNTAX;
-    return policy_compile_places(tree, &signal_registry, &s->arena, &s->diags, &s->image,
+    return policy_compile_places(s->tree, &signal_registry, &s->arena, &s->diags, &s->image,
                                  &s->places);
+}
+
+void policy_session_report(struct policy_session *s)
+{
+    report(s, false);
+    report(s, true);
 }
 
 int policy_session_open(struct policy_session *s, const char *command, const char *path,
@@ -86,8 +91,7 @@ int policy_session_open(struct policy_session *s, const char *command, const cha
     r = compile(s);
     if (!r)
         return EXIT_DONE;
-    report(s, false);
-    report(s, true);
+    policy_session_report(s);
     return failed(s, "does not load:", r);
 }
 

@@ -16,6 +16,7 @@ struct policy_session {
     size_t own_len;          // ... of which this is the file
     struct arena arena;
     struct diag_list diags;
+    const struct tree *tree;
     const struct policy_image *image;
     const struct policy_places *places;
 };
@@ -25,6 +26,9 @@ struct policy_session {
 int policy_session_open(struct policy_session *s, const char *command, const char *path,
                         struct slice added);
 void policy_session_close(struct policy_session *s);
+
+// Tells the findings on standard error, as policy_session_open does when there is an error.
+void policy_session_report(struct policy_session *s);
 
 // Where a span stands: "line 12", or "--claim 1" for the first line of what was added.
 void policy_session_place(const struct policy_session *s, uint32_t begin, struct buf *out);

@@ -57,6 +57,8 @@ struct checker {
     struct image_list any[IMAGE_EFFORT_COUNT_];
     bool any_known[IMAGE_EFFORT_COUNT_];
     uint32_t steps_made;
+    uint8_t *path_state; // per path, see check_path.c
+    bool breaking;       // what is being written out is too big or contains itself, whatever it is called with
     bool allows[IMAGE_EXTRA_COUNT_]; // an `allow` of it stands somewhere
     bool nomem;
 };

@@ -70,7 +70,7 @@ static enum term_form term_form(struct checker *c, const struct node *term)
     if (!v)
         return FORM_BAD;
     if (v->kind == NODE_CALL)
-        return FORM_FAMILY;
+        return term_guard(c, term) ? FORM_BAD : FORM_FAMILY;
     struct slice name = tree_text(c->tree, v);
     if (term_guard(c, term) || map_get(&c->levels.map, name))
         return FORM_LEVEL;

@@ -614,10 +614,11 @@ static struct term *both(struct checker *c, struct term *a, struct term *b, stru
 
 struct image_list check_both(struct checker *c, const struct node *a, const struct node *b)
 {
+    uint32_t errors = c->diags->errors;
     struct term *t = condition(c, a);
     if (b)
         t = both(c, t, condition(c, b), tree_span(c->tree, a));
-    if (t && t->kind == TERM_FALSE && c->diags->errors == 0)
+    if (t && t->kind == TERM_FALSE && c->diags->errors == errors)
         check_error(c, a, "never-true", "this and what stands behind `when` never hold together");
     return emit_guard(c, t);
 }

@@ -206,10 +206,14 @@ static void sink(struct checker *c, uint32_t i)
                           "write `carries text`");
         }
     }
-    if ((clause = tree_clause(c->tree, n, "price")))
-        check_amount(c, clause->first, "call", "a price per call", IMAGE_UNIT_NUSD, &s.call_nusd);
-    if ((clause = tree_clause(c->tree, n, "energy")))
-        check_amount(c, clause->first, "call", "the energy of a call", IMAGE_UNIT_UJ, &s.call_uj);
+    if ((clause = tree_clause(c->tree, n, "price")) &&
+        check_amount(c, clause->first, "call", "a price per call", IMAGE_UNIT_NUSD, &s.call_nusd) &&
+        s.call_nusd > IMAGE_PRICE_MAX)
+        check_error(c, clause, "range", "a price per call is at most 100,000 usd");
+    if ((clause = tree_clause(c->tree, n, "energy")) &&
+        check_amount(c, clause->first, "call", "the energy of a call", IMAGE_UNIT_UJ, &s.call_uj) &&
+        s.call_uj > IMAGE_ENERGY_MAX)
+        check_error(c, clause, "range", "the energy of a call is at most 1 GJ");
     if ((clause = tree_clause(c->tree, n, "timeout")))
         check_timeout(c, clause->first, &s.timeout_ms);
     c->build.place = tree_span(c->tree, n->first);

@@ -11,6 +11,8 @@ struct scope {
     const struct scope *outer;
 };
 
+enum { PATH_FRESH, PATH_OPEN, PATH_BROKEN };
+
 struct lines {
     struct line *first, *last;
     uint32_t count;
@@ -405,23 +407,32 @@ void check_allowed(struct checker *c, const struct node *n, enum image_extra ext
     diag_help(c->diags, d, "add `allow %s 1`, with `when ...` if not always", words[extra]);
 }
 
+// Whether another line of `count` steps is too much; told once.
+static bool too_great(struct checker *c, const struct lines *to, uint32_t count,
+                      const struct node *place)
+{
+    bool before = c->steps_made > POLICY_STEPS_MAX;
+    c->steps_made += before ? 0 : count;
+    if (to->count == IMAGE_CHAINS_MAX)
+        check_error(c, place, "limit", "with its paths written out this has more than %d chains",
+                    IMAGE_CHAINS_MAX);
+    else if (count > IMAGE_CHAIN_STEPS_MAX)
+        check_error(c, place, "limit", "with its paths written out this has more than %d steps",
+                    IMAGE_CHAIN_STEPS_MAX);
+    else if (c->steps_made <= POLICY_STEPS_MAX)
+        return false;
+    else if (!before)
+        check_error(c, place, "limit", "the routes have more than %d steps together",
+                    POLICY_STEPS_MAX);
+    c->breaking = true;
+    return true;
+}
+
 static bool add_line(struct checker *c, struct lines *to, struct made *const *steps, uint32_t count,
                      const struct node *place)
 {
-    if (to->count == IMAGE_CHAINS_MAX || count > IMAGE_CHAIN_STEPS_MAX ||
-        (c->steps_made += count) > POLICY_STEPS_MAX) {
-        if (to->count == IMAGE_CHAINS_MAX)
-            check_error(c, place, "limit",
-                        "with its paths written out this has more than %d chains",
-                        IMAGE_CHAINS_MAX);
-        else if (count > IMAGE_CHAIN_STEPS_MAX)
-            check_error(c, place, "limit", "with its paths written out this has more than %d steps",
-                        IMAGE_CHAIN_STEPS_MAX);
-        else if (!check_told(c, place, "limit"))
-            check_error(c, place, "limit", "the routes have more than %d steps together",
-                        POLICY_STEPS_MAX);
+    if (too_great(c, to, count, place))
         return false;
-    }
     struct line *l = ARENA_NEW(c->arena, struct line);
     struct made **copy = ARENA_ARRAY(c->arena, struct made *, count + 1);
     if (!l || !copy) {
@@ -494,11 +505,13 @@ static bool call_path(struct checker *c, const struct node *step, const struct s
                 "several candidates for one parameter are written with `|`, as in `deep | swift`");
         return false;
     }
-    // Deeper than there are paths means that one of them contains itself.
-    if (depth > POLICY_DEPTH_MAX) {
-        check_error(c, call, "cycle",
-                    "path `%.*s` contains itself, or paths are nested deeper than %d",
-                    SLICE_FMT(name), POLICY_DEPTH_MAX);
+    uint8_t *state = &c->path_state[i];
+    if (*state == PATH_OPEN && !check_told(c, call, "cycle"))
+        check_error(c, call, "cycle", "path `%.*s` contains itself", SLICE_FMT(name));
+    if (depth > POLICY_DEPTH_MAX && !check_told(c, call, "limit"))
+        check_error(c, call, "limit", "paths are nested deeper than %d", POLICY_DEPTH_MAX);
+    if (*state != PATH_FRESH || depth > POLICY_DEPTH_MAX) {
+        c->breaking = true;
         return false;
     }
     struct scope *inner = ARENA_NEW(c->arena, struct scope);
@@ -507,9 +520,12 @@ static bool call_path(struct checker *c, const struct node *step, const struct s
         return false;
     }
     *inner = (struct scope){.params = params, .call = call, .outer = s};
+    *state = PATH_OPEN;
     bool ok = expand(c, params->next, inner, out, depth + 1);
     for (const struct node *clause = params->next->next; clause && ok; clause = clause->next)
         ok = expand(c, clause->first, inner, out, depth + 1);
+    // Told once; paths of paths would be gone through again and again.
+    *state = !ok && c->breaking ? PATH_BROKEN : PATH_FRESH;
     return ok;
 }
 
@@ -612,6 +628,7 @@ const struct line *check_path(struct checker *c, const struct node *chain,
                               const struct node *clauses)
 {
     struct lines all = {0};
+    c->breaking = false;
     bool ok = expand(c, chain, NULL, &all, 0);
     for (const struct node *clause = clauses; clause; clause = clause->next)
         if (tree_is(c->tree, clause, "else"))

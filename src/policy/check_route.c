@@ -230,7 +230,8 @@ void check_routes(struct checker *c)
 {
     c->candidate =
         alloc_zeroed((size_t)c->models.count * IMAGE_EFFORT_COUNT_ + 1, sizeof *c->candidate);
-    if (!c->candidate) {
+    c->path_state = ARENA_ARRAY(c->arena, uint8_t, c->paths.count + 1);
+    if (!c->candidate || !c->path_state) {
         c->nomem = true;
         return;
     }

@@ -78,9 +78,8 @@ static void reaches(struct checker *c, const struct node *n)
     static const struct {
         const char *word;
         enum image_target target;
-    } table[] = {{"zone", IMAGE_FORBID_ZONE},
-                 {"model", IMAGE_FORBID_MODEL},
-                 {"sink", IMAGE_FORBID_SINK}};
+    } table[] = {
+        {"zone", IMAGE_FORBID_ZONE}, {"model", IMAGE_FORBID_MODEL}, {"sink", IMAGE_FORBID_SINK}};
     struct image_claim claim = blank_claim(c, n, IMAGE_CLAIM_REACHES);
     const struct node *place = n->last->first;
     struct level l;
@@ -96,8 +95,9 @@ static void reaches(struct checker *c, const struct node *n)
     claim.lattice = (int32_t)l.lattice;
     claim.level = l.level;
     if (known && l.level == 0) {
-        struct diag *d = check_error(c, n->first, "claim", "everything is at least at the lowest "
-                                                           "level");
+        struct diag *d = check_error(c, n->first, "claim",
+                                     "everything is at least at the lowest "
+                                     "level");
         diag_help(c->diags, d, "name a level above it");
     }
     if (known && claim.index >= 0)
@@ -144,8 +144,8 @@ static void claim(struct checker *c, const struct node *n, bool negated)
         struct diag *d = check_error(c, n, "claim", "`agree` is what a corpus does");
         diag_help(c->diags, d, "write `test corpus \"cases.jsonl\" expect agree >= 0.98`");
     } else {
-        struct image_claim p = blank_claim(
-            c, n, is_claim(c, n, "refuse") ? IMAGE_CLAIM_REFUSE : IMAGE_CLAIM_FEASIBLE);
+        struct image_claim p =
+            blank_claim(c, n, is_claim(c, n, "refuse") ? IMAGE_CLAIM_REFUSE : IMAGE_CLAIM_FEASIBLE);
         p.negated = negated;
         add_claim(c, &p, n);
     }
@@ -265,16 +265,17 @@ static bool is_named(struct checker *c, struct slice name)
         if (map_get(&kinds[i]->map, name))
             return true;
     for (uint32_t i = 0; i < builder_count(&c->build, IMAGE_CONSTRAINTS); i++)
-        if (slice_eq(builder_text(&c->build, BUILDER_AT(&c->build, IMAGE_CONSTRAINTS,
-                                                        struct image_constraint, i)
-                                                 ->name),
-                     name))
+        if (slice_eq(
+                builder_text(
+                    &c->build,
+                    BUILDER_AT(&c->build, IMAGE_CONSTRAINTS, struct image_constraint, i)->name),
+                name))
             return true;
     for (uint32_t i = 0; i < builder_count(&c->build, IMAGE_THEOREMS); i++)
-        if (slice_eq(builder_text(&c->build,
-                                  BUILDER_AT(&c->build, IMAGE_THEOREMS, struct image_theorem, i)
-                                      ->name),
-                     name))
+        if (slice_eq(
+                builder_text(&c->build,
+                             BUILDER_AT(&c->build, IMAGE_THEOREMS, struct image_theorem, i)->name),
+                name))
             return true;
     return slice_eq(name, SLICE("otherwise"));
 }

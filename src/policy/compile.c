@@ -87,9 +87,9 @@ enum result policy_compile_places(const struct tree *tree, const struct signal_r
                                   const struct policy_places **places)
 {
     struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
-    struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,  &c.models,
+    struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,   &c.models,
                                    &c.signals,  &c.paths,  &c.routes, &c.aliases, &c.tests};
-    static const char *const what[] = {"lattice", "level", "zone",  "sink", "model",
+    static const char *const what[] = {"lattice", "level", "zone",  "sink",  "model",
                                        "signal",  "path",  "route", "alias", "test"};
     struct policy_image *image = NULL;
     enum result r = RESULT_OK;

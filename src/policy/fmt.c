@@ -13,7 +13,7 @@ struct stops {
 enum space {
     SPACE_ONE,
     SPACE_NONE, // a `(` that belongs to the name before it
-    SPACE_TWO,  // a clause of a model
+    SPACE_TWO,  // a clause of a model, sink or test
 };
 
 struct writer {
@@ -67,7 +67,8 @@ static void mark_spaces(const struct tree *t, const struct node *n, uint8_t *spa
     if (n->kind == NODE_PARAMS && n->token < n->end)
         space[n->token] = SPACE_NONE;
     for (const struct node *c = n->first; c; c = c->next) {
-        if (n->kind == NODE_MODEL && c->kind == NODE_CLAUSE && c != n->first->next)
+        bool parted = (n->kind == NODE_MODEL || n->kind == NODE_SINK) && c != n->first->next;
+        if (c->kind == NODE_CLAUSE && (parted || n->kind == NODE_TEST))
             space[c->token] = SPACE_TWO;
         mark_spaces(t, c, space);
     }
@@ -119,8 +120,17 @@ static struct stops stops_of(const struct tree *t, const struct node *n)
         s.second = n->first->token - 1;
         break;
     case NODE_LATTICE:
-    case NODE_SINK:
         s.first = n->first->end < n->end ? n->first->end : 0;
+        break;
+    case NODE_SINK:
+        s.first = n->first->next ? n->first->next->token : 0;
+        s.second = s.first && n->first->next->kind == NODE_WORD && n->first->next->next
+                       ? n->first->next->next->token
+                       : 0;
+        break;
+    case NODE_TEST:
+        s.first = n->first->next ? n->first->next->token : 0;
+        s.second = s.first && n->first->next->next ? n->first->next->next->token : 0;
         break;
     case NODE_FORBID:
     case NODE_REQUIRE:

@@ -25,9 +25,13 @@ static enum result make_maps(struct space *s)
         const struct policy_image *p = s->images[k];
         s->signal_input[k] = alloc_zeroed(p->signals.count + 1, sizeof **s->signal_input);
         s->signal_work[k] = alloc_zeroed(p->signals.count + 1, sizeof **s->signal_work);
+        s->signal_derived[k] = alloc_bytes((p->signals.count + 1) * sizeof **s->signal_derived);
         s->atom_formula[k] = alloc_bytes((p->atoms.count + 1) * sizeof **s->atom_formula);
-        if (!s->signal_input[k] || !s->signal_work[k] || !s->atom_formula[k])
+        if (!s->signal_input[k] || !s->signal_work[k] || !s->signal_derived[k] ||
+            !s->atom_formula[k])
             return RESULT_NOMEM;
+        for (uint32_t i = 0; i < p->signals.count; i++)
+            s->signal_derived[k][i] = UINT32_MAX;
         for (uint32_t i = 0; i < p->atoms.count; i++)
             s->atom_formula[k][i] = UINT32_MAX;
     }
@@ -39,9 +43,11 @@ static uint32_t add_node(struct space *s, const struct node *like, const uint32_
 static void start(struct space *s)
 {
     s->groups.cap = s->inputs.cap = s->fields.cap = s->literals.cap = s->possible.cap =
-        s->nodes.cap = s->lists.cap = s->assumed.cap = s->core.cap = s->stack.cap = UINT32_MAX / 2;
+        s->derived.cap = s->nodes.cap = s->lists.cap = s->assumed.cap = s->core.cap = s->stack.cap =
+            UINT32_MAX / 2;
     map_init(&s->by_key, (struct hash_key){1, 2}, UINT32_MAX);
     map_init(&s->by_name, (struct hash_key){1, 2}, UINT32_MAX);
+    map_init(&s->by_form, (struct hash_key){1, 2}, UINT32_MAX);
     arena_init(&s->names, 0, s->limits.bytes);
 }
 
@@ -71,8 +77,10 @@ enum result space_open(const struct policy_image *const *images, uint32_t count,
         uint32_t one = add_node(s, &(struct node){.kind = NODE_TRUE, .literal = SAT_TRUE}, NULL);
         assert(s->err || one == 0);
         (void)one;
-        r = space_result(s);
+        r = space_finish_derived(s);
     }
+    if (!r)
+        r = space_result(s);
     if (r) {
         space_close(s);
         return r;
@@ -93,6 +101,11 @@ void space_close(struct space *s)
         VEC_DEINIT(&g->shown);
         map_deinit(&g->index);
     }
+    for (size_t i = 0; i < s->groups.len && s->drawn_number; i++)
+        alloc_free(s->drawn_number[i]);
+    for (size_t i = 0; i < s->derived.len; i++)
+        VEC_DEINIT(&s->derived.at[i].leaves);
+    VEC_DEINIT(&s->derived);
     VEC_DEINIT(&s->groups);
     VEC_DEINIT(&s->inputs);
     VEC_DEINIT(&s->fields);
@@ -106,16 +119,22 @@ void space_close(struct space *s)
     for (uint32_t k = 0; k < s->image_count; k++) {
         alloc_free(s->signal_input[k]);
         alloc_free(s->signal_work[k]);
+        alloc_free(s->signal_derived[k]);
         alloc_free(s->atom_formula[k]);
     }
     map_deinit(&s->by_key);
     map_deinit(&s->by_name);
+    map_deinit(&s->by_form);
     arena_deinit(&s->names);
     alloc_free(s->buckets);
     alloc_free(s->bits);
     alloc_free(s->live);
     alloc_free(s->cells);
     alloc_free(s->model);
+    alloc_free(s->number);
+    alloc_free(s->pinned);
+    alloc_free(s->drawn_number);
+    alloc_free(s->bounds);
     alloc_free(s->kept);
     alloc_free(s->kleene);
     sat_close(s->sat);
@@ -259,6 +278,10 @@ static uint32_t add_node(struct space *s, const struct node *like, const uint32_
     uint32_t at = (uint32_t)s->nodes.len;
     if (n.kind != NODE_TRUE)
         n.literal = node_literal(s, &n, list);
+    if (n.kind == NODE_CELLS && s->fields.at[n.tag].derived != UINT32_MAX)
+        n.derived = s->derived.at[s->fields.at[n.tag].derived].relies;
+    for (uint32_t i = 0; i < n.list_count && n.kind != NODE_CELLS; i++)
+        n.derived |= s->nodes.at[list[i] >> 1].derived;
     n.list_at = (uint32_t)s->lists.len;
     n.next = s->buckets[bucket];
     for (uint32_t i = 0; i < n.list_count; i++)
@@ -404,6 +427,13 @@ void space_choose(struct space *s, uint32_t i)
     assert(i < s->drawn);
     for (size_t f = 0; f < s->fields.len; f++)
         s->model[f] = s->cells[f * s->drawn + i];
+    for (size_t k = 0; k < s->groups.len && s->derived.len; k++) {
+        const struct group *g = &s->groups.at[k];
+        if (s->drawn_number[k])
+            s->number[k] = s->drawn_number[k][i];
+        else if (g->raw == SIGNAL_NUMBER)
+            (void)space_number_in(g, s->model[g->field_at], &s->number[k]);
+    }
 }
 
 // The drawn requests of word `w` for which all claims hold.
@@ -417,7 +447,7 @@ static uint64_t held(const struct space *s, const uint32_t *claims, uint32_t cou
     return all;
 }
 
-static void take_model(struct space *s)
+void space_take_cells(struct space *s)
 {
     for (size_t i = 0; i < s->fields.len; i++) {
         const struct field *f = &s->fields.at[i];
@@ -465,8 +495,11 @@ static bool take_core(struct space *s, const uint32_t *claims, uint32_t count)
 enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags)
 {
     s->core.len = 0;
+    s->asked = 0;
     if (s->err)
         return SAT_UNKNOWN;
+    for (uint32_t i = 0; i < count; i++)
+        s->asked |= s->nodes.at[claims[i] >> 1].derived;
     for (uint32_t w = 0; w < s->words; w++) {
         uint64_t all = held(s, claims, count, w);
         if (all) {
@@ -486,8 +519,9 @@ enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t coun
     enum sat_answer answer = sat_solve(s->sat, s->assumed.at, (uint32_t)s->assumed.len);
     if (answer == SAT_YES) {
         assert(!none);
-        take_model(s);
-        return SAT_YES;
+        space_take_cells(s);
+        space_settle(s);
+        return s->err ? SAT_UNKNOWN : SAT_YES;
     }
     if (answer == SAT_NO)
         return take_core(s, claims, count) ? SAT_NO : SAT_UNKNOWN;

@@ -29,7 +29,7 @@ static uint32_t number_range(struct space *s, const struct group *g, uint32_t fi
     return space_cells_node(s, g->field_at, (uint32_t[]){first, end}, 2);
 }
 
-static uint32_t at_least(struct space *s, const struct group *g, double at, bool above)
+uint32_t space_at_least(struct space *s, const struct group *g, double at, bool above)
 {
     return number_range(s, g, space_cut_cell(g, at, above), SPACE_NEVER);
 }
@@ -39,9 +39,22 @@ static uint32_t equal(struct space *s, const struct group *g, double at)
     return number_range(s, g, space_cut_cell(g, at, false), space_cut_cell(g, at, true));
 }
 
-static uint32_t number_atom(struct space *s, const struct group *g, const struct image_atom *a)
+// A question of a truth value, when that is `value`.
+static uint32_t of_bool(const struct policy_image *p, const struct image_atom *a, uint32_t value)
 {
-    uint32_t parts[64], n = 0;
+    bool no = space_element_holds(p, a, 0), yes = space_element_holds(p, a, 1);
+    return no == yes ? (yes ? SPACE_TRUE : SPACE_FALSE) : yes ? value : space_not(value);
+}
+
+uint32_t space_number_atom(struct space *s, const struct group *g, const struct policy_image *p,
+                           const struct image_atom *a)
+{
+    const struct image_signal *def = image_signal(p, a->signal);
+    uint32_t parts[64], n = 0, f;
+    if (def->has_threshold) {
+        f = space_at_least(s, g, def->threshold, def->threshold_above);
+        return of_bool(p, a, def->threshold_above ? f : space_not(f));
+    }
     switch (a->op) {
     case IMAGE_OP_TRUE:
         return space_not(equal(s, g, 0));
@@ -50,13 +63,13 @@ static uint32_t number_atom(struct space *s, const struct group *g, const struct
     case IMAGE_OP_NE:
         return space_not(equal(s, g, a->number));
     case IMAGE_OP_GE:
-        return at_least(s, g, a->number, false);
+        return space_at_least(s, g, a->number, false);
     case IMAGE_OP_LT:
-        return space_not(at_least(s, g, a->number, false));
+        return space_not(space_at_least(s, g, a->number, false));
     case IMAGE_OP_GT:
-        return at_least(s, g, a->number, true);
+        return space_at_least(s, g, a->number, true);
     case IMAGE_OP_LE:
-        return space_not(at_least(s, g, a->number, true));
+        return space_not(space_at_least(s, g, a->number, true));
     case IMAGE_OP_IN: // as the router reads it: the bit of the whole part
         for (unsigned i = 0; i < 64; i++)
             if (a->words >> i & 1)
@@ -69,15 +82,8 @@ static uint32_t number_atom(struct space *s, const struct group *g, const struct
     return SPACE_FALSE;
 }
 
-// A question of a truth value, when that is `value`.
-static uint32_t of_bool(const struct policy_image *p, const struct image_atom *a, uint32_t value)
-{
-    bool no = space_element_holds(p, a, 0), yes = space_element_holds(p, a, 1);
-    return no == yes ? (yes ? SPACE_TRUE : SPACE_FALSE) : yes ? value : space_not(value);
-}
-
 // One of the listed cells of a class field; the list is ascending.
-static uint32_t class_cells(struct space *s, uint32_t field, const uint32_t *list, uint32_t count)
+uint32_t space_class_cells(struct space *s, uint32_t field, const uint32_t *list, uint32_t count)
 {
     uint32_t cells = s->fields.at[field].cells;
     if (count == 0)
@@ -144,7 +150,7 @@ static uint32_t class_atom(struct space *s, const struct group *g, const struct 
             list[i] = space_cells_node(s, g->field_at + list[i], (uint32_t[]){1}, 1);
         f = space_or(s, list, n);
     } else {
-        f = class_cells(s, g->field_at, list, n);
+        f = space_class_cells(s, g->field_at, list, n);
     }
     if (a->op == IMAGE_OP_NE || (a->op == IMAGE_OP_TRUE && g->raw == SIGNAL_TEXT))
         f = space_not(f);
@@ -164,7 +170,6 @@ uint32_t space_make_atom(struct space *s, uint32_t image, uint32_t atom)
 {
     const struct policy_image *p = s->images[image];
     const struct image_atom *a = IMAGE_AT(p, p->atoms, struct image_atom) + atom;
-    const struct image_signal *def = image_signal(p, a->signal);
     uint32_t input = s->signal_input[image][a->signal], f;
     if (input == UINT32_MAX)
         return space_derived_atom(s, image, a);
@@ -172,11 +177,8 @@ uint32_t space_make_atom(struct space *s, uint32_t image, uint32_t atom)
     uint32_t failed = failed_cell(s, input);
     if (a->op == IMAGE_OP_FAILED)
         return space_atom_node(s, input, failed);
-    if (def->has_threshold) {
-        f = at_least(s, g, def->threshold, def->threshold_above);
-        f = of_bool(p, a, def->threshold_above ? f : space_not(f));
-    } else if (g->raw == SIGNAL_NUMBER) {
-        f = number_atom(s, g, a);
+    if (g->raw == SIGNAL_NUMBER) {
+        f = space_number_atom(s, g, p, a);
     } else if (g->raw == SIGNAL_BOOL) {
         f = of_bool(p, a, space_cells_node(s, g->field_at, (uint32_t[]){1}, 1));
     } else {

@@ -35,7 +35,8 @@ void space_mark_failures(struct space *s)
         const struct policy_image *p = s->images[k];
         const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
         for (uint32_t i = 0; i < p->signals.count; i++)
-            if (image_signal(p, (int32_t)i)->derive == IMAGE_DERIVE_LABEL)
+            if (image_signal(p, (int32_t)i)->derive == IMAGE_DERIVE_LABEL ||
+                image_signal(p, (int32_t)i)->derive == IMAGE_DERIVE_EXCLUSIVE)
                 mark_signal(s, k, (int32_t)i);
         for (uint32_t i = 0; i < p->atoms.count; i++)
             if (atoms[i].op == IMAGE_OP_FAILED)
@@ -46,7 +47,7 @@ void space_mark_failures(struct space *s)
 // Whether a signal that the guard looks at has failed; through derived ones to what they are made of.
 static uint32_t guard_failed(struct space *s, uint32_t image, struct image_list guard);
 
-static uint32_t signal_failed(struct space *s, uint32_t image, int32_t signal)
+uint32_t space_derived_failed(struct space *s, uint32_t image, int32_t signal)
 {
     const struct policy_image *p = s->images[image];
     const struct image_signal *def = image_signal(p, signal);
@@ -55,7 +56,7 @@ static uint32_t signal_failed(struct space *s, uint32_t image, int32_t signal)
     const struct image_term *terms = IMAGE_AT(p, def->terms, struct image_term);
     size_t base = s->stack.len;
     for (uint32_t i = 0; i < def->terms.count; i++) {
-        uint32_t f = terms[i].signal >= 0 ? signal_failed(s, image, terms[i].signal)
+        uint32_t f = terms[i].signal >= 0 ? space_derived_failed(s, image, terms[i].signal)
                                           : guard_failed(s, image, terms[i].guard);
         if (!SPACE_PUSH(s, &s->stack, space_not(f)))
             return SPACE_TRUE;
@@ -72,7 +73,7 @@ static uint32_t guard_failed(struct space *s, uint32_t image, struct image_list 
     for (uint32_t i = 0; i < guard.count; i++) {
         if (n[i].kind != IMAGE_NODE_ATOM)
             continue;
-        uint32_t f = signal_failed(s, image, atoms[n[i].arg].signal);
+        uint32_t f = space_derived_failed(s, image, atoms[n[i].arg].signal);
         if (!SPACE_PUSH(s, &s->stack, space_not(f)))
             return SPACE_TRUE;
     }
@@ -129,9 +130,8 @@ uint32_t space_derived_atom(struct space *s, uint32_t image, const struct image_
 {
     const struct image_signal *def = image_signal(s->images[image], a->signal);
     if (a->op == IMAGE_OP_FAILED)
-        return signal_failed(s, image, a->signal);
+        return space_derived_failed(s, image, a->signal);
     if (def->derive == IMAGE_DERIVE_LABEL)
         return label_atom(s, image, def, a);
-    space_fail(s, RESULT_UNSUPPORTED);
-    return SPACE_TRUE;
+    return space_score_atom(s, image, a);
 }

@@ -9,7 +9,7 @@ enum { DRAW_BYTES_MAX = 48 * 1024 * 1024 }; // cells and bits of all drawn reque
 // Cells that a drawn request may have: those that hold something, and for what is fixed only the first.
 static uint32_t choices(const struct field *f)
 {
-    return f->fixed ? 1 : f->possible;
+    return f->fixed || f->derived != UINT32_MAX ? 1 : f->possible;
 }
 
 static uint16_t pick(const struct space *s, const struct field *f, uint32_t n)
@@ -59,7 +59,11 @@ enum result space_make_draws(struct space *s)
     uint64_t all = 1, per = s->fields.len * sizeof *s->cells * 8 + guard_nodes(s);
     for (size_t f = 0; f < s->fields.len && all <= SPACE_EXACT; f++)
         all *= choices(&s->fields.at[f]);
-    s->exact = all <= SPACE_EXACT && per * all / 8 <= DRAW_BYTES_MAX;
+    // Where numbers are added up their cells do not tell all.
+    bool adds = false;
+    for (size_t i = 0; i < s->derived.len; i++)
+        adds |= s->derived.at[i].numbers;
+    s->exact = !adds && all <= SPACE_EXACT && per * all / 8 <= DRAW_BYTES_MAX;
     s->drawn = s->exact ? (uint32_t)all : SPACE_SAMPLES;
     while (!s->exact && s->drawn > 64 && per * s->drawn / 8 > DRAW_BYTES_MAX)
         s->drawn /= 2;

@@ -172,8 +172,8 @@ static void add_cut(struct space *s, struct group *g, double at, bool above)
         (void)SPACE_PUSH(s, &g->cuts, c);
 }
 
-static void gather_number(struct space *s, struct group *g, const struct image_signal *def,
-                          const struct image_atom *a)
+void space_gather_number(struct space *s, struct group *g, const struct image_signal *def,
+                         const struct image_atom *a)
 {
     if (def->has_threshold) {
         add_cut(s, g, def->threshold, def->threshold_above);
@@ -344,7 +344,7 @@ static void gather(struct space *s)
             if (!g)
                 continue;
             if (g->raw == SIGNAL_NUMBER)
-                gather_number(s, g, image_signal(p, a->signal), a);
+                space_gather_number(s, g, image_signal(p, a->signal), a);
             else if (g->raw == SIGNAL_TEXT || g->raw == SIGNAL_SET)
                 gather_texts(s, g, p, a);
         }
@@ -388,6 +388,24 @@ static bool in_cell(const struct group *g, uint32_t cell, double v)
            (cell == g->cuts.len || !right_of(g->cuts.at[cell], v));
 }
 
+void space_cell_range(const struct group *g, uint32_t cell, double *lo, double *hi)
+{
+    *lo = g->min;
+    *hi = g->max;
+    if (cell > 0) {
+        struct cut c = g->cuts.at[cell - 1];
+        *lo = c.above ? nextafter(c.at, DBL_MAX) : c.at;
+    }
+    if (cell < g->cuts.len) {
+        struct cut c = g->cuts.at[cell];
+        *hi = c.above ? c.at : nextafter(c.at, -DBL_MAX);
+    }
+    if (whole_in_range(g, *lo))
+        *lo = ceil(*lo);
+    if (whole_in_range(g, *hi))
+        *hi = floor(*hi);
+}
+
 // The roundest number that comes to hand.
 bool space_number_in(const struct group *g, uint32_t cell, double *out)
 {
@@ -425,6 +443,7 @@ static uint32_t field_begin(struct space *s, enum field_kind kind, uint32_t cell
 {
     struct field f = {.kind = kind,
                       .cells = cells,
+                      .derived = UINT32_MAX,
                       .literal_at = (uint32_t)s->literals.len,
                       .possible_at = (uint32_t)s->possible.len,
                       .possible = cells};
@@ -547,7 +566,7 @@ static void set_fields(struct space *s, struct group *g)
     }
 }
 
-static void make_group(struct space *s, struct group *g)
+void space_make_group(struct space *s, struct group *g)
 {
     g->field_at = (uint32_t)s->fields.len;
     switch (g->raw) {
@@ -620,8 +639,8 @@ enum result space_make_fields(struct space *s)
     if (!s->err)
         split_all(s);
     for (size_t i = 0; i < s->groups.len && !s->err; i++)
-        make_group(s, &s->groups.at[i]);
+        space_make_group(s, &s->groups.at[i]);
     if (!s->err)
         make_failures(s);
-    return s->err;
+    return s->err ? s->err : space_declare_derived(s);
 }

@@ -14,8 +14,9 @@ enum field_kind {
 
 struct field {
     enum field_kind kind;
-    bool fixed;     // always cell 0 in a drawn request: whether a signal fails
-    uint32_t cells; // 1 to SPACE_CELLS_MAX
+    bool fixed;       // always cell 0 in a drawn request: whether a signal fails
+    uint32_t derived; // whose cell it is; UINT32_MAX: of a signal that is computed
+    uint32_t cells;   // 1 to SPACE_CELLS_MAX
     uint32_t
         literal_at; // in space.literals. BOOL: one; CLASS: per cell; ORDER: per cell, "at least this cell"
     uint32_t possible_at; // in space.possible: ORDER, cells that hold a number at all
@@ -69,7 +70,32 @@ struct node {
     uint32_t tag; // CELLS: field; ATOM: input
     uint32_t list_at, list_count;
     uint32_t literal;
-    uint32_t next; // in its hash chain
+    uint32_t next;    // in its hash chain
+    uint64_t derived; // DERIVED_BIT of all that it looks at
+};
+
+// From the 64th on they share a bit.
+#define DERIVED_BIT(i) (UINT64_C(1) << ((i) < 63 ? (i) : 63))
+
+// An input of a score or an exclusive group, looked through scores inside it, in the order in which they are summed.
+struct leaf {
+    uint32_t input;   // UINT32_MAX: a guard
+    uint32_t formula; // of the guard
+    int32_t signal;   // of the derived's image
+    bool falls; // the value falls as this one rises: an odd number of negative weights on the way
+};
+
+// A score or an exclusive group with a field of its own: what its cell is follows from the leaves by arithmetic, which
+// the solver is taught clause by clause (space_theory.c). Equal ones of several images are one.
+struct derived {
+    enum image_derive kind;
+    uint32_t image;
+    int32_t signal;  // of that image: how it is computed
+    uint32_t group;  // for its cuts and field
+    uint32_t failed; // formula: something that it looks at has failed
+    VEC(struct leaf) leaves;
+    uint64_t relies; // DERIVED_BIT of itself and of those in its guards
+    bool numbers;    // some leaf is a number
 };
 
 struct space {
@@ -88,9 +114,12 @@ struct space {
     struct map by_key, by_name; // groups; inputs of (group, name)
     struct arena names;         // keys of the maps
 
-    uint32_t *signal_input[SPACE_IMAGES_MAX]; // per signal; UINT32_MAX for derived ones
-    uint32_t *signal_work[SPACE_IMAGES_MAX];  // per signal: bits below
-    uint32_t *atom_formula[SPACE_IMAGES_MAX]; // per atom; UINT32_MAX until made
+    uint32_t *signal_input[SPACE_IMAGES_MAX];   // per signal; UINT32_MAX for derived ones
+    uint32_t *signal_derived[SPACE_IMAGES_MAX]; // per signal; UINT32_MAX: computed, or a label
+    VEC(struct derived) derived;                // each behind those that it looks at
+    struct map by_form;                         // what they compute -> index + 1
+    uint32_t *signal_work[SPACE_IMAGES_MAX];    // per signal: bits below
+    uint32_t *atom_formula[SPACE_IMAGES_MAX];   // per atom; UINT32_MAX until made
 
     VEC(struct node) nodes;
     VEC(uint32_t) lists;
@@ -105,8 +134,15 @@ struct space {
     uint64_t *live;   // which bits count
     uint16_t *cells;  // per field, per drawn request
 
-    uint16_t *model;     // per field, the cell of the last model
-    VEC(uint32_t) stack; // scratch of making formulas
+    uint16_t *model;       // per field, the cell of the last model
+    double *number;        // per group: the number in its cell that the model has
+    bool *pinned;          // ... chosen for the sake of a derived signal
+    double **drawn_number; // per group that a derived signal adds up: per drawn request
+    struct sat_theory theory;
+    uint64_t asked;       // DERIVED_BIT of what the question at hand looks at
+    struct bound *bounds; // scratch of the theory: per leaf
+    size_t most_leaves;   // of one derived signal
+    VEC(uint32_t) stack;  // scratch of making formulas
     VEC(uint32_t) assumed;
     VEC(uint32_t) core;
     uint8_t *kept;   // per input: scratch of witnesses
@@ -148,15 +184,53 @@ bool space_cut_before(struct cut a, struct cut b);
 // A number within the cell; false when it holds none.
 bool space_number_in(const struct group *g, uint32_t cell, double *out);
 
-// space_derived.c
-// Marks the signals whose failure a label looks at.
+// Makes the field of a group whose elements and cuts are known.
+void space_make_group(struct space *s, struct group *g);
+void space_gather_number(struct space *s, struct group *g, const struct image_signal *def,
+                         const struct image_atom *a);
+// The closed interval of the numbers of a cell that has any.
+void space_cell_range(const struct group *g, uint32_t cell, double *lo, double *hi);
+uint32_t space_number_atom(struct space *s, const struct group *g, const struct policy_image *p,
+                           const struct image_atom *a);
+uint32_t space_class_cells(struct space *s, uint32_t field, const uint32_t *list, uint32_t count);
+uint32_t space_at_least(struct space *s, const struct group *g, double at, bool above);
+
+// space_derived.c: labels, and what derived signals look at.
+// Marks the signals whose failure a label, an exclusive group or an atom looks at.
 void space_mark_failures(struct space *s);
+uint32_t space_derived_failed(struct space *s, uint32_t image, int32_t signal);
 uint32_t space_derived_atom(struct space *s, uint32_t image, const struct image_atom *a);
+
+// space_score.c: scores and exclusive groups. First their fields, then, when formulas can be made, the rest.
+enum result space_declare_derived(struct space *s);
+enum result space_finish_derived(struct space *s);
+uint32_t space_score_atom(struct space *s, uint32_t image, const struct image_atom *a);
+
+// space_theory.c: their arithmetic.
+struct bound {
+    double lo, hi;           // of the values it may have
+    double full_lo, full_hi; // whatever its cell is, failures included
+    uint32_t cell;
+    bool failed, holds;
+};
+// Draws the cells of a derived signal for all drawn requests. Its guards are drawn already.
+enum result space_draw_derived(struct space *s, uint32_t index);
+// Makes s->model whole from the cells of what is computed: numbers, then the cells of all derived signals.
+void space_settle(struct space *s);
+// The cells that it can have with its leaves in these bounds; `whole`: all are known, and whether one has failed.
+void space_possible(const struct space *s, const struct derived *d, const struct bound *b,
+                    bool whole, bool failed, uint32_t *from, uint32_t *to);
+enum sat_fit space_check_theory(void *ctx);
 
 // space.c
 uint32_t space_cells_node(struct space *s, uint32_t field, const uint32_t *list, uint32_t count);
 uint32_t space_atom_node(struct space *s, uint32_t input, uint32_t inner);
+// The cells of the solver's model into s->model.
+void space_take_cells(struct space *s);
 // The conjunction of what lies on s->stack from `base` on, which is taken off.
 uint32_t space_fold(struct space *s, size_t base);
+// space_witness.c: scratch for, and a formula's value in the model; no part may be open.
+bool space_scratch(struct space *s);
+bool space_model_holds(struct space *s, uint32_t formula);
 
 #endif

@@ -39,6 +39,49 @@ static enum kleene value_of(struct space *s, uint32_t formula, bool all)
     return v == OPEN ? OPEN : (enum kleene)(v ^ (formula & 1));
 }
 
+// A derived signal's cell as far as it follows from what is given.
+static enum kleene derived_cells(struct space *s, const struct node *n)
+{
+    const struct derived *d = &s->derived.at[s->fields.at[n->tag].derived];
+    const struct group *own = &s->groups.at[d->group];
+    struct bound *b = alloc_zeroed(d->leaves.len + 1, sizeof *b);
+    enum kleene failed = value_of(s, d->failed, false);
+    bool whole = failed != OPEN;
+    uint32_t from, to, in = 0;
+    if (!b) {
+        space_fail(s, RESULT_NOMEM);
+        return OPEN;
+    }
+    for (uint32_t i = 0; i < d->leaves.len; i++) {
+        const struct leaf *l = &d->leaves.at[i];
+        if (l->input == UINT32_MAX) {
+            enum kleene v = value_of(s, l->formula, false);
+            b[i] = (struct bound){.lo = v == YES, .hi = v != NO};
+        } else if (s->kept[l->input]) {
+            const struct image_signal *def = image_signal(s->images[d->image], l->signal);
+            const struct group *g = &s->groups.at[s->inputs.at[l->input].group];
+            double v =
+                failed_in_model(s, l->input) ? def->error_number : s->number[g - s->groups.at];
+            b[i].lo = b[i].hi = v < g->min ? g->min : v > g->max ? g->max : v;
+        } else {
+            const struct group *g = &s->groups.at[s->inputs.at[l->input].group];
+            b[i] = (struct bound){.lo = g->min, .hi = g->max};
+        }
+        whole &= b[i].lo == b[i].hi;
+    }
+    space_possible(s, d, b, whole || failed == YES, failed == YES, &from, &to);
+    alloc_free(b);
+    const uint32_t *list = s->lists.at + n->list_at;
+    for (uint32_t c = from; c <= to; c++) {
+        if (own->raw == SIGNAL_NUMBER)
+            in += c >= list[0] && c < list[1];
+        else
+            for (uint32_t i = 0; i < n->list_count; i++)
+                in += list[i] == c;
+    }
+    return in == 0 ? NO : in == to - from + 1 ? YES : OPEN;
+}
+
 static enum kleene value(struct space *s, uint32_t node, bool all)
 {
     const struct node *n = &s->nodes.at[node];
@@ -51,7 +94,9 @@ static enum kleene value(struct space *s, uint32_t node, bool all)
     case NODE_TRUE:
         break;
     case NODE_CELLS:
-        v = cells_hold(s, n) ? YES : NO;
+        v = s->fields.at[n->tag].derived != UINT32_MAX && !all ? derived_cells(s, n)
+            : cells_hold(s, n)                                 ? YES
+                                                               : NO;
         break;
     case NODE_ATOM:
         v = all || s->kept[n->tag] ? value_of(s, list[0], true) : OPEN;
@@ -79,6 +124,20 @@ static bool show(struct space *s, const uint32_t *claims, uint32_t count)
     return true;
 }
 
+static void justify(struct space *s, uint32_t formula);
+
+static void justify_derived(struct space *s, const struct derived *d)
+{
+    for (uint32_t i = 0; i < d->leaves.len; i++) {
+        if (d->leaves.at[i].input == UINT32_MAX)
+            justify(s, d->leaves.at[i].formula);
+        else
+            s->kept[d->leaves.at[i].input] = 1;
+    }
+    if (d->kind == IMAGE_DERIVE_EXCLUSIVE)
+        justify(s, d->failed);
+}
+
 // Keeps the signals that make a formula what it is in the model.
 static void justify(struct space *s, uint32_t formula)
 {
@@ -88,6 +147,8 @@ static void justify(struct space *s, uint32_t formula)
         return;
     if (n->kind == NODE_ATOM)
         s->kept[n->tag] = 1;
+    if (n->kind == NODE_CELLS && s->fields.at[n->tag].derived != UINT32_MAX)
+        justify_derived(s, &s->derived.at[s->fields.at[n->tag].derived]);
     if (n->kind != NODE_AND)
         return;
     if (value(s, formula >> 1, true) == YES) {
@@ -109,7 +170,7 @@ static void justify(struct space *s, uint32_t formula)
         justify(s, best);
 }
 
-static bool scratch(struct space *s)
+bool space_scratch(struct space *s)
 {
     if (!s->kept && !(s->kept = alloc_zeroed(s->inputs.len + 1, 1)))
         return space_fail(s, RESULT_NOMEM);
@@ -125,15 +186,18 @@ static bool scratch(struct space *s)
 
 bool space_holds(struct space *s, uint32_t formula)
 {
-    if (s->err || !scratch(s))
-        return false;
+    return !s->err && space_scratch(s) && space_model_holds(s, formula);
+}
+
+bool space_model_holds(struct space *s, uint32_t formula)
+{
     memset(s->kleene, UNSEEN, s->nodes.len * 2);
     return value_of(s, formula, true) == YES;
 }
 
 static bool choose_inputs(struct space *s, const uint32_t *claims, uint32_t count)
 {
-    if (!scratch(s))
+    if (!space_scratch(s))
         return false;
     memset(s->kept, 0, s->inputs.len);
     memset(s->kleene, UNSEEN, s->nodes.len * 2);
@@ -204,7 +268,9 @@ static enum result fact_of(struct space *s, uint32_t image, uint32_t signal, str
         f->number = cell;
         break;
     case SIGNAL_NUMBER:
-        if (!space_number_in(g, cell, &f->number))
+        if (s->derived.len)
+            f->number = s->number[g - s->groups.at];
+        else if (!space_number_in(g, cell, &f->number))
             return RESULT_RANGE;
         if (def->has_threshold)
             f->number =
@@ -240,7 +306,7 @@ static void json_value(const struct policy_image *p, const struct image_signal *
                        const struct fact *f, struct buf *out)
 {
     if (f->state == FACT_FAILED) {
-        BUF_LIT(out, "null");
+        BUF_LIT(out, "{\"failed\": true}");
         return;
     }
     switch (def->type) {

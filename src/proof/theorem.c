@@ -282,6 +282,17 @@ static void answer_claim(struct theorem_run *r)
         theorem_unproved(r);
 }
 
+enum result theorem_given(struct theorem_prover *p, uint32_t index, const struct fact *computed,
+                          uint32_t *formula)
+{
+    struct theorem_run r = {
+        .p = p, .theorem = IMAGE_AT(p->image, p->image->theorems, struct image_theorem) + index};
+    *formula = space_guard(p->space, 0, r.theorem->guard);
+    if (computed)
+        *formula = space_and(p->space, (const uint32_t[]){*formula, pin(&r, computed)}, 2);
+    return r.err;
+}
+
 enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct fact *computed,
                         struct theorem_answer *out)
 {
@@ -293,9 +304,7 @@ enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct f
         .verdict = THEOREM_PROVED, .claim = IMAGE_NONE, .route = IMAGE_NONE};
     assert(index < p->image->theorems.count);
     r.flags = r.theorem->is_test && !computed ? 0 : SPACE_FAILURES;
-    r.guard = space_guard(p->space, 0, r.theorem->guard);
-    if (computed)
-        r.guard = space_and(p->space, (const uint32_t[]){r.guard, pin(&r, computed)}, 2);
+    r.err = theorem_given(p, index, computed, &r.guard);
     c = IMAGE_AT(p->image, r.theorem->claims, struct image_claim);
     r.claim = c;
     bool never = r.theorem->claims.count == 1 && c->kind == IMAGE_CLAIM_NEVER;
@@ -312,7 +321,7 @@ enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct f
     VEC_DEINIT(&r.cases);
     if (!r.err)
         r.err = feasible_result(p->feasible);
-    if (r.err == RESULT_LIMIT && out->verdict != THEOREM_REFUTED) {
+    if ((r.err == RESULT_LIMIT || r.err == RESULT_UNSUPPORTED) && out->verdict != THEOREM_REFUTED) {
         r.err = RESULT_OK;
         theorem_unproved(&r);
     }

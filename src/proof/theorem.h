@@ -71,6 +71,10 @@ void theorem_close(struct theorem_prover *p);
 enum result theorem_ask(struct theorem_prover *p, uint32_t index, const struct fact *computed,
                         struct theorem_answer *out) MERIT_NODISCARD;
 
+// What theorem `index` is given, as a formula of the prover's space; `computed` as for theorem_ask.
+enum result theorem_given(struct theorem_prover *p, uint32_t index, const struct fact *computed,
+                          uint32_t *formula) MERIT_NODISCARD;
+
 // What Merit answers to a question of the SMT-LIB script: for smtlib_options.answer, with a prover as `ctx`.
 enum sat_answer theorem_expect(void *ctx, const struct smtlib_question *q);
 

@@ -221,10 +221,13 @@ static bool steps_ok(const struct policy_image *p)
             (s->lattice == IMAGE_NONE ||
              s->level >= IMAGE_AT(p, p->lattices, struct image_lattice)[s->lattice].levels.count))
             return false;
+        if (s->retries > IMAGE_RETRIES_MAX || s->hedges > IMAGE_HEDGES_MAX ||
+            s->count > IMAGE_RETRIES_MAX || s->cap_tok > IMAGE_TOK_MAX)
+            return false;
     }
     const struct image_chain *c = IMAGE_AT(p, p->chains, struct image_chain);
     for (uint32_t i = 0; i < p->chains.count; i++)
-        if (c[i].steps.count == 0)
+        if (c[i].steps.count == 0 || c[i].steps.count > IMAGE_CHAIN_STEPS_MAX)
             return false;
     return true;
 }
@@ -276,7 +279,8 @@ static bool routes_ok(const struct policy_image *p)
 {
     const struct image_route *r = IMAGE_AT(p, p->routes, struct image_route);
     for (uint32_t i = 0; i < p->routes.count; i++, r++)
-        if (r->chains.count == 0 || r->is_otherwise != (i + 1 == p->routes.count))
+        if (r->chains.count == 0 || r->chains.count > IMAGE_CHAINS_MAX ||
+            r->is_otherwise != (i + 1 == p->routes.count))
             return false;
     return p->routes.count > 0 && r[-1].guard.count == 1 &&
            IMAGE_AT(p, r[-1].guard, struct image_node)->kind == IMAGE_NODE_TRUE;
@@ -310,7 +314,8 @@ static bool places_ok(const struct policy_image *p)
     const struct image_sink *s = IMAGE_AT(p, p->sinks, struct image_sink);
     for (uint32_t i = 0; i < p->sinks.count; i++)
         if (!clearance_ok(p, &s[i].clears) || !clearance_ok(p, &s[i].holds) ||
-            s[i].cap_tok > IMAGE_TOK_MAX)
+            s[i].cap_tok > IMAGE_TOK_MAX || s[i].call_nusd > IMAGE_PRICE_MAX ||
+            s[i].call_uj > IMAGE_ENERGY_MAX)
             return false;
     return true;
 }
@@ -392,7 +397,8 @@ static bool models_ok(const struct policy_image *p)
             m->output_tok > IMAGE_TOK_MAX || m->price_in_nusd < 0 || m->price_out_nusd < 0 ||
             m->price_cached_nusd < 0 || m->price_in_nusd > IMAGE_PRICE_MAX ||
             m->price_out_nusd > IMAGE_PRICE_MAX || m->price_cached_nusd > IMAGE_PRICE_MAX ||
-            m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
+            m->energy_in_uj < -1 || m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
+            m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
             return false;
     }
     const struct image_alias *a = IMAGE_AT(p, p->aliases, struct image_alias);

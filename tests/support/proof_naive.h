@@ -3,13 +3,14 @@
 #ifndef MERIT_TESTS_PROOF_NAIVE_H
 #define MERIT_TESTS_PROOF_NAIVE_H
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/rng.h"
 #include "support/image_builder.h"
 #include "text/json.h"
 
-enum { NAIVE_WORDS = 4, NAIVE_FAMILIES = 16, NAIVE_SIGNALS = 24 };
+enum { NAIVE_WORDS = 4, NAIVE_FAMILIES = 16, NAIVE_SIGNALS = 32 };
 static const char *const naive_words[NAIVE_WORDS] = {"alpha", "beta", "gamma", "delta"};
 // Texts that a policy may mention, the empty one, and two that none mentions.
 static const char *const naive_texts[NAIVE_WORDS + 3] = {"alpha", "beta", "gamma", "delta",
@@ -88,10 +89,9 @@ static inline void naive_signal(struct naive_policy *n)
     }
 }
 
-static inline void naive_atom(struct naive_policy *n)
+static inline void naive_atom_of(struct naive_policy *n, int32_t signal)
 {
     struct image_builder *b = &n->b;
-    int32_t signal = (int32_t)naive_below(b->signal_count);
     enum signal_type type = b->signals[signal].type;
     static const enum image_op numbers[] = {IMAGE_OP_EQ, IMAGE_OP_LT, IMAGE_OP_LE, IMAGE_OP_GT,
                                             IMAGE_OP_GE};
@@ -99,6 +99,8 @@ static inline void naive_atom(struct naive_policy *n)
     enum image_op op = type == SIGNAL_NUMBER ? numbers[naive_below(5)]
                        : type == SIGNAL_TEXT ? texts[naive_below(3)]
                        : type == SIGNAL_SET  ? texts[naive_below(2) * 2]
+                       : b->signals[signal].derive == IMAGE_DERIVE_LABEL && naive_below(2)
+                           ? numbers[naive_below(5)]
                        : type == SIGNAL_ENUM ? texts[1 + naive_below(2)]
                                              : IMAGE_OP_TRUE;
     double number = type == SIGNAL_NUMBER ? naive_below(15) / 2.0 - 1 : naive_below(NAIVE_WORDS);
@@ -110,6 +112,11 @@ static inline void naive_atom(struct naive_policy *n)
         list[i] = ib_str(b, naive_texts[naive_below(NAIVE_WORDS + 1)]);
     if (type >= SIGNAL_TEXT)
         b->atoms[a].texts = IB_LIST(b, list, count);
+}
+
+static inline void naive_atom(struct naive_policy *n)
+{
+    naive_atom_of(n, (int32_t)naive_below(n->b.signal_count));
 }
 
 static inline uint32_t naive_guard(struct image_node *nodes, uint32_t at, uint32_t atoms,
@@ -131,9 +138,93 @@ static inline uint32_t naive_guard(struct image_node *nodes, uint32_t at, uint32
     return at;
 }
 
-// `routes` guarded ones and the last; each ends in one of `effects` refusals.
-static inline void naive_make(struct naive_policy *n, uint32_t signals, uint32_t atoms,
-                              uint32_t routes, unsigned depth, uint32_t effects)
+static inline struct image_list naive_small_guard(struct naive_policy *n, uint32_t atoms)
+{
+    struct image_node nodes[64];
+    uint32_t count = naive_guard(nodes, 0, atoms, naive_below(2));
+    return IB_LIST(&n->b, nodes, count);
+}
+
+// A number signal without a threshold among those so far, or -1.
+static inline int32_t naive_number(const struct naive_policy *n)
+{
+    for (int i = 0; i < 12; i++) {
+        uint32_t at = naive_below(n->b.signal_count);
+        if (n->b.signals[at].type == SIGNAL_NUMBER)
+            return (int32_t)at;
+    }
+    return -1;
+}
+
+// A label, a score or an exclusive group over what is there; `atoms` of it may be asked by guards.
+static inline void naive_derived(struct naive_policy *n, uint32_t atoms)
+{
+    struct image_builder *b = &n->b;
+    static const double weights[] = {-1, -0.5, 0.25, 0.5, 1, 2};
+    enum image_derive kind = (enum image_derive)(1 + naive_below(3));
+    struct image_term terms[4];
+    char name[16];
+    uint32_t count = 1 + naive_below(4);
+    memset(terms, 0, sizeof terms);
+    double min = 0, max = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t signal = kind == IMAGE_DERIVE_LABEL ? -1 : naive_number(n);
+        if (signal < 0 && kind == IMAGE_DERIVE_EXCLUSIVE)
+            kind = IMAGE_DERIVE_SCORE;
+        terms[i].signal = kind == IMAGE_DERIVE_SCORE && naive_below(3) == 0 ? -1 : signal;
+        terms[i].word = kind == IMAGE_DERIVE_EXCLUSIVE ? i : naive_below(3);
+        terms[i].weight = weights[naive_below(6)];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (terms[i].signal < 0)
+            terms[i].guard = naive_small_guard(n, atoms);
+        double w = terms[i].weight,
+               hi = terms[i].signal < 0 ? 1 : b->signals[terms[i].signal].number_max,
+               lo = terms[i].signal < 0 ? 0 : b->signals[terms[i].signal].number_min;
+        min += w > 0 ? w * lo : w * hi;
+        max += w > 0 ? w * hi : w * lo;
+    }
+    snprintf(name, sizeof name, "s%u", b->signal_count);
+    struct image_signal *s = &b->signals[ib_signal(b, name, SIGNAL_ENUM)];
+    s->derive = kind;
+    s->terms = IB_LIST(b, terms, count);
+    s->error_level = naive_below(3);
+    s->otherwise = count;
+    s->temperature = naive_below(2) ? 1 : 0.3;
+    s->margin = naive_below(4) / 10.0;
+    struct image_str words[5] = {{0, 0}};
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "w%d", i);
+        words[i] = ib_str(b, name);
+    }
+    uint32_t word_count = kind == IMAGE_DERIVE_EXCLUSIVE ? count + 1 : 3;
+    s->words = IB_LIST(b, words, word_count);
+    if (kind != IMAGE_DERIVE_SCORE)
+        return;
+    uint32_t form = naive_below(3);
+    s->number_min = min;
+    s->number_max = max;
+    if (form == 0) {
+        double first = naive_below(9) / 4.0;
+        struct image_band bands[3] = {{-1e300}, {first}, {first + (1 + naive_below(8)) / 4.0}};
+        s->bands = IB_LIST(b, bands, 3);
+        return;
+    }
+    s->words = (struct image_list){0, 0};
+    s->type = SIGNAL_NUMBER;
+    if (form == 1) {
+        s->type = SIGNAL_BOOL;
+        s->has_threshold = true;
+        s->threshold_above = naive_below(2);
+        s->threshold = naive_below(17) / 4.0 - 1;
+    }
+}
+
+// `routes` guarded ones and the last; each ends in one of `effects` refusals. `derived` signals look at the others, and
+// atoms behind them at all.
+static inline void naive_make_derived(struct naive_policy *n, uint32_t signals, uint32_t atoms,
+                                      uint32_t derived, uint32_t routes, unsigned depth,
+                                      uint32_t effects)
 {
     static struct image_node nodes[2048];
     char name[16];
@@ -144,6 +235,12 @@ static inline void naive_make(struct naive_policy *n, uint32_t signals, uint32_t
         naive_signal(n);
     for (uint32_t i = 0; i < atoms; i++)
         naive_atom(n);
+    for (uint32_t i = 0; i < derived; i++) {
+        naive_derived(n, n->b.atom_count);
+        for (int k = 0; k < 3; k++)
+            naive_atom_of(n, (int32_t)n->b.signal_count - 1);
+    }
+    atoms = n->b.atom_count;
     for (uint32_t i = 0; i <= routes; i++) {
         uint32_t count = i == routes ? 0 : naive_guard(nodes, 0, atoms, naive_below(depth + 1));
         snprintf(name, sizeof name, "effect %u", naive_below(effects));
@@ -152,6 +249,12 @@ static inline void naive_make(struct naive_policy *n, uint32_t signals, uint32_t
         ib_route(&n->b, name, nodes, count, steps);
     }
     n->p = ib_finish(&n->b);
+}
+
+static inline void naive_make(struct naive_policy *n, uint32_t signals, uint32_t atoms,
+                              uint32_t routes, unsigned depth, uint32_t effects)
+{
+    naive_make_derived(n, signals, atoms, 0, routes, depth, effects);
 }
 
 // ---- evaluating
@@ -164,13 +267,91 @@ static inline bool naive_has(const struct policy_image *p, struct image_list lis
     return false;
 }
 
+static inline bool naive_node_holds(const struct naive_policy *n, const struct image_node *node,
+                                    const struct naive_request *r);
+static inline struct naive_value naive_shown(const struct naive_policy *n, uint32_t signal,
+                                             const struct naive_request *r);
+
+// Whether the signal could not be computed: a derived one when something that it looks at could not.
+static inline bool naive_failed(const struct naive_policy *n, uint32_t signal,
+                                const struct naive_request *r)
+{
+    const struct image_signal *s = image_signal(n->p, (int32_t)signal);
+    const struct image_term *terms = IMAGE_AT(n->p, s->terms, struct image_term);
+    bool failed = !s->derive && r->failed[signal];
+    for (uint32_t i = 0; i < s->terms.count; i++) {
+        const struct image_node *nodes = IMAGE_AT(n->p, terms[i].guard, struct image_node);
+        failed |= terms[i].signal >= 0 && naive_failed(n, (uint32_t)terms[i].signal, r);
+        for (uint32_t k = 0; k < terms[i].guard.count; k++)
+            if (nodes[k].kind == IMAGE_NODE_ATOM)
+                failed |= naive_failed(
+                    n,
+                    (uint32_t)(IMAGE_AT(n->p, n->p->atoms, struct image_atom) + nodes[k].arg)
+                        ->signal,
+                    r);
+    }
+    return failed;
+}
+
+static inline double naive_term(const struct naive_policy *n, const struct image_term *t,
+                                const struct naive_request *r)
+{
+    if (t->signal < 0)
+        return naive_node_holds(n, IMAGE_AT(n->p, t->guard, struct image_node), r);
+    const struct image_signal *s = image_signal(n->p, t->signal);
+    double v = naive_shown(n, (uint32_t)t->signal, r).number;
+    return s->derive           ? v
+           : v < s->number_min ? s->number_min
+           : v > s->number_max ? s->number_max
+                               : v;
+}
+
+static inline double naive_compute(const struct naive_policy *n, uint32_t signal,
+                                   const struct naive_request *r)
+{
+    const struct image_signal *s = image_signal(n->p, (int32_t)signal);
+    const struct image_term *terms = IMAGE_AT(n->p, s->terms, struct image_term);
+    double v = 0, values[4] = {0}, total = 0;
+    if (s->derive == IMAGE_DERIVE_LABEL) {
+        for (uint32_t i = 0; i < s->terms.count; i++)
+            if (naive_term(n, &terms[i], r) != 0 && terms[i].word > v)
+                v = terms[i].word;
+        return naive_failed(n, signal, r) && s->error_level > v ? s->error_level : v;
+    }
+    if (s->derive == IMAGE_DERIVE_SCORE) {
+        for (uint32_t i = 0; i < s->terms.count; i++)
+            v += terms[i].weight * naive_term(n, &terms[i], r);
+        const struct image_band *bands = IMAGE_AT(n->p, s->bands, struct image_band);
+        uint32_t band = s->bands.count;
+        while (band > 1 && v < bands[band - 1].from)
+            band--;
+        return band ? band - 1 : v;
+    }
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < s->terms.count; i++)
+        values[i] = naive_term(n, &terms[i], r);
+    for (uint32_t i = 1; i < s->terms.count; i++)
+        if (values[i] > values[first])
+            first = i;
+    double second = -1e300;
+    for (uint32_t i = 0; i < s->terms.count; i++) {
+        total += exp((values[i] - values[first]) / s->temperature);
+        if (i != first && values[i] > second)
+            second = values[i];
+    }
+    double lead = (1 - exp((second - values[first]) / s->temperature)) / total;
+    return naive_failed(n, signal, r) || lead < s->margin ? s->otherwise : terms[first].word;
+}
+
 // The value that a signal shows of its family's.
 static inline struct naive_value naive_shown(const struct naive_policy *n, uint32_t signal,
                                              const struct naive_request *r)
 {
     const struct image_signal *s = image_signal(n->p, (int32_t)signal);
     struct naive_value v = r->of[n->family_of[signal]];
-    if (r->failed[signal]) {
+    if (s->derive)
+        v = (struct naive_value){.number = naive_compute(n, signal, r), .text = ""};
+    if (!s->derive && r->failed[signal]) {
         struct slice text = image_text(n->p, s->error_text);
         v = (struct naive_value){.number = s->error_number, .text = ""};
         for (int i = 0; i < NAIVE_WORDS + 3; i++)
@@ -364,7 +545,7 @@ static inline void naive_random(const struct naive_policy *n, struct naive_reque
     for (uint32_t f = 0; f < n->families; f++)
         r->of[f] = naive_choice(n, f, naive_below(naive_choices(n, f)));
     for (uint32_t i = 0; failures && i < n->p->signals.count; i++)
-        r->failed[i] = naive_below(4) == 0;
+        r->failed[i] = !image_signal(n->p, (int32_t)i)->derive && naive_below(4) == 0;
 }
 
 #endif

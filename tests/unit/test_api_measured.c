@@ -48,7 +48,8 @@ static void open_fixture(struct fixture *f, const char *text, uint32_t loops)
     arena_init(&notes, 0, 1 << 20);
     diag_init(&diags, &notes, 16);
     *f = (struct fixture){.tick = 1000};
-    assert_int_equal(decider_open(&f->decider, slice_cstr(text), NULL, &diags), RESULT_OK);
+    assert_int_equal(decider_open(&f->decider, slice_cstr(text), NULL, DECIDER_ANY, &diags),
+                     RESULT_OK);
     arena_deinit(&notes);
     assert_int_equal(plan_scratch_open(f->decider.plan, &f->scratch), RESULT_OK);
     arena_init(&f->arena, 0, 16 << 20);

@@ -200,6 +200,99 @@ static void long_names_and_texts_are_refused(void **state)
     end(&r);
 }
 
+// Each is one row of ten thousand.
+static void ten_thousand_of_each_load(void **state)
+{
+    (void)state;
+    struct run r;
+    begin(&r);
+    BUF_LIT(&r.text, "policy \"p\" version 1\nlattice l = low < mid < high\nzone z clears high\n"
+                     "model m zone z endpoint demo context 1k tok\nsignal a = keywords(\"a\")\n"
+                     "signal n = conversation(turns)\nsignal j = jailbreak\n"
+                     "signal d label l = max(a");
+    for (int i = 1; i < 10000; i++)
+        buf_printf(&r.text, ",\n  mid when n > %d", i);
+    BUF_LIT(&r.text, ")\nsignal s = score(0.001 j");
+    for (int i = 1; i < 10000; i++)
+        buf_printf(&r.text, ",\n  %s0.001 when n == %d", i % 2 ? "-" : "", i);
+    BUF_LIT(&r.text, ") bands lo, hi above 0\n");
+    for (int i = 0; i < 4900; i++)
+        buf_printf(&r.text, "forbid zone z, z when d >= mid and n > %d and s == hi\n", i + 1);
+    for (int i = 0; i < 2500; i++)
+        buf_printf(&r.text, "test \"t%d\" given n == %d expect route otherwise, not refuse\n", i,
+                   i + 1);
+    for (int i = 0; i < 2500; i++)
+        buf_printf(&r.text, "assume shadowed \"t%d\" \"why\"\n", i);
+    BUF_LIT(&r.text, tail);
+    load(&r);
+    assert_int_equal(r.result, RESULT_OK);
+    assert_int_equal(r.image->terms.count, 20000);
+    assert_int_equal(r.image->constraints.count, 9800);
+    assert_int_equal(r.image->theorems.count, 2500);
+    assert_int_equal(r.image->assumes.count, 2500);
+    const struct policy_image *opened;
+    assert_int_equal(image_open(r.image, r.image->size, &opened), RESULT_OK);
+    end(&r);
+}
+
+static void signals_of_signals_end(void **state)
+{
+    (void)state;
+    for (int deep = IMAGE_DERIVE_DEPTH_MAX; deep < 9000; deep = deep * 9 + 1) {
+        struct run r;
+        begin(&r);
+        BUF_LIT(&r.text, head);
+        // The deepest first, and the other way round.
+        for (int i = deep; i > 1; i--)
+            buf_printf(&r.text, "signal s%d = score(0.5 s%d)\n", i, i - 1);
+        buf_printf(&r.text, "signal s1 = score(0.5 a)\nroute r when s%d > 0 -> answer(m)\n", deep);
+        BUF_LIT(&r.text, tail);
+        load(&r);
+        if (deep == IMAGE_DERIVE_DEPTH_MAX) {
+            const struct policy_image *opened;
+            assert_int_equal(r.result, RESULT_OK);
+            assert_int_equal(image_signal(r.image, 1)->depth, IMAGE_DERIVE_DEPTH_MAX);
+            assert_int_equal(image_open(r.image, r.image->size, &opened), RESULT_OK);
+        } else {
+            assert_int_equal(r.result, RESULT_SYNTAX);
+            assert_string_equal(r.diags.items[0].code, "limit");
+        }
+        end(&r);
+    }
+}
+
+// Paths in paths: `p = q -> q` doubles the steps, `p = q else q` the chains, and both together.
+static void chains_that_double_end(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"->", "else"};
+    for (size_t f = 0; f < MERIT_COUNT(words); f++) {
+        struct run r;
+        begin(&r);
+        BUF_LIT(&r.text, head);
+        for (int i = 0; i < 60; i++)
+            buf_printf(&r.text, "path p%d = p%d %s p%d\n", i, i + 1, words[f], i + 1);
+        BUF_LIT(&r.text, "path p60 = answer(m)\nroute r when a -> p0\n");
+        BUF_LIT(&r.text, tail);
+        load(&r);
+        assert_only(&r, "limit", f == 0 ? "more than 64 steps" : "more than 64 chains");
+        end(&r);
+    }
+    struct run r;
+    begin(&r);
+    BUF_LIT(&r.text, head);
+    BUF_LIT(&r.text, "path p = answer(m)");
+    for (int i = 0; i < 60; i++)
+        BUF_LIT(&r.text, " else answer(m)");
+    BUF_LIT(&r.text, "\n");
+    for (int i = 0; i < 9000; i++)
+        buf_printf(&r.text, "route r%d when a -> p\n", i);
+    BUF_LIT(&r.text, tail);
+    load(&r);
+    assert_only(&r, "limit", "200000 steps together");
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +302,9 @@ int main(void)
         cmocka_unit_test(wide_guards_and_many_routes_load),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(paths_that_double_end),
+        cmocka_unit_test(ten_thousand_of_each_load),
+        cmocka_unit_test(signals_of_signals_end),
+        cmocka_unit_test(chains_that_double_end),
         cmocka_unit_test(long_names_and_texts_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,7 +278,8 @@ static void every_failed_allocation_is_survived(void **state)
 static void every_failed_allocation_is_survived_while_complaining(void **state)
 {
     (void)state;
-    static const char *const names[] = {"names", "types", "routes", "later", "whole", "syntax"};
+    static const char *const names[] = {"names",  "types",  "routes", "labels",   "whole",
+                                        "syntax", "scores", "rules",  "theorems", "lattices"};
     for (size_t i = 0; i < MERIT_COUNT(names); i++) {
         char path[256];
         struct buf text;
