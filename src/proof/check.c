@@ -88,6 +88,15 @@ const char *proof_step_word(enum image_step_kind kind)
     return words[kind];
 }
 
+bool proof_alive(const struct proof *p, const struct way *way)
+{
+    const struct order_route *routes = p->report->order.routes;
+    if (way->kind != WAY_ROUTE || !routes)
+        return true;
+    enum order_status is = routes[way->route].status;
+    return is == ORDER_TAKEN || is == ORDER_OPEN;
+}
+
 // --- findings
 
 // The assumption that covers the finding, or NULL.

@@ -46,6 +46,8 @@ struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t cha
 struct slice proof_model_text(struct proof *p, int32_t model);
 struct slice proof_sink_text(struct proof *p, int32_t sink);
 struct slice proof_level_name(const struct proof *p, int32_t lattice, uint32_t level);
+// Some request whose signals could all be computed may take the way, as far as the order of routes goes.
+bool proof_alive(const struct proof *p, const struct way *way);
 // A signal of the policy sends text to be embedded.
 bool proof_signals_embed(const struct proof *p);
 const char *proof_step_word(enum image_step_kind kind);

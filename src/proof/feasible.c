@@ -5,7 +5,7 @@
 #include "base/compiler.h"
 
 // Looks at constraints, as a cap: a file of ten thousand constraints and a million candidates is given up.
-#define LOOKS_MAX UINT64_C(2000000000)
+#define LOOKS_MAX UINT64_C(100000000)
 enum {
     NOT_MADE = UINT32_MAX,
     EFFORTS = IMAGE_EFFORT_COUNT_ + 1,
@@ -33,6 +33,9 @@ struct feasible {
     uint8_t *off; // per constraint
     uint32_t off_count;
     uint64_t looked;   // at constraints
+    const struct way_chain *last_chain; // of least_of_others
+    uint32_t last_except;
+    struct way_bound last_least;
     uint32_t *budgets; // hard ones per request
     uint32_t budget_count;
 };
@@ -142,6 +145,11 @@ void feasible_all(struct feasible *f)
 {
     memset(f->off, 0, f->image->constraints.count);
     f->off_count = 0;
+}
+
+bool feasible_spend(struct feasible *f, uint64_t steps)
+{
+    return looks(f, steps);
 }
 
 bool feasible_counts(const struct feasible *f, uint32_t constraint)
@@ -397,11 +405,17 @@ static uint32_t within_budgets(struct feasible *f, const struct way_bound *rest,
     return space_not(any_of(f, &none));
 }
 
-// The least that the chain's other steps cost, when step `except` is left out.
-static struct way_bound least_of_others(const struct feasible *f, const struct way_chain *chain,
+// The least that the chain's other steps cost, when step `except` is left out. Asked for each binding of a step in turn,
+// so the last answer is kept.
+static struct way_bound least_of_others(struct feasible *f, const struct way_chain *chain,
                                         uint32_t except)
 {
-    return way_chain_least(f->image, chain, except);
+    if (f->last_chain != chain || f->last_except != except) {
+        f->last_least = way_chain_least(f->image, chain, except);
+        f->last_chain = chain;
+        f->last_except = except;
+    }
+    return f->last_least;
 }
 
 static uint32_t binding_in_chain(struct feasible *f, const struct way *way,

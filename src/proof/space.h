@@ -137,7 +137,7 @@ struct space_witness {
 
 // The request behind the last SAT_YES (or space_choose), told in the signals of one image: first all that the claims
 // look at, then without every signal that they do not depend on (their three-valued evaluation stays true). `claims`
-// must hold for it. A signal that fails in it is given with its on_error value. RESULT_NOMEM.
+// must hold for it. A signal that fails in it is FACT_FAILED with its on_error, {"failed": true}. RESULT_NOMEM.
 enum result space_witness(struct space *s, uint32_t image, const uint32_t *claims, uint32_t count,
                           struct arena *arena, struct space_witness *out) MERIT_NODISCARD;
 // All of that request: a fact for every signal of the image that is not derived, into `facts`. RESULT_NOMEM.
