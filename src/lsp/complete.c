@@ -405,6 +405,8 @@ static void place(struct completer *k, struct lsp_place p, bool string)
     switch (p.role) {
     case LSP_ROLE_REFERS:
         names(k, p.kind);
+        if (p.kind == LSP_ROUTE && !slice_eq(tree_token_text(k->c->tree, k->begin), SLICE("alias")))
+            plain(k, "otherwise", ITEM_KEYWORD, "the last route");
         break;
     case LSP_ROLE_STEP:
         step_names(k, all_steps);
