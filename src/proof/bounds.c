@@ -23,6 +23,7 @@ static void tell(struct proof *p, const struct way *way, uint32_t chain, uint32_
         [WAY_NO_SINK_PRICE] = "state it: `price 0.001 usd/call`; 0 is a price, too",
         [WAY_NO_SINK_ENERGY] = "state it: `energy 20 J/call`",
         [WAY_NO_SINK_TIMEOUT] = "state it: `timeout 5 s`",
+        [WAY_NO_ADDS] = "state it: `adds 4k tok`",
         [WAY_NO_CARBON] = "make the budget `paced`, or bound joules instead",
         [WAY_OVERFLOW] = "cap the answer: `cap 1k tok`",
     };
