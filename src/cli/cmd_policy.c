@@ -22,11 +22,9 @@
 
 static const char usage[] =
     "usage: merit policy check FILE [--serve] [--notes] [--json | --quiet]\n"
-    "           prove it: what is wrong, with a request that shows it and a remedy; what routes "
-    "cost;\n"
-    "           with --serve also what the server of this build cannot run, with --notes which "
-    "routes\n"
-    "           overlap and what is left to `otherwise`\n"
+    "           prove it: what is wrong, with a request that shows it and a remedy; what\n"
+    "           routes cost; with --serve also what the server of this build cannot run,\n"
+    "           with --notes which routes overlap and what is left to `otherwise`\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
     "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every "
@@ -231,6 +229,7 @@ static int check(struct session *s)
     if (c.report.routes && !s->options.quiet)
         proof_write_routes(c.image, &c.report, &s->out);
     print(stdout, &s->out);
+    fflush(stdout); // so that what stands on both stays in order
     if (r) {
         fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
                 s->diags.errors == 1 ? "" : "s");
