@@ -1,6 +1,6 @@
 // merit policy lsp: the language server on standard input and output. Called by cmd_policy.
 //
-// One thread reads, answers and writes; another one checks whole policies. Nothing but the protocol goes to standard
+// One thread reads, answers and writes; two others check whole policies, one for names and types, one to prove them. Nothing but the protocol goes to standard
 // output; what a person should know goes to standard error.
 #include <errno.h>
 #include <poll.h>
@@ -20,16 +20,16 @@ enum {
     READ_BYTES = 64 * 1024,
     // What a pipe takes whole once it can be written at all (PIPE_BUF).
     WRITE_BYTES = 4096,
-    CLIENT_CHECK_MS = 10000,
+    CLIENT_CHECK_MS = 5000,
 };
 
-// The thread that checks: it gets one at a time, and says through the event when it is done.
+// A thread that checks: it gets one at a time, and says through the event when it is done.
 struct checker {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct lsp_check *todo, *done;
-    bool ends;
+    bool ends, busy; // busy: for the owner's eyes only
     int event;
 };
 
@@ -85,6 +85,7 @@ static void checker_close(struct checker *k)
 
 static void checker_give(struct checker *k, struct lsp_check *c)
 {
+    k->busy = true;
     pthread_mutex_lock(&k->lock);
     k->todo = c;
     pthread_cond_signal(&k->wake);
@@ -99,15 +100,18 @@ static struct lsp_check *checker_take(struct checker *k)
     pthread_mutex_lock(&k->lock);
     struct lsp_check *c = k->done;
     k->done = NULL;
+    k->busy = false;
     pthread_mutex_unlock(&k->lock);
     return c;
 }
 
 struct session {
     struct lsp_server *server;
-    struct checker checker;
+    struct checker checkers[LSP_LANES];
     size_t written; // of the output
     bool input_open, output_open;
+    uint64_t client; // a process that was there when it told its number, or 0
+    bool client_asked;
 };
 
 static void put_log(struct session *s)
@@ -148,15 +152,19 @@ static void get_input(struct session *s)
         s->input_open = false;
 }
 
-static bool client_is_gone(const struct session *s, bool *was_there)
+static bool is_gone(uint64_t pid)
+{
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+// An editor that is not there when it says who it is lives in another name space, and is not looked for.
+static void know_client(struct session *s)
 {
     uint64_t pid = lsp_server_client(s->server);
-    if (pid == 0 || pid > INT32_MAX)
-        return false;
-    // One that was never seen lives in another name space.
-    bool gone = kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-    *was_there |= !gone;
-    return gone && *was_there;
+    if (s->client_asked || pid == 0 || pid > INT32_MAX)
+        return;
+    s->client_asked = true;
+    s->client = is_gone(pid) ? 0 : pid;
 }
 
 static int wait_ms(const struct session *s)
@@ -169,24 +177,26 @@ static int wait_ms(const struct session *s)
 }
 
 // Whether more is to be done. Reads whatever is there before it works, so that a cancelled request costs nothing.
-static bool turn(struct session *s, bool *client_seen)
+static bool turn(struct session *s)
 {
     struct buf *out = lsp_server_output(s->server);
     bool backlog = out->len > LSP_OUTPUT_MAX / 2, steps = !lsp_server_full(s->server);
     struct pollfd fds[] = {
         {.fd = s->input_open && steps && !backlog ? STDIN_FILENO : -1, .events = POLLIN},
         {.fd = out->len > s->written ? STDOUT_FILENO : -1, .events = POLLOUT},
-        {.fd = s->checker.event, .events = POLLIN},
+        {.fd = s->checkers[LSP_LANE_QUICK].event, .events = POLLIN},
+        {.fd = s->checkers[LSP_LANE_PROOF].event, .events = POLLIN},
     };
     bool busy = !backlog && lsp_server_waiting(s->server);
-    int n = poll(fds, 3, busy ? 0 : wait_ms(s));
+    int n = poll(fds, 2 + LSP_LANES, busy ? 0 : wait_ms(s));
     uint64_t now = clock_mono_us(&clock_system);
     if (n < 0 && errno != EINTR)
         return false;
-    if (n == 0 && !busy && client_is_gone(s, client_seen))
+    know_client(s);
+    if (n == 0 && !busy && s->client && is_gone(s->client))
         return false;
-    if (fds[2].revents) {
-        struct lsp_check *c = checker_take(&s->checker);
+    for (int i = 0; i < LSP_LANES; i++) {
+        struct lsp_check *c = fds[2 + i].revents ? checker_take(&s->checkers[i]) : NULL;
         if (c)
             lsp_server_checked(s->server, c, now);
     }
@@ -196,9 +206,11 @@ static bool turn(struct session *s, bool *client_seen)
         get_input(s);
     else if (!backlog)
         lsp_server_step(s->server, now);
-    struct lsp_check *due = lsp_server_check(s->server, now);
-    if (due)
-        checker_give(&s->checker, due);
+    for (int i = 0; i < LSP_LANES; i++) {
+        struct lsp_check *due = lsp_server_check(s->server, (enum lsp_lane)i, now);
+        if (due)
+            checker_give(&s->checkers[i], due);
+    }
     put_log(s);
     // What is to be said before the end is said.
     bool over = lsp_server_ended(s->server) || (!s->input_open && !lsp_server_waiting(s->server));
@@ -209,7 +221,6 @@ int cmd_policy_lsp(void)
 {
     struct session s = {.input_open = true, .output_open = true};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    bool client_seen = false;
     sigaction(SIGPIPE, &ignore, NULL);
     if (isatty(STDIN_FILENO))
         fputs("merit policy lsp: this is for editors; docs/editors.md tells how to set one up\n",
@@ -219,16 +230,26 @@ int cmd_policy_lsp(void)
         fprintf(stderr, "merit policy lsp: cannot begin: %s\n", result_name(r));
         return EXIT_FOUND;
     }
-    if (!checker_open(&s.checker)) {
+    for (int i = 0; i < LSP_LANES; i++) {
+        if (checker_open(&s.checkers[i]))
+            continue;
         fprintf(stderr, "merit policy lsp: cannot begin: no thread or descriptor is left\n");
+        while (i-- > 0)
+            checker_close(&s.checkers[i]);
         lsp_server_close(s.server);
         return EXIT_FOUND;
     }
-    while (turn(&s, &client_seen))
+    while (turn(&s))
         ;
     put_log(&s);
     int code = lsp_server_exit_code(s.server);
-    checker_close(&s.checker);
+    // Nobody waits for a proof that nobody will read.
+    if (s.checkers[LSP_LANE_QUICK].busy || s.checkers[LSP_LANE_PROOF].busy) {
+        fflush(stderr);
+        _exit(code);
+    }
+    for (int i = 0; i < LSP_LANES; i++)
+        checker_close(&s.checkers[i]);
     lsp_server_close(s.server);
     return code;
 }

@@ -108,8 +108,9 @@ static bool mends(struct lsp_call *c, const struct diag *d, const struct fix *f)
     buf_append(&text, source.ptr, f->span.begin);
     buf_add(&text, f->text);
     buf_add(&text, slice_from(source, f->span.end));
-    struct lsp_check *k =
-        buf_result(&text) ? NULL : lsp_check_open(0, 0, buf_slice(&text), c->server->registry);
+    struct lsp_check *k = buf_result(&text)
+                              ? NULL
+                              : lsp_check_open(0, 0, buf_slice(&text), c->server->registry, false);
     buf_deinit(&text);
     if (!k)
         return false;

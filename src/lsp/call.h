@@ -22,7 +22,7 @@ struct lsp_server {
     enum lsp_life life;
     bool orderly; // `shutdown` has come
     bool broken;  // nothing more can be read
-    bool checking;
+    bool checking[LSP_LANES];
     uint64_t client, now_us;
     // What the editor can do.
     enum lsp_encoding encoding;

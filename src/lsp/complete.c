@@ -117,7 +117,21 @@ static struct slice before(const struct completer *k, uint32_t back)
     return k->end >= k->begin + back ? tree_token_text(k->c->tree, k->end - back) : SLICE_EMPTY;
 }
 
-// The family that the signal of this name is of, by its definition in the text.
+// The statement that defines a signal and the call in it; NULL when there is none that parses.
+static const struct node *signal_call(struct completer *k, struct slice signal,
+                                      const struct node **statement)
+{
+    const struct tree *t = k->c->tree;
+    const struct lsp_name *d = lsp_names_by_text(t, &k->c->document->names, LSP_SIGNAL, signal, 0);
+    const struct node *n = d ? lsp_statement_node(t, d->token) : NULL;
+    const struct node *c = n && n->kind == NODE_SIGNAL ? n->first : NULL;
+    while (c && c->kind != NODE_CALL)
+        c = c->next;
+    *statement = n;
+    return c;
+}
+
+// The family that a signal is of, also in a statement that does not parse yet: the word behind `=`.
 static const struct signal_family *family_of_signal(struct completer *k, struct slice signal)
 {
     const struct tree *t = k->c->tree;
@@ -131,8 +145,44 @@ static const struct signal_family *family_of_signal(struct completer *k, struct 
     return NULL;
 }
 
-// The words that a signal can give: those of its family, else those that its definition came to when the policy last
-// loaded.
+static void word_item(struct completer *k, const struct node *word, const char *detail)
+{
+    if (word && word->kind == NODE_WORD)
+        item(k, tree_text(k->c->tree, word), ITEM_MEMBER, 0, slice_cstr(detail), SLICE_EMPTY);
+}
+
+// Levels of a label's lattice, bands of a score, members of a group. False when the signal is none of these.
+static bool derived(struct completer *k, struct slice signal)
+{
+    const struct tree *t = k->c->tree;
+    const struct node *n, *call = signal_call(k, signal, &n), *clause;
+    if (!call)
+        return false;
+    if ((clause = tree_clause(t, n, "label"))) {
+        const struct lsp_name *d = lsp_names_by_text(t, &k->c->document->names, LSP_LATTICE,
+                                                     tree_text(t, clause->first), 0);
+        const struct node *lattice = d ? lsp_statement_node(t, d->token) : NULL;
+        for (const struct node *w = lattice ? lattice->first->next : NULL; w; w = w->next)
+            word_item(k, w, "level");
+        return true;
+    }
+    if ((clause = tree_clause(t, n, "bands"))) {
+        for (const struct node *b = clause->first; b; b = b->next)
+            word_item(k, b->first, "band");
+        return true;
+    }
+    if (!tree_is(t, call->first, "exclusive"))
+        return false;
+    for (const struct node *arg = call->first->next; arg; arg = arg->next)
+        if (arg->first->kind == NODE_ALTERNATIVE)
+            word_item(k, arg->first->first, "member");
+    if ((clause = tree_clause(t, n, "otherwise")))
+        word_item(k, clause->first, "when no member leads");
+    return true;
+}
+
+// The words that a signal can give: those of its definition, else of its family, else those that it came to when the
+// policy last loaded.
 static void answers(struct completer *k, struct slice signal, bool quoted)
 {
     const struct signal_family *f = family_of_signal(k, signal);
@@ -144,6 +194,8 @@ static void answers(struct completer *k, struct slice signal, bool quoted)
         }
         return;
     }
+    if (derived(k, signal))
+        return;
     if (f && f->words) {
         list(k, f->words, f->name);
         return;
@@ -155,10 +207,26 @@ static void answers(struct completer *k, struct slice signal, bool quoted)
         item(k, image_text(p, w[n]), ITEM_MEMBER, 1, signal, SLICE_EMPTY);
 }
 
+static void families(struct completer *k)
+{
+    const struct signal_registry *registry = k->c->server->registry;
+    for (uint32_t i = 0; i < registry->count; i++)
+        item(k, slice_cstr(registry->families[i]->name), ITEM_FUNCTION, 1, SLICE("family"),
+             slice_cstr(registry->families[i]->summary));
+}
+
 static void arguments(struct completer *k, struct slice family)
 {
     const struct signal_family *f = signal_family_find(k->c->server->registry, family);
     struct slice previous = before(k, 1);
+    if (slice_eq(family, SLICE("max"))) {
+        plain(k, "caller", ITEM_MEMBER, "what the caller says");
+        names(k, LSP_LEVEL);
+        names(k, LSP_SIGNAL);
+        families(k);
+    } else if (slice_eq(family, SLICE("exclusive")) || slice_eq(family, SLICE("score"))) {
+        names(k, LSP_SIGNAL);
+    }
     for (uint32_t i = 0; f && i < f->arg_count; i++)
         if (f->args[i].name && slice_eq_cstr(previous, f->args[i].name)) {
             list(k, f->args[i].words, f->args[i].help);
@@ -190,58 +258,160 @@ static void efforts(struct completer *k)
         plain(k, image_effort_name((enum image_effort)i), ITEM_MEMBER, "effort");
 }
 
-// Of `usd/Mtok` what stands behind the slash, when that is there already.
-static void unit(struct completer *k, const char *whole)
+// Units that a word leads to, in a statement (NULL: any). Of `usd/Mtok` both parts are completed apart, too.
+static const struct {
+    const char *statement, *word, *units[9], *per[6];
+} unit_rows[] = {
+    {"sink", "price", {"usd"}, {"call"}},
+    {"sink", "energy", {"J", "kJ"}, {"call"}},
+    {NULL, "price", {"usd"}, {"Mtok"}},
+    {NULL, "energy", {"kJ", "J"}, {"Mtok"}},
+    {NULL, "context", {"tok"}, {NULL}},
+    {NULL, "output", {"tok"}, {NULL}},
+    {NULL, "cap", {"tok"}, {NULL}},
+    {NULL, "adds", {"tok"}, {NULL}},
+    {NULL, "timeout", {"s", "ms"}, {NULL}},
+    {NULL, "within", {"usd"}, {NULL}},
+    {NULL, "most", {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"}, {NULL}},
+    {NULL,
+     "budget",
+     {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"},
+     {"request", "minute", "hour", "day", "month"}},
+};
+
+static void unit_words(struct completer *k, const char *const *units, const char *const *per)
 {
-    const char *slash = strchr(whole, '/');
-    bool behind = slice_eq(before(k, 1), SLICE("/"));
-    if (slash || !behind)
-        plain(k, behind ? slash + 1 : whole, ITEM_UNIT, "unit");
+    if (slice_eq(before(k, 1), SLICE("/"))) {
+        for (; *per; per++)
+            plain(k, *per, ITEM_UNIT, "unit");
+        return;
+    }
+    for (; *units; units++) {
+        for (const char *const *p = per; *p; p++) {
+            struct slice whole = arena_printf(&k->c->message->arena, "%s/%s", *units, *p);
+            item(k, whole, ITEM_UNIT, 1, SLICE("unit"), SLICE_EMPTY);
+        }
+        if (!*per)
+            plain(k, *units, ITEM_UNIT, "unit");
+    }
 }
 
-// The unit that a number wants is known by the word that leads to it.
+// The unit that a number wants is known by the word, signal or family that leads to it.
 static void units(struct completer *k)
 {
-    static const struct {
-        const char *word, *unit;
-    } known[] = {{"context", "tok"}, {"output", "tok"}, {"price", "usd/Mtok"}, {"within", "usd"}};
+    struct slice statement = tree_token_text(k->c->tree, k->begin);
     for (uint32_t i = k->end; i-- > k->begin;) {
         struct slice text = tree_token_text(k->c->tree, i);
-        for (size_t n = 0; n < MERIT_COUNT(known); n++)
-            if (slice_eq_cstr(text, known[n].word)) {
-                unit(k, known[n].unit);
+        for (size_t n = 0; n < MERIT_COUNT(unit_rows); n++)
+            if (slice_eq_cstr(text, unit_rows[n].word) &&
+                (!unit_rows[n].statement || slice_eq_cstr(statement, unit_rows[n].statement))) {
+                unit_words(k, unit_rows[n].units, unit_rows[n].per);
                 return;
             }
         const struct signal_family *f = family_of_signal(k, text);
         if (!f)
             f = signal_family_find(k->c->server->registry, text);
         if (f && f->unit) {
-            unit(k, f->unit);
+            plain(k, f->unit, ITEM_UNIT, "unit");
             return;
         }
     }
 }
 
+static const char *const all_steps[] = {"answer", "refuse", "retrieve", "verify", "clarify",
+                                        "redact", "fuse",   "cache",    NULL};
+static const char *const passable_steps[] = {"retrieve", "verify", "clarify", "redact",
+                                             "fuse",     "cache",  NULL};
+
+static void step_names(struct completer *k, const char *const *words)
+{
+    for (; *words; words++) {
+        const struct lsp_word *w = lsp_step_find(slice_cstr(*words));
+        item(k, slice_cstr(*words), ITEM_FUNCTION, 1, w ? slice_cstr(w->form) : SLICE_EMPTY,
+             w ? slice_cstr(w->help) : SLICE_EMPTY);
+    }
+}
+
+// What a step takes.
+static void taken(struct completer *k, struct slice step)
+{
+    bool sinks = slice_eq(step, SLICE("verify")) || slice_eq(step, SLICE("retrieve")) ||
+                 slice_eq(step, SLICE("cache"));
+    names(k, LSP_PARAM);
+    if (slice_eq(step, SLICE("redact"))) {
+        names(k, LSP_LEVEL);
+        return;
+    }
+    if (sinks)
+        names(k, LSP_SINK);
+    if (slice_eq(step, SLICE("retrieve")) || slice_eq(step, SLICE("cache")))
+        return;
+    names(k, LSP_MODEL);
+    plain(k, "any", ITEM_KEYWORD, "all models");
+}
+
 static void place(struct completer *k, struct lsp_place p, bool string)
 {
-    const struct signal_registry *registry = k->c->server->registry;
+    static const char *const sink_kinds[] = {"verifier", "judge", "retriever", "cache", "embedding",
+                                             "memory",   "log",   "trace",     NULL},
+                             *const extras[] = {"escalate", "fuse", "hedge", NULL},
+                             *const scopes[] = {"session", "key", "caller", "team", "tenant", NULL},
+                             *const codes[] = {"not-proved", "shadowed", "unenforced", "infeasible",
+                                               NULL};
+    static const char *const least[] = {"cost", "energy", NULL}, *const most[] = {"quality", NULL};
+    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL, LSP_SINK, LSP_ZONE};
     struct slice subject = k->begin + p.subject < k->end
                                ? tree_token_text(k->c->tree, k->begin + p.subject)
                                : SLICE_EMPTY;
-    if (string && p.role != LSP_ROLE_ANSWER && p.role != LSP_ROLE_ON_ERROR)
+    if (string && p.role != LSP_ROLE_ANSWER && p.role != LSP_ROLE_OWN)
         return;
     switch (p.role) {
     case LSP_ROLE_REFERS:
         names(k, p.kind);
         break;
     case LSP_ROLE_STEP:
-        plain(k, "answer", ITEM_FUNCTION, "answer(MODEL, ...): one of these models answers");
+        step_names(k, all_steps);
         names(k, LSP_PATH);
         break;
-    case LSP_ROLE_CANDIDATE:
-        names(k, LSP_PARAM);
-        names(k, LSP_MODEL);
-        plain(k, "any", ITEM_KEYWORD, "all models");
+    case LSP_ROLE_STEPS:
+    case LSP_ROLE_PASSABLE:
+        step_names(k, passable_steps);
+        break;
+    case LSP_ROLE_TAKEN:
+        taken(k, subject);
+        break;
+    case LSP_ROLE_PASSED:
+        names(k, LSP_SINK);
+        break;
+    case LSP_ROLE_REACHED:
+        names(k, slice_eq(before(k, 1), SLICE("zone"))    ? LSP_ZONE
+                 : slice_eq(before(k, 1), SLICE("model")) ? LSP_MODEL
+                                                          : LSP_SINK);
+        break;
+    case LSP_ROLE_ABOUT:
+        for (size_t i = 0; i < MERIT_COUNT(about); i++)
+            names(k, about[i]);
+        break;
+    case LSP_ROLE_SINK_KIND:
+        list(k, sink_kinds, "kind of sink");
+        break;
+    case LSP_ROLE_CARRIES:
+        plain(k, "text", ITEM_MEMBER, "texts of requests, not their signal values alone");
+        break;
+    case LSP_ROLE_EXTRA:
+        list(k, extras, "what can be allowed");
+        break;
+    case LSP_ROLE_SCOPE:
+        list(k, scopes, "whose budget it is");
+        break;
+    case LSP_ROLE_CODE:
+        list(k, codes, "finding that can be assumed");
+        break;
+    case LSP_ROLE_WEIGHED:
+        if (slice_eq(subject, SLICE("score")))
+            names(k, LSP_SIGNAL);
+        else
+            units(k);
         break;
     case LSP_ROLE_EFFORT:
         efforts(k);
@@ -254,9 +424,10 @@ static void place(struct completer *k, struct lsp_place p, bool string)
         list(k, provider_names, "provider");
         break;
     case LSP_ROLE_FAMILY:
-        for (uint32_t i = 0; i < registry->count; i++)
-            item(k, slice_cstr(registry->families[i]->name), ITEM_FUNCTION, 1, SLICE("family"),
-                 slice_cstr(registry->families[i]->summary));
+        families(k);
+        plain(k, "max", ITEM_FUNCTION, "max(caller, LEVEL when GUARD, ...): a label");
+        plain(k, "score", ITEM_FUNCTION, "score(0.5 SIGNAL, 0.3 when GUARD): a weighted sum");
+        plain(k, "exclusive", ITEM_FUNCTION, "exclusive(A, B) otherwise OTHER: the one that leads");
         break;
     case LSP_ROLE_ARGUMENT:
         arguments(k, subject);
@@ -264,12 +435,11 @@ static void place(struct completer *k, struct lsp_place p, bool string)
     case LSP_ROLE_ANSWER:
         answers(k, subject, string);
         break;
-    case LSP_ROLE_ON_ERROR:
+    case LSP_ROLE_OWN:
         answers(k, before(k, k->end - k->begin - 1), string);
         break;
     case LSP_ROLE_OBJECTIVE:
-        plain(k, slice_eq(before(k, 1), SLICE("minimise")) ? "cost" : "quality", ITEM_MEMBER,
-              "objective");
+        list(k, slice_eq(before(k, 1), SLICE("minimise")) ? least : most, "objective");
         break;
     case LSP_ROLE_QUALITY:
         plain(k, "quality", ITEM_MEMBER, "declared quality");

@@ -51,8 +51,7 @@ enum result lsp_documents_open(struct lsp_documents *ds, struct slice uri,
 
 static void drop_checks(struct lsp_document *d)
 {
-    if (d->good != d->check)
-        lsp_check_close(d->good);
+    lsp_check_close(d->good);
     lsp_check_close(d->check);
     d->good = d->check = NULL;
 }
@@ -140,13 +139,18 @@ bool lsp_document_parse(struct lsp_documents *ds, struct lsp_document *d,
 
 void lsp_document_checked(struct lsp_document *d, struct lsp_check *c)
 {
-    if (d->check != d->good)
-        lsp_check_close(d->check);
-    d->check = c;
-    if (!c->image)
+    if (c->image && (c->proves || !d->good)) {
+        lsp_check_close(d->good);
+        d->good = c;
+        c->refs++;
+    }
+    // A proof may end behind a look at a newer text.
+    if (d->check && c->edit < d->check->edit) {
+        lsp_check_close(c);
         return;
-    lsp_check_close(d->good);
-    d->good = c;
+    }
+    lsp_check_close(d->check);
+    d->check = c;
 }
 
 const struct lsp_check *lsp_document_fresh(const struct lsp_document *d)

@@ -32,9 +32,13 @@ struct lsp_document {
     const struct tree *tree; // NULL when it cannot be read at all
     struct lsp_names names;
 
-    uint64_t check_at_us;    // when the next check is due, UINT64_MAX: none is
+    uint64_t
+        check_at_us;   // when the next check of names, types and units is due, UINT64_MAX: none is
+    bool wants_proof;  // the text as it stands has passed that one, and is to be proved
+    bool errors_shown; // in what was published last
     struct lsp_check *check; // the newest that has ended, or NULL
-    struct lsp_check *good;  // the newest that loads, or NULL; may be `check`
+    struct lsp_check *
+        good; // the newest proved one with an image (or the first with one), or NULL; may be `check`
 };
 
 struct lsp_documents {

@@ -109,8 +109,8 @@ struct lsp_expect {
 bool lsp_reading_next(const struct lsp_reading *r, uint32_t set, struct lsp_expect *out);
 // The rule that an item is in, and where that began.
 struct slice lsp_reading_rule(const struct lsp_reading *r, uint32_t item);
-// The item that waits for this item's rule to end; false when that is the statement itself.
-bool lsp_reading_parent(const struct lsp_reading *r, uint32_t *item);
+// The item that waits for this item's rule to end, and the edge on which it does; false when that is the statement itself.
+bool lsp_reading_parent(const struct lsp_reading *r, uint32_t *item, const struct lsp_edge **edge);
 // Whether the statement can end behind the newest set.
 bool lsp_reading_can_end(const struct lsp_reading *r);
 

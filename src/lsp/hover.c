@@ -159,12 +159,17 @@ static void name(struct card *k, const struct lsp_name *n)
         return;
     }
     source(k, definition);
-    int32_t i;
+    int32_t i = IMAGE_NONE;
     if (n->kind == LSP_ROUTE && p && (i = image_find_route(p, text)) >= 0) {
         BUF_LIT(&k->text, "\nRoute ");
         buf_add(&k->text, text);
         BUF_LIT(&k->text, ": ");
         explain_route(p, i, &k->text);
+        const struct slice *notes = k->c->document->good->routes;
+        if (notes) {
+            line(k);
+            buf_add(&k->text, notes[i]);
+        }
     } else if (n->kind == LSP_MODEL && p && (i = image_find_model(p, text)) >= 0) {
         buf_byte(&k->text, '\n');
         model_card(k, p, i);
@@ -174,7 +179,8 @@ static void name(struct card *k, const struct lsp_name *n)
         asked_by(k, p, i);
     }
     uint32_t used = uses(k, n);
-    line(k);
+    if (i != IMAGE_NONE)
+        line(k);
     buf_printf(&k->text, "Named in %u other place%s.", used, used == 1 ? "" : "s");
     if (k->c->document->good && k->c->document->good->edit != k->c->document->edit)
         BUF_LIT(&k->text, " What is told of the whole policy is as of the last text that loads.");
@@ -196,7 +202,10 @@ static void word(struct card *k, uint32_t token)
 {
     const struct signal_family *f = family_at(k->c, token);
     struct slice text = tree_token_text(k->c->tree, token);
-    const struct lsp_word *w = lsp_word_find(text);
+    const struct lsp_word *w = lsp_word_find(text), *step = lsp_step_find(text);
+    bool called =
+        token + 1 < k->c->tree->tokens.count && k->c->tree->tokens.at[token + 1].kind == TOKEN_OPEN;
+    w = step && (called || !w) ? step : w;
     if (f) {
         code(k, slice_cstr(f->name));
         family(k, f);

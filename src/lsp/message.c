@@ -87,22 +87,41 @@ static enum result read_message(struct lsp_message *m, struct slice body)
     return m->method.len && (m->id.len || !has_id) ? RESULT_OK : RESULT_TYPE;
 }
 
-enum result lsp_message_open(struct slice body, struct lsp_message **out, struct buf *id)
+static struct lsp_message *make(size_t size)
 {
     struct lsp_message *m = alloc_zeroed(1, sizeof *m);
-    *out = NULL;
-    if (!m)
-        return RESULT_NOMEM;
-    arena_init(&m->arena, body.len + 1024, MESSAGE_BYTES_MAX);
-    enum result r = read_message(m, body);
-    if (r) {
-        if (r == RESULT_TYPE)
-            buf_add(id, m->id);
-        lsp_message_close(m);
-        return r;
+    if (m)
+        arena_init(&m->arena, size, MESSAGE_BYTES_MAX);
+    return m;
+}
+
+struct lsp_message *lsp_message_complaint(int error, const char *why)
+{
+    struct lsp_message *m = make(0);
+    if (m) {
+        m->error = error;
+        m->why = why;
     }
-    *out = m;
-    return RESULT_OK;
+    return m;
+}
+
+struct lsp_message *lsp_message_open(struct slice body)
+{
+    struct lsp_message *m = make(body.len + 1024);
+    enum result r = m ? read_message(m, body) : RESULT_NOMEM;
+    if (r == RESULT_NOMEM) {
+        lsp_message_close(m);
+        return NULL;
+    }
+    if (r == RESULT_SYNTAX) {
+        lsp_message_close(m);
+        return lsp_message_complaint(LSP_PARSE_ERROR, "the message is no JSON");
+    }
+    if (r) {
+        m->error = LSP_INVALID_REQUEST;
+        m->why = "the message is not of JSON-RPC 2.0";
+    }
+    return m;
 }
 
 void lsp_message_close(struct lsp_message *m)

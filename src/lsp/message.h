@@ -26,13 +26,15 @@ struct lsp_message {
     struct slice id;     // as it stands in the text, quotes included; empty: a notification
     uint32_t params;     // token, or JSON_NONE
     bool cancelled;
+    int error; // not 0: no message, but something to complain about, in its turn; `why` says what
+    const char *why;
     struct lsp_message *next;
 };
 
-// Copies and reads a body. RESULT_OK, RESULT_NOMEM; RESULT_SYNTAX: no JSON; RESULT_TYPE: JSON, but no message of
-// JSON-RPC; then `*id` is the id that an error can be told to, as far as there is one.
-enum result lsp_message_open(struct slice body, struct lsp_message **out,
-                             struct buf *id) MERIT_NODISCARD;
+// Copies and reads a body. What is no JSON, or no message of JSON-RPC, becomes a complaint. NULL without memory.
+struct lsp_message *lsp_message_open(struct slice body);
+// A complaint; the text is static.
+struct lsp_message *lsp_message_complaint(int error, const char *why);
 void lsp_message_close(struct lsp_message *m);
 
 // The value of a member, or JSON_NONE when there is none, it is null, or `object` is JSON_NONE or no object.

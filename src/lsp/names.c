@@ -9,8 +9,8 @@ struct finder {
     struct lsp_name *at;
     uint32_t count, room;
     uint32_t statement;
-    const struct node *params; // of the path being read
-    struct map paths;          // names of paths
+    const struct node *params;         // of the path being read
+    struct map known[LSP_KIND_COUNT_]; // name -> the statement that defines it
     enum result result;
 };
 
@@ -31,10 +31,30 @@ static void add(struct finder *f, uint32_t token, enum lsp_kind kind, bool defin
     f->at[f->count++] = (struct lsp_name){token, f->statement, (uint8_t)kind, defines};
 }
 
-static void add_word(struct finder *f, const struct node *n, enum lsp_kind kind, bool defines)
+static bool is_known(const struct finder *f, enum lsp_kind kind, struct slice text)
+{
+    return map_get(&f->known[kind], text);
+}
+
+static void refer(struct finder *f, const struct node *n, enum lsp_kind kind)
 {
     if (n && n->kind == NODE_WORD)
-        add(f, n->token, kind, defines);
+        add(f, n->token, kind, false);
+}
+
+static void refer_all(struct finder *f, const struct node *n, enum lsp_kind kind)
+{
+    for (const struct node *c = n->first; c; c = c->next)
+        refer(f, c, kind);
+}
+
+// The first of these kinds that has the name; LSP_NOTHING when none has. The list ends with LSP_NOTHING.
+static enum lsp_kind first_known(const struct finder *f, struct slice text,
+                                 const enum lsp_kind *kinds)
+{
+    while (*kinds && !is_known(f, *kinds, text))
+        kinds++;
+    return *kinds;
 }
 
 static bool is_param(const struct finder *f, struct slice text)
@@ -45,87 +65,194 @@ static bool is_param(const struct finder *f, struct slice text)
     return false;
 }
 
-static void guard(struct finder *f, const struct node *n)
+// What a step takes. An unknown name is taken for what would be the likeliest there, so that it can be told apart.
+static enum lsp_kind taken(const struct finder *f, struct slice step, struct slice text)
+{
+    static const enum lsp_kind models[] = {LSP_MODEL, LSP_SINK, LSP_LEVEL, LSP_NOTHING},
+                               sinks[] = {LSP_SINK, LSP_MODEL, LSP_NOTHING},
+                               levels[] = {LSP_LEVEL, LSP_NOTHING};
+    bool redacts = slice_eq(step, SLICE("redact")), asks_sink = slice_eq(step, SLICE("verify")) ||
+                                                                slice_eq(step, SLICE("retrieve")) ||
+                                                                slice_eq(step, SLICE("cache"));
+    enum lsp_kind kind = first_known(f, text, redacts ? levels : asks_sink ? sinks : models);
+    return kind ? kind : redacts ? LSP_LEVEL : asks_sink ? LSP_SINK : LSP_MODEL;
+}
+
+static void walk(struct finder *f, const struct node *n);
+
+// The call that defines a signal; NULL when there is no such signal, or its statement does not parse.
+static const struct node *definition(const struct finder *f, struct slice signal,
+                                     const struct node **statement)
+{
+    const struct node *n = map_get(&f->known[LSP_SIGNAL], signal);
+    const struct node *c = n && n->kind == NODE_SIGNAL ? n->first : NULL;
+    while (c && c->kind != NODE_CALL)
+        c = c->next;
+    *statement = n;
+    return c;
+}
+
+static bool has_word(const struct finder *f, const struct node *n, struct slice text)
+{
+    for (const struct node *c = n->first; c; c = c->next)
+        if (c->kind == NODE_WORD ? slice_eq(tree_text(f->tree, c), text) : has_word(f, c, text))
+            return true;
+    return false;
+}
+
+// A word that a signal is compared with is a name when the signal is a label (a level) or an exclusive group (a member).
+static void answer(struct finder *f, struct slice signal, const struct node *v)
+{
+    const struct node *statement, *call;
+    if (v->kind != NODE_WORD || !(call = definition(f, signal, &statement)))
+        return;
+    struct slice text = tree_text(f->tree, v);
+    if (tree_clause(f->tree, statement, "label"))
+        refer(f, v, LSP_LEVEL);
+    else if (tree_is(f->tree, call->first, "exclusive") && has_word(f, call, text) &&
+             is_known(f, LSP_SIGNAL, text))
+        refer(f, v, LSP_SIGNAL);
+}
+
+static void condition(struct finder *f, const struct node *n)
+{
+    if (tree_is(f->tree, n, "true") || tree_is(f->tree, n, "false"))
+        return;
+    refer(f, n->first, LSP_SIGNAL);
+    for (const struct node *v = n->first->next; v; v = v->next)
+        answer(f, tree_text(f->tree, n->first), v);
+}
+
+// A step: its own name when that is a path's, and what it takes.
+static void step_call(struct finder *f, const struct node *n)
+{
+    struct slice step = tree_text(f->tree, n->first);
+    if (is_known(f, LSP_PATH, step))
+        refer(f, n->first, LSP_PATH);
+    for (const struct node *arg = n->first->next; arg; arg = arg->next)
+        for (const struct node *a = arg->first; a; a = a->next) {
+            const struct node *v = a->kind == NODE_ALTERNATIVE ? a->first : NULL;
+            if (!v || v->kind != NODE_WORD || tree_is(f->tree, v, "any"))
+                continue;
+            struct slice text = tree_text(f->tree, v);
+            refer(f, v, is_param(f, text) ? LSP_PARAM : taken(f, step, text));
+        }
+}
+
+// What raises a label, is weighed or is a member of a group. Words of a family are none of the policy's names.
+static void signal_call(struct finder *f, const struct node *call, bool label)
+{
+    static const enum lsp_kind raising[] = {LSP_LEVEL, LSP_SIGNAL, LSP_NOTHING};
+    bool score = tree_is(f->tree, call->first, "score"),
+         group = tree_is(f->tree, call->first, "exclusive");
+    struct slice only = tree_text(f->tree, call->first);
+    if (label && call->count == 1)
+        refer(f, first_known(f, only, raising) ? call->first : NULL, first_known(f, only, raising));
+    for (const struct node *arg = call->first->next; arg; arg = arg->next) {
+        const struct node *v = arg->first->first, *when = tree_clause(f->tree, arg, "when");
+        if (when)
+            walk(f, when);
+        if (!v || arg->first->kind != NODE_ALTERNATIVE)
+            continue;
+        struct slice text = tree_text(f->tree, v);
+        if (score && v->kind == NODE_QUANTITY && v->count == 2 && v->last->count == 1)
+            refer(f, v->last->first, LSP_SIGNAL);
+        else if (group)
+            refer(f, v, LSP_SIGNAL);
+        else if (label && tree_is(f->tree, call->first, "max") && v->kind == NODE_WORD &&
+                 first_known(f, text, raising))
+            refer(f, v, first_known(f, text, raising));
+        else if (label && when)
+            refer(f, v, LSP_LEVEL);
+    }
+}
+
+static void signal_statement(struct finder *f, const struct node *n)
+{
+    const struct node *label = tree_clause(f->tree, n, "label"),
+                      *on_error = tree_clause(f->tree, n, "on_error"),
+                      *otherwise = tree_clause(f->tree, n, "otherwise");
+    add(f, n->first->token, LSP_SIGNAL, true);
+    if (label)
+        refer(f, label->first, LSP_LATTICE);
+    for (const struct node *c = n->first; c; c = c->next)
+        if (c->kind == NODE_CALL)
+            signal_call(f, c, label);
+    if (label && on_error)
+        refer(f, on_error->first, LSP_LEVEL);
+    if (otherwise)
+        answer(f, tree_text(f->tree, n->first), otherwise->first);
+}
+
+static enum lsp_kind kind_of_word(struct slice word)
+{
+    return slice_eq(word, SLICE("zone"))    ? LSP_ZONE
+           : slice_eq(word, SLICE("model")) ? LSP_MODEL
+           : slice_eq(word, SLICE("sink"))  ? LSP_SINK
+           : slice_eq(word, SLICE("route")) ? LSP_ROUTE
+                                            : LSP_NOTHING;
+}
+
+static void clause(struct finder *f, const struct node *n)
+{
+    struct slice word = tree_text(f->tree, n);
+    enum lsp_kind kind = kind_of_word(word);
+    if (slice_eq(word, SLICE("clears")) || slice_eq(word, SLICE("holds")))
+        kind = LSP_LEVEL;
+    else if (slice_eq(word, SLICE("below")))
+        kind = LSP_SIGNAL;
+    if (kind)
+        refer_all(f, n, kind);
+    for (const struct node *c = n->first; c; c = c->next)
+        if (c->kind != NODE_WORD)
+            walk(f, c);
+}
+
+static void claim(struct finder *f, const struct node *n)
+{
+    enum lsp_kind kind = kind_of_word(tree_text(f->tree, n));
+    if (tree_is(f->tree, n, "no"))
+        kind = LSP_LEVEL;
+    if (tree_is(f->tree, n, "agree"))
+        return;
+    if (kind && n->first)
+        refer_all(f, n, kind);
+    for (const struct node *c = n->first; c; c = c->next)
+        if (c->kind != NODE_WORD)
+            walk(f, c);
+}
+
+// Anything below a statement.
+static void walk(struct finder *f, const struct node *n)
 {
     switch (n->kind) {
     case NODE_TRUE:
     case NODE_COMPARE:
     case NODE_IN:
-        if (!tree_is(f->tree, n, "true") && !tree_is(f->tree, n, "false"))
-            add_word(f, n->first, LSP_SIGNAL, false);
+        condition(f, n);
+        return;
+    case NODE_CALL:
+        step_call(f, n);
+        return;
+    case NODE_CLAUSE:
+        clause(f, n);
+        return;
+    case NODE_CLAIM:
+        claim(f, n);
         return;
     default:
         for (const struct node *c = n->first; c; c = c->next)
-            guard(f, c);
+            walk(f, c);
     }
 }
 
-static void candidate(struct finder *f, const struct node *alternative)
+// But for a comparison that is no condition: `where quality >= 0.6`.
+static void walk_parts(struct finder *f, const struct node *n)
 {
-    const struct node *word = alternative->first;
-    if (word->kind != NODE_WORD || tree_is(f->tree, word, "any"))
-        return;
-    add_word(f, word, is_param(f, tree_text(f->tree, word)) ? LSP_PARAM : LSP_MODEL, false);
+    for (const struct node *c = n->first; c; c = c->next)
+        if (c->kind != NODE_CLAUSE || !tree_is(f->tree, c, "where"))
+            walk(f, c);
 }
-
-static void chain(struct finder *f, const struct node *n)
-{
-    for (const struct node *c = n->first; c; c = c->next) {
-        if (n->kind == NODE_CALL && c == n->first) {
-            if (map_get(&f->paths, tree_text(f->tree, c)))
-                add_word(f, c, LSP_PATH, false);
-        } else if (c->kind == NODE_ALTERNATIVE) {
-            candidate(f, c);
-        } else if (c->kind == NODE_STEP || c->kind == NODE_CALL || c->kind == NODE_ARG) {
-            chain(f, c);
-        }
-    }
-}
-
-static void clauses(struct finder *f, const struct node *n)
-{
-    for (const struct node *c = n->first; c; c = c->next) {
-        if (c->kind != NODE_CLAUSE || !c->first)
-            continue;
-        if (tree_is(f->tree, c, "zone"))
-            add_word(f, c->first, LSP_ZONE, false);
-        else if (c->first->kind == NODE_CHAIN)
-            chain(f, c->first);
-    }
-}
-
-static void path(struct finder *f, const struct node *n)
-{
-    f->params = n->first->next;
-    add_word(f, n->first, LSP_PATH, true);
-    for (const struct node *p = f->params->first; p; p = p->next)
-        add_word(f, p, LSP_PARAM, true);
-    chain(f, f->params->next);
-    clauses(f, n);
-    f->params = NULL;
-}
-
-static void route(struct finder *f, const struct node *n)
-{
-    for (const struct node *c = n->first; c; c = c->next) {
-        if (c->kind == NODE_CHAIN)
-            chain(f, c);
-        else if (c->kind == NODE_WORD && c == n->first)
-            add_word(f, c, LSP_ROUTE, true);
-        else if (c->kind != NODE_CLAUSE)
-            guard(f, c);
-    }
-    clauses(f, n);
-}
-
-static void alias(struct finder *f, const struct node *n)
-{
-    const struct node *target = n->first->next;
-    add(f, n->first->token, LSP_ALIAS, true);
-    add_word(f, target->first, tree_is(f->tree, target, "route") ? LSP_ROUTE : LSP_MODEL, false);
-}
-
-static bool is_known(const struct finder *f, enum lsp_kind kind, struct slice text);
 
 // A word of a statement that does not parse.
 static void word(struct finder *f, const struct lsp_reading *r, uint32_t set, uint32_t token)
@@ -139,23 +266,47 @@ static void word(struct finder *f, const struct lsp_reading *r, uint32_t set, ui
         if (x.edge->kind == LSP_EDGE_NAME && p.role == LSP_ROLE_NONE)
             p = lsp_place_of(r, set, &x);
     }
-    if (p.role == LSP_ROLE_DEFINES)
-        add(f, token, p.kind, true);
-    else if (p.role == LSP_ROLE_REFERS)
-        add(f, token, p.kind, false);
-    else if (p.role == LSP_ROLE_STEP && map_get(&f->paths, text))
-        add(f, token, LSP_PATH, false);
-    else if (p.role == LSP_ROLE_CANDIDATE && !slice_eq(text, SLICE("any")))
-        add(f, token, is_known(f, LSP_PARAM, text) ? LSP_PARAM : LSP_MODEL, false);
-}
-
-static bool is_known(const struct finder *f, enum lsp_kind kind, struct slice text)
-{
-    for (uint32_t i = f->count; i-- > 0 && f->at[i].statement == f->statement;)
-        if (f->at[i].kind == kind && f->at[i].defines &&
-            slice_eq(tree_token_text(f->tree, f->at[i].token), text))
-            return true;
-    return false;
+    static const enum lsp_kind named[] = {LSP_LEVEL, LSP_SIGNAL, LSP_NOTHING},
+                               about[] = {LSP_ROUTE, LSP_PATH,   LSP_MODEL,  LSP_SINK,
+                                          LSP_ZONE,  LSP_SIGNAL, LSP_NOTHING};
+    struct slice subject = tree_token_text(f->tree, f->statement + p.subject);
+    enum lsp_kind kind = p.kind;
+    switch (p.role) {
+    case LSP_ROLE_DEFINES:
+        add(f, token, kind, true);
+        return;
+    case LSP_ROLE_REFERS:
+        break;
+    case LSP_ROLE_STEP:
+        kind = is_known(f, LSP_PATH, text) ? LSP_PATH : LSP_NOTHING;
+        break;
+    case LSP_ROLE_TAKEN:
+        kind = slice_eq(text, SLICE("any")) ? LSP_NOTHING : taken(f, subject, text);
+        for (uint32_t i = f->count; i-- > 0 && f->at[i].statement == f->statement;)
+            if (f->at[i].kind == LSP_PARAM && f->at[i].defines &&
+                slice_eq(tree_token_text(f->tree, f->at[i].token), text))
+                kind = LSP_PARAM;
+        break;
+    case LSP_ROLE_PASSED:
+        kind = LSP_SINK;
+        break;
+    case LSP_ROLE_REACHED:
+        kind = kind_of_word(tree_token_text(f->tree, token - 1));
+        break;
+    case LSP_ROLE_ABOUT:
+        kind = first_known(f, text, about);
+        break;
+    case LSP_ROLE_ARGUMENT:
+    case LSP_ROLE_WEIGHED:
+    case LSP_ROLE_OWN:
+    case LSP_ROLE_ANSWER:
+        kind = first_known(f, text, named);
+        break;
+    default:
+        return;
+    }
+    if (kind)
+        add(f, token, kind, false);
 }
 
 static void bad(struct finder *f, const struct node *n)
@@ -171,6 +322,9 @@ static void bad(struct finder *f, const struct node *n)
         enum result result = lsp_reading_take(&r, kind, tree_token_text(f->tree, i), &set);
         if (result == RESULT_OK && kind == TOKEN_WORD)
             word(f, &r, set, i);
+        else if (result == RESULT_OK && kind == TOKEN_STRING && i == n->token + 1 &&
+                 tree_is(f->tree, n, "alias"))
+            add(f, i, LSP_ALIAS, true);
         if (result == RESULT_NOMEM)
             f->result = result;
         if (result == RESULT_LIMIT)
@@ -179,46 +333,82 @@ static void bad(struct finder *f, const struct node *n)
     lsp_reading_close(&r);
 }
 
+static void assume(struct finder *f, const struct node *n)
+{
+    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH,   LSP_MODEL,  LSP_SINK,
+                                          LSP_ZONE,  LSP_SIGNAL, LSP_NOTHING};
+    const struct node *name = n->first->next;
+    if (name->kind == NODE_WORD && first_known(f, tree_text(f->tree, name), about))
+        refer(f, name, first_known(f, tree_text(f->tree, name), about));
+}
+
+static const struct defining {
+    uint8_t node;
+    enum lsp_kind kind;
+} defining[] = {{NODE_ZONE, LSP_ZONE}, {NODE_SINK, LSP_SINK},   {NODE_MODEL, LSP_MODEL},
+                {NODE_PATH, LSP_PATH}, {NODE_ROUTE, LSP_ROUTE}, {NODE_ALIAS, LSP_ALIAS}};
+
 static void statement(struct finder *f, const struct node *n)
 {
     f->statement = n->token;
+    f->params = NULL;
+    for (size_t i = 0; i < MERIT_COUNT(defining); i++)
+        if (n->kind == defining[i].node)
+            add(f, n->first->token, defining[i].kind, true);
     switch (n->kind) {
-    case NODE_ZONE:
-        add_word(f, n->first, LSP_ZONE, true);
+    case NODE_HEADER:
         break;
-    case NODE_MODEL:
-        add_word(f, n->first, LSP_MODEL, true);
-        clauses(f, n);
+    case NODE_LATTICE:
+        add(f, n->first->token, LSP_LATTICE, true);
+        for (const struct node *c = n->first->next; c; c = c->next)
+            add(f, c->token, LSP_LEVEL, true);
         break;
     case NODE_ALIAS:
-        alias(f, n);
+        refer(f, n->last->first, tree_is(f->tree, n->last, "route") ? LSP_ROUTE : LSP_MODEL);
         break;
     case NODE_PASS:
-        add_word(f, n->last, LSP_MODEL, false);
+        refer(f, n->last, LSP_MODEL);
         break;
     case NODE_SIGNAL:
-        add_word(f, n->first, LSP_SIGNAL, true);
+        signal_statement(f, n);
         break;
-    case NODE_PATH:
-        path(f, n);
-        break;
-    case NODE_ROUTE:
-    case NODE_OTHERWISE:
-        route(f, n);
+    case NODE_ASSUME:
+        assume(f, n);
         break;
     case NODE_BAD:
         bad(f, n);
         break;
+    case NODE_PATH:
+        f->params = n->first->next;
+        for (const struct node *p = f->params->first; p; p = p->next)
+            add(f, p->token, LSP_PARAM, true);
+        walk_parts(f, n);
+        break;
+    default:
+        walk_parts(f, n);
     }
 }
 
-static void find_paths(struct finder *f)
+static void know(struct finder *f, enum lsp_kind kind, uint32_t token, const struct node *n)
 {
-    static const char here;
-    for (const struct node *n = f->tree->root->first; n && !f->result; n = n->next)
-        if (tree_is(f->tree, n, "path") && n->token + 1 < n->end)
-            f->result = map_put(&f->paths, tree_token_text(f->tree, n->token + 1),
-                                (void *)(uintptr_t)&here);
+    struct slice text = tree_token_text(f->tree, token);
+    if (f->tree->tokens.at[token].kind == TOKEN_WORD && !is_known(f, kind, text))
+        f->result = map_put(&f->known[kind], text, (void *)(uintptr_t)n);
+}
+
+// The names of the whole file, whether their statements parse or not.
+static void know_all(struct finder *f)
+{
+    for (const struct node *n = f->tree->root->first; n && !f->result; n = n->next) {
+        enum lsp_kind kind = LSP_LATTICE;
+        while (kind < LSP_ALIAS && (kind == LSP_LEVEL || !tree_is(f->tree, n, lsp_kind_name(kind))))
+            kind++;
+        if (kind == LSP_ALIAS || n->token + 1 >= n->end)
+            continue;
+        know(f, kind, n->token + 1, n);
+        for (uint32_t i = n->token + 2; kind == LSP_LATTICE && i < n->end && !f->result; i++)
+            know(f, LSP_LEVEL, i, n);
+    }
 }
 
 static int by_token(const void *a, const void *b)
@@ -231,11 +421,13 @@ enum result lsp_names_find(const struct tree *t, const struct lsp_grammar *g, st
                            struct lsp_names *out)
 {
     struct finder f = {.tree = t, .grammar = g, .arena = arena};
-    map_init(&f.paths, (struct hash_key){0x6c7370, 0x70617468}, 20000);
-    find_paths(&f);
+    for (int i = 0; i < LSP_KIND_COUNT_; i++)
+        map_init(&f.known[i], (struct hash_key){0x6c7370, 0x6e616d65}, 1000000);
+    know_all(&f);
     for (const struct node *n = t->root->first; n && !f.result; n = n->next)
         statement(&f, n);
-    map_deinit(&f.paths);
+    for (int i = 0; i < LSP_KIND_COUNT_; i++)
+        map_deinit(&f.known[i]);
     if (f.count)
         qsort(f.at, f.count, sizeof *f.at, by_token);
     *out = (struct lsp_names){f.at, f.count};

@@ -64,8 +64,8 @@ void lsp_prepare_rename(struct lsp_call *c)
     BUF_LIT(c->out, "}");
 }
 
-// Whether this text is one word of a policy and no word of the language; the call fails when it is not.
-static bool is_free_word(struct lsp_call *c, struct slice text)
+// Whether this text is one word of a policy; the call fails when it is not.
+static bool is_word(struct lsp_call *c, struct slice text)
 {
     struct arena arena;
     struct diag_list diags;
@@ -81,13 +81,7 @@ static bool is_free_word(struct lsp_call *c, struct slice text)
         lsp_fail(c, LSP_INVALID_PARAMS,
                  "a name has letters, digits, _ and, between such, - and ., at most %d",
                  POLICY_NAME_MAX);
-    else if (lsp_grammar_word(&c->server->grammar, text) != LSP_WORD_NONE ||
-             slice_eq(text, SLICE("any")) || slice_eq(text, SLICE("answer")) ||
-             slice_eq(text, SLICE("default")))
-        lsp_fail(c, LSP_INVALID_PARAMS, "`%.*s` is a word of the language", SLICE_FMT(text));
-    else
-        return true;
-    return false;
+    return word;
 }
 
 // What stands in a statement that gives another meaning to the new name: a parameter hides a model.
@@ -114,7 +108,7 @@ static bool is_taken(struct lsp_call *c, const struct lsp_name *name, struct sli
 // How many errors a policy has, or UINT32_MAX without memory. `first`: what the first one says.
 static uint32_t errors_of(struct lsp_call *c, struct slice policy, struct slice *first)
 {
-    struct lsp_check *k = lsp_check_open(0, 0, policy, c->server->registry);
+    struct lsp_check *k = lsp_check_open(0, 0, policy, c->server->registry, false);
     uint32_t errors = UINT32_MAX;
     if (!k)
         return errors;
@@ -128,7 +122,33 @@ static uint32_t errors_of(struct lsp_call *c, struct slice policy, struct slice 
     return errors;
 }
 
-// The last word: the renamed policy is checked, and has no error more than the one before.
+// Whether every word is still what it was: a new name that is a word of the language, or hides another name, would make the
+// same tokens say something else.
+static bool reads_alike(struct lsp_call *c, struct slice renamed)
+{
+    struct arena arena;
+    struct diag_list diags;
+    const struct tree *tree = NULL;
+    const struct lsp_names *old = &c->document->names;
+    struct lsp_names names = {.count = 0};
+    arena_init(&arena, 0, LSP_SYNTAX_BYTES_MAX);
+    diag_init(&diags, &arena, 0);
+    enum result r = policy_parse(renamed, &arena, &diags, &tree);
+    bool alike = tree && r != RESULT_NOMEM && tree->tokens.count == c->tree->tokens.count &&
+                 tree->root->count == c->tree->root->count &&
+                 lsp_names_find(tree, &c->server->grammar, &arena, &names) == RESULT_OK &&
+                 names.count == old->count;
+    for (uint32_t i = 0; alike && i < names.count; i++)
+        alike = names.at[i].token == old->at[i].token && names.at[i].kind == old->at[i].kind &&
+                names.at[i].defines == old->at[i].defines;
+    const struct node *b = alike ? tree->root->first : NULL;
+    for (const struct node *a = c->tree->root->first; alike && a; a = a->next, b = b->next)
+        alike = a->kind == b->kind && a->token == b->token && a->end == b->end;
+    arena_deinit(&arena);
+    return alike;
+}
+
+// The last word: the renamed policy is checked, reads as the one before, and has no error more.
 static bool still_holds(struct lsp_call *c, const struct lsp_name *name, struct slice text)
 {
     const struct lsp_names *names = &c->document->names;
@@ -147,11 +167,14 @@ static bool still_holds(struct lsp_call *c, const struct lsp_name *name, struct 
     buf_add(&renamed, slice_from(source, at));
     uint32_t before = errors_of(c, source, NULL),
              after = buf_result(&renamed) ? UINT32_MAX : errors_of(c, buf_slice(&renamed), &first);
-    buf_deinit(&renamed);
     if (after == UINT32_MAX)
         lsp_fail(c, LSP_INTERNAL_ERROR, "there is no room to rename");
     else if (after > before)
         lsp_fail(c, LSP_REQUEST_FAILED, "the policy would not hold: %.*s", SLICE_FMT(first));
+    else if (!reads_alike(c, buf_slice(&renamed)))
+        lsp_fail(c, LSP_REQUEST_FAILED, "`%.*s` means something else in one of its places",
+                 SLICE_FMT(text));
+    buf_deinit(&renamed);
     return !c->error;
 }
 
@@ -166,7 +189,7 @@ void lsp_rename(struct lsp_call *c)
         lsp_fail(c, LSP_INVALID_PARAMS, "there is no name here that the policy defines");
         return;
     }
-    if (!is_free_word(c, text))
+    if (!is_word(c, text))
         return;
     if (slice_eq(text, lsp_name_text(c->tree, name))) {
         BUF_LIT(c->out, "null");

@@ -5,8 +5,9 @@
 static int symbol_kind(enum lsp_kind k)
 {
     static const uint8_t kinds[LSP_KIND_COUNT_] = {
-        [LSP_NOTHING] = 15, [LSP_ZONE] = 3,   [LSP_MODEL] = 5,  [LSP_SIGNAL] = 24,
-        [LSP_PATH] = 12,    [LSP_ROUTE] = 12, [LSP_ALIAS] = 20, [LSP_PARAM] = 13,
+        [LSP_NOTHING] = 15, [LSP_LATTICE] = 10, [LSP_LEVEL] = 22,  [LSP_ZONE] = 3,
+        [LSP_SINK] = 4,     [LSP_MODEL] = 5,    [LSP_SIGNAL] = 24, [LSP_PATH] = 12,
+        [LSP_ROUTE] = 12,   [LSP_ALIAS] = 20,   [LSP_PARAM] = 13,
     };
     return kinds[k];
 }

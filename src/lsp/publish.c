@@ -10,11 +10,15 @@ static int severity(enum diag_severity s)
 static void put_message(struct buf *out, const struct diag *d)
 {
     struct buf text;
-    buf_init(&text, 4096);
+    buf_init(&text, 64 * 1024);
     buf_add(&text, d->message);
     if (d->help.len) {
         BUF_LIT(&text, "\n");
         buf_add(&text, d->help);
+    }
+    if (d->witness.len) {
+        BUF_LIT(&text, "\nfor example ");
+        buf_add(&text, d->witness);
     }
     json_write_string(out, buf_result(&text) ? d->message : buf_slice(&text));
     buf_deinit(&text);
@@ -29,6 +33,11 @@ static void finding(struct lsp_server *s, const struct lsp_document *d, const st
     json_write_string(out, slice_cstr(f->code));
     BUF_LIT(out, ",\"source\":\"merit\",\"message\":");
     put_message(out, f);
+    if (f->witness.len) {
+        BUF_LIT(out, ",\"data\":{\"witness\":");
+        json_write_string(out, f->witness);
+        BUF_LIT(out, "}");
+    }
     if (slice_eq_cstr(slice_cstr(f->code), "unused"))
         BUF_LIT(out, ",\"tags\":[1]");
     if (s->related && f->also.begin != f->also.end) {
@@ -82,6 +91,7 @@ void lsp_publish(struct lsp_server *s, struct lsp_document *d)
         finding(s, d, &c->diags.items[i]);
     }
     close_list(s, from);
+    d->errors_shown = d->lost || (c && c->diags.errors > 0);
 }
 
 void lsp_publish_none(struct lsp_server *s, struct slice uri)

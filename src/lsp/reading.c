@@ -202,7 +202,7 @@ struct slice lsp_reading_rule(const struct lsp_reading *r, uint32_t item)
     return r->grammar->rules[r->grammar->owner[r->items[item].state]].name;
 }
 
-bool lsp_reading_parent(const struct lsp_reading *r, uint32_t *item)
+bool lsp_reading_parent(const struct lsp_reading *r, uint32_t *item, const struct lsp_edge **edge)
 {
     const struct lsp_grammar *g = r->grammar;
     uint16_t rule = g->owner[r->items[*item].state];
@@ -211,6 +211,7 @@ bool lsp_reading_parent(const struct lsp_reading *r, uint32_t *item)
         for (uint16_t e = g->first[r->items[i].state]; e; e = g->edges[e].next) {
             if (g->edges[e].kind == LSP_EDGE_RULE && g->edges[e].what == rule && i != *item) {
                 *item = i;
+                *edge = &g->edges[e];
                 return true;
             }
         }

@@ -17,6 +17,8 @@ enum type {
     TYPE_WORD,
     TYPE_UNIT,
     TYPE_ALIAS,
+    TYPE_LATTICE,
+    TYPE_SINK,
     TYPES
 };
 
@@ -25,7 +27,7 @@ static const char *const type_names[TYPES] = {
     [TYPE_COMMENT] = "comment", [TYPE_OPERATOR] = "operator", [TYPE_ZONE] = "namespace",
     [TYPE_MODEL] = "class",     [TYPE_SIGNAL] = "variable",   [TYPE_FUNCTION] = "function",
     [TYPE_PARAM] = "parameter", [TYPE_WORD] = "enumMember",   [TYPE_UNIT] = "type",
-    [TYPE_ALIAS] = "property",
+    [TYPE_ALIAS] = "property",  [TYPE_LATTICE] = "enum",      [TYPE_SINK] = "interface",
 };
 
 enum { MODIFIER_DEFINITION = 1 };
@@ -41,8 +43,9 @@ void lsp_semantic_legend(struct buf *out)
 static enum type of_kind(enum lsp_kind k)
 {
     static const uint8_t types[LSP_KIND_COUNT_] = {
-        [LSP_ZONE] = TYPE_ZONE,     [LSP_MODEL] = TYPE_MODEL,    [LSP_SIGNAL] = TYPE_SIGNAL,
-        [LSP_PATH] = TYPE_FUNCTION, [LSP_ROUTE] = TYPE_FUNCTION, [LSP_ALIAS] = TYPE_ALIAS,
+        [LSP_LATTICE] = TYPE_LATTICE, [LSP_LEVEL] = TYPE_WORD,     [LSP_ZONE] = TYPE_ZONE,
+        [LSP_SINK] = TYPE_SINK,       [LSP_MODEL] = TYPE_MODEL,    [LSP_SIGNAL] = TYPE_SIGNAL,
+        [LSP_PATH] = TYPE_FUNCTION,   [LSP_ROUTE] = TYPE_FUNCTION, [LSP_ALIAS] = TYPE_ALIAS,
         [LSP_PARAM] = TYPE_PARAM,
     };
     return (enum type)types[k];

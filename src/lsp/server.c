@@ -251,6 +251,7 @@ static void request(struct lsp_server *s, struct lsp_message *m)
 
 static void due(struct lsp_server *s, struct lsp_document *d, uint64_t pause)
 {
+    d->wants_proof = false;
     d->check_at_us = s->now_us + pause;
 }
 
@@ -358,7 +359,9 @@ bool lsp_server_step(struct lsp_server *s, uint64_t now_us)
     s->now_us = now_us;
     if (!m)
         return false;
-    if (s->life != LSP_ENDED && m->method.len && m->id.len)
+    if (s->life != LSP_ENDED && m->error)
+        reply_error(s, m->id, m->error, slice_cstr(m->why));
+    else if (s->life != LSP_ENDED && m->method.len && m->id.len)
         request(s, m);
     else if (s->life != LSP_ENDED && m->method.len)
         notification(s, m);
@@ -379,26 +382,18 @@ static void cancel(struct lsp_server *s, const struct lsp_message *m)
         w->cancelled |= w->id.len && slice_eq(w->id, text);
 }
 
-static void enqueue(struct lsp_server *s, struct slice body)
+// NULL: there was no memory for it.
+static void enqueue(struct lsp_server *s, struct lsp_message *m)
 {
-    struct lsp_message *m;
-    struct buf id;
-    buf_init(&id, 1024);
-    enum result r = lsp_message_open(body, &m, &id);
-    if (r == RESULT_SYNTAX)
-        reply_error(s, SLICE_EMPTY, LSP_PARSE_ERROR, SLICE("the message is no JSON"));
-    else if (r == RESULT_TYPE)
-        reply_error(s, buf_slice(&id), LSP_INVALID_REQUEST,
-                    SLICE("the message is not of JSON-RPC 2.0"));
-    else if (r)
+    if (!m) {
         reply_error(s, SLICE_EMPTY, LSP_INTERNAL_ERROR,
                     SLICE("there is no memory for the message"));
-    buf_deinit(&id);
-    if (r) {
-        note(s, "a message of %zu bytes was refused: %s", body.len, result_name(r));
+        note(s, "there was no memory for a message");
         return;
     }
-    if (slice_eq(m->method, SLICE("$/cancelRequest"))) {
+    if (m->error)
+        note(s, "%s", m->why);
+    if (!m->error && slice_eq(m->method, SLICE("$/cancelRequest"))) {
         cancel(s, m);
         lsp_message_close(m);
         return;
@@ -420,23 +415,22 @@ bool lsp_server_feed(struct lsp_server *s, struct slice bytes)
         if (r == RESULT_AGAIN)
             break;
         if (r == RESULT_OK) {
-            enqueue(s, body);
+            enqueue(s, lsp_message_open(body));
         } else if (r == RESULT_LIMIT) {
             note(s, "a message of %llu bytes was skipped", (unsigned long long)s->frames.length);
-            reply_error(s, SLICE_EMPTY, LSP_INVALID_REQUEST,
-                        SLICE("the message is longer than 32 MiB"));
+            enqueue(
+                s, lsp_message_complaint(LSP_INVALID_REQUEST, "the message is longer than 32 MiB"));
         } else if (r == RESULT_UNSUPPORTED) {
-            reply_error(s, SLICE_EMPTY, LSP_INVALID_REQUEST, SLICE("the only charset is utf-8"));
+            enqueue(s, lsp_message_complaint(LSP_INVALID_REQUEST, "the only charset is utf-8"));
         } else {
-            struct slice why = r == RESULT_PROTOCOL ? slice_cstr(s->frames.broken)
-                                                    : SLICE("there is no memory for the message");
-            reply_error(s, SLICE_EMPTY, LSP_PARSE_ERROR, why);
-            note(s, "%.*s", SLICE_FMT(why));
+            enqueue(s, lsp_message_complaint(LSP_PARSE_ERROR,
+                                             r == RESULT_PROTOCOL
+                                                 ? s->frames.broken
+                                                 : "there is no memory for the message"));
             s->broken = true;
-            return false;
         }
     }
-    return s->life != LSP_ENDED;
+    return s->life != LSP_ENDED && !s->broken;
 }
 
 bool lsp_server_full(const struct lsp_server *s)
@@ -464,31 +458,40 @@ int lsp_server_exit_code(const struct lsp_server *s)
 uint64_t lsp_server_wake_us(const struct lsp_server *s)
 {
     uint64_t at = UINT64_MAX;
-    for (uint32_t i = 0; i < s->documents.count && !s->checking; i++)
+    for (uint32_t i = 0; i < s->documents.count && !s->checking[LSP_LANE_QUICK]; i++)
         at = s->documents.at[i]->check_at_us < at ? s->documents.at[i]->check_at_us : at;
     return at;
 }
 
-struct lsp_check *lsp_server_check(struct lsp_server *s, uint64_t now_us)
+static struct lsp_check *begin_check(struct lsp_server *s, struct lsp_document *d,
+                                     enum lsp_lane lane)
+{
+    struct lsp_check *c = lsp_check_open(d->number, d->edit, lsp_text_slice(&d->text), s->registry,
+                                         lane == LSP_LANE_PROOF);
+    s->checking[lane] = c != NULL;
+    if (!c)
+        note(s, "there is no memory to check %.*s", (int)d->uri.len, d->uri.ptr);
+    return c;
+}
+
+struct lsp_check *lsp_server_check(struct lsp_server *s, enum lsp_lane lane, uint64_t now_us)
 {
     uint64_t at = lsp_server_wake_us(s);
-    if (at > now_us || at == UINT64_MAX)
+    if (s->checking[lane])
         return NULL;
     for (uint32_t i = 0; i < s->documents.count; i++) {
         struct lsp_document *d = s->documents.at[i];
-        if (d->check_at_us != at)
+        if (lane == LSP_LANE_PROOF && d->wants_proof) {
+            d->wants_proof = false;
+            return begin_check(s, d, lane);
+        }
+        if (lane == LSP_LANE_PROOF || at > now_us || d->check_at_us != at || at == UINT64_MAX)
             continue;
         d->check_at_us = UINT64_MAX;
-        if (d->lost) {
-            lsp_publish(s, d);
-            return NULL;
-        }
-        struct lsp_check *c =
-            lsp_check_open(d->number, d->edit, lsp_text_slice(&d->text), s->registry);
-        s->checking = c != NULL;
-        if (!c)
-            note(s, "there is no memory to check %.*s", (int)d->uri.len, d->uri.ptr);
-        return c;
+        if (!d->lost)
+            return begin_check(s, d, lane);
+        lsp_publish(s, d);
+        return NULL;
     }
     return NULL;
 }
@@ -496,14 +499,20 @@ struct lsp_check *lsp_server_check(struct lsp_server *s, uint64_t now_us)
 void lsp_server_checked(struct lsp_server *s, struct lsp_check *c, uint64_t now_us)
 {
     struct lsp_document *d = lsp_documents_by_number(&s->documents, c->document);
-    s->checking = false;
+    bool proved = c->proves, loads = c->image != NULL;
+    s->checking[proved ? LSP_LANE_PROOF : LSP_LANE_QUICK] = false;
     s->now_us = now_us;
     if (!d) {
         lsp_check_close(c);
         return;
     }
+    bool current = c->edit == d->edit;
     lsp_document_checked(d, c);
-    if (lsp_document_fresh(d))
+    if (!current)
+        return;
+    d->wants_proof = !proved && loads;
+    // Findings of the proof before are left standing until the next one ends, unless errors have gone meanwhile.
+    if (!d->wants_proof || d->errors_shown)
         lsp_publish(s, d);
 }
 

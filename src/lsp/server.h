@@ -5,7 +5,7 @@
 //
 //   lsp_server_feed(s, bytes)                       as they come
 //   while (lsp_server_step(s, now)) ...             one message each; requests cancelled meanwhile are not worked on
-//   c = lsp_server_check(s, now); lsp_check_run(c); lsp_server_checked(s, c, now)
+//   c = lsp_server_check(s, lane, now); lsp_check_run(c); lsp_server_checked(s, c, now)
 //   write lsp_server_output(s), then buf_reset it
 //
 // Diagnostics are published LSP_PAUSE_US after the last edit. One owner, one thread, but for lsp_check_run.
@@ -46,11 +46,14 @@ bool lsp_server_ended(const struct lsp_server *s);
 // 0 when `shutdown` came before the end, else 1.
 int lsp_server_exit_code(const struct lsp_server *s);
 
-// A check that is due, to be given back; NULL when none is, or one is under way.
-struct lsp_check *lsp_server_check(struct lsp_server *s, uint64_t now_us);
+// Checks are of two kinds, each of which has at most one under way: a quick one for what is wrong with names, types and
+// units, and one that proves the text when the quick one found nothing.
+enum lsp_lane { LSP_LANE_QUICK, LSP_LANE_PROOF, LSP_LANES };
+// A check that is due, to be given back; NULL when none is.
+struct lsp_check *lsp_server_check(struct lsp_server *s, enum lsp_lane lane, uint64_t now_us);
 // Publishes what it found. Takes the check.
 void lsp_server_checked(struct lsp_server *s, struct lsp_check *c, uint64_t now_us);
-// When the next check is due; UINT64_MAX: none is, or one is under way.
+// When the next quick check is due; UINT64_MAX: none is, or one is under way.
 uint64_t lsp_server_wake_us(const struct lsp_server *s);
 
 // For the editor, and lines for standard error. Both are the server's; whoever has written them away resets them.

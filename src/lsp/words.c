@@ -18,17 +18,23 @@ const struct lsp_word lsp_words[] = {
     {"otherwise", "otherwise -> PATH",
      "The route that takes what is left. Mandatory, and the last."},
     {"lattice", "lattice NAME = LOW < HIGH", "Levels of how secret data is, from the lowest up."},
-    {"sink", "sink NAME clears LEVEL", "A place that data can reach, and the level it may hold."},
-    {"forbid", "forbid WHAT when GUARD as \"NAME\"",
-     "What no request may get. Constraints have no order, and forbidding wins."},
-    {"require", "require STEP when GUARD", "A step without which no path may answer."},
-    {"allow", "allow STEP when GUARD", "A step that is forbidden unless it is allowed."},
-    {"budget", "budget SCOPE AMOUNT", "A bound on what may be spent."},
-    {"prove", "prove CLAIM", "A claim that holds for every request, or the policy does not load."},
-    {"test", "test \"NAME\" given ... expect ...",
+    {"sink", "sink NAME KIND zone ZONE clears LEVEL",
+     "A place that data can reach: a verifier, judge, retriever, cache, embedding, memory, log or "
+     "trace."},
+    {"forbid", "forbid zone Z | model M | step S | sink S ... when GUARD as \"WHY\"",
+     "What no request may get. Constraints are a set: forbidding wins, order changes nothing."},
+    {"require", "require verify(SINK) when GUARD as \"WHY\"",
+     "No answer is delivered that has not passed this step."},
+    {"allow", "allow escalate N when GUARD",
+     "`escalate`, `fuse` and `hedge` happen only where they are allowed."},
+    {"budget", "budget per team 5 usd/day paced, 0.25 usd/request hard",
+     "A bound on what may be spent. A hard one per request takes away what may cost more."},
+    {"prove", "prove CLAIM when GUARD",
+     "A claim that holds for every request, or the policy does not load."},
+    {"test", "test \"NAME\" given GUARD expect CLAIM",
      "A small theorem: what is not given may be anything."},
-    {"assume", "assume NAME because \"WHY\"",
-     "Takes as true what could not be proved; every explanation repeats it."},
+    {"assume", "assume CODE NAME \"WHY\"",
+     "Takes a finding as settled, with a reason that every explanation repeats."},
     // Header, zones, models.
     {"version", "version N", "The version of the policy, a whole number."},
     {"clears", "clears LEVEL", "The highest level of data that may come here."},
@@ -52,7 +58,12 @@ const struct lsp_word lsp_words[] = {
     {"out", "price B out", "In a price: what the model writes."},
     {"cached", "price C cached", "In a price: input that the provider has cached."},
     {"quality", "quality Q", "How good the model is, from 0 to 1, as you judge it."},
-    {"energy", "energy FIGURE", "What the model runs on, for estimates of energy."},
+    {"energy", "energy A in, B out kJ/Mtok", "What a model, or a call of a sink, takes."},
+    {"timeout", "timeout N s", "How long a call may take."},
+    // Sinks.
+    {"holds", "holds LEVEL", "What comes out of the sink is labelled so."},
+    {"adds", "adds N tok", "How much a retriever adds at most."},
+    {"carries", "carries text", "A log or trace that gets texts, not signal values alone."},
     // Names that clients ask for.
     {"routes", "alias NAME -> routes", "The routes decide."},
     {"to", "pass \"PATH\" to MODEL", "The model whose endpoint gets it."},
@@ -61,6 +72,9 @@ const struct lsp_word lsp_words[] = {
     {"above", "above N", "Turns a number into a truth value: greater than N."},
     {"below", "below N", "Turns a number into a truth value: less than N."},
     {"on_error", "on_error VALUE", "What holds when the signal cannot be computed."},
+    {"bands", "bands low, high above 0.7", "Words for what a score comes to, the lowest first."},
+    {"temperature", "temperature T", "How sharply an exclusive group tells its members apart."},
+    {"margin", "margin M", "How far the first member of a group must lead the second."},
     // Guards.
     {"when", "when GUARD", "The condition under which this holds."},
     {"and", "A and B", "Both hold. Binds tighter than `or`."},
@@ -76,10 +90,54 @@ const struct lsp_word lsp_words[] = {
     {"maximise", "maximise quality", "The candidate with the highest declared quality."},
     {"within", "within N usd", "Only candidates whose expected cost is at most this."},
     {"where", "where quality >= Q", "Only candidates that declare at least this."},
-    {"at", "escalate at risk R", "The risk of being wrong that is accepted."},
+    {"at", "escalate at risk R | costs at most N", "Part of `at risk` and of `at most`."},
     {"risk", "escalate at risk R", "The risk of being wrong that is accepted."},
+    {"retry", "retry N", "How often the step before is tried again."},
+    {"cap", "cap N tok", "The most that the step before may write."},
+    {"hedge", "hedge N", "Copies of the step before that run at once; the first answer counts."},
+    // Constraints.
+    {"step", "forbid step cache", "A step of a path that is forbidden."},
+    {"per", "per session | key | caller | team | tenant", "Whose budget it is."},
+    {"hard", "N usd/request hard", "Never exceeded: what may cost more is not feasible."},
+    {"paced", "N usd/day paced", "Spread over its span."},
+    // Proofs and tests.
+    {"corpus", "test corpus \"FILE\"", "Cases from a file of JSON lines."},
+    {"given", "given GUARD", "What is known of the request; the rest is arbitrary."},
+    {"user", "given user \"TEXT\"", "The text of the request: its signals are computed."},
+    {"expect", "expect CLAIM, ...", "What must hold for every such request."},
+    {"never", "never GUARD", "No request makes this true."},
+    {"no", "no LEVEL reaches zone Z", "Nothing labelled so gets there."},
+    {"reaches", "no LEVEL reaches zone | model | sink NAME",
+     "Where something labelled may not get."},
+    {"every", "every path costs at most N usd", "Holds for all paths."},
+    {"costs", "costs at most N usd, N s", "An upper bound, retries and escalations counted."},
+    {"most", "costs at most N usd", "An upper bound."},
+    {"passes", "passes verify", "Every answer has passed this step."},
+    {"feasible", "feasible", "Constraints leave the request an answer."},
+    {"agree", "agree >= 0.98", "The share of a corpus that gets what its lines say."},
 };
 const size_t lsp_word_count = sizeof lsp_words / sizeof *lsp_words;
+
+static const struct lsp_word steps[] = {
+    {"answer", "answer(MODEL, ...)", "One of these models answers; `any` is all of them."},
+    {"refuse", "refuse \"WHY\"", "The request is refused with this message."},
+    {"retrieve", "retrieve(SINK)", "Documents of a retriever are added."},
+    {"verify", "verify(SINK)",
+     "A verifier, judge or model checks the answer before anybody reads it."},
+    {"clarify", "clarify(N)", "Asks the user back, at most N times."},
+    {"redact", "redact(LEVEL)",
+     "Takes out what is above the level. The only way down; taken on trust."},
+    {"fuse", "fuse(A, B)", "Several models answer, and their answers become one."},
+    {"cache", "cache(SINK)", "An answer that was given before, or is kept for later."},
+};
+
+const struct lsp_word *lsp_step_find(struct slice step)
+{
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (slice_eq_cstr(step, steps[i].word))
+            return &steps[i];
+    return NULL;
+}
 
 const struct lsp_word *lsp_word_find(struct slice word)
 {

@@ -11,6 +11,8 @@ struct lsp_word {
 extern const struct lsp_word lsp_words[];
 extern const size_t lsp_word_count;
 
+// Steps of a path, which are names by the grammar.
+const struct lsp_word *lsp_step_find(struct slice step);
 // NULL for a word that is none of the language's.
 const struct lsp_word *lsp_word_find(struct slice word);
 

@@ -15,6 +15,7 @@
 #include "work/image.h"
 
 struct plan; // signal/plan.h
+struct signal_registry;
 
 // Signals of one group share an artifact (a pattern scan, an encoder pass) that the first of them pays for. Group 0
 // shares nothing. What an artifact costs hangs on the length of the text that it is made of: by classes of four times
@@ -48,6 +49,10 @@ uint32_t route_length_class(uint64_t bytes);
 // Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
 enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
                               struct arena *arena, struct route_costs *out) MERIT_NODISCARD;
+// The same without a plan, for who only reads a policy: nothing is made ready.
+enum result route_costs_guess_families(const struct policy_image *image,
+                                       const struct signal_registry *registry, struct arena *arena,
+                                       struct route_costs *out) MERIT_NODISCARD;
 
 // What it is expected to cost to ask for a signal when the artifacts of `paid` (bit per group) are there.
 static inline uint64_t route_price_ns(const struct route_costs *c, uint32_t length, uint32_t paid,

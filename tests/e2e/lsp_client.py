@@ -66,7 +66,7 @@ class Client:
         return self._run(getattr(self.client, method + "_async")(params), seconds)
 
     def send(self, method, params):
-        """A request by its name in the protocol, without waiting: (future, id)."""
+        """A request by its name in the protocol, without waiting: its future."""
         async def begin():
             return self.client.protocol.send_request(method, params)
         return self._run(begin())
@@ -103,7 +103,7 @@ class Client:
         del self.documents[uri]
 
     def text(self, uri):
-        return self._run(self.client.protocol.send_request_async("merit/text", {"textDocument": {"uri": uri}})).text
+        return self.send("merit/text", {"textDocument": {"uri": uri}}).result(20 * SLOW).text
 
     def diagnostics(self, uri, seconds=10):
         """Those of the document's newest version."""

@@ -1,0 +1,8 @@
+if exists("b:did_ftplugin")
+  finish
+endif
+let b:did_ftplugin = 1
+setlocal commentstring=#\ %s comments=:# expandtab shiftwidth=4
+" A name may have - and . in it.
+setlocal iskeyword+=-,.
+let b:undo_ftplugin = "setlocal commentstring< comments< expandtab< shiftwidth< iskeyword<"
