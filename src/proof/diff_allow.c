@@ -64,10 +64,20 @@ static uint32_t sees(struct diff *d, struct diff_side *side, enum image_target t
     return any;
 }
 
-static void told(struct diff *d, bool gained, const struct buf *text, const uint32_t *claims)
+// What has been told of the thing that is compared: what follows from it is not told again.
+struct telling {
+    bool gained, lost;
+};
+
+static void told(struct diff *d, bool gained, const struct buf *text, const uint32_t *claims,
+                 struct telling *t)
 {
     struct diff_power p = {.gained = gained};
+    bool *here = gained ? &t->gained : &t->lost, again = *here;
     *(gained ? &d->gained : &d->lost) = true;
+    *here = true;
+    if (again)
+        return;
     if (d->powers.len == DIFF_POWERS_MAX) {
         d->more++;
         return;
@@ -79,7 +89,8 @@ static void told(struct diff *d, bool gained, const struct buf *text, const uint
 }
 
 // Whether one allows the thing for a request for which the other does not.
-static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf *text)
+static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf *text,
+                    struct telling *t)
 {
     for (unsigned gained = 0; gained < 2; gained++) {
         const uint32_t claims[] = {gained ? new : old, space_not(gained ? old : new)};
@@ -88,7 +99,7 @@ static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf
         if (a != SAT_YES)
             a = space_ask(d->space, claims, 2, SPACE_FAILURES);
         if (a == SAT_YES)
-            told(d, gained, text, claims);
+            told(d, gained, text, claims, t);
         d->open_powers |= a == SAT_UNKNOWN;
         d->open += a == SAT_UNKNOWN;
     }
@@ -131,6 +142,7 @@ static void compare_model(struct diff *d, const int32_t model[2], struct buf *te
                                         : model_name(d->side[NEW].image, model[NEW]);
     for (int e = 0; e < IMAGE_EFFORT_COUNT_; e++) {
         enum image_effort effort = (enum image_effort)e;
+        struct telling t = {false, false};
         for (int step = IMAGE_STEP_KIND_COUNT_; step >= 0; step--) {
             uint32_t f[2];
             bool used = false;
@@ -150,7 +162,7 @@ static void compare_model(struct diff *d, const int32_t model[2], struct buf *te
                        e ? image_effort_name(effort) : "");
             if (step != IMAGE_STEP_KIND_COUNT_)
                 buf_printf(text, " without `%s`", describe_step((enum image_step_kind)step));
-            compare(d, f[OLD], f[NEW], text);
+            compare(d, f[OLD], f[NEW], text, &t);
         }
     }
 }
@@ -178,8 +190,9 @@ static void compare_place(struct diff *d, enum image_target target, const int32_
     for (unsigned from = 0; from < 2; from++) {
         const struct policy_image *p = d->side[from].image;
         const struct image_lattice *l = IMAGE_AT(p, p->lattices, struct image_lattice);
-        for (uint32_t i = 0; i < p->lattices.count; i++)
-            for (uint32_t k = 1; k < l[i].levels.count; k++) {
+        for (uint32_t i = 0; i < p->lattices.count; i++) {
+            struct telling t = {false, false};
+            for (uint32_t k = l[i].levels.count; k-- > 1;) {
                 struct slice level = image_text(p, IMAGE_AT(p, l[i].levels, struct image_str)[k]);
                 uint32_t f[2], other;
                 int32_t lattice;
@@ -193,8 +206,9 @@ static void compare_place(struct diff *d, enum image_target target, const int32_
                 }
                 buf_reset(text);
                 buf_printf(text, "%.*s may see %.*s", SLICE_FMT(place), SLICE_FMT(level));
-                compare(d, f[OLD], f[NEW], text);
+                compare(d, f[OLD], f[NEW], text, &t);
             }
+        }
     }
 }
 
