@@ -22,7 +22,7 @@ static void open_policy(void)
     struct diag_list diags;
     arena_init(&arena, 0, 1 << 20);
     diag_init(&diags, &arena, 8);
-    if (decider_open(&decider, slice_cstr(text), NULL, &diags))
+    if (decider_open(&decider, slice_cstr(text), NULL, DECIDER_ANY, &diags))
         abort();
     arena_deinit(&arena);
 }

@@ -67,6 +67,8 @@ int32_t feasible_budget(struct feasible *f, const struct way *way, enum image_un
 void feasible_without(struct feasible *f, uint32_t constraint);
 void feasible_with(struct feasible *f, uint32_t constraint);
 void feasible_all(struct feasible *f);
+// Counts steps of whoever loops over bindings and constraints; false when there were too many (RESULT_LIMIT).
+bool feasible_spend(struct feasible *f, uint64_t steps);
 bool feasible_counts(const struct feasible *f, uint32_t constraint);
 // Whether it can take something away from the way: names it, or what it uses.
 bool feasible_touches(const struct feasible *f, const struct way *way, uint32_t constraint);

@@ -32,13 +32,6 @@ static uint32_t nothing_left(struct proof *p, const struct way *way, bool obliga
     return n;
 }
 
-// Whether any request takes the route. What order alone excludes is no finding here.
-static bool entered(struct proof *p, const struct way *way)
-{
-    uint32_t claim = feasible_enters(p->feasible, way);
-    return space_ask(p->space, &claim, 1, 0) != SAT_NO;
-}
-
 // --- obligations
 
 static bool lacks(const struct way_chain *chain, const struct image_constraint *c, bool *by_hit)
@@ -113,7 +106,7 @@ void proof_obligations(struct proof *p)
 {
     for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
         const struct way *way = &p->ways.at[w];
-        if (way->kind != WAY_ROUTE)
+        if (way->kind != WAY_ROUTE || !proof_alive(p, way))
             continue;
         for (uint32_t i = 0; i < p->image->constraints.count && !p->err; i++) {
             bool told = constraint_at(p, i)->kind != IMAGE_REQUIRE;
@@ -157,7 +150,8 @@ void proof_extras(struct proof *p)
 {
     for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
         const struct way *way = &p->ways.at[w];
-        for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_ && way->kind == WAY_ROUTE; e++)
+        for (enum image_extra e = 0;
+             e < IMAGE_EXTRA_COUNT_ && way->kind == WAY_ROUTE && proof_alive(p, way); e++)
             for (uint32_t c = 0; c < way->count && !p->err; c++)
                 p->barred[w] |= check_extra(p, way, c, e);
     }
@@ -262,7 +256,7 @@ void proof_infeasible(struct proof *p)
 {
     for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
         const struct way *way = &p->ways.at[w];
-        if (way->kind != WAY_ROUTE || !entered(p, way))
+        if (way->kind != WAY_ROUTE || !proof_alive(p, way))
             continue;
         uint32_t errors = p->diags->errors;
         // What already has a finding would be told twice.

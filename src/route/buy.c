@@ -98,30 +98,81 @@ static bool take(struct parts *all, int32_t signal, uint8_t group, struct part *
     return false;
 }
 
-struct cheapest {
+// Inputs of a derived signal that are told apart when its cost is summed.
+enum { INPUTS = 16 };
+
+struct inputs {
     const struct buy_view *v;
-    uint64_t ns;
-    int32_t signal;
+    uint64_t ns, least_ns;
+    int32_t signal; // the cheapest
+    uint32_t paid, count;
+    int32_t seen[INPUTS];
 };
 
 static void consider(void *ctx, int32_t signal)
 {
-    struct cheapest *c = ctx;
-    uint64_t ns = route_price_ns(c->v->costs, c->v->length, c->v->groups_paid, signal);
-    if (c->signal == IMAGE_NONE || ns < c->ns || (ns == c->ns && signal < c->signal)) {
-        c->ns = ns;
-        c->signal = signal;
+    struct inputs *in = ctx;
+    const struct route_costs *c = in->v->costs;
+    for (uint32_t i = 0; i < in->count; i++)
+        if (in->seen[i] == signal)
+            return;
+    if (in->count < INPUTS)
+        in->seen[in->count++] = signal;
+    uint64_t alone = route_price_ns(c, in->v->length, in->v->groups_paid, signal);
+    in->ns += route_price_ns(c, in->v->length, in->paid, signal);
+    in->paid |= UINT32_C(1) << c->group[signal];
+    if (in->signal == IMAGE_NONE || alone < in->least_ns ||
+        (alone == in->least_ns && signal < in->signal)) {
+        in->least_ns = alone;
+        in->signal = signal;
     }
 }
 
-// An atom on a derived signal: the cheapest of what may change it stands for all of that.
+static enum tri look(const struct buy_view *v, uint32_t at, struct look *out);
+static bool settle(struct parts *all, bool every, struct look *out);
+
+// An atom that holds from some level of a label on, or below it, hangs on the guards that raise it so far: one that holds
+// settles it. False when the atom is of another shape.
+static bool look_label(const struct buy_view *v, uint32_t atom, struct look *out)
+{
+    const struct route_table *t = v->table;
+    const struct policy_image *p = t->image;
+    const struct table_derived *d = &t->derived[t->derived_of[t->atom_signal[atom]]];
+    const struct image_signal *s = image_signal(p, d->signal);
+    const struct image_term *terms = IMAGE_AT(p, s->terms, struct image_term);
+    if (s->derive != IMAGE_DERIVE_LABEL || t->atoms[atom].kind == ATOM_FAILED)
+        return false;
+    const uint64_t all = s->words.count < 64 ? (UINT64_C(1) << s->words.count) - 1 : UINT64_MAX;
+    uint64_t up = t->atoms[atom].words & all;
+    if (!(up >> (s->words.count - 1) & 1))
+        up = ~up & all;
+    uint32_t least = up ? (uint32_t)__builtin_ctzll(up) : 0;
+    if (!least || up != (all & ~((UINT64_C(1) << least) - 1)))
+        return false;
+    struct parts parts = {.count = 0, .open = ROUTE_HOLDS_ONE};
+    for (uint32_t i = 0; i < s->terms.count; i++) {
+        struct look l;
+        if (terms[i].word >= least && look(v, t->term_guards[d->guard_at + i], &l) == TRI_UNKNOWN)
+            insert(&parts,
+                   (struct part){.ns = l.ns, .ends = l.holds ? l.holds : 1, .signal = l.signal});
+    }
+    return settle(&parts, false, out);
+}
+
+// An atom on a derived signal: of a label the guards that raise it; else all that may change it, the cheapest first.
 static void add_derived(const struct buy_view *v, struct parts *all, uint32_t atom, uint32_t ends)
 {
-    struct cheapest c = {.v = v, .signal = IMAGE_NONE};
+    struct look l;
+    ends = ends ? ends : 1;
+    if (look_label(v, atom, &l)) {
+        insert(all, (struct part){.ns = l.ns, .ends = ends, .signal = l.signal});
+        return;
+    }
+    struct inputs in = {.v = v, .signal = IMAGE_NONE, .paid = v->groups_paid};
     derive_open_begin(v->run);
-    derive_open_atom(v->run, atom, consider, &c);
-    if (c.signal != IMAGE_NONE)
-        insert(all, (struct part){.ns = c.ns, .ends = ends ? ends : 1, .signal = c.signal});
+    derive_open_atom(v->run, atom, consider, &in);
+    if (in.signal != IMAGE_NONE)
+        insert(all, (struct part){.ns = in.ns, .ends = ends, .signal = in.signal});
 }
 
 static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom, bool ends_if_true)
@@ -167,6 +218,24 @@ static void add_atom(const struct buy_view *v, struct parts *all, uint32_t atom,
     insert(all, p);
 }
 
+// What it takes to settle a node of these parts, of which each (`every`) or any must hold; false when there is none.
+static bool settle(struct parts *all, bool every, struct look *out)
+{
+    // In this order, each is paid when none before it has ended the node.
+    uint64_t ns = 0;
+    uint32_t open = ROUTE_HOLDS_ONE;
+    if (!all->count)
+        return false;
+    for (uint32_t i = 0; i < all->count; i++) {
+        ns += times(all->at[i].ns, open);
+        open = both(open, ROUTE_HOLDS_ONE - all->at[i].ends);
+    }
+    ns += times(all->ns, open);
+    open = both(open, all->open);
+    *out = (struct look){ns, every ? open : ROUTE_HOLDS_ONE - open, all->at[0].signal};
+    return true;
+}
+
 // The verdict of a node, and when it is open what it takes to settle it.
 static enum tri look(const struct buy_view *v, uint32_t at, struct look *out)
 {
@@ -203,19 +272,7 @@ static enum tri look(const struct buy_view *v, uint32_t at, struct look *out)
             insert(&all, (struct part){.ns = l.ns, .ends = ends ? ends : 1, .signal = l.signal});
         }
     }
-    if (!all.count)
-        return n->all ? TRI_TRUE : TRI_FALSE;
-    // In this order, each is paid when none before it has ended the node.
-    uint64_t ns = 0;
-    uint32_t open = ROUTE_HOLDS_ONE;
-    for (uint32_t i = 0; i < all.count; i++) {
-        ns += times(all.at[i].ns, open);
-        open = both(open, ROUTE_HOLDS_ONE - all.at[i].ends);
-    }
-    ns += times(all.ns, open);
-    open = both(open, all.open);
-    *out = (struct look){ns, n->all ? open : ROUTE_HOLDS_ONE - open, all.at[0].signal};
-    return TRI_UNKNOWN;
+    return settle(&all, n->all, out) ? TRI_UNKNOWN : n->all ? TRI_TRUE : TRI_FALSE;
 }
 
 int32_t buy_next(const struct buy_view *v, uint32_t node)

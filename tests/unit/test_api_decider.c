@@ -303,6 +303,8 @@ static void test_beside(void **state)
     assert_int_equal(job.run.decision->route, 3);
     assert_false(job.run.decision->late);
 
+    close_policy(&f);
+
     // A first route that keywords refute needs no pass; nor does what comes behind, when that is settled before.
     open_policy(&f,
                 HEAD "signal topic = intent(label \"pay\", like \"I want a refund of my money\", "
