@@ -5,6 +5,7 @@
 //
 //   what is allowed   models, efforts, sinks and labels that a request may reach, and answers that have not been verified,
 //                     retrieved for, redacted: the new policy is equal, stricter, looser or neither
+//                     (budgets per request are compared; those over time only by what is written)
 //   what is done      which route takes a request, and what that route does: the share of requests that moves from which
 //                     route to which, with a request for each; a share of zero is proved or said to be open
 //   what is written   signals, constraints, models with their prices, zones, sinks, bounds of routes

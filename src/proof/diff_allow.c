@@ -122,10 +122,17 @@ static bool uses(const struct policy_image *p, int32_t model, enum image_effort 
     return effort == IMAGE_EFFORT_DEFAULT;
 }
 
+// Answers without a step are told of steps that one of the two requires, and of verifications and redactions where one
+// of the two has any.
 static bool wanted_step(const struct diff *d, enum image_step_kind step)
 {
-    if (step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT)
-        return true;
+    for (unsigned i = 0; i < 2 && (step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT); i++) {
+        const struct policy_image *p = d->side[i].image;
+        const struct image_step *s = IMAGE_AT(p, p->steps, struct image_step);
+        for (uint32_t k = 0; k < p->steps.count; k++)
+            if (s[k].kind == step)
+                return true;
+    }
     for (unsigned i = 0; i < 2; i++) {
         const struct policy_image *p = d->side[i].image;
         const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
@@ -212,6 +219,49 @@ static void compare_place(struct diff *d, enum image_target target, const int32_
     }
 }
 
+// Whether some way of one of the two could cost more.
+static bool could_cost(const struct diff *d, enum image_unit unit, int64_t limit)
+{
+    for (unsigned i = 0; i < 2; i++)
+        for (uint32_t w = 0; w < d->side[i].prover.ways.count; w++) {
+            struct way_amount a =
+                way_bound(d->side[i].image, &d->side[i].prover.ways.at[w], NULL).unit[unit];
+            if (a.open || a.value > limit)
+                return true;
+        }
+    return false;
+}
+
+bool diff_budget(const struct diff *d, unsigned side, uint32_t i, enum image_unit *unit,
+                 int64_t *limit)
+{
+    const struct policy_image *p = d->side[side].image;
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint) + i;
+    if (c->kind != IMAGE_BUDGET || !c->hard || c->window != IMAGE_PER_REQUEST)
+        return false;
+    *unit = c->unit;
+    *limit = c->limit;
+    return could_cost(d, c->unit, c->limit);
+}
+
+// A hard budget per request takes away what could cost more.
+static void compare_budgets(struct diff *d, struct buf *text)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = 0; i < d->side[side].image->constraints.count && !d->err; i++) {
+            enum image_unit unit;
+            int64_t limit;
+            struct telling t = {false, false};
+            if (!diff_budget(d, side, i, &unit, &limit))
+                continue;
+            buf_reset(text);
+            BUF_LIT(text, "a request may cost more than ");
+            describe_amount(unit, limit, text);
+            compare(d, feasible_unkept(d->side[OLD].prover.feasible, unit, limit),
+                    feasible_unkept(d->side[NEW].prover.feasible, unit, limit), text, &t);
+        }
+}
+
 static int32_t find_sink(const struct policy_image *p, struct slice name)
 {
     const struct image_sink *s = IMAGE_AT(p, p->sinks, struct image_sink);
@@ -246,5 +296,6 @@ void diff_allows(struct diff *d)
             compare_place(d, IMAGE_FORBID_SINK, index, name, &text);
         }
     }
+    compare_budgets(d, &text);
     buf_deinit(&text);
 }

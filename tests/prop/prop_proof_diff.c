@@ -14,11 +14,42 @@
 #include "proof/describe.h"
 #include "proof/diff.h"
 #include "proof/mutant.h"
+#include "proof/ways.h"
 #include "signal/registry.h"
 #include "support/proof_paths.h"
 #include "support/theorem_make.h"
 
-enum { PAIRS = 700, KINDS = IMAGE_STEP_KIND_COUNT_ + 1, LEVELS = 3 };
+enum { PAIRS = 700, KINDS = IMAGE_STEP_KIND_COUNT_ + 1, LEVELS = 3, BUDGETS = 2 };
+
+// The budgets that made_constraint writes. Both are below what some path can cost.
+static const struct {
+    enum image_unit unit;
+    int64_t limit;
+} budgets[BUDGETS] = {{IMAGE_UNIT_CALLS, 2}, {IMAGE_UNIT_NUSD, 30000000}};
+
+static bool has_budget(const struct policy_image *p, int b)
+{
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    for (uint32_t i = 0; i < p->constraints.count; i++)
+        if (c[i].kind == IMAGE_BUDGET && c[i].unit == budgets[b].unit)
+            return true;
+    return false;
+}
+
+static bool could_cost(const struct policy_image *p, int b)
+{
+    struct arena arena;
+    struct way_list ways;
+    bool more = false;
+    arena_init(&arena, 0, 1 << 22);
+    assert_int_equal(ways_open(p, &arena, &ways), RESULT_OK);
+    for (uint32_t i = 0; i < ways.count; i++) {
+        struct way_amount a = way_bound(p, &ways.at[i], NULL).unit[budgets[b].unit];
+        more |= a.open || a.value > budgets[b].limit;
+    }
+    arena_deinit(&arena);
+    return more;
+}
 
 // All that a request may have done to it under one policy.
 struct given {
@@ -30,6 +61,7 @@ struct given {
     bool tried[64]; // chains of the route
     bool used[64][8][8];
     bool by_name[MADE_MODELS];
+    bool dear[BUDGETS]; // it may cost more than this
 };
 
 static void see(struct given *g, uint32_t place, uint32_t label)
@@ -103,6 +135,14 @@ static void run(const struct policy_image *p, const struct walk_request *r, stru
             ended = chain.count == 1 && chain.steps[0].kind == IMAGE_STEP_REFUSE;
         }
     }
+    for (int b = 0; b < BUDGETS; b++) {
+        g->dear[b] = true;
+        for (uint32_t i = 0; i < p->constraints.count; i++) {
+            const struct image_constraint *c = walk_constraint(&w, i);
+            if (c->kind == IMAGE_BUDGET && c->unit == budgets[b].unit && walk_active(&w, i))
+                g->dear[b] = false;
+        }
+    }
     struct buf text;
     buf_init(&text, sizeof g->effect - 1);
     describe_effect(p, g->route, &text);
@@ -136,8 +176,16 @@ struct expected {
 
 static bool step_matters(const struct policy_image *old, const struct policy_image *new, int step)
 {
-    if (step == IMAGE_STEP_KIND_COUNT_ || step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT)
+    if (step == IMAGE_STEP_KIND_COUNT_)
         return true;
+    for (int side = 0; side < 2 && (step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT);
+         side++) {
+        const struct policy_image *p = side ? new : old;
+        const struct image_step *s = IMAGE_AT(p, p->steps, struct image_step);
+        for (uint32_t i = 0; i < p->steps.count; i++)
+            if ((int)s[i].kind == step)
+                return true;
+    }
     for (int side = 0; side < 2; side++) {
         const struct policy_image *p = side ? new : old;
         const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
@@ -153,7 +201,11 @@ static void expect(const struct policy_image *old, const struct policy_image *ne
 {
     static struct given a, b;
     struct walk_request r;
+    bool counts[BUDGETS];
     memset(e, 0, sizeof *e);
+    for (int k = 0; k < BUDGETS; k++)
+        counts[k] = (has_budget(old, k) || has_budget(new, k)) &&
+                    (could_cost(old, k) || could_cost(new, k));
     for (int failing = 0; failing < 2; failing++) {
         for (uint64_t i = 0; request_at(old, i, failing, &r); i++) {
             run(old, &r, &a);
@@ -171,6 +223,11 @@ static void expect(const struct policy_image *old, const struct policy_image *ne
                     e->gained |= b.sees[k][l] && !a.sees[k][l];
                     e->lost |= a.sees[k][l] && !b.sees[k][l];
                 }
+            for (int k = 0; k < BUDGETS; k++) {
+                e->gained |= counts[k] && b.dear[k] && !a.dear[k];
+                e->lost |= counts[k] && a.dear[k] && !b.dear[k];
+                e->differs |= counts[k] && a.dear[k] != b.dear[k];
+            }
             bool same = !strcmp(a.effect, b.effect);
             e->differs |= !same || memcmp(a.tried, b.tried, sizeof a.tried) != 0 ||
                           memcmp(a.used, b.used, sizeof a.used) != 0 ||
