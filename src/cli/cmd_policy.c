@@ -21,12 +21,14 @@
 #include "signal/registry.h"
 
 static const char usage[] =
-    "usage: merit policy check FILE [--serve] [--json | --quiet]\n"
-    "           prove it: what is wrong, with a request that shows it and a remedy; what routes cost;\n"
-    "           with --serve also what the server of this build cannot run\n"
+    "usage: merit policy check FILE [--serve] [--notes] [--json | --quiet]\n"
+    "           prove it: what is wrong, with a request that shows it and a remedy; what\n"
+    "           routes cost; with --serve also what the server of this build cannot run,\n"
+    "           with --notes which routes overlap and what is left to `otherwise`\n"
     "       merit policy fmt FILE [--write | --check]  one layout; comments stay\n"
     "       merit policy explain FILE [--json]         what the policy says, in plain language\n"
-    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every request\n"
+    "       merit policy prove FILE [--claim TEXT]... [--json]   answers what it claims, for every "
+    "request\n"
     "       merit policy test FILE [--mutants] [--json]          runs its tests\n"
     "       merit policy diff OLD NEW [--markdown | --json]      what changes, for every request\n"
     "       merit policy export FILE --smtlib | --json | --dot   for other programs\n"
@@ -45,7 +47,7 @@ enum verb { VERB_CHECK, VERB_FMT, VERB_EXPLAIN };
 struct options {
     enum verb verb;
     const char *path;
-    bool json, quiet, serve, write, check_only, help;
+    bool json, quiet, serve, notes, write, check_only, help;
 };
 
 // What all three commands hold.
@@ -74,6 +76,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->json = true;
         else if (!strcmp(a, "--quiet"))
             o->quiet = true;
+        else if (!strcmp(a, "--notes"))
+            o->notes = true;
         else if (!strcmp(a, "--serve"))
             o->serve = true;
         else if (!strcmp(a, "--write"))
@@ -103,8 +107,8 @@ static bool read_options(int argc, char **argv, struct options *o)
         return usage_error("--write and --check belong to fmt", NULL);
     if (o->quiet && (o->verb != VERB_CHECK || o->json))
         return usage_error("--quiet belongs to check, without --json", NULL);
-    if (o->serve && o->verb != VERB_CHECK)
-        return usage_error("--serve belongs to check", NULL);
+    if ((o->serve || o->notes) && o->verb != VERB_CHECK)
+        return usage_error("--serve and --notes belong to check", NULL);
     if (o->json && o->verb == VERB_FMT)
         return usage_error("--json belongs to check and explain", NULL);
     return true;
@@ -178,6 +182,7 @@ static enum result prove(struct session *s, struct checked *c)
                                           .registry = &signal_registry,
                                           .costs = &costs,
                                           .serving = s->options.serve,
+                                          .notes = s->options.notes,
                                           .report = true};
     r = proof_check(c->image, &options, &s->arena, &s->diags, &c->report);
     return r ? r : s->diags.errors ? RESULT_SYNTAX : RESULT_OK;
@@ -224,6 +229,7 @@ static int check(struct session *s)
     if (c.report.routes && !s->options.quiet)
         proof_write_routes(c.image, &c.report, &s->out);
     print(stdout, &s->out);
+    fflush(stdout); // so that what stands on both stays in order
     if (r) {
         fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
                 s->diags.errors == 1 ? "" : "s");
@@ -302,7 +308,10 @@ static int format(struct session *s)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} others[] = {{"prove", cmd_policy_prove}, {"test", cmd_policy_test}, {"diff", cmd_policy_diff}, {"export", cmd_policy_export}};
+} others[] = {{"prove", cmd_policy_prove},
+              {"test", cmd_policy_test},
+              {"diff", cmd_policy_diff},
+              {"export", cmd_policy_export}};
 
 int cmd_policy(int argc, char **argv)
 {

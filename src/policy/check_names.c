@@ -283,6 +283,6 @@ void check_unused(struct checker *c)
         for (uint32_t i = 0; i < kinds[k]->count; i++)
             if (!kinds[k]->used[i] && !(kinds[k] == &c->sinks && reached_anyway(c, i)))
                 check_warning(c, kinds[k]->nodes[i]->first, "unused",
-                              "no route, alias or pass uses %s `%.*s`", kinds[k]->what,
+                              "nothing uses %s `%.*s`", kinds[k]->what,
                               SLICE_FMT(kinds[k]->at[i]));
 }

@@ -192,13 +192,13 @@ static bool chain_reachable(void *ctx, const struct way_chain *chain)
     return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
-static bool binding_reachable(void *ctx, const struct way_chain *chain,
-                              const struct way_step *step, const struct image_binding *binding)
+static bool binding_reachable(void *ctx, const struct way_chain *chain, const struct way_step *step,
+                              const struct image_binding *binding)
 {
     struct reachable *r = ctx;
-    uint32_t claim = feasible_used(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains),
-                                   (uint32_t)(step - chain->steps),
-                                   (uint32_t)(binding - step->bindings));
+    uint32_t claim =
+        feasible_used(r->p->feasible, r->way, (uint32_t)(chain - r->way->chains),
+                      (uint32_t)(step - chain->steps), (uint32_t)(binding - step->bindings));
     return space_ask(r->p->space, &claim, 1, SPACE_FAILURES) != SAT_NO;
 }
 
@@ -250,9 +250,9 @@ static void make_report(struct proof *p)
 static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
-        proof_order,  proof_flow,       proof_obligations, proof_extras,
-        proof_bounds, proof_infeasible, proof_unused,      proof_serving,
-        proof_theorems,
+        proof_order,      proof_flow,   proof_obligations, proof_extras,   proof_bounds,
+        proof_infeasible, proof_unused, proof_serving,     proof_theorems,
+        proof_overlaps,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);

@@ -57,9 +57,10 @@ struct proof_options {
 struct proof_route {
     double share, share_error; // of all requests; see struct space_share
     bool share_exact;
-    struct way_bound bound; // of the whole way, by what is feasible for some request and what budgets keep
+    struct way_bound
+        bound; // of the whole way, by what is feasible for some request and what budgets keep
     int32_t kept_by[WAY_UNITS]; // the hard budget per request that is the bound, or IMAGE_NONE
-    uint64_t longest;       // steps of its longest walk
+    uint64_t longest;           // steps of its longest walk
     double signals_ns; // expected cost of the signals until it is decided, when it is this route
     uint64_t signals_worst_ns;
 };

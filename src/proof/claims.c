@@ -11,8 +11,9 @@ static void tell(struct proof *p, uint32_t index, const struct theorem_answer *a
     if (a->verdict == THEOREM_NOT_PROVED) {
         proof_unknown(p, name, span, "what the policy states with this `prove`");
     } else if (a->verdict == THEOREM_EMPTY) {
-        struct diag *d = proof_finding(p, DIAG_WARNING, "vacuous", name, span,
-                                       "this `prove` speaks of no request: none is as its `when` says");
+        struct diag *d =
+            proof_finding(p, DIAG_WARNING, "vacuous", name, span,
+                          "this `prove` speaks of no request: none is as its `when` says");
         diag_help(p->diags, d, "change its `when`, or take it out");
     } else if (a->verdict == THEOREM_REFUTED) {
         struct diag *d = proof_finding(p, DIAG_ERROR, "theorem", name, span,

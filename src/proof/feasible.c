@@ -32,7 +32,7 @@ struct feasible {
     uint32_t *bare;
     uint8_t *off; // per constraint
     uint32_t off_count;
-    uint64_t looked;   // at constraints
+    uint64_t looked;                    // at constraints
     const struct way_chain *last_chain; // of least_of_others
     uint32_t last_except;
     struct way_bound last_least;
@@ -60,8 +60,7 @@ enum result feasible_open(struct space *space, uint32_t index, const struct poli
     *out = NULL;
     if (!f)
         return RESULT_NOMEM;
-    *f = (struct feasible){
-        .space = space, .index = index, .image = image, .arena = arena};
+    *f = (struct feasible){.space = space, .index = index, .image = image, .arena = arena};
     f->active = unmade(f, image->constraints.count);
     f->enters = unmade(f, image->routes.count);
     f->before = unmade(f, image->routes.count);
@@ -197,8 +196,7 @@ uint32_t feasible_enters(struct feasible *f, const struct way *way)
 static bool names_endpoint(const struct feasible *f, const struct image_constraint *c,
                            int32_t endpoint)
 {
-    const struct image_endpoint *e =
-        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
+    const struct image_endpoint *e = IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
     return c->target == IMAGE_FORBID_ENDPOINT &&
            slice_eq(image_text(f->image, e[c->index].url), image_text(f->image, e[endpoint].url));
 }
@@ -255,8 +253,7 @@ static bool forbids(const struct feasible *f, uint32_t i, enum image_constraint_
 // Every endpoint of the model is forbidden.
 static uint32_t no_endpoint(struct feasible *f, int32_t model)
 {
-    const struct image_endpoint *e =
-        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
+    const struct image_endpoint *e = IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
     struct terms all = {0};
     uint32_t count = 0;
     for (uint32_t k = 0; k < f->image->endpoints.count; k++) {
@@ -317,7 +314,8 @@ static bool wanted(const struct feasible *f, const struct way *way, const struct
         return false;
     if (!m->priced && (r->cost_max_nusd >= 0 || r->objective == IMAGE_OBJECTIVE_COST))
         return false;
-    return r->objective != IMAGE_OBJECTIVE_ENERGY || (m->energy_in_uj >= 0 && m->energy_out_uj >= 0);
+    return r->objective != IMAGE_OBJECTIVE_ENERGY ||
+           (m->energy_in_uj >= 0 && m->energy_out_uj >= 0);
 }
 
 uint32_t feasible_binding(struct feasible *f, const struct way *way, const struct way_step *step,
@@ -609,8 +607,7 @@ int32_t feasible_budget(struct feasible *f, const struct way *way, enum image_un
     int32_t least = IMAGE_NONE;
     for (uint32_t k = 0; k < f->budget_count; k++) {
         const struct image_constraint *c = constraint_at(f, f->budgets[k]);
-        uint32_t claims[] = {feasible_enters(f, way),
-                             space_not(feasible_active(f, f->budgets[k]))};
+        uint32_t claims[] = {feasible_enters(f, way), space_not(feasible_active(f, f->budgets[k]))};
         if (c->unit == unit &&
             (least == IMAGE_NONE || c->limit < constraint_at(f, (uint32_t)least)->limit) &&
             space_ask(f->space, claims, 2, SPACE_FAILURES) == SAT_NO)
@@ -624,8 +621,7 @@ int32_t feasible_budget(struct feasible *f, const struct way *way, enum image_un
 // Names an endpoint of the model.
 static bool names_one(const struct feasible *f, const struct image_constraint *c, int32_t model)
 {
-    const struct image_endpoint *e =
-        IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
+    const struct image_endpoint *e = IMAGE_AT(f->image, f->image->endpoints, struct image_endpoint);
     for (uint32_t k = 0; k < f->image->endpoints.count; k++)
         if (e[k].model == model && names_endpoint(f, c, (int32_t)k))
             return true;

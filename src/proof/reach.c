@@ -150,8 +150,8 @@ void proof_extras(struct proof *p)
 {
     for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
         const struct way *way = &p->ways.at[w];
-        for (enum image_extra e = 0; e < IMAGE_EXTRA_COUNT_ && way->kind == WAY_ROUTE && proof_alive(p, way);
-             e++)
+        for (enum image_extra e = 0;
+             e < IMAGE_EXTRA_COUNT_ && way->kind == WAY_ROUTE && proof_alive(p, way); e++)
             for (uint32_t c = 0; c < way->count && !p->err; c++)
                 p->barred[w] |= check_extra(p, way, c, e);
     }

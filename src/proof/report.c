@@ -33,7 +33,7 @@ static struct slice open_name(const struct policy_image *image, const struct way
 {
     if (a->index == IMAGE_NONE)
         return SLICE("a place");
-    bool sink = a->open >= WAY_NO_SINK_PRICE && a->open <= WAY_NO_SINK_TIMEOUT;
+    bool sink = a->open >= WAY_NO_SINK_PRICE && a->open <= WAY_NO_ADDS;
     return image_text(image, sink ? IMAGE_AT(image, image->sinks, struct image_sink)[a->index].name
                                   : image_model(image, a->index)->name);
 }
@@ -132,8 +132,10 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
         for (unsigned u = 0; u < WAY_UNITS; u++)
             kept |= r->kept_by[u] >= 0;
     }
-    BUF_LIT(out, "usd to calls: at most, for one request with one choice, all of its chains one after the "
-                 "other; shares: every kind of request counted once\n");
+    BUF_LIT(
+        out,
+        "usd to calls: at most, for one request with one choice, all of its chains one after the "
+        "other; shares: every kind of request counted once\n");
     if (kept)
         BUF_LIT(out, "* kept by a hard budget: the router takes away what could cost more\n");
 }

@@ -17,10 +17,6 @@ static const char *beyond(const struct way_chain *chain, uint32_t *at)
         *at = i;
         if (s->hedges)
             return "hedge";
-        if (s->cap_tok)
-            return "cap";
-        if (s->retries)
-            return "retry";
     }
     return NULL;
 }

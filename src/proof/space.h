@@ -93,7 +93,8 @@ uint32_t space_literal(const struct space *s, uint32_t formula);
 enum {
     SPACE_FAILURES = 1, // signals may fail
     SPACE_DRAWN_ONLY =
-        2, // answers SAT_UNKNOWN rather than asking the solver (a space that is enumerated: SAT_NO)
+        2, // SAT_UNKNOWN rather than asking the solver (a space that is enumerated: SAT_NO)
+    SPACE_NOT_DRAWN = 4, // no drawn request is looked at: the caller knows that none holds
 };
 
 // Whether all claims can hold for one request.
@@ -137,7 +138,7 @@ struct space_witness {
 
 // The request behind the last SAT_YES (or space_choose), told in the signals of one image: first all that the claims
 // look at, then without every signal that they do not depend on (their three-valued evaluation stays true). `claims`
-// must hold for it. A signal that fails in it is given with its on_error value. RESULT_NOMEM.
+// must hold for it. A signal that fails in it is FACT_FAILED with its on_error, {"failed": true}. RESULT_NOMEM.
 enum result space_witness(struct space *s, uint32_t image, const uint32_t *claims, uint32_t count,
                           struct arena *arena, struct space_witness *out) MERIT_NODISCARD;
 // All of that request: a fact for every signal of the image that is not derived, into `facts`. RESULT_NOMEM.

@@ -306,7 +306,7 @@ static void json_value(const struct policy_image *p, const struct image_signal *
                        const struct fact *f, struct buf *out)
 {
     if (f->state == FACT_FAILED) {
-        BUF_LIT(out, "null");
+        BUF_LIT(out, "{\"failed\": true}");
         return;
     }
     switch (def->type) {

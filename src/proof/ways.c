@@ -356,6 +356,9 @@ struct way_bound way_sink_bound(const struct policy_image *image, const struct i
         s->timeout_ms ? bounded(s->timeout_ms) : open_for(WAY_NO_SINK_TIMEOUT, sink);
     b.unit[IMAGE_UNIT_UG] = open_for(WAY_NO_CARBON, IMAGE_NONE);
     b.unit[IMAGE_UNIT_CALLS] = bounded(1);
+    if (step->kind == IMAGE_STEP_RETRIEVE && !s->cap_tok)
+        b.unit[IMAGE_UNIT_NUSD] = b.unit[IMAGE_UNIT_UJ] = b.unit[IMAGE_UNIT_TOK] =
+            open_for(WAY_NO_ADDS, sink);
     for (unsigned i = 0; i < WAY_UNITS; i++)
         b.unit[i] = times(b.unit[i], (1 + (uint64_t)step->retries) *
                                          (i == IMAGE_UNIT_MS ? 1 : 1 + (uint64_t)step->hedges));
@@ -468,6 +471,7 @@ const char *way_open_text(enum way_open open)
         [WAY_NO_SINK_PRICE] = "states no price",
         [WAY_NO_SINK_ENERGY] = "states no energy",
         [WAY_NO_SINK_TIMEOUT] = "states no timeout",
+        [WAY_NO_ADDS] = "does not state what it adds",
         [WAY_NO_CARBON] = "has no carbon figure",
         [WAY_OVERFLOW] = "costs more than can be counted",
     };

@@ -86,6 +86,7 @@ enum way_open {
     WAY_NO_SINK_PRICE,
     WAY_NO_SINK_ENERGY,
     WAY_NO_SINK_TIMEOUT,
+    WAY_NO_ADDS,   // the retriever does not say how much it adds
     WAY_NO_CARBON, // nothing says how much a joule emits
     WAY_OVERFLOW,  // over 2^63 of the smallest unit
 };

@@ -638,13 +638,13 @@ static void say_signals(struct page *p, uint32_t names, struct buf *scratch)
 static void say_route(struct page *p, int32_t index, uint32_t names)
 {
     const struct decision *d = p->d;
-    const struct route_outcome *o = &d->route_outcomes[index];
+    const struct route_outcome o = route_outcome(d, (uint32_t)index);
     name_cell(p, route_name(d, index), names);
-    switch (o->verdict) {
+    switch (o.verdict) {
     case ROUTE_FALSE:
-        if (o->atom != IMAGE_NONE) {
+        if (o.atom != IMAGE_NONE) {
             const struct image_atom *a =
-                IMAGE_AT(d->image, d->image->atoms, struct image_atom) + o->atom;
+                IMAGE_AT(d->image, d->image->atoms, struct image_atom) + o.atom;
             one_line(p, image_text(d->image, a->shown),
                      p->width > names + 12 ? p->width - names - 12 : 8);
             buf_cstr(p->out, route_atom_holds(d->image, a, &d->facts[a->signal])
@@ -675,7 +675,7 @@ static void say_others(struct page *p, uint32_t names)
     const struct decision *d = p->d;
     bool begun = false;
     for (uint32_t i = 0; i < d->image->routes.count; i++) {
-        enum route_verdict v = d->route_outcomes[i].verdict;
+        enum route_verdict v = route_outcome(d, i).verdict;
         if (v != ROUTE_FALSE && v != ROUTE_INFEASIBLE)
             continue;
         if (!begun)

@@ -543,6 +543,14 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask,
     return v.is == TRI_UNKNOWN ? TRI_UNKNOWN : is;
 }
 
+static uint32_t first_answer(const struct fit_ask *ask)
+{
+    uint32_t i = 0;
+    while (i < ask->count && !answers(&ask->steps[i]) && ask->steps[i].kind != IMAGE_STEP_REFUSE)
+        i++;
+    return i;
+}
+
 // Of one step that asks models: TRI_TRUE when one stays for sure and the fate of all is known.
 static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at)
 {
@@ -550,6 +558,9 @@ static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint
     const struct image_binding *b = bindings_of(run, ask, s);
     struct model_outcome *all = run->decision->model_outcomes;
     uint32_t stay = 0, open = 0;
+    bool kept = answers(s) && at == first_answer(ask);
+    if (kept)
+        memset(run->fits, 0, (s->bindings.count + 63) / 64 * sizeof *run->fits);
     for (uint32_t i = 0; i < s->bindings.count; i++) {
         struct model_outcome o = {.cost_nusd = all[b[i].model].cost_nusd};
         enum tri fits = binding_fits(run, ask, at, &b[i], &o);
@@ -558,6 +569,8 @@ static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint
             binding_fits(run, ask, at, &b[i], &o);
             run->noting = false;
         }
+        if (kept && fits == TRI_TRUE)
+            run->fits[i / 64] |= UINT64_C(1) << (i % 64);
         stay += fits == TRI_TRUE;
         open += fits == TRI_UNKNOWN;
         if (fits == TRI_FALSE) {
@@ -633,14 +646,6 @@ static bool better(const struct route_run *run, const struct image_route *route,
     return false;
 }
 
-static uint32_t first_answer(const struct fit_ask *ask)
-{
-    uint32_t i = 0;
-    while (i < ask->count && !answers(&ask->steps[i]) && ask->steps[i].kind != IMAGE_STEP_REFUSE)
-        i++;
-    return i;
-}
-
 // What the step's bound counted on: so many attempts, and no more output.
 static void hold_to(struct route_run *run, const struct image_step *s)
 {
@@ -659,6 +664,7 @@ static void hold_to(struct route_run *run, const struct image_step *s)
                 : 0;
 }
 
+// From the bindings that the last look at the chain has left.
 void fit_choose(struct route_run *run, const struct fit_ask *ask)
 {
     struct decision *d = run->decision;
@@ -673,10 +679,7 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
     const struct image_binding *b = bindings_of(run, ask, s), *best = NULL;
     enum model_verdict loser;
     for (uint32_t i = 0; i < s->bindings.count; i++) {
-        struct model_outcome o = {.cost_nusd = d->model_outcomes[b[i].model].cost_nusd};
-        bool fits = binding_fits(run, ask, at, &b[i], &o) == TRI_TRUE;
-        if (fits)
-            run->fits[i / 64] |= UINT64_C(1) << (i % 64);
+        bool fits = table_bit(run->fits, i);
         if (fits && (!best || better(run, ask->route, best->model, b[i].model, &loser)))
             best = &b[i];
     }

@@ -327,13 +327,13 @@ static void full_routes(const struct decision *d, struct buf *out)
     key(out, "routes");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->routes.count; i++) {
-        const struct route_outcome *o = &d->route_outcomes[i];
+        const struct route_outcome o = route_outcome(d, i);
         buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
         add_string(out, image_text(p, image_route(p, (int32_t)i)->name));
-        key_cstr(out, "verdict", record_route_verdict_name(o->verdict));
-        if (o->atom != IMAGE_NONE)
+        key_cstr(out, "verdict", record_route_verdict_name(o.verdict));
+        if (o.atom != IMAGE_NONE)
             key_string(out, "atom", true,
-                       image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o->atom].shown));
+                       image_text(p, IMAGE_AT(p, p->atoms, struct image_atom)[o.atom].shown));
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
@@ -724,7 +724,7 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
     uint32_t routes = p->routes.count;
-    while (routes && d->route_outcomes[routes - 1].verdict == ROUTE_NOT_REACHED)
+    while (routes && route_outcome(d, routes - 1).verdict == ROUTE_NOT_REACHED)
         routes--;
     char *begin = buf_reserve(out, 32 + (size_t)routes * 32 + (size_t)p->models.count * 56),
          *at = begin;
@@ -732,13 +732,13 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         return;
     PUT(at, "],\"routes\":[");
     for (uint32_t i = 0; i < routes; i++) {
-        const struct route_outcome *o = &d->route_outcomes[i];
+        const struct route_outcome o = route_outcome(d, i);
         if (i)
             *at++ = ',';
         *at++ = '[';
-        at = buf_put_u64(at, o->verdict);
+        at = buf_put_u64(at, o.verdict);
         *at++ = ',';
-        at = put_i64(at, o->atom);
+        at = put_i64(at, o.atom);
         *at++ = ']';
     }
     PUT(at, "],\"models\":[");

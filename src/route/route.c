@@ -110,12 +110,23 @@ struct fact *route_fact(struct route_run *run, int32_t signal)
     return &run->decision->facts[signal];
 }
 
+// Most facts have no evidence, and that is most of them.
+static void copy_fact(struct fact *to, const struct fact *from)
+{
+    enum { HEAD = offsetof(struct fact, evidence), TAIL = offsetof(struct fact, evidence_count) };
+    memcpy(to, from, HEAD);
+    memcpy((char *)to + TAIL, (const char *)from + TAIL, sizeof *to - TAIL);
+    for (uint32_t i = 0; i < from->evidence_count && i < FACT_EVIDENCE_MAX; i++)
+        to->evidence[i] = from->evidence[i];
+}
+
 static void take_in(struct route_run *run, int32_t signal, const struct fact *fact)
 {
     struct fact *at = route_fact(run, signal);
     assert(!run->decided && fact->state != FACT_UNKNOWN);
     if (at != fact)
-        *at = *fact;
+        copy_fact(at, fact);
+    run->taken_in++;
     bool bought = at->state != FACT_GIVEN && at->error != FACT_ERROR_GIVEN;
     if (bought && paid_for_group(run, signal, at))
         run->groups_paid |= group_bit(run, signal);
@@ -154,16 +165,22 @@ void route_fail(struct route_run *run, int32_t signal, enum fact_error why)
     route_feed(run, signal, f);
 }
 
-// Which question refuted each route before `end`. Asked again at the end, when all is known that will be: so a replay,
+// Which question refuted a route is asked again when somebody wants to know, of all that was known in the end: so a replay,
 // which knows it from the start, names the same.
-static void refute(struct route_run *run, uint32_t end)
+struct route_outcome route_outcome(const struct decision *d, uint32_t route)
 {
-    const struct route_table *t = run->table;
-    for (uint32_t i = 0; i < end; i++) {
-        struct route_outcome *o = &run->decision->route_outcomes[i];
-        o->verdict = ROUTE_FALSE;
-        table_eval(t, t->guard_at[i], run->known, run->value, &o->atom);
+    struct route_outcome o = {ROUTE_NOT_REACHED, IMAGE_NONE};
+    if (d->route_outcomes)
+        return d->route_outcomes[route];
+    if ((int32_t)route == d->route)
+        o.verdict = d->end == DECISION_INFEASIBLE ? ROUTE_INFEASIBLE : ROUTE_MATCHED;
+    else if (d->by != DECISION_BY_ROUTES)
+        o.verdict = ROUTE_BYPASSED;
+    else if (d->route == IMAGE_NONE || (int32_t)route < d->route) {
+        o.verdict = ROUTE_FALSE;
+        table_eval(d->table, d->table->guard_at[route], d->atoms_known, d->atoms_hold, &o.atom);
     }
+    return o;
 }
 
 // Estimates for all models: the choice needs them for some, and the record shows them for all.
@@ -193,7 +210,7 @@ static void finish(struct route_run *run)
     d->cost_nusd = m ? d->model_outcomes[d->model].cost_nusd : d->end == DECISION_REFUSE ? 0 : -1;
     uint64_t avoided = 0;
     uint32_t groups = run->groups_paid;
-    for (uint32_t i = 0; i < p->signals.count; i++) {
+    for (uint32_t i = 0; run->taken_in < p->signals.count && i < p->signals.count; i++) {
         if (d->facts[i].state != FACT_UNKNOWN)
             continue;
         avoided += route_price_ns(c, run->length, groups, (int32_t)i);
@@ -240,11 +257,11 @@ static void settle(struct route_run *run)
         fit_constraint(run, i);
     if (!found && run->table->constraints.count)
         fit_core(run, run->core);
-    if (chain > 0 || run->table->constraints.count)
+    if (chain > 0 || run->table->endpoints_forbidden ||
+        (!found && run->table->constraints.count))
         tell(run, found ? chain + 1 : count);
     if (d->route >= 0) {
         d->took_else = chain > 0 && count > 1;
-        d->route_outcomes[d->route].verdict = found ? ROUTE_MATCHED : ROUTE_INFEASIBLE;
     }
     if (found) {
         d->chain = d->route >= 0 ? (int32_t)chain : IMAGE_NONE;
@@ -284,8 +301,6 @@ static void aim(struct route_run *run)
     } else {
         d->by = DECISION_BY_NAME;
     }
-    for (uint32_t i = 0; i < p->routes.count; i++)
-        d->route_outcomes[i].verdict = ROUTE_BYPASSED;
     if (alias && alias->target == IMAGE_TARGET_ROUTE) {
         matched(run, alias->index);
     } else if (alias || model != IMAGE_NONE) {
@@ -330,7 +345,6 @@ static size_t lay_out(struct route_run *run, char *block, struct decision **out)
     run->derived = piece(block, &used, t->derived_count, sizeof *run->derived);
     d->facts = piece(block, &used, p->signals.count, sizeof *d->facts);
     d->model_outcomes = piece(block, &used, p->models.count, sizeof *d->model_outcomes);
-    d->route_outcomes = piece(block, &used, p->routes.count, sizeof *d->route_outcomes);
     run->states = piece(block, &used, p->models.count, 1);
     d->chain_outcomes = piece(block, &used, t->chains_max, sizeof *d->chain_outcomes);
     return used;
@@ -350,12 +364,13 @@ static struct decision *decision_alloc(struct route_run *run, struct arena *aren
     d->constraints_hold = run->constraints_hold;
     d->core = run->core;
     d->fits = run->fits;
+    d->table = run->table;
+    d->atoms_known = run->known;
+    d->atoms_hold = run->value;
     d->pool_states = run->states;
     // A fact that nobody asked for has a state and nothing else: clearing all of them would cost more than deciding.
     for (uint32_t i = 0; i < p->signals.count; i++)
         d->facts[i].state = FACT_UNKNOWN;
-    for (uint32_t i = 0; i < p->routes.count; i++)
-        d->route_outcomes[i] = (struct route_outcome){ROUTE_NOT_REACHED, IMAGE_NONE};
     return d;
 }
 
@@ -426,18 +441,12 @@ enum open { OPEN_NOTHING, OPEN_ROUTE, OPEN_CONSTRAINTS };
 
 static enum open advance_routes(struct route_run *run)
 {
-    const struct route_table *t = run->table;
-    for (; !run->matched && run->next_route < t->image->routes.count; run->next_route++) {
-        int32_t why = IMAGE_NONE;
-        enum tri v = table_eval(t, t->guard_at[run->next_route], run->known, run->value, &why);
-        if (v == TRI_UNKNOWN)
-            return OPEN_ROUTE;
-        if (v != TRI_TRUE)
-            continue;
-        matched(run, (int32_t)run->next_route);
+    if (run->matched)
         return OPEN_NOTHING;
-    }
-    return OPEN_NOTHING;
+    enum tri v = table_first(run->table, run->known, run->value, &run->next_route);
+    if (v == TRI_TRUE)
+        matched(run, (int32_t)run->next_route);
+    return v == TRI_UNKNOWN ? OPEN_ROUTE : OPEN_NOTHING;
 }
 
 static enum open advance_chains(struct route_run *run)
@@ -516,8 +525,6 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         run->asked = *signal;
         return ROUTE_NEED;
     }
-    if (run->decision->by == DECISION_BY_ROUTES)
-        refute(run, run->next_route);
     if (run->matched) {
         settle(run);
     } else {

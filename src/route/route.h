@@ -77,6 +77,7 @@ struct route_run {
     struct image_binding named;    // by the client
     uint64_t added_tok;            // what retrieval adds on the chain that is looked at
     uint32_t next_chain;           // the first one not settled
+    uint32_t taken_in;             // signals whose facts are there
     uint64_t *core;
     size_t cleared; // bytes of the block that begin as zero
     bool matched, noting, all_steps;
@@ -108,6 +109,9 @@ struct fact *route_fact(struct route_run *run, int32_t signal);
 void route_feed(struct route_run *run, int32_t signal, const struct fact *fact);
 // Feeds the definition's on_error with the reason.
 void route_fail(struct route_run *run, int32_t signal, enum fact_error why);
+
+// What became of a route, and the question that refuted it.
+struct route_outcome route_outcome(const struct decision *d, uint32_t route);
 
 // Whether bytes that no signal has read may go to a model: no FORBID without a guard removes it. `closed` has a bit per
 // endpoint that is closed to them, `constraint` what is in the way.

@@ -1,5 +1,12 @@
 #include "route/table.h"
 
+#include <string.h>
+
+enum { QUICK_WORDS_MAX = 8, LANES = 4 };
+
+// Four words that are worked on at once; plain C where the machine has nothing of the kind.
+typedef uint64_t lanes __attribute__((vector_size(LANES * sizeof(uint64_t))));
+
 struct builder {
     const struct policy_image *image;
     const struct image_node *tree; // of the guard being built
@@ -156,6 +163,8 @@ static enum result build_guards(struct route_table *t, struct table_derived *der
     return RESULT_OK;
 }
 
+static enum result table_quick(struct route_table *t, struct arena *arena);
+
 // What a run must have room for.
 static void measure(struct route_table *t)
 {
@@ -194,6 +203,8 @@ enum result route_table_open(const struct policy_image *image, const struct rout
         r = table_index_derived(t, &derived, arena);
     if (!r)
         r = build_guards(t, derived, arena);
+    if (!r)
+        r = table_quick(t, arena);
     if (!r)
         r = table_index_constraints(t, arena);
     if (!r)
@@ -243,20 +254,84 @@ enum tri table_eval(const struct route_table *t, uint32_t at, const uint64_t *kn
     return n->all ? TRI_TRUE : TRI_FALSE;
 }
 
-bool table_atom_holds(const struct route_table *t, uint32_t atom, const struct fact *fact)
+static enum result table_quick(struct route_table *t, struct arena *arena)
 {
-    const struct table_atom *a = &t->atoms[atom];
-    double v = fact->number;
-    switch (a->kind) {
-    case ATOM_RANGE:
-        return (v >= a->lo && v <= a->hi) != a->negated;
-    case ATOM_WORDS:
-        return v >= 0 && v < 64 && (a->words >> (unsigned)v & 1);
-    case ATOM_FAILED:
-        return fact->state == FACT_FAILED;
-    case ATOM_TEXTS:
-        break;
+    uint32_t routes = t->image->routes.count;
+    if (!t->words || t->words > QUICK_WORDS_MAX)
+        return RESULT_OK;
+    t->row = (routes + LANES - 1) / LANES * LANES;
+    size_t bytes = (size_t)t->words * t->row * sizeof(uint64_t);
+    uint64_t *must = arena_alloc_aligned(arena, bytes, sizeof(lanes));
+    uint64_t *must_not = arena_alloc_aligned(arena, bytes, sizeof(lanes));
+    uint8_t *whole = ARENA_ARRAY(arena, uint8_t, t->row + 1);
+    if (!must || !must_not || !whole)
+        return RESULT_NOMEM;
+    memset(must, 0, bytes);
+    memset(must_not, 0, bytes);
+    for (uint32_t i = 0; i < routes; i++) {
+        const struct table_node *n = &t->nodes[t->guard_at[i]];
+        if (!n->all)
+            continue;
+        whole[i] = n->size == 1;
+        for (uint32_t k = 0; k < n->literal_count; k++) {
+            const struct table_literals *l = &t->literals[n->literal_at + k];
+            must[l->word * t->row + i] |= l->pos;
+            must_not[l->word * t->row + i] |= l->neg;
+        }
     }
-    return route_atom_holds(t->image, IMAGE_AT(t->image, t->image->atoms, struct image_atom) + atom,
-                            fact);
+    t->must = must;
+    t->must_not = must_not;
+    t->whole = whole;
+    return RESULT_OK;
+}
+
+// The first route from `i` on whose conjunction nothing refutes; t->row or a route of nothing behind the last one.
+static uint32_t not_refuted(const struct route_table *t, const uint64_t *fails,
+                            const uint64_t *holds, uint32_t i)
+{
+    for (uint32_t block = i / LANES * LANES; block < t->row; block += LANES) {
+        lanes bad = {0};
+        for (uint32_t w = 0; w < t->words; w++) {
+            lanes pos, neg;
+            memcpy(&pos, t->must + (size_t)w * t->row + block, sizeof pos);
+            memcpy(&neg, t->must_not + (size_t)w * t->row + block, sizeof neg);
+            bad |= (pos & fails[w]) | (neg & holds[w]);
+        }
+        for (uint32_t k = 0; k < LANES; k++)
+            if (!bad[k] && block + k >= i)
+                return block + k;
+    }
+    return t->row;
+}
+
+static enum tri conjunction(const struct route_table *t, const uint64_t *known, uint32_t i)
+{
+    uint64_t open = 0;
+    for (uint32_t w = 0; w < t->words; w++)
+        open |= (t->must[(size_t)w * t->row + i] | t->must_not[(size_t)w * t->row + i]) & ~known[w];
+    return open ? TRI_UNKNOWN : TRI_TRUE;
+}
+
+enum tri table_first(const struct route_table *t, const uint64_t *known, const uint64_t *value,
+                     uint32_t *route)
+{
+    uint32_t routes = t->image->routes.count;
+    uint64_t fails[QUICK_WORDS_MAX];
+    int32_t why;
+    for (uint32_t w = 0; t->must && w < t->words; w++)
+        fails[w] = known[w] & ~value[w];
+    for (uint32_t i = *route; i < routes; i++) {
+        if (t->must)
+            i = not_refuted(t, fails, value, i);
+        if (i >= routes)
+            break;
+        enum tri v = t->must && t->whole[i] ? conjunction(t, known, i)
+                                            : table_eval(t, t->guard_at[i], known, value, &why);
+        if (v != TRI_FALSE) {
+            *route = i;
+            return v;
+        }
+    }
+    *route = routes;
+    return TRI_FALSE;
 }

@@ -62,6 +62,11 @@ struct route_table {
     const struct table_node *nodes;
     const struct table_literals *literals;
     const uint32_t *guard_at; // per route: its root in nodes
+    // What must hold and must not in the routes' guards, as far as it is one conjunction, side by side for a quick look:
+    // masks of word w of route i at w * row + i. NULL where there are too many atoms for that.
+    const uint64_t *must, *must_not;
+    const uint8_t *whole; // per route: that is all of its guard
+    uint32_t row;         // routes, rounded up; behind the last one stand masks of nothing
     const uint32_t
         *signal_at; // per signal: first of its atoms in signal_atoms; one more at the end
     const uint32_t *signal_atoms;
@@ -89,8 +94,26 @@ enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
 enum tri table_eval(const struct route_table *t, uint32_t node, const uint64_t *known,
                     const uint64_t *value, int32_t *why);
 
+// The verdict of a route's guard, the same as table_eval of it; skips to the first route from `*route` on that is not
+// refuted. TRI_FALSE: there is none.
+enum tri table_first(const struct route_table *t, const uint64_t *known, const uint64_t *value,
+                     uint32_t *route);
+
 // Whether an atom holds for a fact; the same as route_atom_holds, made ready.
-bool table_atom_holds(const struct route_table *t, uint32_t atom, const struct fact *fact);
+static inline bool table_atom_holds(const struct route_table *t, uint32_t atom,
+                                    const struct fact *fact)
+{
+    const struct table_atom *a = &t->atoms[atom];
+    double v = fact->number;
+    if (a->kind == ATOM_RANGE)
+        return (v >= a->lo && v <= a->hi) != a->negated;
+    if (a->kind == ATOM_WORDS)
+        return v >= 0 && v < 64 && (a->words >> (unsigned)v & 1);
+    if (a->kind == ATOM_FAILED)
+        return fact->state == FACT_FAILED;
+    return route_atom_holds(t->image, IMAGE_AT(t->image, t->image->atoms, struct image_atom) + atom,
+                            fact);
+}
 
 static inline bool table_bit(const uint64_t *bits, uint32_t i)
 {

@@ -11,6 +11,8 @@
 #include "work/fact.h"
 #include "work/image.h"
 
+struct route_table; // route/route.h
+
 enum { DECISION_SCHEMA = 1, DECISION_ID_LEN = 20 };
 
 // What became of a route while deciding.
@@ -110,7 +112,11 @@ struct decision {
     struct slice model_asked;
 
     struct fact *facts;                   // one per signal of the policy
-    struct route_outcome *route_outcomes; // one per route
+    // One per route, of a decision that was read from a record; NULL: ask route_outcome (route/route.h), which makes them
+    // of what the decision knew.
+    struct route_outcome *route_outcomes;
+    const struct route_table *table;
+    const uint64_t *atoms_known, *atoms_hold; // bit per atom
     struct model_outcome *model_outcomes; // one per model
     struct chain_outcome *chain_outcomes; // one per chain of `route`; those behind the one taken are not filled
     uint32_t chain_count; // filled

@@ -300,6 +300,32 @@ def make_key(scratch, keys, *more):
     return re.search(r"merit-sk-[0-9A-Za-z]+", text)[0], json.loads(r.stdout)
 
 
+def test_labels_of_keys(start, mock, scratch):
+    """What a key says of all that is sent with it, and what a request may add where its key may steer."""
+    keys = scratch / "merit.keys"
+    secrets = {
+        "plain": make_key(scratch, keys, "--caller", "ann")[0],
+        "phi": make_key(scratch, keys, "--caller", "bob", "--label", "phi")[0],
+        "steers": make_key(scratch, keys, "--caller", "eve", "--label", "internal",
+                           "--scopes", "traffic,route-headers")[0],
+    }
+    m = start(f"""policy "p" version 1
+lattice exposure = public < internal < phi
+zone local clears phi
+model small  zone local  endpoint "{mock.url}"  context 8k tok
+signal data label exposure = max(caller)
+route top    when data == phi      -> answer(small)
+route middle when data == internal -> answer(small)
+otherwise                          -> answer(small)
+""", "--keys", keys)
+    for key, label, route in [("plain", None, "otherwise"), ("plain", "phi", "otherwise"), ("phi", None, "top"),
+                              ("phi", "public", "top"), ("steers", None, "middle"), ("steers", "public", "middle"),
+                              ("steers", "phi", "top"), ("steers", "confidential", "top")]:
+        headers = {"authorization": f"Bearer {secrets[key]}", **({"x-merit-label": label} if label else {})}
+        code, answered, _ = m.chat("hello", headers=headers)
+        assert code == 200 and answered["x-merit-route"] == route, (key, label)
+
+
 def test_keys(start, mock, scratch):
     keys = scratch / "merit.keys"
     secret, made = make_key(scratch, keys, "--caller", "alice")

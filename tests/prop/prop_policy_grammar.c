@@ -365,8 +365,11 @@ static void check_mutant(struct rng *rng, struct slice text)
     assert_true((r == RESULT_OK) == (diags.errors == 0));
     diag_render(&diags, buf_slice(&out), SLICE("mutant"), true, &shown);
     diag_render_json(&diags, buf_slice(&out), &shown);
-    if (image)
+    if (image) {
+        const struct policy_image *opened;
+        assert_int_equal(image_open(image, image->size, &opened), RESULT_OK);
         explain_policy(image, &shown);
+    }
     buf_deinit(&out);
     buf_deinit(&shown);
     arena_deinit(&arena);
@@ -397,26 +400,30 @@ static void sentences_of_the_grammar_parse(void **state)
     buf_deinit(&text);
 }
 
-// Mutants of a policy that means something get further into the checker than random sentences.
-static void mutants_of_a_whole_policy_are_survived(void **state)
+// Mutants of policies that mean something get further into the checker than random sentences.
+static void mutants_of_whole_policies_are_survived(void **state)
 {
     (void)state;
-    struct buf text;
+    static const char *const names[] = {"whole", "labels"};
     struct rng rng;
-    buf_init(&text, POLICY_BYTES_MAX);
-    assert_int_equal(file_read(MERIT_SOURCE_DIR "/tests/golden/policy/whole.merit", &text),
-                     RESULT_OK);
     rng_seed(&rng, 7);
-    for (int i = 0; i < 3000; i++)
-        check_mutant(&rng, buf_slice(&text));
-    buf_deinit(&text);
+    for (size_t n = 0; n < MERIT_COUNT(names); n++) {
+        struct buf text;
+        char path[512];
+        snprintf(path, sizeof path, "%s/tests/golden/policy/%s.merit", MERIT_SOURCE_DIR, names[n]);
+        buf_init(&text, POLICY_BYTES_MAX);
+        assert_int_equal(file_read(path, &text), RESULT_OK);
+        for (int i = 0; i < 3000; i++)
+            check_mutant(&rng, buf_slice(&text));
+        buf_deinit(&text);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sentences_of_the_grammar_parse),
-        cmocka_unit_test(mutants_of_a_whole_policy_are_survived),
+        cmocka_unit_test(mutants_of_whole_policies_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,24 +14,26 @@
 #include "policy/policy.h"
 
 // One assignment of the signals a, b, c (truth values), n (0 to 3), f (text, json, schema), e ("x", "y", "") and g
-// (subsets of "s", "t").
+// (subsets of "s", "t") and l (a label: low, mid, top).
 struct world {
     bool truth[3];
-    int n, f, e, g;
+    int n, f, e, g, l;
 };
 
-enum { WORLDS = 8 * 4 * 3 * 3 * 4 };
+enum { WORLDS = 8 * 4 * 3 * 3 * 4 * 3 };
 static const char *const env_texts[] = {"x", "y", ""};
 static const char *const set_texts[] = {"s", "t"};
+static const char *const levels[] = {"low", "mid", "top"};
 
 static struct world world_at(int i)
 {
-    struct world w = {{i & 1, i >> 1 & 1, i >> 2 & 1}, 0, 0, 0, 0};
+    struct world w = {{i & 1, i >> 1 & 1, i >> 2 & 1}, 0, 0, 0, 0, 0};
     i >>= 3;
     w.n = 1 + i % 4; // `n >= 0` would be answered by the range
     w.f = i / 4 % 3;
     w.e = i / 12 % 3;
-    w.g = i / 36;
+    w.g = i / 36 % 4;
+    w.l = i / 144;
     return w;
 }
 
@@ -45,7 +47,7 @@ static void question(struct rng *rng, struct buf *out, struct bits *bits)
     static const char *const truth[] = {"a", "b", "c"}, *const formats[] = {"text", "json",
                                                                             "schema"};
     static const char *const ops[] = {"==", "!=", "<", "<=", ">", ">="};
-    unsigned kind = (unsigned)rng_below(rng, 9), op = (unsigned)rng_below(rng, 6),
+    unsigned kind = (unsigned)rng_below(rng, 10), op = (unsigned)rng_below(rng, 6),
              v = (unsigned)rng_below(rng, 4);
     unsigned w = (unsigned)rng_below(rng, 3);
     bool not = rng_below(rng, 2);
@@ -81,6 +83,12 @@ static void question(struct rng *rng, struct buf *out, struct bits *bits)
                    set_texts[w % 2]);
         break;
     }
+    // The level that it is compared with: one for which the answer is open.
+    unsigned level = op == 2 || op == 5 ? 1 + w % 2 : op == 3 || op == 4 ? w % 2 : w;
+    if (kind == 9 && v == 3)
+        buf_printf(out, "l %sin (%s, %s)", not ? "not " : "", levels[w], levels[(w + 1) % 3]);
+    else if (kind == 9)
+        buf_printf(out, "l %s %s", ops[op], levels[level]);
     for (int i = 0; i < WORLDS; i++) {
         struct world x = world_at(i);
         int n = (int)v + 1;
@@ -110,6 +118,16 @@ static void question(struct rng *rng, struct buf *out, struct bits *bits)
             r = v == 3   ? x.e != 2
                 : v == 2 ? (x.e == (int)w || x.e == 1) != not
                          : (x.e == (int)w) == (op % 2 == 0);
+            break;
+        case 9:
+            n = (int)level;
+            r = v == 3    ? (x.l == (int)w || x.l == (int)(w + 1) % 3) != not
+                : op == 0 ? x.l == n
+                : op == 1 ? x.l != n
+                : op == 2 ? x.l < n
+                : op == 3 ? x.l <= n
+                : op == 4 ? x.l > n
+                          : x.l >= n;
             break;
         case 8:
             r = v == 3 ? x.g != 0 : ((x.g >> (w % 2) & 1) != 0) != not ;
@@ -165,7 +183,7 @@ static bool atom_holds(const struct policy_image *p, const struct image_atom *a,
     static const char *const formats[] = {"text", "json", "schema"};
     char name = image_text(p, image_signal(p, a->signal)->name).ptr[0];
     const struct image_str *texts = IMAGE_AT(p, a->texts, struct image_str);
-    double n = name == 'n' ? w->n : name == 'f' ? w->f : 0;
+    double n = name == 'n' ? w->n : name == 'f' ? w->f : name == 'l' ? w->l : 0;
     switch (a->op) {
     case IMAGE_OP_TRUE:
         return name == 'e' ? w->e != 2 : name == 'g' ? w->g != 0 : w->truth[name - 'a'];
@@ -182,8 +200,8 @@ static bool atom_holds(const struct policy_image *p, const struct image_atom *a,
     case IMAGE_OP_GE:
         return n >= a->number;
     case IMAGE_OP_IN:
-        if (name == 'f')
-            return a->words >> w->f & 1;
+        if (name == 'f' || name == 'l')
+            return a->words >> (name == 'f' ? w->f : w->l) & 1;
         for (uint32_t i = 0; i < a->texts.count; i++)
             for (int k = 0; k < 2; k++)
                 if (name == 'e'
@@ -219,10 +237,10 @@ static bool node_holds(const struct policy_image *p, const struct image_node *n,
 }
 
 static const char head[] =
-    "policy \"p\" version 1\nmodel m endpoint demo context 1k tok\n"
+    "policy \"p\" version 1\nlattice x = low < mid < top\nmodel m endpoint demo context 1k tok\n"
     "signal a = keywords(\"a\")\nsignal b = keywords(\"b\")\nsignal c = keywords(\"c\")\n"
     "signal n = conversation(turns)\nsignal f = output\nsignal e = metadata(\"e\")\n"
-    "signal g = caller(group)\nroute r when ";
+    "signal g = caller(group)\nsignal l label x = max(caller)\nroute r when ";
 
 static enum result load(struct slice guard, struct arena *arena, struct diag_list *diags,
                         struct buf *text, const struct policy_image **image)

@@ -85,6 +85,31 @@ static void check_witness(const struct question *q, const struct fact *facts)
     }
 }
 
+// Every route's "it is taken" decided by route/ from the facts of the witness alone.
+static void replay(struct space *s, uint32_t route, unsigned flags, struct arena *arena)
+{
+    static const uint32_t own[NAIVE_SIGNALS];
+    static const uint8_t group[NAIVE_SIGNALS];
+    static const struct work work = {.choices = 1, .anchor = WORK_NO_ANCHOR};
+    const struct route_costs costs = {.own_ns = own, .group = group};
+    const struct route_table *table;
+    struct space_witness w;
+    struct route_run run;
+    uint32_t claims[32];
+    int32_t signal;
+    assert_true(route < 31);
+    for (uint32_t i = 0; i <= route; i++)
+        claims[i] = space_route(s, 0, (int32_t)i) ^ (i < route);
+    if (space_ask(s, claims, route + 1, flags) != SAT_YES)
+        return;
+    assert_int_equal(space_witness(s, 0, claims, route + 1, arena, &w), RESULT_OK);
+    struct route_options options = {.given = w.facts};
+    assert_int_equal(route_table_open(n.p, &costs, arena, &table), RESULT_OK);
+    assert_int_equal(route_begin(&run, table, &work, NULL, &options, arena), RESULT_OK);
+    assert_int_equal(route_step(&run, &signal), ROUTE_DECIDED);
+    assert_int_equal(run.decision->route, route);
+}
+
 static void check_policy(uint32_t counts[3])
 {
     struct space *s;
@@ -114,6 +139,8 @@ static void check_policy(uint32_t counts[3])
             assert_false(holds(&q, &r));
         }
     }
+    for (uint32_t i = 0; i < n.p->routes.count * 2; i++)
+        replay(s, i / 2, i % 2 ? SPACE_FAILURES : 0, &arena);
     assert_int_equal(space_result(s), RESULT_OK);
     space_close(s);
     arena_deinit(&arena);

@@ -413,7 +413,7 @@ static void read_witness(const struct policy_image *p, struct slice json, struct
         assert_false(s->derive);
         const char *v = json.ptr + at + key.len;
         struct fact f = {.state = FACT_GIVEN};
-        if (*v == 'n')
+        if (*v == '{')
             f = (struct fact){.state = FACT_FAILED, .number = s->error_number};
         else if (*v == '"')
             f.number = v[1] == 't' ? 0 : v[1] == 'j' ? 1 : 2;

@@ -295,7 +295,8 @@ static inline bool walk_binding_ok(const struct walk *w, const struct walk_chain
             (c->route->cost_max_nusd >= 0 || c->route->objective == IMAGE_OBJECTIVE_COST))
             return false;
     }
-    return !walk_forbidden(w, (uint32_t)b->model, b->effort, c->steps, step) && !walk_over_budget(w, c, step, k);
+    return !walk_forbidden(w, (uint32_t)b->model, b->effort, c->steps, step) &&
+           !walk_over_budget(w, c, step, k);
 }
 
 static inline bool walk_looks_up(const struct image_step *s)

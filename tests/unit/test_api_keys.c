@@ -81,6 +81,7 @@ static void a_key_opens_its_doors(void **state)
                             .tenant = SLICE("analytical"),
                             .groups = {SLICE("staff"), SLICE("on-call")},
                             .group_count = 2,
+                            .labels = SLICE("phi,eu"),
                             .scopes = KEY_SCOPE_TRAFFIC | KEY_SCOPE_ROUTE_HEADERS,
                             .expires_s = NOW + 100};
     struct key_made made = create(&spec), other = create(&plain);
@@ -108,6 +109,7 @@ static void a_key_opens_its_doors(void **state)
         assert_true(k->caller.known);
         assert_int_equal(k->caller.group_count, 2);
         assert_true(slice_eq_cstr(k->caller.groups[1], "on-call"));
+        assert_true(k->caller.label_count == 2 && slice_eq_cstr(k->caller.labels[1], "eu"));
         assert_int_equal(keys_find(s, &cache, slice_cstr(other.secret), KEY_SCOPE_TRAFFIC, NOW, &k),
                          KEY_OK);
         assert_true(slice_eq_cstr(k->caller.id, "ada"));
@@ -343,6 +345,9 @@ static void bad_files_are_named(void **state)
         {"merit-keys 1\nkey a sha256=" HEX TAIL " rate=0", "form: rate", RESULT_SYNTAX},
         {"merit-keys 1\nkey a sha256=" HEX TAIL " rate", "form: rate", RESULT_SYNTAX},
         {"merit-keys 1\nkey a sha256=" HEX TAIL " groups=a,,b", "form: groups", RESULT_SYNTAX},
+        {"merit-keys 1\nkey a sha256=" HEX TAIL " label=a,?", "form: label", RESULT_SYNTAX},
+        {"merit-keys 1\nkey a sha256=" HEX TAIL " label=1,2,3,4,5,6,7,8,9", "form: label",
+         RESULT_SYNTAX},
         {"merit-keys 1\nkey a sha256=" HEX " caller=a scopes=root created=2026-11-21T10:30:00Z",
          "form: scopes", RESULT_SYNTAX},
         {"merit-keys 1\nkey a sha256=" HEX TAIL "\nkey b sha256=" HEX TAIL,

@@ -91,19 +91,22 @@ static void life_of_a_key(void **state)
 {
     (void)state;
     int code;
-    struct slice out = run(
-        &code, "key create --caller ada --team engines --groups a,b --scopes traffic,route-headers "
-               "--expires 90d --rate 600 --keys KEYS --json");
+    struct slice out =
+        run(&code, "key create --caller ada --team engines --groups a,b --label phi,eu "
+                   "--scopes traffic,route-headers "
+                   "--expires 90d --rate 600 --keys KEYS --json");
     assert_int_equal(code, EXIT_DONE);
     struct slice id = member(out, 0, "id"), secret = member(out, 0, "secret");
     assert_true(slice_starts_with(secret, SLICE("merit-sk-")));
     assert_int_equal(secret.len, KEY_SECRET_LEN);
     assert_true(slice_eq_cstr(member(out, 0, "rate_per_minute"), "600"));
     assert_true(slice_eq_cstr(member(out, 0, "state"), "active"));
+    assert_true(slice_find(out, SLICE("\"label\": [\"phi\", \"eu\"]")) >= 0);
 
     out = run(&code, "key list --keys KEYS");
     assert_int_equal(code, EXIT_DONE);
     assert_true(slice_find(out, id) >= 0 && slice_find(out, SLICE("600/min")) >= 0);
+    assert_true(slice_find(out, SLICE(" label=phi,eu")) >= 0);
     assert_true(slice_find(out, slice_head(secret, 20)) < 0);
 
     char line[200];

@@ -147,10 +147,10 @@ static void cheapest_first_and_shared_scan_once(void **state)
     assert_int_equal(d->route, 2);
     assert_int_equal(d->model, SMALL);
     assert_int_equal(d->avoided_ns, own_ns[TAGS]);
-    assert_int_equal(d->route_outcomes[0].verdict, ROUTE_FALSE);
-    assert_int_equal(d->route_outcomes[0].atom, 0);
-    assert_int_equal(d->route_outcomes[1].verdict, ROUTE_FALSE);
-    assert_int_equal(d->route_outcomes[1].atom, 2);
+    assert_int_equal(route_outcome(d, 0).verdict, ROUTE_FALSE);
+    assert_int_equal(route_outcome(d, 0).atom, 0);
+    assert_int_equal(route_outcome(d, 1).verdict, ROUTE_FALSE);
+    assert_int_equal(route_outcome(d, 1).atom, 2);
     assert_int_equal(d->model_outcomes[LARGE].verdict, MODEL_LATER);
 }
 
@@ -169,8 +169,8 @@ static void stops_when_nothing_can_change(void **state)
     assert_int_equal(d->facts[CODE].state, FACT_UNKNOWN);
     // The scan was paid for by the topic: of what was not asked only its own part is saved.
     assert_int_equal(d->avoided_ns, own_ns[CODE] + own_ns[TAGS]);
-    assert_int_equal(d->route_outcomes[0].atom, 1);
-    assert_int_equal(d->route_outcomes[2].verdict, ROUTE_NOT_REACHED);
+    assert_int_equal(route_outcome(d, 0).atom, 1);
+    assert_int_equal(route_outcome(d, 2).verdict, ROUTE_NOT_REACHED);
     assert_int_equal(d->model, SMALL);
     assert_int_equal(d->model_outcomes[LARGE].verdict, MODEL_DEARER);
     assert_int_equal(d->model_outcomes[VISION].verdict, MODEL_UNPRICED);
@@ -211,7 +211,7 @@ static void names_and_aliases(void **state)
     assert_int_equal(d->model, VISION);
     assert_int_equal(d->route, IMAGE_NONE);
     assert_int_equal(d->cost_nusd, -1);
-    assert_int_equal(d->route_outcomes[1].verdict, ROUTE_BYPASSED);
+    assert_int_equal(route_outcome(d, 1).verdict, ROUTE_BYPASSED);
     d = ask("fast", 0);
     assert_int_equal(d->by, DECISION_BY_ALIAS);
     assert_int_equal(d->model, SMALL);
@@ -258,7 +258,7 @@ static void infeasible_says_why(void **state)
     assert_int_equal(d->end, DECISION_INFEASIBLE);
     assert_int_equal(d->route, 1);
     assert_int_equal(d->pool_epoch, 9);
-    assert_int_equal(d->route_outcomes[1].verdict, ROUTE_INFEASIBLE);
+    assert_int_equal(route_outcome(d, 1).verdict, ROUTE_INFEASIBLE);
     assert_int_equal(d->model_outcomes[SMALL].verdict, MODEL_WINDOW);
     assert_int_equal(d->model_outcomes[SMALL].need_tok, 3900 + ESTIMATE_OUTPUT_TOK);
     assert_int_equal(d->model_outcomes[LARGE].verdict, MODEL_DOWN);

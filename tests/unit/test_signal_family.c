@@ -11,8 +11,10 @@
 
 #include "base/alloc.h"
 #include "helper/image_build.h"
+#include "policy/policy.h"
 #include "signal/artifacts.h"
 #include "signal/plan.h"
+#include "signal/registry.h"
 #include "work/anchor.h"
 
 struct desk {
@@ -320,6 +322,47 @@ static uint64_t tick(void *ctx)
     return *(uint64_t *)ctx += 100;
 }
 
+// What the caller asserts comes as the policy's levels; any other word as "?", so that it can count as the top.
+static void asserted_labels(void **state)
+{
+    (void)state;
+    static const char policy[] =
+        "policy \"p\" version 1\nlattice exposure = public < phi\nlattice region = eu < us\n"
+        "zone z clears phi, us\nmodel m zone z endpoint demo context 8k tok\n"
+        "signal data label exposure = max(caller)\nsignal said = caller(label)\n"
+        "route r when data == phi and said -> answer(m)\notherwise -> answer(m)\n";
+    struct arena arena;
+    struct diag_list diags;
+    const struct policy_image *image;
+    arena_init(&arena, 0, 1 << 20);
+    diag_init(&diags, &arena, 8);
+    assert_int_equal(policy_load(slice_cstr(policy), &signal_registry, &arena, &diags, &image),
+                     RESULT_OK);
+    struct desk d;
+    struct work w = rich_work();
+    int32_t hidden = image_find_signal(image, SLICE("data.caller"));
+    desk_open(&d, image);
+    assert_true(know(&d, &w, hidden).text_count == 0);
+    work_caller_label(&w.caller, SLICE(" us , phi,,sekret,PHI"));
+    for (int i = 0; i < 2; i++) {
+        struct fact f = know(&d, &w, i ? hidden : image_find_signal(image, SLICE("said")));
+        static const char *const want[] = {"us", "phi", "?", "?"};
+        assert_int_equal(f.text_count, 4);
+        assert_true(f.number == 1);
+        for (uint32_t k = 0; k < 4; k++)
+            assert_true(slice_eq_cstr(f.texts[k], want[k]));
+    }
+    // More than there is room for: the last one says that there was more.
+    work_caller_label(&w.caller, SLICE("public,public,public,public,public"));
+    struct fact f = know(&d, &w, hidden);
+    assert_int_equal(f.text_count, WORK_LABELS_MAX);
+    assert_true(slice_eq_cstr(f.texts[WORK_LABELS_MAX - 1], "?"));
+    w.caller.known = false;
+    assert_true(know(&d, &w, hidden).text_count == 0);
+    desk_close(&d);
+    arena_deinit(&arena);
+}
+
 static void costs_come_from_the_callers_clock(void **state)
 {
     (void)state;
@@ -490,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_are_counted),
         cmocka_unit_test(texts_and_sets),
+        cmocka_unit_test(asserted_labels),
         cmocka_unit_test(thresholds_are_strict),
         cmocka_unit_test(what_is_cut_fails_unless_decided),
         cmocka_unit_test(parts_are_looked_at_one_by_one),

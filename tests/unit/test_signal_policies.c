@@ -116,7 +116,8 @@ static void frame(struct buf *out, struct slice sample)
          signals = slice_find(sample, SLICE("\nsignal ")) >= 0;
     if (models) {
         BUF_LIT(out, "policy \"frame\" version 1\n");
-        BUF_LIT(out, "zone home\nzone cloud\n");
+        if (slice_find(sample, SLICE("\nzone ")) < 0)
+            BUF_LIT(out, "zone home\nzone cloud\n");
     } else {
         BUF_LIT(out, frame_top);
     }
