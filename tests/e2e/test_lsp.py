@@ -90,6 +90,12 @@ def test_second_place_and_warning(home):
     assert d.code == "unused" and d.severity == t.DiagnosticSeverity.Warning and list(d.tags) == [t.DiagnosticTag.Unnecessary]
 
 
+def test_more_findings_than_are_told(home):
+    home.change(URI, HOME + "".join(f"alias a{i} -> model nobody{i}\n" for i in range(300)))
+    found = home.diagnostics(URI)
+    assert len(found) == 201 and found[-1].message == "and 100 more findings"
+
+
 def test_closed_document_has_no_findings(home):
     home.change(URI, "nonsense")
     assert home.diagnostics(URI)
@@ -340,6 +346,17 @@ def test_every_name_of_the_examples_can_be_renamed(client, scratch):
             back = c.at(uri, "text_document_rename", (line, where), new_name=name.strip('"')).changes[uri]
             assert apply(renamed, back) == text, (file.name, name)
             c.change(uri, text)
+
+
+def test_completion_among_thousands_of_names(home):
+    many = "".join(f'signal s{i} = keywords("w{i}")\n' for i in range(3000))
+    text = HOME.replace("signal urgent", many + "signal urgent") + ""
+    home.change(URI, text)
+    at = place(text, text.index("when urgent") + len("when ur"))
+    got = home.at(URI, "text_document_completion", at)
+    assert got.is_incomplete and [i.label for i in got.items] == ["urgent"]
+    got = home.at(URI, "text_document_completion", place(text, text.index("when urgent") + len("when ")))
+    assert got.is_incomplete and len(got.items) == 2000
 
 
 # ---- formatting, outline, colours
