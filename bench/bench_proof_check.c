@@ -4,8 +4,9 @@
 //   bench_proof_check ATOMS RULES [SEED]   one policy, with its findings counted; ATOMS RULES SEED text prints it
 //
 // Random rules are the adverse case: one to four literals over independent atoms, a quarter negated, a fifth widened by an
-// `or`, six groups of atoms that exclude each other, effects drawn among five. Times are CPU time from the policy's text
-// to all findings; the median over the policies of the smallest of three runs each.
+// `or`, six groups of atoms that exclude each other, effects drawn among five; a label over some atoms, two zones, and
+// constraints about both. Times are CPU time from the policy's text to all findings of all passes, their requests and the
+// report; the median over the policies of the smallest of three runs each.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "policy/policy.h"
-#include "proof/order.h"
+#include "proof/check.h"
 #include "signal/registry.h"
 
 enum { GROUPS = 6, POLICIES = 9, RUNS = 3, ARENA = 256 << 20 };
@@ -24,7 +25,7 @@ struct result_of {
     double ms;
     double decided, route_decided;
     uint64_t questions, conflicts, propagations;
-    unsigned vacuous, shadowed, redundant, open, idle;
+    unsigned vacuous, shadowed, redundant, open, idle, findings, not_proved;
 };
 
 static void die(const char *why)
@@ -89,9 +90,13 @@ static void make_policy(struct buf *b, unsigned atoms, unsigned rules, uint64_t 
     struct rng rng;
     rng_seed(&rng, seed);
     buf_reset(b);
-    buf_printf(b, "policy \"random\" version 1\n");
+    buf_printf(b, "policy \"random\" version 1\nlattice exposure = public < internal < secret\n"
+                  "zone house clears secret\nzone cloud clears internal\n");
     for (int i = 0; i < 3; i++)
-        buf_printf(b, "model m%d endpoint demo context 8k tok output 1k tok\n", i);
+        buf_printf(b,
+                   "model m%d zone %s endpoint demo context 8k tok output 1k tok "
+                   "price 0.1 in, 0.4 out usd/Mtok energy 40 in, 300 out kJ/Mtok timeout 60 s\n",
+                   i, i == 1 ? "cloud" : "house");
     for (unsigned i = 0; i < GROUPS; i++)
         buf_printf(b, "signal g%u = metadata(\"g%u\")\n", i, i);
     for (unsigned v = 0; v < atoms; v++) {
@@ -99,8 +104,17 @@ static void make_policy(struct buf *b, unsigned atoms, unsigned rules, uint64_t 
         if (group % 2 || group / 2 >= GROUPS)
             buf_printf(b, "signal k%u = keywords(\"word %u\")\n", v, v);
     }
+    unsigned size = atoms / (GROUPS * 2); // every other block of so many is no group's
+    buf_printf(
+        b,
+        "signal data label exposure = max(secret when k%u, internal when k%u or g1 == \"w1\") "
+        "on_error secret\n"
+        "forbid zone below data as \"no way down\"\n"
+        "forbid model m2 when k%u and g2 == \"w0\" as \"not that one\"\n"
+        "forbid zone cloud when not k%u and g3 != \"w1\" as \"at home\"\n",
+        size, size * 3, size * 5, size * 7);
     for (unsigned i = 0; i < rules; i++) {
-        // Two that are planted: one that repeats an earlier one, one that can never hold.
+        // One that can never hold is planted.
         if (i == rules - 3)
             buf_printf(b, "route r%u when g0 == \"w0\" and g0 == \"w1\" -> answer(m0)\n", i);
         else
@@ -118,8 +132,7 @@ static void check(struct slice text, struct result_of *r)
     const struct tree *tree;
     const struct policy_image *image;
     const struct policy_places *places;
-    struct space *s;
-    struct order_report report;
+    struct proof_report whole;
     arena_init(&arena, 1 << 20, ARENA);
     diag_init(&diags, &arena, 10000);
     double begin = cpu_ms();
@@ -131,19 +144,22 @@ static void check(struct slice text, struct result_of *r)
         fprintf(stderr, "%.*s", SLICE_FMT(buf_slice(&out)));
         die("a policy does not compile");
     }
-    if (space_open(&image, 1, &space_limits_default, &s) || order_check(s, 0, &arena, &report))
+    const struct proof_options options = {
+        .places = places, .registry = &signal_registry, .report = true, .notes = true};
+    if (proof_check(image, &options, &arena, &diags, &whole))
         die("no memory");
-    struct order_telling telling = {.places = places, .diags = &diags, .notes = true};
-    order_tell(&report, &telling);
-    space_close(s);
+    const struct order_report report = whole.order;
     *r = (struct result_of){.ms = cpu_ms() - begin,
                             .decided = (double)report.decided / (double)report.questions,
                             .route_decided =
-                                (double)report.route_decided / (double)report.route_questions,
-                            .questions = report.questions,
-                            .conflicts = report.effort.conflicts,
-                            .propagations = report.effort.propagations,
-                            .idle = report.idle_count};
+                                ((double)report.route_decided - (double)whole.not_proved) /
+                                (double)report.route_questions,
+                            .questions = whole.effort.questions + report.questions,
+                            .conflicts = whole.effort.conflicts,
+                            .propagations = whole.effort.propagations,
+                            .idle = report.idle_count,
+                            .findings = diags.count + diags.dropped,
+                            .not_proved = whole.not_proved};
     for (uint32_t i = 0; i < image->routes.count; i++) {
         r->vacuous += report.routes[i].status == ORDER_VACUOUS;
         r->shadowed += report.routes[i].status == ORDER_SHADOWED;
@@ -176,10 +192,10 @@ static void measure(unsigned atoms, unsigned rules, double *ms, double *decided)
         double worse = r.decided < r.route_decided ? r.decided : r.route_decided;
         *decided = worse < *decided ? worse : *decided;
         printf("%4u x %-4u %2llu %9.1f ms %9llu questions, %8llu conflicts, decided %.4f / %.4f; "
-               "vacuous %u, shadowed %u, redundant %u, idle %u\n",
+               "vacuous %u, shadowed %u, redundant %u, idle %u, not proved %u\n",
                atoms, rules, (unsigned long long)seed + 1, times[seed],
                (unsigned long long)r.questions, (unsigned long long)r.conflicts, r.route_decided,
-               r.decided, r.vacuous, r.shadowed, r.redundant, r.idle);
+               r.decided, r.vacuous, r.shadowed, r.redundant, r.idle, r.not_proved);
     }
     qsort(times, POLICIES, sizeof *times, by_value);
     *ms = times[POLICIES / 2];
@@ -201,11 +217,12 @@ int main(int argc, char **argv)
             return 0;
         }
         check(buf_slice(&text), &r);
-        printf("%.1f ms, %llu questions, %llu conflicts, %llu propagations, decided %.4f / %.4f, "
-               "vacuous %u, shadowed %u, redundant %u, open %u, idle %u\n",
-               r.ms, (unsigned long long)r.questions, (unsigned long long)r.conflicts,
-               (unsigned long long)r.propagations, r.route_decided, r.decided, r.vacuous,
-               r.shadowed, r.redundant, r.open, r.idle);
+        printf(
+            "%.1f ms, %llu questions, %llu conflicts, %llu propagations, decided %.4f / %.4f, "
+            "vacuous %u, shadowed %u, redundant %u, open %u, idle %u; findings %u, not proved %u\n",
+            r.ms, (unsigned long long)r.questions, (unsigned long long)r.conflicts,
+            (unsigned long long)r.propagations, r.route_decided, r.decided, r.vacuous, r.shadowed,
+            r.redundant, r.open, r.idle, r.findings, r.not_proved);
         return 0;
     }
     measure(40, 200, &ms[0], &decided[0]);

@@ -46,7 +46,7 @@ struct seen {
     bool *never;          // models that this budget never covers
 };
 
-// With the budget out of effect, so that it does not hide what it would exclude.
+// With all budgets out of effect, so that they do not hide what they would exclude.
 static void check_step(struct proof *p, const struct way *way, uint32_t chain, uint32_t step,
                        uint32_t budget, struct seen *seen)
 {
@@ -94,7 +94,9 @@ static void check_budget(struct proof *p, uint32_t budget, struct seen *seen)
     }
     for (uint32_t i = 0; i < p->image->sinks.count; i++)
         seen->sinks[i] = false;
-    feasible_without(p->feasible, budget);
+    for (uint32_t i = 0; i < p->image->constraints.count; i++)
+        if (constraint_at(p, i)->kind == IMAGE_BUDGET)
+            feasible_without(p->feasible, i);
     for (uint32_t w = 0; w < p->ways.count && !p->err; w++) {
         const struct way *way = &p->ways.at[w];
         if (way->kind == WAY_PASS || !proof_alive(p, way))

@@ -252,6 +252,7 @@ static void run_passes(struct proof *p)
     static void (*const passes[])(struct proof *) = {
         proof_order,      proof_flow,   proof_obligations, proof_extras,   proof_bounds,
         proof_infeasible, proof_unused, proof_serving,     proof_theorems,
+        proof_overlaps,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);

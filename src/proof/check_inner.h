@@ -54,6 +54,7 @@ const char *proof_step_word(enum image_step_kind kind);
 
 // The passes, in the order in which they run.
 void proof_order(struct proof *p);                             // those of proof/order.h
+void proof_overlaps(struct proof *p); // its notes: last, as nothing hangs on them
 void proof_flow(struct proof *p);                              // leak, on-error, trusted
 void proof_obligations(struct proof *p);                       // obligation
 void proof_extras(struct proof *p);                            // not-allowed

@@ -14,9 +14,10 @@ void order_count(struct order *o, bool decided, bool single)
     o->out->route_decided += single && decided;
 }
 
-enum sat_answer order_ask(struct order *o, const uint32_t *claims, uint32_t count, bool single)
+enum sat_answer order_ask(struct order *o, const uint32_t *claims, uint32_t count, unsigned flags,
+                          bool single)
 {
-    enum sat_answer a = space_ask(o->s, claims, count, 0);
+    enum sat_answer a = space_ask(o->s, claims, count, flags);
     order_count(o, a != SAT_UNKNOWN, single);
     return a;
 }
@@ -67,16 +68,11 @@ static uint32_t claim_reach(struct order *o, uint32_t route)
     return route + 1;
 }
 
-// What is irreducible is the earlier routes beside its own guard.
-static void cover(struct order *o, uint32_t route)
+// Keeps what the solver said of it; the routes that can be spared are taken out later (order_covers).
+static void keep_cover(struct order *o, uint32_t route)
 {
     struct order_route *r = &o->routes[route];
-    uint32_t count = 0, n = route + 1;
-    o->claims[0] = o->guards[route];
-    for (uint32_t i = 0; i < route; i++)
-        o->claims[i + 1] = space_not(o->guards[i]);
-    r->cover_least =
-        space_ask(o->s, o->claims, n, 0) == SAT_NO && space_least(o->s, o->claims, 1, 0);
+    uint32_t count;
     const uint32_t *core = space_core(o->s, &count);
     int32_t *list = ARENA_ARRAY(o->arena, int32_t, count + 1);
     if (!list) {
@@ -84,9 +80,32 @@ static void cover(struct order *o, uint32_t route)
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (core[i] > 0)
-            list[r->cover_count++] = (int32_t)core[i] - 1;
+        if (core[i] < route)
+            list[r->cover_count++] = (int32_t)core[i];
     r->cover = list;
+}
+
+// What is irreducible is the earlier routes beside its own guard.
+static void least_cover(struct order *o, uint32_t route)
+{
+    struct order_route *r = &o->routes[route];
+    uint32_t count, n = 1;
+    int32_t *list = ARENA_ARRAY(o->arena, int32_t, r->cover_count + 1);
+    if (!list) {
+        o->err = RESULT_NOMEM;
+        return;
+    }
+    o->claims[0] = o->guards[route];
+    for (uint32_t i = 0; i < r->cover_count; i++)
+        o->claims[n++] = space_not(o->guards[r->cover[i]]);
+    if (space_ask(o->s, o->claims, n, SPACE_NOT_DRAWN) != SAT_NO)
+        return;
+    r->cover_least = space_least(o->s, o->claims, 1, 0);
+    const uint32_t *core = space_core(o->s, &count);
+    for (n = 0; n + 1 < count; n++)
+        list[n] = r->cover[core[n + 1] - 1];
+    r->cover = list;
+    r->cover_count = n;
 }
 
 static void keep_witness(struct order *o, const uint32_t *claims, uint32_t count, struct slice *out)
@@ -116,24 +135,16 @@ static void show_shadow(struct order *o, uint32_t route)
 static void decide_status(struct order *o, uint32_t route, bool drawn)
 {
     struct order_route *r = &o->routes[route];
-    r->status = ORDER_TAKEN;
+    if (r->status == ORDER_VACUOUS)
+        return;
     if (drawn) {
         order_count(o, true, true);
         return;
     }
-    if (order_ask(o, &o->guards[route], 1, true) == SAT_NO) {
-        r->status = ORDER_VACUOUS;
-        contradict(o, route);
-        return;
-    }
-    enum sat_answer a = order_ask(o, o->claims, claim_reach(o, route), true);
-    if (a == SAT_UNKNOWN)
-        r->status = ORDER_OPEN;
-    if (a != SAT_NO)
-        return;
-    r->status = ORDER_SHADOWED;
-    cover(o, route);
-    show_shadow(o, route);
+    enum sat_answer a = order_ask(o, o->claims, claim_reach(o, route), SPACE_NOT_DRAWN, true);
+    r->status = a == SAT_YES ? ORDER_TAKEN : a == SAT_NO ? ORDER_SHADOWED : ORDER_OPEN;
+    if (a == SAT_NO)
+        keep_cover(o, route);
 }
 
 // ---- what changes nothing
@@ -177,7 +188,7 @@ static enum sat_answer ends_otherwise(struct order *o, uint32_t route)
     for (uint32_t j = route + 1; j < o->count && tries < TRY_PAIRS; j++) {
         if (o->effects[j] != o->effects[route]) {
             claims[n] = o->guards[j];
-            enum sat_answer a = space_ask(o->s, claims, n + 1, 0);
+            enum sat_answer a = space_ask(o->s, claims, n + 1, SPACE_NOT_DRAWN);
             if (a == SAT_YES)
                 return SAT_YES;
             sure &= a == SAT_NO;
@@ -190,7 +201,7 @@ static enum sat_answer ends_otherwise(struct order *o, uint32_t route)
     if (o->chained > ORDER_CHAIN_MAX)
         return SAT_UNKNOWN;
     claims[route + 1] = otherwise_formula(o, route + 1, o->effects[route]);
-    return space_ask(o->s, claims, route + 2, 0);
+    return space_ask(o->s, claims, route + 2, SPACE_NOT_DRAWN);
 }
 
 static bool named_by_alias(const struct order *o, uint32_t route)
@@ -227,6 +238,27 @@ static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach
 }
 
 // ---- all routes
+
+// Whose guard never holds. Before the walk, so that there one question goes on where the last one ended.
+static void find_vacuous(struct order *o)
+{
+    for (uint32_t i = 0; i < o->count && !o->err; i++) {
+        if (order_ask(o, &o->guards[i], 1, 0, true) != SAT_NO)
+            continue;
+        o->routes[i].status = ORDER_VACUOUS;
+        contradict(o, i);
+    }
+}
+
+static void explain_shadows(struct order *o)
+{
+    for (uint32_t i = 0; i < o->count && !o->err; i++) {
+        if (o->routes[i].status != ORDER_SHADOWED)
+            continue;
+        least_cover(o, i);
+        show_shadow(o, i);
+    }
+}
 
 static bool walk(struct order *o)
 {
@@ -277,10 +309,14 @@ enum result order_check(struct space *s, uint32_t image, struct arena *arena,
     struct order o = {.s = s, .image = image, .p = p, .arena = arena, .out = out};
     *out = (struct order_report){.image = p};
     o.idle.cap = UINT32_MAX;
-    if (!start(&o) || !walk(&o))
+    if (!start(&o))
+        o.err = RESULT_NOMEM;
+    else
+        find_vacuous(&o);
+    if (!o.err && !walk(&o))
         o.err = RESULT_NOMEM;
     if (!o.err)
-        order_overlaps(&o);
+        explain_shadows(&o);
     if (!o.err)
         order_conditions(&o);
     struct order_idle *idle = ARENA_ARRAY(arena, struct order_idle, o.idle.len + 1);
@@ -293,5 +329,27 @@ enum result order_check(struct space *s, uint32_t image, struct arena *arena,
     out->idle_count = (uint32_t)o.idle.len;
     out->effort = space_effort(s);
     VEC_DEINIT(&o.idle);
+    return o.err ? o.err : space_result(s) == RESULT_NOMEM ? RESULT_NOMEM : RESULT_OK;
+}
+
+enum result order_compare(struct space *s, uint32_t image, struct arena *arena,
+                          struct order_report *report)
+{
+    struct order o = {.s = s,
+                      .image = image,
+                      .p = space_image(s, image),
+                      .arena = arena,
+                      .out = report,
+                      .count = report->image->routes.count,
+                      .routes = report->routes,
+                      .words = (space_drawn(s) + 63) / 64};
+    o.guards = ARENA_ARRAY(arena, uint32_t, o.count + 1);
+    o.effects = ARENA_ARRAY(arena, uint32_t, o.count + 1);
+    if (!o.guards || !o.effects || !order_effects(&o))
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < o.count; i++)
+        o.guards[i] = space_route(s, image, (int32_t)i);
+    order_overlaps(&o);
+    report->effort = space_effort(s);
     return o.err ? o.err : space_result(s) == RESULT_NOMEM ? RESULT_NOMEM : RESULT_OK;
 }

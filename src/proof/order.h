@@ -4,6 +4,8 @@
 //   space_open(&image, 1, &space_limits_default, &s);
 //   order_check(s, 0, arena, &report);           what is so
 //   order_tell(&report, &telling);               findings of it, with spans, witnesses and remedies
+//   order_compare(s, 0, arena, &report);         which routes overlap: last, as it asks much and nothing hangs on it
+//   order_tell_notes(&report, &telling);
 //
 // Every verdict is proved, or says that it is not (ORDER_OPEN): a limit of the space was met. A route is taken when its
 // guard holds and no earlier one's does; requests whose signals fail are left out here, as a route that is taken only
@@ -39,8 +41,9 @@ enum order_effect {
 
 enum {
     ORDER_SHOWN = 3, // overlapping routes kept for each
-    // Pairs of routes that are compared by the solver at most; further ones count as not proved.
+    // What the solver may do to compare pairs of routes; what is left then counts as not proved.
     ORDER_PAIRS_MAX = 200000,
+    ORDER_PAIR_STEPS_MAX = 20000000,
     ORDER_CHAIN_MAX = 20000,    // formulas made to find redundant routes
     ORDER_CONDITIONS_MAX = 500, // nodes of a guard whose conditions are looked at one by one
 };
@@ -76,7 +79,7 @@ struct order_idle {
 
 struct order_report {
     const struct policy_image *image;
-    const struct order_route *routes; // one per route of the image
+    struct order_route *routes; // one per route of the image, in the arena
     const struct order_idle *idle;
     uint32_t idle_count;
     // Questions of all passes and how many of them were decided.
@@ -88,18 +91,22 @@ struct order_report {
 // RESULT_NOMEM.
 enum result order_check(struct space *s, uint32_t image, struct arena *arena,
                         struct order_report *out) MERIT_NODISCARD;
+// Adds the overlaps to a report.
+enum result order_compare(struct space *s, uint32_t image, struct arena *arena,
+                          struct order_report *report) MERIT_NODISCARD;
 
 struct order_telling {
     const struct policy_places *places; // NULL: findings have no spans
     struct diag_list *diags;
-    bool notes; // overlaps and shares too
     // Adds a finding about the route `name`; NULL: diag_add as it is. For who turns errors that are assumed into notes.
     struct diag *(*finding)(void *ctx, enum diag_severity severity, const char *code,
                             struct slice name, struct span span, const char *text);
     void *ctx;
 };
 
-// Errors `vacuous`, `shadowed`, `not-proved`; warnings `redundant`, `idle-condition`; notes `overlap`, `share`.
+// Errors `vacuous`, `shadowed`, `not-proved`; warnings `redundant`, `idle-condition`.
 void order_tell(const struct order_report *r, const struct order_telling *t);
+// Notes `overlap` and `share`.
+void order_tell_notes(const struct order_report *r, const struct order_telling *t);
 
 #endif

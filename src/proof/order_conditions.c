@@ -39,7 +39,7 @@ static enum sat_answer decides(struct watch *x, uint32_t at, const uint64_t *see
             return SAT_YES;
         }
     x->beside[x->beside_count] = f;
-    return order_ask(o, x->beside, x->beside_count + 1, false);
+    return order_ask(o, x->beside, x->beside_count + 1, SPACE_NOT_DRAWN, false);
 }
 
 static void condition(struct watch *x, uint32_t at, const uint64_t *seen)

@@ -19,13 +19,15 @@ struct order {
     uint32_t words;
     uint64_t *left; // drawn requests that no route so far takes
     uint32_t chained;
-    uint64_t pairs; // asked of the solver
+    uint64_t pairs;      // asked of the solver
+    uint64_t pair_steps; // its propagations before
     VEC(struct order_idle) idle;
     enum result err;
 };
 
 // A question that counts as one of the report's; `single`: about one route.
-enum sat_answer order_ask(struct order *o, const uint32_t *claims, uint32_t count, bool single);
+enum sat_answer order_ask(struct order *o, const uint32_t *claims, uint32_t count, unsigned flags,
+                          bool single);
 // Counts a question that was answered without asking.
 void order_count(struct order *o, bool decided, bool single);
 

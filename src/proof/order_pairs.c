@@ -19,12 +19,13 @@ static enum sat_answer together(struct order *o, uint32_t i, uint32_t j)
         order_count(o, true, false);
         return SAT_YES;
     }
-    if (o->pairs >= ORDER_PAIRS_MAX) {
+    if (o->pairs >= ORDER_PAIRS_MAX ||
+        space_effort(o->s).propagations - o->pair_steps >= ORDER_PAIR_STEPS_MAX) {
         order_count(o, false, false);
         return SAT_UNKNOWN;
     }
     o->pairs++;
-    return order_ask(o, claims, 2, false);
+    return order_ask(o, claims, 2, SPACE_NOT_DRAWN, false);
 }
 
 static void show(struct order *o, uint32_t i, uint32_t j)
@@ -46,6 +47,7 @@ static bool idle_route(const struct order *o, uint32_t i)
 
 void order_overlaps(struct order *o)
 {
+    o->pair_steps = space_effort(o->s).propagations;
     for (uint32_t j = 1; j < o->count && !o->err; j++) {
         struct order_route *r = &o->routes[j];
         if (idle_route(o, j))

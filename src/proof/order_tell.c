@@ -225,12 +225,21 @@ void order_tell(const struct order_report *r, const struct order_telling *t)
             open_route(&x, (int32_t)i, o);
         if (o->effect == ORDER_REDUNDANT)
             redundant(&x, (int32_t)i, o);
-        if (t->notes && (o->overlaps || o->overlaps_open))
-            overlap(&x, (int32_t)i, o);
-        if (t->notes)
-            share(&x, (int32_t)i, o);
     }
     for (uint32_t i = 0; i < r->idle_count; i++)
         idle(&x, &r->idle[i]);
+    buf_deinit(&x.text);
+}
+
+void order_tell_notes(const struct order_report *r, const struct order_telling *t)
+{
+    struct teller x = {.r = r, .t = t};
+    buf_init(&x.text, 1 << 16);
+    for (uint32_t i = 0; i < r->image->routes.count; i++) {
+        const struct order_route *o = &r->routes[i];
+        if (o->overlaps || o->overlaps_open)
+            overlap(&x, (int32_t)i, o);
+        share(&x, (int32_t)i, o);
+    }
     buf_deinit(&x.text);
 }

@@ -14,12 +14,13 @@ enum {
     SIZE_MASK = DEAD - 1,
     BINARY = 1u << 31, // in a watch's reference
     NO_REASON = UINT32_MAX,
-    LBD_KEEP = 2,            // learned clauses of so few levels are never deleted
-    REDUCE_FIRST = 2000,     // learned clauses before the first deletion
-    REDUCE_STEP = 300,       // more before each later one
-    RESTART_UNIT = 64,       // conflicts; times the Luby sequence
-    ACTIVITY_TOP_LOG2 = 56,  // activities are scaled down above this
-    ACTIVITY_SCALE_LOG2 = 28 // by so much
+    LBD_KEEP = 2,             // learned clauses of so few levels are never deleted
+    REDUCE_FIRST = 2000,      // learned clauses before the first deletion
+    REDUCE_STEP = 300,        // more before each later one
+    RESTART_UNIT = 64,        // conflicts; times the Luby sequence
+    ACTIVITY_TOP_LOG2 = 56,   // activities are scaled down above this
+    ACTIVITY_SCALE_LOG2 = 28, // by so much
+    UNASSIGNED = 2            // in the model
 };
 
 struct watch {
@@ -37,6 +38,7 @@ struct variable {
     uint32_t heap_at; // place in the heap, NO_REASON when absent
     bool phase;       // of its literal when it was last assigned: true is positive
     bool seen;
+    bool defined; // never in the heap
 };
 
 struct sat {
@@ -71,6 +73,8 @@ struct sat {
 
     uint32_t *assumed;
     uint32_t assumed_count, assumed_room;
+    const uint32_t *wanted; // of the question at hand; NULL: all
+    uint32_t wanted_count;
     uint32_t *core;
     uint32_t core_count, core_room;
     // Scratch of conflict analysis.
@@ -217,7 +221,7 @@ static void heap_down(struct sat *s, uint32_t at)
 // Room for all variables is made by sat_new.
 static void heap_insert(struct sat *s, uint32_t var)
 {
-    if (s->vars[var].heap_at != NO_REASON)
+    if (s->vars[var].heap_at != NO_REASON || s->vars[var].defined)
         return;
     heap_put(s, s->heap_count++, var);
     heap_up(s, s->heap_count - 1);
@@ -295,7 +299,7 @@ static void backtrack(struct sat *s, uint32_t level)
     s->level_count = level;
 }
 
-uint32_t sat_new(struct sat *s)
+static uint32_t new_variable(struct sat *s, bool defined)
 {
     uint32_t var = s->var_count, need = var + 1;
     if (!grow(s, &s->vars, &s->var_room, need, sizeof *s->vars) ||
@@ -306,10 +310,20 @@ uint32_t sat_new(struct sat *s)
         !grow(s, &s->trail, &s->trail_room, need, sizeof *s->trail) ||
         !grow(s, &s->level_stamp, &s->level_stamp_room, need + 1, sizeof *s->level_stamp))
         return SAT_TRUE;
-    s->vars[var] = (struct variable){.reason = NO_REASON, .heap_at = NO_REASON};
+    s->vars[var] = (struct variable){.reason = NO_REASON, .heap_at = NO_REASON, .defined = defined};
     s->var_count++;
     heap_insert(s, var);
     return var * 2;
+}
+
+uint32_t sat_new(struct sat *s)
+{
+    return new_variable(s, false);
+}
+
+uint32_t sat_new_defined(struct sat *s)
+{
+    return new_variable(s, true);
 }
 
 // ---- clauses
@@ -689,13 +703,19 @@ static uint64_t luby(uint64_t i)
 static void save_model(struct sat *s)
 {
     for (uint32_t i = 0; i < s->var_count; i++)
-        s->model[i] = s->values[i * 2] > 0;
+        s->model[i] = s->values[i * 2] > 0 ? 1 : s->values[i * 2] < 0 ? 0 : UNASSIGNED;
 }
 
 bool sat_value(const struct sat *s, uint32_t literal)
 {
     assert(literal >> 1 < s->var_count);
-    return s->model[literal >> 1] != (literal & 1);
+    return (s->model[literal >> 1] == 1) != (literal & 1);
+}
+
+bool sat_known(const struct sat *s, uint32_t literal)
+{
+    assert(literal >> 1 < s->var_count);
+    return s->model[literal >> 1] != UNASSIGNED;
 }
 
 const uint32_t *sat_core(const struct sat *s, uint32_t *count)
@@ -717,6 +737,29 @@ static enum step full(struct sat *s)
     return fit == SAT_FITS ? STEP_YES : fit == SAT_UNSURE ? STEP_UNSURE : STEP_ON;
 }
 
+static enum step guess(struct sat *s, uint32_t var)
+{
+    if (!open_level(s))
+        return STEP_UNSURE;
+    assign(s, var * 2 + !s->vars[var].phase, NO_REASON);
+    return STEP_ON;
+}
+
+// There are few of them, so no heap is needed.
+static enum step decide_wanted(struct sat *s)
+{
+    uint32_t best = NO_REASON;
+    for (uint32_t i = 0; i < s->wanted_count; i++) {
+        uint32_t var = s->wanted[i] >> 1;
+        if (value_of(s, var * 2) == 0 && (best == NO_REASON || before(s, var, best)))
+            best = var;
+    }
+    if (best != NO_REASON)
+        return guess(s, best);
+    save_model(s);
+    return STEP_YES;
+}
+
 // The next assumption or guess.
 static enum step decide(struct sat *s)
 {
@@ -734,14 +777,13 @@ static enum step decide(struct sat *s)
             return STEP_ON;
         }
     }
+    if (s->wanted)
+        return decide_wanted(s);
     while (s->heap_count) {
         uint32_t var = heap_pop(s);
         if (value_of(s, var * 2))
             continue;
-        if (!open_level(s))
-            return STEP_UNSURE;
-        assign(s, var * 2 + !s->vars[var].phase, NO_REASON);
-        return STEP_ON;
+        return guess(s, var);
     }
     return full(s);
 }
@@ -827,7 +869,7 @@ static void order_core(struct sat *s)
         push(s, &s->core, &s->core_count, &s->core_room, s->stack[i]);
 }
 
-enum sat_answer sat_solve(struct sat *s, const uint32_t *assumed, uint32_t count)
+static enum sat_answer solve(struct sat *s, const uint32_t *assumed, uint32_t count)
 {
     s->spent.questions++;
     s->core_count = 0;
@@ -843,4 +885,20 @@ enum sat_answer sat_solve(struct sat *s, const uint32_t *assumed, uint32_t count
         return s->err ? SAT_UNKNOWN : SAT_NO;
     }
     return SAT_YES;
+}
+
+enum sat_answer sat_solve(struct sat *s, const uint32_t *assumed, uint32_t count)
+{
+    s->wanted = NULL;
+    return solve(s, assumed, count);
+}
+
+enum sat_answer sat_solve_part(struct sat *s, const uint32_t *assumed, uint32_t count,
+                               const uint32_t *wanted, uint32_t wanted_count)
+{
+    s->wanted = wanted;
+    s->wanted_count = wanted_count;
+    enum sat_answer answer = solve(s, assumed, count);
+    s->wanted = NULL;
+    return answer;
 }

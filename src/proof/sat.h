@@ -64,6 +64,9 @@ void sat_close(struct sat *s);
 
 // The positive literal of a new variable. After a failure (sat_result) it is SAT_TRUE.
 uint32_t sat_new(struct sat *s);
+// The same of a variable that is never guessed: clauses make it follow from others once these are known. There are fewer
+// guesses to make, and to take back.
+uint32_t sat_new_defined(struct sat *s);
 // Adds a clause: one of the literals holds, from now on. Duplicates and opposites are allowed.
 void sat_clause(struct sat *s, const uint32_t *literals, uint32_t count);
 // The first failure: RESULT_OK, RESULT_NOMEM, or RESULT_LIMIT for the bytes. It sticks, and every later question is
@@ -75,8 +78,14 @@ void sat_theory(struct sat *s, const struct sat_theory *theory);
 
 // Whether all clauses and all assumptions can hold together.
 enum sat_answer sat_solve(struct sat *s, const uint32_t *assumed, uint32_t count) MERIT_NODISCARD;
+// The same when it is enough that the variables of `wanted` (literals, any sign) have values: for who knows that the
+// others can always be given some. No theory is asked.
+enum sat_answer sat_solve_part(struct sat *s, const uint32_t *assumed, uint32_t count,
+                               const uint32_t *wanted, uint32_t wanted_count) MERIT_NODISCARD;
 // In the model of the last SAT_YES (or of the theory's check that runs).
+// A variable without a value (sat_solve_part) counts as false; sat_known tells it apart.
 bool sat_value(const struct sat *s, uint32_t literal);
+bool sat_known(const struct sat *s, uint32_t literal);
 // After SAT_NO: those of the assumptions that cannot hold together (not always the fewest), in the order of the
 // assumptions; none when the clauses alone exclude each other. Valid until the next call of sat_solve.
 const uint32_t *sat_core(const struct sat *s, uint32_t *count);

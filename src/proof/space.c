@@ -17,6 +17,9 @@ const struct sat_limits space_limits_default = {
     .bytes = 128 * 1024 * 1024,
 };
 
+// Claims of a question that is searched only among the fields that it looks at.
+enum { FEW_CLAIMS = 12 };
+
 // ---- opening
 
 static enum result make_maps(struct space *s)
@@ -43,8 +46,8 @@ static uint32_t add_node(struct space *s, const struct node *like, const uint32_
 static void start(struct space *s)
 {
     s->groups.cap = s->inputs.cap = s->fields.cap = s->literals.cap = s->possible.cap =
-        s->derived.cap = s->nodes.cap = s->lists.cap = s->assumed.cap = s->core.cap = s->stack.cap =
-            UINT32_MAX / 2;
+        s->derived.cap = s->nodes.cap = s->lists.cap = s->wanted.cap = s->visited.cap =
+            s->assumed.cap = s->core.cap = s->stack.cap = UINT32_MAX / 2;
     map_init(&s->by_key, (struct hash_key){1, 2}, UINT32_MAX);
     map_init(&s->by_name, (struct hash_key){1, 2}, UINT32_MAX);
     map_init(&s->by_form, (struct hash_key){1, 2}, UINT32_MAX);
@@ -113,6 +116,8 @@ void space_close(struct space *s)
     VEC_DEINIT(&s->possible);
     VEC_DEINIT(&s->nodes);
     VEC_DEINIT(&s->lists);
+    VEC_DEINIT(&s->wanted);
+    VEC_DEINIT(&s->visited);
     VEC_DEINIT(&s->assumed);
     VEC_DEINIT(&s->core);
     VEC_DEINIT(&s->stack);
@@ -211,7 +216,7 @@ static uint32_t cells_literal(struct space *s, const struct node *n, const uint3
         return l[list[0]];
     if (f->kind == FIELD_ORDER && list[1] == f->cells)
         return l[list[0]];
-    uint32_t out = sat_new(s->sat);
+    uint32_t out = sat_new_defined(s->sat);
     if (f->kind == FIELD_ORDER) {
         conjunction(s, out, (uint32_t[]){l[list[0]], sat_not(l[list[1]])}, 2);
         return out;
@@ -242,7 +247,7 @@ static uint32_t node_literal(struct space *s, const struct node *n, const uint32
     }
     for (uint32_t i = 0; i < n->list_count; i++)
         parts[i] = space_literal(s, list[i]);
-    uint32_t out = sat_new(s->sat);
+    uint32_t out = sat_new_defined(s->sat);
     conjunction(s, out, parts, n->list_count);
     alloc_free(parts);
     return out;
@@ -447,6 +452,19 @@ static uint64_t held(const struct space *s, const uint32_t *claims, uint32_t cou
     return all;
 }
 
+// The one that holds; of a field that the question did not look at one that may hold.
+static uint32_t class_cell(const struct space *s, const struct field *f, const uint32_t *l)
+{
+    uint32_t open = 0;
+    for (uint32_t c = f->cells; c-- > 0;) {
+        if (sat_known(s->sat, l[c]) && sat_value(s->sat, l[c]))
+            return c;
+        if (!sat_known(s->sat, l[c]))
+            open = c;
+    }
+    return open;
+}
+
 void space_take_cells(struct space *s)
 {
     for (size_t i = 0; i < s->fields.len; i++) {
@@ -456,8 +474,7 @@ void space_take_cells(struct space *s)
         if (f->kind == FIELD_BOOL)
             cell = sat_value(s->sat, l[0]);
         else if (f->kind == FIELD_CLASS)
-            while (cell + 1 < f->cells && !sat_value(s->sat, l[cell]))
-                cell++;
+            cell = class_cell(s, f, l);
         else
             while (cell + 1 < f->cells && sat_value(s->sat, l[cell + 1]))
                 cell++;
@@ -492,6 +509,56 @@ static bool take_core(struct space *s, const uint32_t *claims, uint32_t count)
     return true;
 }
 
+static bool first_visit(struct space *s, size_t i)
+{
+    while (s->visited.len <= i)
+        if (!SPACE_PUSH(s, &s->visited, 0))
+            return false;
+    bool first = s->visited.at[i] != s->visit;
+    s->visited.at[i] = s->visit;
+    return first;
+}
+
+// The literals of all fields that a formula looks at. Depth is that of formulas.
+static void want(struct space *s, uint32_t formula)
+{
+    uint32_t at = formula >> 1;
+    if (s->err || !first_visit(s, s->fields.len + at))
+        return;
+    const struct node *n = &s->nodes.at[at];
+    for (uint32_t i = 0; i < n->list_count && n->kind != NODE_CELLS; i++)
+        want(s, s->lists.at[n->list_at + i]);
+    if (n->kind != NODE_CELLS || !first_visit(s, n->tag))
+        return;
+    const struct field *f = &s->fields.at[n->tag];
+    uint32_t count = f->kind == FIELD_BOOL ? 1 : f->cells;
+    for (uint32_t i = 0; i < count; i++)
+        (void)SPACE_PUSH(s, &s->wanted, s->literals.at[f->literal_at + i]);
+}
+
+// Few claims look at few fields, and those that they do not look at can have any cell: no need to search there. Derived
+// signals tie fields together, so that this does not hold.
+static enum sat_answer solve(struct space *s, const uint32_t *claims, uint32_t count,
+                             unsigned flags)
+{
+    s->assumed.len = s->wanted.len = 0;
+    if (!(flags & SPACE_FAILURES))
+        (void)SPACE_PUSH(s, &s->assumed, s->sound);
+    for (uint32_t i = 0; i < count; i++)
+        (void)SPACE_PUSH(s, &s->assumed, space_literal(s, claims[i]));
+    if (s->err)
+        return SAT_UNKNOWN;
+    uint32_t assumed = (uint32_t)s->assumed.len;
+    if (s->derived.len || count > FEW_CLAIMS)
+        return sat_solve(s->sat, s->assumed.at, assumed);
+    s->visit++;
+    for (uint32_t i = 0; i < count; i++)
+        want(s, claims[i]);
+    if (s->err)
+        return SAT_UNKNOWN;
+    return sat_solve_part(s->sat, s->assumed.at, assumed, s->wanted.at, (uint32_t)s->wanted.len);
+}
+
 enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t count, unsigned flags)
 {
     s->core.len = 0;
@@ -500,7 +567,7 @@ enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t coun
         return SAT_UNKNOWN;
     for (uint32_t i = 0; i < count; i++)
         s->asked |= s->nodes.at[claims[i] >> 1].derived;
-    for (uint32_t w = 0; w < s->words; w++) {
+    for (uint32_t w = 0; w < s->words && !(flags & SPACE_NOT_DRAWN); w++) {
         uint64_t all = held(s, claims, count, w);
         if (all) {
             space_choose(s, w * 64 + (uint32_t)__builtin_ctzll(all));
@@ -510,13 +577,7 @@ enum sat_answer space_ask(struct space *s, const uint32_t *claims, uint32_t coun
     bool none = s->exact && !(flags & SPACE_FAILURES);
     if (flags & SPACE_DRAWN_ONLY)
         return none && whole_core(s, count) ? SAT_NO : SAT_UNKNOWN;
-    s->assumed.len = 0;
-    if (!(flags & SPACE_FAILURES) && !SPACE_PUSH(s, &s->assumed, s->sound))
-        return SAT_UNKNOWN;
-    for (uint32_t i = 0; i < count; i++)
-        if (!SPACE_PUSH(s, &s->assumed, space_literal(s, claims[i])))
-            return SAT_UNKNOWN;
-    enum sat_answer answer = sat_solve(s->sat, s->assumed.at, (uint32_t)s->assumed.len);
+    enum sat_answer answer = solve(s, claims, count, flags);
     if (answer == SAT_YES) {
         assert(!none);
         space_take_cells(s);

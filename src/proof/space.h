@@ -93,7 +93,8 @@ uint32_t space_literal(const struct space *s, uint32_t formula);
 enum {
     SPACE_FAILURES = 1, // signals may fail
     SPACE_DRAWN_ONLY =
-        2, // answers SAT_UNKNOWN rather than asking the solver (a space that is enumerated: SAT_NO)
+        2, // SAT_UNKNOWN rather than asking the solver (a space that is enumerated: SAT_NO)
+    SPACE_NOT_DRAWN = 4, // no drawn request is looked at: the caller knows that none holds
 };
 
 // Whether all claims can hold for one request.

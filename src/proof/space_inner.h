@@ -139,10 +139,13 @@ struct space {
     bool *pinned;          // ... chosen for the sake of a derived signal
     double **drawn_number; // per group that a derived signal adds up: per drawn request
     struct sat_theory theory;
-    uint64_t asked;       // DERIVED_BIT of what the question at hand looks at
-    struct bound *bounds; // scratch of the theory: per leaf
-    size_t most_leaves;   // of one derived signal
-    VEC(uint32_t) stack;  // scratch of making formulas
+    uint64_t asked;        // DERIVED_BIT of what the question at hand looks at
+    struct bound *bounds;  // scratch of the theory: per leaf
+    size_t most_leaves;    // of one derived signal
+    VEC(uint32_t) stack;   // scratch of making formulas
+    VEC(uint32_t) wanted;  // literals of the fields that a question looks at
+    VEC(uint32_t) visited; // per node, then per field: the question that looked at it last
+    uint32_t visit;
     VEC(uint32_t) assumed;
     VEC(uint32_t) core;
     uint8_t *kept;   // per input: scratch of witnesses

@@ -250,6 +250,7 @@ static void check_policy(bool small, uint32_t counts[4])
     arena_init(&arena, 1 << 16, 1 << 26);
     assert_int_equal(space_open(&n.p, 1, &space_limits_default, &s), RESULT_OK);
     assert_int_equal(order_check(s, 0, &arena, &r), RESULT_OK);
+    assert_int_equal(order_compare(s, 0, &arena, &r), RESULT_OK);
     assert_int_equal(r.questions, r.decided);
     double share = 0;
     for (uint32_t i = 0; i < n.p->routes.count; i++) {
@@ -354,10 +355,13 @@ static void out_of_memory(void **state)
         enum result e = space_open(&n.p, 1, &space_limits_default, &s);
         if (!e)
             e = order_check(s, 0, &arena, &r);
+        if (!e)
+            e = order_compare(s, 0, &arena, &r);
         alloc_fail_at(0, 0);
         if (!e) {
-            struct order_telling t = {.diags = &diags, .notes = true};
+            struct order_telling t = {.diags = &diags};
             order_tell(&r, &t);
+            order_tell_notes(&r, &t);
         }
         space_close(s);
         arena_deinit(&arena);

@@ -140,7 +140,7 @@ static const struct expectation expectations[] = {
      "`on_error mid` of `d` is not harmless: a request whose label could not be computed reaches "
      "model "
      "`m` in zone `out`, by route `otherwise`",
-     "{\"x\": null}", "d"},
+     "{\"x\": {\"failed\": true}}", "d"},
     {"obligation",
      HEAD "sink nli verifier zone local clears phi\nforbid zone below data\nrequire verify when c "
           "as \"checked\"\n"
