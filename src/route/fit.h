@@ -39,8 +39,7 @@ enum tri fit_constraint(struct route_run *run, uint32_t constraint);
 
 // TRI_TRUE: the chain is feasible and its set known; TRI_FALSE: it is not, `out` says why; TRI_UNKNOWN: run->open has the
 // constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
-enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
-                        struct chain_outcome *out);
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chain_outcome *out);
 
 // Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
 void fit_choose(struct route_run *run, const struct fit_ask *ask);

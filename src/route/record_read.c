@@ -190,14 +190,13 @@ static void read_chain(struct reader *r, uint32_t row, uint32_t i)
         r->bad = true;
         return;
     }
-    uint32_t steps = r->d->route < 0
-                         ? 1
-                         : image_chains(p, image_route(p, r->d->route))[i].steps.count;
+    uint32_t steps =
+        r->d->route < 0 ? 1 : image_chains(p, image_route(p, r->d->route))[i].steps.count;
     struct chain_outcome *o = &r->d->chain_outcomes[i];
     o->verdict = (enum chain_verdict)whole(r, next(r, row, &at), CHAIN_NO_MODEL);
     o->step = (int32_t)place(r, next(r, row, &at), steps ? steps - 1 : 0);
-    o->constraint = (int32_t)place(r, next(r, row, &at),
-                                   p->constraints.count ? p->constraints.count - 1 : 0);
+    o->constraint =
+        (int32_t)place(r, next(r, row, &at), p->constraints.count ? p->constraints.count - 1 : 0);
     r->bad |= o->constraint >= (int64_t)p->constraints.count;
     r->d->chain_count = i + 1;
 }
@@ -238,8 +237,8 @@ static void read_policy(struct reader *r)
     uint32_t chains = member(r, "chains"), at = 0, row;
     if (chains != JSON_NONE && json_type(&r->json, chains) != JSON_ARRAY)
         r->bad = true;
-    for (uint32_t i = 0; !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE;
-         i++)
+    for (uint32_t i = 0;
+         !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE; i++)
         read_chain(r, row, i);
     const uint64_t *down = read_bits(r, "down", p->models.count);
     const uint64_t *no_key = read_bits(r, "no_key", p->models.count);

@@ -258,8 +258,7 @@ static void settle(struct route_run *run)
         fit_constraint(run, i);
     if (!found && run->table->constraints.count)
         fit_core(run, run->core);
-    if (chain > 0 || run->table->endpoints_forbidden ||
-        (!found && run->table->constraints.count))
+    if (chain > 0 || run->table->endpoints_forbidden || (!found && run->table->constraints.count))
         tell(run, found ? chain + 1 : count);
     if (d->route >= 0) {
         d->took_else = chain > 0 && count > 1;
@@ -485,7 +484,8 @@ static uint32_t open_guards(struct route_run *run, uint32_t nodes[ROUTE_BESIDE_R
     const struct route_table *t = run->table;
     uint32_t count = 0;
     int32_t why;
-    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES; i++)
+    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES;
+         i++)
         if (table_bit(run->open, i))
             nodes[count++] = t->constraints.guard_at[i];
     for (uint32_t i = run->next_route;
@@ -516,9 +516,9 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         open = advance_chains(run);
     if (open) {
         const struct buy_view view = view_of(run);
-        *signal = open == OPEN_ROUTE ? buy_next(&view, t->guard_at[run->next_route])
-                                     : buy_among(&view, t->constraints.guard_at, run->open,
-                                                 t->constraints.words);
+        *signal = open == OPEN_ROUTE
+                      ? buy_next(&view, t->guard_at[run->next_route])
+                      : buy_among(&view, t->constraints.guard_at, run->open, t->constraints.words);
         assert(*signal != IMAGE_NONE);
         // What is fed while this one is asked for belongs to the same step.
         if (run->asked != *signal)

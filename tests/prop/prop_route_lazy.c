@@ -544,8 +544,7 @@ static void lazy_equals_eager(void **state)
             assert_int_equal(route_begin(&again, table, &w, &pool, &options, &arena), RESULT_OK);
             assert_int_equal(route_step(&again, &asked), ROUTE_DECIDED);
             same(p, again.decision, &expected);
-            for (uint32_t r = 0; r < p->routes.count; r++)
-            {
+            for (uint32_t r = 0; r < p->routes.count; r++) {
                 struct route_outcome a = route_outcome(again.decision, r),
                                      z = route_outcome(run.decision, r);
                 assert_int_equal(a.verdict, z.verdict);
