@@ -163,6 +163,24 @@ enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
     return known;
 }
 
+enum tri fit_asked_effort(struct route_run *run, bool *dropped)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    struct verdict v = {TRI_FALSE, IMAGE_NONE};
+    *dropped = false;
+    if (!t->words || run->decision->effort != IMAGE_EFFORT_DEFAULT ||
+        run->asked_effort == IMAGE_EFFORT_DEFAULT)
+        return TRI_TRUE;
+    memset(run->open, 0, t->words * sizeof *run->open);
+    run->noting = true;
+    for (uint32_t i = 0; i < t->count; i++)
+        if (table_bit(t->effort + (size_t)run->asked_effort * t->words, i))
+            join(run, &v, i);
+    run->noting = false;
+    *dropped = v.is == TRI_TRUE;
+    return v.is == TRI_UNKNOWN ? TRI_UNKNOWN : TRI_TRUE;
+}
+
 // ---- without a run
 
 // Whether a constraint without a guard closes the endpoint.

@@ -47,6 +47,9 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask);
 // Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
 enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
 
+// Whether the effort that the client asks for is forbidden: TRI_UNKNOWN, and run->open has what can still change that.
+enum tri fit_asked_effort(struct route_run *run, bool *dropped);
+
 // Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
 // `core`. Everything that matters must be known.
 void fit_core(struct route_run *run, uint64_t *core);

@@ -533,6 +533,8 @@ void record_json(const struct decision *d, const struct record_options *options,
     key_string(out, "upstream_model", model != NULL,
                model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
     key_string(out, "effort", model != NULL, slice_cstr(image_effort_name(d->effort)));
+    if (d->effort_dropped)
+        key_bool(out, "effort_dropped", true);
     key_bool(out, "took_else", d->took_else);
     record_put_key(out, "chain");
     if (d->chain < 0)

@@ -69,6 +69,8 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"tries\":"), d->attempts_max},
         {SLICE(",\"cap\":"), d->output_cap_tok},
         {SLICE(",\"needs\":"), d->needs},
+        {SLICE(",\"asked_effort\":"), d->effort_asked},
+        {SLICE(",\"dropped\":"), d->effort_dropped},
         {SLICE(",\"max\":"), d->max_output_tok},
         {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},
         {SLICE(",\"expected\":"), d->expected_tok},

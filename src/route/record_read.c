@@ -336,6 +336,8 @@ static void read_head(struct reader *r)
     d->attempts_max = (uint32_t)rare(r, "tries", UINT32_MAX);
     d->output_cap_tok = (uint32_t)rare(r, "cap", UINT32_MAX);
     d->needs = (uint32_t)rare(r, "needs", UINT32_MAX);
+    d->effort_asked = (enum image_effort)rare(r, "asked_effort", IMAGE_EFFORT_COUNT_ - 1);
+    d->effort_dropped = rare(r, "dropped", 1);
     d->max_output_tok = (uint32_t)rare(r, "max", UINT32_MAX);
     d->choices = (uint32_t)rare(r, "n", UINT32_MAX);
     d->choices = d->choices ? d->choices : 1;

@@ -258,7 +258,8 @@ static void settle(struct route_run *run)
         fit_constraint(run, i);
     if (!found && run->table->constraints.count)
         fit_core(run, run->core);
-    if (chain > 0 || run->table->endpoints_forbidden || (!found && run->table->constraints.count))
+    if (chain > 0 || run->table->endpoints_forbidden || run->asked_effort ||
+        (!found && run->table->constraints.count))
         tell(run, found ? chain + 1 : count);
     if (d->route >= 0) {
         d->took_else = chain > 0 && count > 1;
@@ -408,6 +409,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
         .all_steps = options->all_steps,
+        .asked_effort = options->effort,
         .length = route_length_class(anchor_bytes(work)),
         .asked = IMAGE_NONE,
     };
@@ -425,6 +427,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->needs = work->needs;
     d->max_output_tok = work->max_output_tok;
     d->choices = work->choices;
+    d->effort_asked = options->effort;
     d->expected_tok = options->output_tok;
     d->all_steps = options->all_steps;
     d->input_tok = work->input_tok;
@@ -461,11 +464,12 @@ static enum open advance_chains(struct route_run *run)
         if (v == TRI_FALSE)
             continue;
         d->chain_count = run->next_chain + 1;
-        if (!run->table->endpoints_forbidden)
+        if (!run->table->endpoints_forbidden && !run->asked_effort)
             break;
         fit_choose(run, &ask);
         if (d->end == DECISION_ANSWER &&
-            fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN)
+            (fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN ||
+             fit_asked_effort(run, &d->effort_dropped) == TRI_UNKNOWN))
             return OPEN_CONSTRAINTS;
         break;
     }

@@ -56,6 +56,8 @@ struct route_options {
     // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
     // what a policy does.
     bool all_steps;
+    enum image_effort
+        effort; // that the client asks for; it counts where the policy leaves the effort open
 };
 
 enum route_status { ROUTE_NEED, ROUTE_DECIDED };
@@ -80,6 +82,7 @@ struct route_run {
     uint32_t taken_in;          // signals whose facts are there
     uint64_t *core;
     size_t cleared; // bytes of the block that begin as zero
+    enum image_effort asked_effort;
     bool matched, noting, all_steps;
     uint32_t next_route;  // the first one not settled
     uint32_t output_tok;  // expectation, 0: by rule

@@ -229,7 +229,9 @@ static void random_constraint(struct image_builder *b)
         ib_constraint(b, names[b->constraint_count], (enum image_constraint_kind)below(4), NULL, 0);
     if (!one_in(6))
         c->guard = random_guard(b, b->signal_count);
-    c->target = one_in(3) ? IMAGE_FORBID_ENDPOINT : (enum image_target)below(7);
+    c->target = one_in(3)   ? IMAGE_FORBID_ENDPOINT
+                : one_in(4) ? IMAGE_FORBID_EFFORT
+                            : (enum image_target)below(7);
     const uint32_t counts[] = {
         3, 1, b->model_count, b->endpoint_count, 3, IMAGE_STEP_KIND_COUNT_, SINKS};
     c->index = (int32_t)below(counts[c->target]);
@@ -845,6 +847,17 @@ static void naive_decide(const struct world *n, bool all_steps, struct outcome *
     }
 }
 
+static bool naive_dropped(const struct world *n, const struct outcome *o, enum image_effort asked)
+{
+    const struct image_constraint *c = IMAGE_AT(n->p, n->p->constraints, struct image_constraint);
+    bool forbidden = false;
+    for (uint32_t i = 0; i < n->p->constraints.count; i++)
+        forbidden |= c[i].kind == IMAGE_FORBID && c[i].target == IMAGE_FORBID_EFFORT &&
+                     c[i].index == (int32_t)asked && naive_guard(n, c[i].guard);
+    return o->end == DECISION_ANSWER && o->effort == IMAGE_EFFORT_DEFAULT &&
+           asked != IMAGE_EFFORT_DEFAULT && forbidden;
+}
+
 // ---- side by side
 
 static struct outcome outcome_of(const struct decision *d)
@@ -949,7 +962,7 @@ static void core_is_one(struct image_builder *b, const struct world *n, const st
 }
 
 struct counts {
-    uint64_t bought, bases, ends[4], cores, given, failed, chains, closed;
+    uint64_t bought, bases, ends[4], cores, given, failed, chains, closed, dropped;
 };
 
 static void one_work(struct image_builder *b, const struct policy_image *p,
@@ -976,13 +989,17 @@ static void one_work(struct image_builder *b, const struct policy_image *p,
         c->given++;
     }
     struct world n = {p, &w, facts, states};
-    struct route_options options = {.given = given, .all_steps = one_in(2)};
+    struct route_options options = {
+        .given = given, .all_steps = one_in(2), .effort = (enum image_effort)below(3)};
     naive_decide(&n, options.all_steps, &expected);
     struct route_run run;
     assert_int_equal(route_begin(&run, table, &w, &pool, &options, arena), RESULT_OK);
     c->bought += drive(&run, p, facts);
     got = outcome_of(run.decision);
     same(&got, &expected);
+    bool dropped = naive_dropped(&n, &expected, options.effort);
+    assert_int_equal(run.decision->effort_dropped, dropped);
+    c->dropped += dropped;
     derived_told(&n, run.decision);
     replays(table, run.decision, arena);
     for (uint32_t i = 0; i < p->signals.count; i++) {
@@ -1036,7 +1053,7 @@ static void lazy_equals_eager(void **state)
     for (int i = 0; i < 4; i++)
         assert_true(c.ends[i] > 300);
     assert_true(c.cores > 300 && c.given > 300 && c.failed > 300 && c.chains > 300);
-    assert_true(c.closed > 50);
+    assert_true(c.closed > 50 && c.dropped > 20);
     arena_deinit(&arena);
 }
 
