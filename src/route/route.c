@@ -72,8 +72,7 @@ bool route_atom_holds(const struct policy_image *image, const struct image_atom 
 
 static uint32_t group_bit(const struct route_run *run, int32_t signal)
 {
-    uint8_t g = run->costs->group[signal];
-    return g ? UINT32_C(1) << g : 0;
+    return route_groups_paid(run->costs->group[signal], run->length);
 }
 
 // Whether the signal has brought its group's artifact. Cheap ones always; a dear one (an encoder's pass) may have been
