@@ -90,6 +90,18 @@ def test_a_budget_takes_what_could_cost_more(start):
         assert m.chat("about the ward", max_tokens=100)[0] == 200
 
 
+def test_a_forbidden_effort_cannot_be_asked_for(start):
+    with Mock(up.chat()) as a:
+        text = policy('forbid effort high when ward as "no brooding over wards"', [a.url])
+        m = start(text.replace("usd/Mtok\n", "usd/Mtok effort low, high\n"))
+        assert m.chat("hello", reasoning_effort="high")[0] == 200
+        assert a.chats()[-1].json()["reasoning_effort"] == "high"
+        assert m.chat("about the ward", reasoning_effort="low")[0] == 200
+        assert a.chats()[-1].json()["reasoning_effort"] == "low"
+        assert m.chat("about the ward", reasoning_effort="high")[0] == 200
+        assert "reasoning_effort" not in a.chats()[-1].json()
+
+
 def test_passing_on_honours_what_is_always_forbidden(start):
     with Mock(up.chat()) as first, Mock(up.chat()) as second:
         endpoints = policy(f'forbid endpoint "{first.url}" as "gone"\npass "/v1/x" to local', [first.url, second.url])
