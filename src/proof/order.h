@@ -44,7 +44,10 @@ enum {
     // What the solver may do to compare pairs of routes; what is left then counts as not proved.
     ORDER_PAIRS_MAX = 200000,
     ORDER_PAIR_STEPS_MAX = 20000000,
-    ORDER_CHAIN_MAX = 20000,    // formulas made to find redundant routes
+    // Covering sets are made irreducible up to so many routes, and until so many conflicts were spent on it.
+    ORDER_COVER_MAX = 48,
+    ORDER_COVER_CONFLICTS_MAX = 10000,
+    ORDER_CHAIN_MAX = 60000,    // formulas made to find redundant routes
     ORDER_CONDITIONS_MAX = 500, // nodes of a guard whose conditions are looked at one by one
 };
 

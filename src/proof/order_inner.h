@@ -18,6 +18,8 @@ struct order {
     uint32_t *claims;  // scratch: count + 2
     uint32_t words;
     uint64_t *left; // drawn requests that no route so far takes
+    uint32_t *
+        *chains; // per effect: per route "the first from here on that holds has another effect"
     uint32_t chained;
     uint64_t pairs;      // asked of the solver
     uint64_t pair_steps; // its propagations before
