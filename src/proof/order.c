@@ -232,6 +232,14 @@ static bool named_by_alias(const struct order *o, uint32_t route)
     return false;
 }
 
+static void choose_drawn(struct order *o, const uint64_t *reach)
+{
+    uint32_t w = 0;
+    while (!reach[w])
+        w++;
+    space_choose(o->s, w * 64 + (uint32_t)__builtin_ctzll(reach[w]));
+}
+
 static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach, bool drawn)
 {
     struct order_route *r = &o->routes[route];
@@ -246,12 +254,17 @@ static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach
         order_count(o, true, true);
         return;
     }
-    enum sat_answer a = ends_otherwise(o, route);
+    uint64_t spent = space_effort(o->s).propagations;
+    enum sat_answer a =
+        o->effect_steps < ORDER_EFFECT_STEPS_MAX ? ends_otherwise(o, route) : SAT_UNKNOWN;
+    o->effect_steps += space_effort(o->s).propagations - spent;
     order_count(o, a != SAT_UNKNOWN, true);
     r->effect = a == SAT_YES ? ORDER_MATTERS : a == SAT_NO ? ORDER_REDUNDANT : ORDER_UNKNOWN;
     if (a == SAT_NO) {
         uint32_t n = claim_reach(o, route);
-        if (space_ask(o->s, o->claims, n, 0) == SAT_YES)
+        if (drawn)
+            choose_drawn(o, reach);
+        if (drawn || space_ask(o->s, o->claims, n, SPACE_NOT_DRAWN) == SAT_YES)
             keep_witness(o, o->claims, n, &r->witness);
     }
 }
