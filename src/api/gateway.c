@@ -65,13 +65,14 @@ static void release_epoch(void *owner)
     gateway_epoch_unref(owner);
 }
 
-// Takes over the reference to `serving`, also when it fails.
+// Takes over the reference to `serving` and `scratch`, also when it fails.
 static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
-                              struct serving *serving)
+                              struct serving *serving, struct plan_scratch *scratch)
 {
     struct gateway_epoch *e = alloc_zeroed(1, sizeof *e);
     *out = NULL;
     if (!e) {
+        plan_scratch_close(scratch);
         serving_unref(serving);
         return RESULT_NOMEM;
     }
@@ -79,9 +80,9 @@ static enum result epoch_open(struct gateway_epoch **out, struct gateway *g,
     e->serving = serving;
     e->refs = 1;
     arena_init(&e->arena, 0, EPOCH_ARENA_MAX);
-    enum result r = plan_scratch_open(serving->decider.plan, &e->scratch);
-    if (!r)
-        r = pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
+    e->scratch = scratch;
+    enum result r =
+        pool_loop_open(&e->pool, &serving->pool, g->client, serving->client_tls, &e->arena);
     if (r) {
         gateway_epoch_unref(e);
         return r;
@@ -460,9 +461,12 @@ enum result gateway_open(struct gateway **out, const struct gateway_shared *shar
         r = http_server_open(&g->server, loop, &SERVER_OPS, &shared->http, g);
     if (!r)
         r = http_client_open(&g->client, loop, shared->dns, &shared->client);
+    struct plan_scratch *scratch = NULL;
+    if (!r)
+        r = plan_scratch_open(serving->decider.plan, &scratch);
     if (!r) {
         serving_ref(serving);
-        r = epoch_open(&g->epoch, g, serving);
+        r = epoch_open(&g->epoch, g, serving, scratch);
     }
     if (r) {
         gateway_close(g);
@@ -525,6 +529,7 @@ struct order {
     struct loop_message message;
     struct gateway *gateway;
     struct serving *serving;
+    struct plan_scratch *scratch;
     struct measured_epoch *costs;
     struct key_set *keys;
     void (*on_idle)(void *ctx);
@@ -537,7 +542,7 @@ static void run_serving(struct loop_message *m, struct loop *loop)
     struct gateway *g = o->gateway;
     struct gateway_epoch *e;
     (void)loop;
-    if (epoch_open(&e, g, o->serving) == RESULT_OK) {
+    if (epoch_open(&e, g, o->serving, o->scratch) == RESULT_OK) {
         gateway_epoch_unref(g->epoch);
         g->epoch = e;
     }
@@ -604,10 +609,17 @@ static enum result post(struct gateway *g, void (*run)(struct loop_message *, st
 
 enum result gateway_post_serving(struct gateway *g, struct serving *serving)
 {
-    serving_ref(serving);
-    enum result r = post(g, run_serving, (struct order){.serving = serving});
+    // Made here, so that the loop has no more to do than to take it.
+    struct plan_scratch *scratch;
+    enum result r = plan_scratch_open(serving->decider.plan, &scratch);
     if (r)
+        return r;
+    serving_ref(serving);
+    r = post(g, run_serving, (struct order){.serving = serving, .scratch = scratch});
+    if (r) {
+        plan_scratch_close(scratch);
         serving_unref(serving);
+    }
     return r;
 }
 

@@ -35,6 +35,7 @@ struct serving {
     int32_t observe_model;                                    // IMAGE_NONE: decisions are obeyed
     bool reads_headers;                                       // a signal does
     bool from_cache;
+    struct serving *retired; // list of whoever takes it apart (cli/loading.h)
 };
 
 struct serving_options {

@@ -229,6 +229,7 @@ static int check(struct session *s)
     if (c.report.routes && !s->options.quiet)
         proof_write_routes(c.image, &c.report, &s->out);
     print(stdout, &s->out);
+    fflush(stdout); // so that what stands on both stays in order
     if (r) {
         fprintf(stderr, "%s: %u error%s\n", s->name, s->diags.errors,
                 s->diags.errors == 1 ? "" : "s");

@@ -22,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/conf.h"
 #include "cli/encoders.h"
+#include "cli/loading.h"
 #include "cli/measuring.h"
 #include "cli/policy_file.h"
 #include "policy/policy.h"
@@ -47,6 +48,7 @@ struct serve {
     uint32_t count, running;
     struct admin *admin;
     struct measuring measuring;
+    struct loading loading;
     struct encoders encoders;
     struct buf encoder_notes; // what is missing
     struct serving *serving;
@@ -61,23 +63,32 @@ struct serve {
 // --- policy
 
 // Messages go to standard error: the server goes on with what it has.
-static enum result open_policy(struct serve *s, struct serving **out)
+static enum result read_policy(struct serve *s, struct buf *text)
 {
-    struct buf text, why, message;
-    struct arena arena;
-    struct diag_list diags;
-    buf_init(&text, TEXT_MAX);
-    buf_init(&why, WHY_MAX);
-    buf_init(&message, 16 * 1024 * 1024);
-    arena_init(&arena, 0, 64 * 1024 * 1024);
-    diag_init(&diags, &arena, POLICY_DIAGS_MAX);
-    enum result r = policy_file_read(s->policy_arg, &text, &s->policy_name, &s->policy_file);
+    buf_init(text, TEXT_MAX);
+    enum result r = policy_file_read(s->policy_arg, text, &s->policy_name, &s->policy_file);
     if (r) {
         char room[FILE_ERROR_BYTES];
         fprintf(stderr, "merit: cannot read the policy %s: %s\n", s->policy_name,
                 r == RESULT_LIMIT ? "it is over 4 MiB" : file_problem(r, room));
-        goto out;
+        buf_deinit(text);
     }
+    return r;
+}
+
+// Of a struct serve, on the control thread at first and then on a thread of its own (cli/loading.h): what it changes there
+// nobody else touches while it runs.
+static enum result open_policy(void *ctx, struct slice text, struct serving **out)
+{
+    struct serve *s = ctx;
+    struct buf why, message;
+    struct arena arena;
+    struct diag_list diags;
+    enum result r = RESULT_OK;
+    buf_init(&why, WHY_MAX);
+    buf_init(&message, 16 * 1024 * 1024);
+    arena_init(&arena, 0, 64 * 1024 * 1024);
+    diag_init(&diags, &arena, POLICY_DIAGS_MAX);
     for (int again = 0; again < 2; again++) {
         struct serving_options options = {
             .demo_port = s->sim ? sim_port(s->sim) : 0,
@@ -90,25 +101,33 @@ static enum result open_policy(struct serve *s, struct serving **out)
             .roots = s->conf.upstream_roots,
         };
         buf_reset(&why);
-        r = serving_open(out, buf_slice(&text), &options, &diags, &why);
+        r = serving_open(out, text, &options, &diags, &why);
         if (r != RESULT_UNSUPPORTED || s->sim)
             break;
-        struct sim_options sim = {.pace = s->conf.demo_pace, .seed = 1};
+        struct sim_options sim = {.pace = s->conf.demo_pace, .seed = 1, .any_model = true};
         if (sim_open(&s->sim, &sim))
             break;
     }
-    diag_render(&diags, buf_slice(&text), slice_cstr(s->policy_name), isatty(STDERR_FILENO),
-                &message);
+    diag_render(&diags, text, slice_cstr(s->policy_name), isatty(STDERR_FILENO), &message);
     if (message.len)
         fwrite(message.ptr, 1, message.len, stderr);
     if (r && !diags.errors)
         fprintf(stderr, "merit: the policy %s does not load: %.*s\n", s->policy_name,
                 SLICE_FMT(why.len ? buf_slice(&why) : slice_cstr(result_name(r))));
-out:
-    buf_deinit(&text);
     buf_deinit(&why);
     buf_deinit(&message);
     arena_deinit(&arena);
+    return r;
+}
+
+static enum result first_policy(struct serve *s)
+{
+    struct buf text;
+    enum result r = read_policy(s, &text);
+    if (r)
+        return r;
+    r = open_policy(s, buf_slice(&text), &s->serving);
+    buf_deinit(&text);
     return r;
 }
 
@@ -127,11 +146,11 @@ static enum result open_keys(struct serve *s, const struct key_set *old, struct 
     return r;
 }
 
-static void reload(struct serve *s)
+// The policy is loaded, or there is none.
+static void take_policy(void *ctx, struct serving *next)
 {
-    struct serving *next;
-    struct key_set *keys;
-    if (open_policy(s, &next) == RESULT_OK) {
+    struct serve *s = ctx;
+    if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
@@ -139,7 +158,7 @@ static void reload(struct serve *s)
         }
         measuring_move(&s->measuring, next);
         admin_set_serving(s->admin, next);
-        serving_unref(s->serving);
+        loading_retire(&s->loading, s->serving);
         s->serving = next;
         s->reloads_ok++;
         if (!same)
@@ -150,6 +169,26 @@ static void reload(struct serve *s)
         fprintf(stderr,
                 "merit: the policy in %s has errors; the old one, digest %.12s, stays in force\n",
                 s->policy_name, s->serving->digest_hex.ptr);
+    }
+}
+
+static void reload(struct serve *s)
+{
+    struct key_set *keys;
+    struct buf text;
+    if (read_policy(s, &text)) {
+        take_policy(s, NULL);
+    } else {
+        enum result r = loading_begin(&s->loading, &text);
+        if (r)
+            buf_deinit(&text);
+        // One at a time: the file is looked at again when this one is done.
+        if (r == RESULT_AGAIN) {
+            loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
+            return;
+        }
+        if (r)
+            take_policy(s, NULL);
     }
     if (open_keys(s, s->keys, &keys) == RESULT_OK && keys) {
         for (uint32_t i = 0; i < s->count; i++) {
@@ -597,6 +636,7 @@ static void stop_control(struct serve *s)
 static void close_all(struct serve *s)
 {
     stop_control(s);
+    loading_close(&s->loading);
     measuring_close(&s->measuring);
     for (uint32_t i = 0; i < s->running; i++) {
         loop_stop(s->loops[i]);
@@ -668,10 +708,11 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_encoders(s) || open_policy(s, &s->serving) || open_shared(s) ||
-        loop_open(&s->loop, 0) || open_loops(s) || open_admin(s) || open_control(s, &signals) ||
-        start_threads(s))
+        open_encoders(s) || first_policy(s) || open_shared(s) || loop_open(&s->loop, 0) ||
+        open_loops(s) || open_admin(s) || open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
+    s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
+    loading_open(&s->loading, s->loop);
     measuring_open(&s->measuring, s->loop, s->conf.data, s->serving, s->gateways, s->count);
     print_ready(s);
     loop_run(s->loop);

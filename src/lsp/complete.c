@@ -350,24 +350,63 @@ static void taken(struct completer *k, struct slice step)
     plain(k, "any", ITEM_KEYWORD, "all models");
 }
 
+// Roles whose words are always the same.
+static const struct {
+    enum lsp_role role;
+    const char *detail;
+    const char *words[10];
+} word_rows[] = {
+    {LSP_ROLE_SINK_KIND,
+     "kind of sink",
+     {"verifier", "judge", "retriever", "cache", "embedding", "memory", "log", "trace"}},
+    {LSP_ROLE_CARRIES, "texts of requests, not their signal values alone", {"text"}},
+    {LSP_ROLE_EXTRA, "what can be allowed", {"escalate", "fuse", "hedge"}},
+    {LSP_ROLE_SCOPE, "whose budget it is", {"session", "key", "caller", "team", "tenant"}},
+    {LSP_ROLE_CODE,
+     "finding that can be assumed",
+     {"not-proved", "shadowed", "unenforced", "infeasible"}},
+    {LSP_ROLE_QUALITY, "declared quality", {"quality"}},
+};
+
+// Any name that a finding can be about.
+static void names_about(struct completer *k)
+{
+    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL, LSP_SINK, LSP_ZONE};
+    for (size_t i = 0; i < MERIT_COUNT(about); i++)
+        names(k, about[i]);
+}
+
+static void needs(struct completer *k)
+{
+    for (unsigned i = 0; i < WORK_NEED_COUNT_; i++)
+        plain(k, work_need_name(i), ITEM_MEMBER, "what the model can do");
+}
+
+static void all_families(struct completer *k)
+{
+    families(k);
+    plain(k, "max", ITEM_FUNCTION, "max(caller, LEVEL when GUARD, ...): a label");
+    plain(k, "score", ITEM_FUNCTION, "score(0.5 SIGNAL, 0.3 when GUARD): a weighted sum");
+    plain(k, "exclusive", ITEM_FUNCTION, "exclusive(A, B) otherwise OTHER: the one that leads");
+}
+
 static void place(struct completer *k, struct lsp_place p, bool string)
 {
-    static const char *const sink_kinds[] = {"verifier", "judge", "retriever", "cache", "embedding",
-                                             "memory",   "log",   "trace",     NULL},
-                             *const extras[] = {"escalate", "fuse", "hedge", NULL},
-                             *const scopes[] = {"session", "key", "caller", "team", "tenant", NULL},
-                             *const codes[] = {"not-proved", "shadowed", "unenforced", "infeasible",
-                                               NULL};
     static const char *const least[] = {"cost", "energy", NULL}, *const most[] = {"quality", NULL};
-    static const enum lsp_kind about[] = {LSP_ROUTE, LSP_PATH, LSP_MODEL, LSP_SINK, LSP_ZONE};
     struct slice subject = k->begin + p.subject < k->end
                                ? tree_token_text(k->c->tree, k->begin + p.subject)
-                               : SLICE_EMPTY;
+                               : SLICE_EMPTY,
+                 last = before(k, 1);
     if (string && p.role != LSP_ROLE_ANSWER && p.role != LSP_ROLE_OWN)
         return;
+    for (size_t i = 0; i < MERIT_COUNT(word_rows); i++)
+        if (word_rows[i].role == p.role)
+            list(k, word_rows[i].words, word_rows[i].detail);
     switch (p.role) {
     case LSP_ROLE_REFERS:
         names(k, p.kind);
+        if (p.kind == LSP_ROUTE && !slice_eq(tree_token_text(k->c->tree, k->begin), SLICE("alias")))
+            plain(k, "otherwise", ITEM_KEYWORD, "the last route");
         break;
     case LSP_ROLE_STEP:
         step_names(k, all_steps);
@@ -384,50 +423,27 @@ static void place(struct completer *k, struct lsp_place p, bool string)
         names(k, LSP_SINK);
         break;
     case LSP_ROLE_REACHED:
-        names(k, slice_eq(before(k, 1), SLICE("zone"))    ? LSP_ZONE
-                 : slice_eq(before(k, 1), SLICE("model")) ? LSP_MODEL
-                                                          : LSP_SINK);
+        names(k, slice_eq(last, SLICE("zone"))    ? LSP_ZONE
+                 : slice_eq(last, SLICE("model")) ? LSP_MODEL
+                                                  : LSP_SINK);
         break;
     case LSP_ROLE_ABOUT:
-        for (size_t i = 0; i < MERIT_COUNT(about); i++)
-            names(k, about[i]);
-        break;
-    case LSP_ROLE_SINK_KIND:
-        list(k, sink_kinds, "kind of sink");
-        break;
-    case LSP_ROLE_CARRIES:
-        plain(k, "text", ITEM_MEMBER, "texts of requests, not their signal values alone");
-        break;
-    case LSP_ROLE_EXTRA:
-        list(k, extras, "what can be allowed");
-        break;
-    case LSP_ROLE_SCOPE:
-        list(k, scopes, "whose budget it is");
-        break;
-    case LSP_ROLE_CODE:
-        list(k, codes, "finding that can be assumed");
+        names_about(k);
         break;
     case LSP_ROLE_WEIGHED:
-        if (slice_eq(subject, SLICE("score")))
-            names(k, LSP_SIGNAL);
-        else
-            units(k);
+        slice_eq(subject, SLICE("score")) ? names(k, LSP_SIGNAL) : units(k);
         break;
     case LSP_ROLE_EFFORT:
         efforts(k);
         break;
     case LSP_ROLE_NEED:
-        for (unsigned i = 0; i < WORK_NEED_COUNT_; i++)
-            plain(k, work_need_name(i), ITEM_MEMBER, "what the model can do");
+        needs(k);
         break;
     case LSP_ROLE_PROVIDER:
         list(k, provider_names, "provider");
         break;
     case LSP_ROLE_FAMILY:
-        families(k);
-        plain(k, "max", ITEM_FUNCTION, "max(caller, LEVEL when GUARD, ...): a label");
-        plain(k, "score", ITEM_FUNCTION, "score(0.5 SIGNAL, 0.3 when GUARD): a weighted sum");
-        plain(k, "exclusive", ITEM_FUNCTION, "exclusive(A, B) otherwise OTHER: the one that leads");
+        all_families(k);
         break;
     case LSP_ROLE_ARGUMENT:
         arguments(k, subject);
@@ -439,16 +455,12 @@ static void place(struct completer *k, struct lsp_place p, bool string)
         answers(k, before(k, k->end - k->begin - 1), string);
         break;
     case LSP_ROLE_OBJECTIVE:
-        list(k, slice_eq(before(k, 1), SLICE("minimise")) ? least : most, "objective");
-        break;
-    case LSP_ROLE_QUALITY:
-        plain(k, "quality", ITEM_MEMBER, "declared quality");
+        list(k, slice_eq(last, SLICE("minimise")) ? least : most, "objective");
         break;
     case LSP_ROLE_UNIT:
         units(k);
         break;
-    case LSP_ROLE_DEFINES:
-    case LSP_ROLE_NONE:
+    default:
         break;
     }
 }

@@ -84,8 +84,7 @@ static void settle(struct lsp_document *d, enum result r)
     d->edit++;
     d->lost = !r                  ? NULL
               : r == RESULT_LIMIT ? "the policy is longer than 4 MiB"
-              : r == RESULT_NOMEM ? "there is no memory for this policy"
-                                  : "an edit of this policy could not be understood";
+                                  : "there is no memory for this policy";
 }
 
 void lsp_document_set(struct lsp_document *d, struct slice text)
@@ -94,10 +93,10 @@ void lsp_document_set(struct lsp_document *d, struct slice text)
     settle(d, lsp_text_replace(&d->text, all, text));
 }
 
-void lsp_document_lose(struct lsp_document *d)
+void lsp_document_lose(struct lsp_document *d, const char *why)
 {
     lsp_document_set(d, SLICE_EMPTY);
-    settle(d, RESULT_RANGE);
+    d->lost = why;
 }
 
 void lsp_document_edit(struct lsp_document *d, enum lsp_encoding e, struct lsp_range range,
@@ -108,7 +107,7 @@ void lsp_document_edit(struct lsp_document *d, enum lsp_encoding e, struct lsp_r
     if (d->lost)
         return;
     if (span.begin > span.end)
-        lsp_document_lose(d);
+        lsp_document_lose(d, "an edit of this policy could not be understood: open it anew");
     else
         settle(d, lsp_text_replace(&d->text, span, text));
 }

@@ -59,8 +59,8 @@ void lsp_documents_close(struct lsp_documents *ds, struct lsp_document *d);
 void lsp_document_set(struct lsp_document *d, struct slice text);
 void lsp_document_edit(struct lsp_document *d, enum lsp_encoding e, struct lsp_range range,
                        struct slice text);
-// An edit that cannot be read: nobody knows the text any more.
-void lsp_document_lose(struct lsp_document *d);
+// Nobody knows the text any more; `why` is static.
+void lsp_document_lose(struct lsp_document *d, const char *why);
 // The syntax of the text as it stands; false when there is none. The tree is NULL when the text is no UTF-8 or over a limit.
 bool lsp_document_parse(struct lsp_documents *ds, struct lsp_document *d,
                         const struct lsp_grammar *grammar);

@@ -38,7 +38,8 @@ static bool is_known(const struct finder *f, enum lsp_kind kind, struct slice te
 
 static void refer(struct finder *f, const struct node *n, enum lsp_kind kind)
 {
-    if (n && n->kind == NODE_WORD)
+    // The last route has no name but its word.
+    if (n && n->kind == NODE_WORD && !(kind == LSP_ROUTE && tree_is(f->tree, n, "otherwise")))
         add(f, n->token, kind, false);
 }
 
@@ -305,7 +306,7 @@ static void word(struct finder *f, const struct lsp_reading *r, uint32_t set, ui
     default:
         return;
     }
-    if (kind)
+    if (kind && !(kind == LSP_ROUTE && slice_eq(text, SLICE("otherwise"))))
         add(f, token, kind, false);
 }
 

@@ -312,7 +312,7 @@ static void did_change(struct lsp_server *s, struct lsp_message *m)
         else if (text.ptr && lsp_range_read(m, where, &range))
             lsp_document_edit(d, s->encoding, range, text);
         else
-            lsp_document_lose(d);
+            lsp_document_lose(d, "an edit of this policy could not be understood: open it anew");
     }
     due(s, d, LSP_PAUSE_US);
 }
@@ -353,12 +353,24 @@ static void notification(struct lsp_server *s, struct lsp_message *m)
             known[i].run(s, m);
 }
 
+// What could not be read may have been an edit: a text that is not the editor's would give edits that spoil the editor's.
+static void doubt(struct lsp_server *s)
+{
+    for (uint32_t i = 0; i < s->documents.count; i++) {
+        lsp_document_lose(s->documents.at[i], "a message of the editor could not be read, perhaps "
+                                              "an edit of this policy: open it anew");
+        due(s, s->documents.at[i], 0);
+    }
+}
+
 bool lsp_server_step(struct lsp_server *s, uint64_t now_us)
 {
     struct lsp_message *m = take(s);
     s->now_us = now_us;
     if (!m)
         return false;
+    if (s->life != LSP_ENDED && m->error && m->json.count == 0)
+        doubt(s);
     if (s->life != LSP_ENDED && m->error)
         reply_error(s, m->id, m->error, slice_cstr(m->why));
     else if (s->life != LSP_ENDED && m->method.len && m->id.len)
@@ -389,6 +401,7 @@ static void enqueue(struct lsp_server *s, struct lsp_message *m)
         reply_error(s, SLICE_EMPTY, LSP_INTERNAL_ERROR,
                     SLICE("there is no memory for the message"));
         note(s, "there was no memory for a message");
+        doubt(s);
         return;
     }
     if (m->error)

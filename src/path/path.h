@@ -55,10 +55,10 @@ struct path_plan {
     uint32_t closed;       // bit per endpoint of the model that the policy closes to this request
     uint32_t attempts_max; // below the settings'; 0: theirs
     uint32_t timeout_ms;   // of one attempt, below the settings' total; 0: theirs
-    bool relay;         // no answer of the dialect: pass it on as it comes
-    bool stream;        // the client wants a stream
-    bool usage_asked;   // and its usage event
-    uint32_t input_tok; // estimated, for usage that nobody counted
+    bool relay;            // no answer of the dialect: pass it on as it comes
+    bool stream;           // the client wants a stream
+    bool usage_asked;      // and its usage event
+    uint32_t input_tok;    // estimated, for usage that nobody counted
 };
 
 enum path_end {

@@ -120,7 +120,7 @@ static void consider(void *ctx, int32_t signal)
         in->seen[in->count++] = signal;
     uint64_t alone = route_price_ns(c, in->v->length, in->v->groups_paid, signal);
     in->ns += route_price_ns(c, in->v->length, in->paid, signal);
-    in->paid |= UINT32_C(1) << c->group[signal];
+    in->paid |= route_groups_paid(c->group[signal], in->v->length);
     if (in->signal == IMAGE_NONE || alone < in->least_ns ||
         (alone == in->least_ns && signal < in->signal)) {
         in->least_ns = alone;
@@ -323,7 +323,7 @@ uint32_t buy_beside(const struct buy_view *v, int32_t signal, const uint32_t *no
 {
     uint64_t wait = route_price_ns(v->costs, v->length, v->groups_paid, signal);
     struct buy_view then = *v;
-    then.groups_paid |= UINT32_C(1) << v->costs->group[signal];
+    then.groups_paid |= route_groups_paid(v->costs->group[signal], v->length);
     struct beside b = {&then, signal, out, 0, max, wait / BUY_EACH_SHARE, wait / BUY_ALL_SHARE};
     derive_open_begin(v->run);
     for (uint32_t i = 0; i < count && b.count < max; i++)

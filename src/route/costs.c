@@ -42,6 +42,18 @@ static enum result open_costs(const struct policy_image *image, struct arena *ar
     return *own && *group ? RESULT_OK : RESULT_NOMEM;
 }
 
+uint32_t route_groups_paid(uint8_t group, uint32_t length)
+{
+    enum {
+        SHORT = 1, // to 512 bytes: below the least window, 256 tokens
+        ANCHOR = ROUTE_GROUP_PASS + SIGNAL_PASS_ANCHOR,
+        PIECES = ROUTE_GROUP_PASS + SIGNAL_PASS_PIECES,
+    };
+    if (length <= SHORT && (group == ANCHOR || group == PIECES))
+        return UINT32_C(1) << ANCHOR | UINT32_C(1) << PIECES;
+    return group ? UINT32_C(1) << group : 0;
+}
+
 enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,
                               struct arena *arena, struct route_costs *out)
 {

@@ -45,6 +45,9 @@ struct route_costs {
 
 // The class of a length.
 uint32_t route_length_class(uint64_t bytes);
+// Bits of the groups that are paid when `group` is: a text that fits an encoder's window is read once for what it means
+// and for its pieces, because the answer is remembered.
+uint32_t route_groups_paid(uint8_t group, uint32_t length);
 
 // Costs guessed by the signals' classes (work/signal.h), until they are measured. RESULT_NOMEM.
 enum result route_costs_guess(const struct policy_image *image, const struct plan *signals,

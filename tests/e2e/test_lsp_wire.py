@@ -160,6 +160,21 @@ def test_a_document_that_is_too_long():
     assert by_id[3]["result"]["text"] == "zone a\n"
 
 
+@pytest.mark.parametrize("bad", [frame(b"{"), frame(b'{"jsonrpc": "2.0", "method": "x", "params": "\\ud800"}'),
+                                 b"Content-Length: 34000000\r\n\r\n" + b" " * 34000000])
+def test_after_what_could_not_be_read_no_document_is_trusted(bad):
+    """It may have been an edit: formatting a text that is not the editor's would spoil the editor's."""
+    uri = "file:///x.merit"
+    ask = {"textDocument": {"uri": uri}}
+    messages, *_ = talk(BEGIN, frame(note("textDocument/didOpen", {"textDocument": {"uri": uri, "version": 1, "text": "zone  a\n"}})),
+                        frame(request(2, "textDocument/formatting", ask)), bad, frame(request(3, "textDocument/formatting", ask)),
+                        frame(note("textDocument/didChange", {"textDocument": {"uri": uri, "version": 2},
+                                                              "contentChanges": [{"text": "zone  b\n"}]})),
+                        frame(request(4, "textDocument/formatting", ask)), END, code=0)
+    by_id = {m.get("id"): m for m in messages}
+    assert "result" in by_id[2] and "could not be read" in by_id[3]["error"]["message"] and "result" in by_id[4]
+
+
 def test_bytes_one_by_one():
     p = subprocess.Popen([MERIT, "policy", "lsp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     for b in BEGIN + END:

@@ -1,4 +1,5 @@
 """Running it: policies and their mistakes, reload, drain, keys, doors, metrics, decisions, aliases, pass-through."""
+import hashlib
 import json
 import os
 import re
@@ -151,6 +152,51 @@ def test_reload_under_load_loses_nothing(start, mock):
 # ---- drain
 
 @pytest.mark.threads
+def test_no_request_sees_a_mixed_policy(start, mock, scratch):
+    """Two policies take turns under load. The log names the policy of each decision; its rules give that outcome."""
+    def text(n):
+        # The same guards at other places: whoever mixed them would take a route that neither has for this text.
+        routes = [f'route a{n} when left -> refuse "left {n}"', f'route b{n} when right -> refuse "right {n}"']
+        words = ["left", "right"] if n % 2 else ["right", "left"]
+        signals = "".join(f'signal {w} = keywords("{w}hand")\n' for w in words)
+        filler = "".join(f'signal f{i} = keywords("word{n}x{i}")\nroute r{i} when f{i} -> refuse "no"\n' for i in range(60))
+        return policy_text({"small": mock.url}, more=signals, routes="\n".join(routes[::-1] if n % 2 else routes) + "\n" + filler)
+    texts = [text(0), text(1)]
+    digests = [hashlib.sha256(t.encode()).hexdigest() for t in texts]
+    log = scratch / "decisions.log"
+    m = start(texts[0], "--log-decisions", log)
+    seen, stop, wrong = {}, threading.Event(), []
+
+    def work(word):
+        while not stop.is_set():
+            status, headers, body = m.chat(f"the {word}hand side")
+            route, said = headers["x-merit-route"], json.loads(body)["error"]["message"]
+            letter = {"left": "a", "right": "b"}[word]
+            if status != 403 or route[0] != letter or said != f"{word} {route[1:]}":
+                wrong.append((status, route, said))
+            seen[headers["x-merit-decision"]] = route
+
+    threads = [threading.Thread(target=work, args=(w,)) for w in ("left", "right", "left", "right")]
+    for t in threads:
+        t.start()
+    for n in range(12):
+        (scratch / "next").write_text(texts[(n + 1) % 2])
+        (scratch / "next").replace(m.policy)
+        until(lambda: json.loads(m.admin("/merit/v1/policy")[2])["digest"].startswith(digests[(n + 1) % 2][:12]), 10)
+    stop.set()
+    for t in threads:
+        t.join()
+    m.stop()
+    assert not wrong and len(seen) > 100
+    lines = {d["id"]: d for d in map(json.loads, log.read_text().splitlines())}
+    for decision, route in seen.items():
+        line = lines[decision]
+        n = next(i for i, d in enumerate(digests) if d.startswith(line["policy"]))
+        names = [f"b{n}", f"a{n}"] if n % 2 else [f"a{n}", f"b{n}"]
+        assert names[line["r"]] == route
+    assert {lines[d]["policy"] for d in seen} == {d[:16] for d in digests}
+
+
 def last_decision(m):
     return json.loads(m.admin("/merit/v1/decisions?n=1")[2])["decisions"][0]["decision"]
 

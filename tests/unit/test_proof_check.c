@@ -55,7 +55,7 @@ static void open_checked(struct checked *c, const char *text, const struct proof
         fail_msg("%.*s", SLICE_FMT(buf_slice(&out)));
     }
     options.places = places;
-    options.report = true;
+    options.report = options.notes = true;
     assert_int_equal(proof_check(c->p, &options, &c->arena, &c->diags, &c->report), RESULT_OK);
 }
 
