@@ -444,10 +444,14 @@ static void read_headers(struct request *r)
 static void read_caller(struct request *r)
 {
     struct work_caller *c = &r->work.caller;
+    const struct http_head *head = r->x->head;
     if (r->key) {
         *c = r->key->caller;
-        if (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS)
-            work_caller_label(c, http_header_get(r->x->head, "x-merit-label"));
+        // A proxy in between may add a header of its own behind the client's.
+        for (uint32_t i = 0; i < head->header_count && r->key->scopes & KEY_SCOPE_ROUTE_HEADERS;
+             i++)
+            if (slice_ieq(head->headers[i].name, SLICE("x-merit-label")))
+                work_caller_label(c, head->headers[i].value);
         return;
     }
     c->known = false;

@@ -56,6 +56,21 @@ static void put_terms(struct form *f, const struct image_signal *def)
     }
 }
 
+// What a derived signal inside makes of its terms: two with the same terms may still differ in that.
+static void put_reading(struct form *f, const struct image_signal *def)
+{
+    const struct policy_image *p = f->s->images[f->image];
+    const struct image_band *bands = IMAGE_AT(p, def->bands, struct image_band);
+    buf_printf(&f->key, "r%d,%d,%d,e%u,x%u,%u,b%u", (int)def->type, def->has_threshold,
+               def->threshold_above, def->error_level, def->otherwise, def->words.count,
+               def->bands.count);
+    buf_append(&f->key, &def->threshold, sizeof def->threshold);
+    buf_append(&f->key, &def->temperature, sizeof def->temperature);
+    buf_append(&f->key, &def->margin, sizeof def->margin);
+    for (uint32_t i = 0; i < def->bands.count; i++)
+        buf_append(&f->key, &bands[i].from, sizeof bands[i].from);
+}
+
 static void put_signal(struct form *f, int32_t signal)
 {
     const struct policy_image *p = f->s->images[f->image];
@@ -63,6 +78,7 @@ static void put_signal(struct form *f, int32_t signal)
     uint32_t input = f->s->signal_input[f->image][signal];
     if (input == UINT32_MAX) {
         put_terms(f, def);
+        put_reading(f, def);
         return;
     }
     struct slice error = image_text(p, def->error_text);

@@ -324,6 +324,10 @@ otherwise                          -> answer(small)
         headers = {"authorization": f"Bearer {secrets[key]}", **({"x-merit-label": label} if label else {})}
         code, answered, _ = m.chat("hello", headers=headers)
         assert code == 200 and answered["x-merit-route"] == route, (key, label)
+    # A header that stands twice, as when somebody in between adds one: both count.
+    twice = {"authorization": f"Bearer {secrets['steers']}", "x-merit-label": "public", "X-Merit-Label": "phi"}
+    code, answered, _ = m.chat("hello", headers=twice)
+    assert code == 200 and answered["x-merit-route"] == "top"
 
 
 def test_keys(start, mock, scratch):

@@ -197,6 +197,25 @@ static const struct expectation expectations[] = {
      "redact(internal)"},
     {"theorem", HEAD "forbid zone below data\nprove never c\notherwise -> answer(small)\n",
      "theorem", DIAG_ERROR, NULL, "{\"c\": true}", "prove never c"},
+    // `p` and `q` have the same terms; what is asked of them is not the same.
+    {"scores over bands of the same terms",
+     HEAD "signal p = score(0.5 when a, 0.3 when b) bands lo, hi above 0.4\n"
+          "signal q = score(0.5 when a, 0.3 when b) bands low, high above 0.2\n"
+          "signal t = score(1 when p == hi)\nsignal u = score(1 when q == high)\n"
+          "forbid zone below data\nprove never t <= 0.5 and u > 0.5\notherwise -> answer(small)\n",
+     "theorem", DIAG_ERROR, NULL, "{\"a\": false, \"b\": true}", "prove never t"},
+    {"scores over thresholds of the same terms",
+     HEAD "signal p = score(0.5 when a, 0.3 when b) above 0.4\n"
+          "signal q = score(0.5 when a, 0.3 when b) above 0.2\n"
+          "signal t = score(1 when p)\nsignal u = score(1 when q)\n"
+          "forbid zone below data\nprove never t <= 0.5 and u > 0.5\notherwise -> answer(small)\n",
+     "theorem", DIAG_ERROR, NULL, "{\"a\": false, \"b\": true}", "prove never t"},
+    {"scores over labels of the same terms",
+     HEAD "signal p label exposure = max(phi when a) on_error internal\n"
+          "signal q label exposure = max(phi when a)\n"
+          "signal t = score(1 when p == phi)\nsignal u = score(1 when q == phi)\n"
+          "forbid zone below data\nprove never t <= 0.5 and u > 0.5\notherwise -> answer(small)\n",
+     "theorem", DIAG_ERROR, NULL, "{\"a\": {\"failed\": true}}", "prove never t"},
     {"assumption that hides nothing",
      HEAD "forbid zone below data\nassume infeasible otherwise \"because\"\notherwise -> "
           "answer(small)\n",
