@@ -104,8 +104,11 @@ static void add_constraints(struct policy *p, uint32_t atoms)
     static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
     for (int i = 0; i < 6; i++) {
         uint32_t n = i % 2 ? rule(nodes, atoms) : 0;
-        struct image_constraint *c = ib_constraint(
-            &p->b, names[i], i == 4 ? IMAGE_BUDGET : i == 5 ? IMAGE_REQUIRE : IMAGE_FORBID, nodes, n);
+        struct image_constraint *c = ib_constraint(&p->b, names[i],
+                                                   i == 4   ? IMAGE_BUDGET
+                                                   : i == 5 ? IMAGE_REQUIRE
+                                                            : IMAGE_FORBID,
+                                                   nodes, n);
         c->target = i < 2 ? IMAGE_FORBID_ZONE : IMAGE_FORBID_MODEL;
         c->index = i < 2 ? 1 : i;
         c->step = IMAGE_STEP_VERIFY;

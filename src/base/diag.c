@@ -235,8 +235,11 @@ static void render_one(const struct diag_list *l, const struct diag *d, struct s
                "", paint(coloured, PLAIN));
     buf_add(out, name);
     buf_printf(out, ":%u:%u\n", line, column);
-    render_place(l, source, d->span, colour, coloured, gutter, SLICE_EMPTY, out);
-    if (also)
+    // What is said of the same place stands behind its carets; the line is not shown twice.
+    bool same = also && d->also.begin == d->span.begin && d->also.end == d->span.end;
+    render_place(l, source, d->span, colour, coloured, gutter, same ? d->also_text : SLICE_EMPTY,
+                 out);
+    if (also && !same)
         render_place(l, source, d->also, BLUE, coloured, gutter, d->also_text, out);
     if (d->help.len) {
         buf_printf(out, "%s%*s =%s help: ", paint(coloured, BLUE), (int)gutter, "",

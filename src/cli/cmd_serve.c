@@ -104,7 +104,7 @@ static enum result open_policy(void *ctx, struct slice text, struct serving **ou
         r = serving_open(out, text, &options, &diags, &why);
         if (r != RESULT_UNSUPPORTED || s->sim)
             break;
-        struct sim_options sim = {.pace = s->conf.demo_pace, .seed = 1};
+        struct sim_options sim = {.pace = s->conf.demo_pace, .seed = 1, .any_model = true};
         if (sim_open(&s->sim, &sim))
             break;
     }

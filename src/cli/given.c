@@ -107,8 +107,8 @@ static enum result take_failed(const struct json *j, uint32_t token, bool *faile
 static enum result take_one(const struct policy_image *p, int32_t i, const struct json *j,
                             uint32_t value, struct arena *arena, struct fact *f)
 {
-    bool failed = false;
-    if (take_failed(j, value, &failed) == RESULT_OK) {
+    bool failed = json_type(j, value) == JSON_NULL;
+    if (failed || take_failed(j, value, &failed) == RESULT_OK) {
         if (failed)
             route_failed_fact(p, i, FACT_ERROR_GIVEN, f);
         if (failed && image_signal(p, i)->type == SIGNAL_SET && f->text.len) {

@@ -13,7 +13,7 @@ struct stops {
 enum space {
     SPACE_ONE,
     SPACE_NONE, // a `(` that belongs to the name before it
-    SPACE_TWO,  // a clause of a model, sink or test
+    SPACE_TWO,  // a clause of a model, sink or test, and what is behind a signal
 };
 
 struct writer {
@@ -67,8 +67,12 @@ static void mark_spaces(const struct tree *t, const struct node *n, uint8_t *spa
     if (n->kind == NODE_PARAMS && n->token < n->end)
         space[n->token] = SPACE_NONE;
     for (const struct node *c = n->first; c; c = c->next) {
-        bool parted = (n->kind == NODE_MODEL || n->kind == NODE_SINK) && c != n->first->next;
-        if (c->kind == NODE_CLAUSE && (parted || n->kind == NODE_TEST))
+        bool parted =
+            n->kind == NODE_MODEL || n->kind == NODE_SINK ? c != n->first->next
+            : n->kind == NODE_SIGNAL
+                ? !tree_is(t, c, "above") && !tree_is(t, c, "below") && !tree_is(t, c, "label")
+                : n->kind == NODE_TEST;
+        if (c->kind == NODE_CLAUSE && parted)
             space[c->token] = SPACE_TWO;
         mark_spaces(t, c, space);
     }

@@ -15,6 +15,7 @@
 //   unenforced     a budget that this build's server does not enforce (with `serving` only)
 //   not-proved     a limit was met: the finding says where
 //   dead-chain, unused-allow, unused-sink, unused-assume, vacuous, redundant   warnings: nothing comes of it
+//   no-effect      note, with `notes` only: a constraint, or a signal, that changes nothing
 //   trusted        note: what the proof takes on trust
 //
 // `assume CODE NAME "why"` turns the errors not-proved, infeasible, unenforced (and shadowed) about NAME, or about

@@ -5,6 +5,7 @@
 //
 //   what is allowed   models, efforts, sinks and labels that a request may reach, and answers that have not been verified,
 //                     retrieved for, redacted: the new policy is equal, stricter, looser or neither
+//                     (budgets per request are compared; those over time only by what is written)
 //   what is done      which route takes a request, and what that route does: the share of requests that moves from which
 //                     route to which, with a request for each; a share of zero is proved or said to be open
 //   what is written   signals, constraints, models with their prices, zones, sinks, bounds of routes
@@ -54,6 +55,17 @@ struct diff_line {
     struct slice text;
 };
 
+// What becomes of given requests; for whoever has some to fill in (the report has none of its own).
+struct diff_traffic {
+    int32_t from, to;      // routes; IMAGE_NONE: by name, or none
+    uint32_t lines, first; // how many, and the line of the first
+};
+struct diff_corpus {
+    uint32_t lines, moved;
+    const struct diff_traffic *moves; // the most lines first
+    uint32_t move_count;
+};
+
 struct diff_report {
     const struct policy_image *old, *new;
     enum diff_relation allows;
@@ -68,6 +80,7 @@ struct diff_report {
     bool unrelated; // definitions of signals changed: shares treat them as independent
     const struct diff_line *lines;
     uint32_t line_count;
+    const struct diff_corpus *corpus; // NULL: none; the caller's
 };
 
 enum { DIFF_POWERS_MAX = 50 };

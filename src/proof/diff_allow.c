@@ -64,10 +64,20 @@ static uint32_t sees(struct diff *d, struct diff_side *side, enum image_target t
     return any;
 }
 
-static void told(struct diff *d, bool gained, const struct buf *text, const uint32_t *claims)
+// What has been told of the thing that is compared: what follows from it is not told again.
+struct telling {
+    bool gained, lost;
+};
+
+static void told(struct diff *d, bool gained, const struct buf *text, const uint32_t *claims,
+                 struct telling *t)
 {
     struct diff_power p = {.gained = gained};
+    bool *here = gained ? &t->gained : &t->lost, again = *here;
     *(gained ? &d->gained : &d->lost) = true;
+    *here = true;
+    if (again)
+        return;
     if (d->powers.len == DIFF_POWERS_MAX) {
         d->more++;
         return;
@@ -79,7 +89,8 @@ static void told(struct diff *d, bool gained, const struct buf *text, const uint
 }
 
 // Whether one allows the thing for a request for which the other does not.
-static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf *text)
+static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf *text,
+                    struct telling *t)
 {
     for (unsigned gained = 0; gained < 2; gained++) {
         const uint32_t claims[] = {gained ? new : old, space_not(gained ? old : new)};
@@ -88,7 +99,7 @@ static void compare(struct diff *d, uint32_t old, uint32_t new, const struct buf
         if (a != SAT_YES)
             a = space_ask(d->space, claims, 2, SPACE_FAILURES);
         if (a == SAT_YES)
-            told(d, gained, text, claims);
+            told(d, gained, text, claims, t);
         d->open_powers |= a == SAT_UNKNOWN;
         d->open += a == SAT_UNKNOWN;
     }
@@ -111,10 +122,17 @@ static bool uses(const struct policy_image *p, int32_t model, enum image_effort 
     return effort == IMAGE_EFFORT_DEFAULT;
 }
 
+// Answers without a step are told of steps that one of the two requires, and of verifications and redactions where one
+// of the two has any.
 static bool wanted_step(const struct diff *d, enum image_step_kind step)
 {
-    if (step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT)
-        return true;
+    for (unsigned i = 0; i < 2 && (step == IMAGE_STEP_VERIFY || step == IMAGE_STEP_REDACT); i++) {
+        const struct policy_image *p = d->side[i].image;
+        const struct image_step *s = IMAGE_AT(p, p->steps, struct image_step);
+        for (uint32_t k = 0; k < p->steps.count; k++)
+            if (s[k].kind == step)
+                return true;
+    }
     for (unsigned i = 0; i < 2; i++) {
         const struct policy_image *p = d->side[i].image;
         const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
@@ -131,6 +149,7 @@ static void compare_model(struct diff *d, const int32_t model[2], struct buf *te
                                         : model_name(d->side[NEW].image, model[NEW]);
     for (int e = 0; e < IMAGE_EFFORT_COUNT_; e++) {
         enum image_effort effort = (enum image_effort)e;
+        struct telling t = {false, false};
         for (int step = IMAGE_STEP_KIND_COUNT_; step >= 0; step--) {
             uint32_t f[2];
             bool used = false;
@@ -150,7 +169,7 @@ static void compare_model(struct diff *d, const int32_t model[2], struct buf *te
                        e ? image_effort_name(effort) : "");
             if (step != IMAGE_STEP_KIND_COUNT_)
                 buf_printf(text, " without `%s`", describe_step((enum image_step_kind)step));
-            compare(d, f[OLD], f[NEW], text);
+            compare(d, f[OLD], f[NEW], text, &t);
         }
     }
 }
@@ -178,8 +197,9 @@ static void compare_place(struct diff *d, enum image_target target, const int32_
     for (unsigned from = 0; from < 2; from++) {
         const struct policy_image *p = d->side[from].image;
         const struct image_lattice *l = IMAGE_AT(p, p->lattices, struct image_lattice);
-        for (uint32_t i = 0; i < p->lattices.count; i++)
-            for (uint32_t k = 1; k < l[i].levels.count; k++) {
+        for (uint32_t i = 0; i < p->lattices.count; i++) {
+            struct telling t = {false, false};
+            for (uint32_t k = l[i].levels.count; k-- > 1;) {
                 struct slice level = image_text(p, IMAGE_AT(p, l[i].levels, struct image_str)[k]);
                 uint32_t f[2], other;
                 int32_t lattice;
@@ -193,9 +213,53 @@ static void compare_place(struct diff *d, enum image_target target, const int32_
                 }
                 buf_reset(text);
                 buf_printf(text, "%.*s may see %.*s", SLICE_FMT(place), SLICE_FMT(level));
-                compare(d, f[OLD], f[NEW], text);
+                compare(d, f[OLD], f[NEW], text, &t);
             }
+        }
     }
+}
+
+// Whether some way of one of the two could cost more.
+static bool could_cost(const struct diff *d, enum image_unit unit, int64_t limit)
+{
+    for (unsigned i = 0; i < 2; i++)
+        for (uint32_t w = 0; w < d->side[i].prover.ways.count; w++) {
+            struct way_amount a =
+                way_bound(d->side[i].image, &d->side[i].prover.ways.at[w], NULL).unit[unit];
+            if (a.open || a.value > limit)
+                return true;
+        }
+    return false;
+}
+
+bool diff_budget(const struct diff *d, unsigned side, uint32_t i, enum image_unit *unit,
+                 int64_t *limit)
+{
+    const struct policy_image *p = d->side[side].image;
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint) + i;
+    if (c->kind != IMAGE_BUDGET || !c->hard || c->window != IMAGE_PER_REQUEST)
+        return false;
+    *unit = c->unit;
+    *limit = c->limit;
+    return could_cost(d, c->unit, c->limit);
+}
+
+// A hard budget per request takes away what could cost more.
+static void compare_budgets(struct diff *d, struct buf *text)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = 0; i < d->side[side].image->constraints.count && !d->err; i++) {
+            enum image_unit unit;
+            int64_t limit;
+            struct telling t = {false, false};
+            if (!diff_budget(d, side, i, &unit, &limit))
+                continue;
+            buf_reset(text);
+            BUF_LIT(text, "a request may cost more than ");
+            describe_amount(unit, limit, text);
+            compare(d, feasible_unkept(d->side[OLD].prover.feasible, unit, limit),
+                    feasible_unkept(d->side[NEW].prover.feasible, unit, limit), text, &t);
+        }
 }
 
 static int32_t find_sink(const struct policy_image *p, struct slice name)
@@ -232,5 +296,6 @@ void diff_allows(struct diff *d)
             compare_place(d, IMAGE_FORBID_SINK, index, name, &text);
         }
     }
+    compare_budgets(d, &text);
     buf_deinit(&text);
 }

@@ -34,7 +34,10 @@ uint32_t diff_or2(struct diff *d, uint32_t a, uint32_t b);
 uint32_t diff_and2(struct diff *d, uint32_t a, uint32_t b);
 struct slice diff_witness(struct diff *d, uint32_t side, const uint32_t *claims, uint32_t count);
 
-// diff_allow.c: what one allows and the other does not.
+// diff_allow.c: whether constraint `i` of a side is a hard budget per request that some way could exceed.
+bool diff_budget(const struct diff *d, unsigned side, uint32_t i, enum image_unit *unit,
+                 int64_t *limit);
+// What one allows and the other does not.
 void diff_allows(struct diff *d);
 // diff_move.c: which route takes what.
 void diff_moves(struct diff *d, struct diff_report *out);

@@ -86,6 +86,15 @@ uint32_t diff_others(struct diff *d)
                 continue;
             any = diff_or2(d, any, differ(d, by_name(d, OLD, name), by_name(d, NEW, name)));
         }
+        for (uint32_t i = 0; i < p->constraints.count; i++) {
+            enum image_unit unit;
+            int64_t limit;
+            if (!diff_budget(d, side, i, &unit, &limit))
+                continue;
+            any = diff_or2(d, any,
+                           differ(d, feasible_unkept(d->side[OLD].prover.feasible, unit, limit),
+                                  feasible_unkept(d->side[NEW].prover.feasible, unit, limit)));
+        }
     }
     return any;
 }

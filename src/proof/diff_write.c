@@ -52,8 +52,9 @@ static void moved_sentence(const struct diff_report *r, struct buf *out)
         return;
     }
     share(r->moved, r->moved_error, r->moved_exact, out);
-    BUF_LIT(out, " of all requests, each signal's values weighing the same, get another route that "
-                 "does something else.");
+    BUF_LIT(out,
+            " of all requests, each signal's values weighing the same, are routed to something "
+            "else.");
 }
 
 // `|` ends a cell of a table.
@@ -96,6 +97,36 @@ static void markdown_moves(const struct diff_report *r, struct buf *out)
             code(m->witness_old, out);
         }
         BUF_LIT(out, " |\n");
+    }
+}
+
+static struct slice traffic_name(const struct policy_image *p, int32_t route)
+{
+    return route >= 0 ? route_name(p, route) : SLICE("(no route)");
+}
+
+static void corpus_sentence(const struct diff_corpus *c, struct buf *out)
+{
+    buf_printf(out, "Of the %u given requests %u %s routed to something else.", c->lines, c->moved,
+               c->moved == 1 ? "is" : "are");
+}
+
+static void markdown_corpus(const struct diff_report *r, struct buf *out)
+{
+    const struct diff_corpus *c = r->corpus;
+    if (!c)
+        return;
+    BUF_LIT(out, "\n### Given requests\n\n");
+    corpus_sentence(c, out);
+    BUF_LIT(out, "\n");
+    if (c->move_count)
+        BUF_LIT(out, "\n| from | to | requests | the first, line |\n|---|---|---|---|\n");
+    for (uint32_t i = 0; i < c->move_count; i++) {
+        BUF_LIT(out, "| ");
+        cell(traffic_name(r->old, c->moves[i].from), out);
+        BUF_LIT(out, " | ");
+        cell(traffic_name(r->new, c->moves[i].to), out);
+        buf_printf(out, " | %u | %u |\n", c->moves[i].lines, c->moves[i].first);
     }
 }
 
@@ -142,6 +173,7 @@ void diff_markdown(const struct diff_report *r, struct slice old_name, struct sl
     if (r->power_more)
         buf_printf(out, "- and %u more\n", r->power_more);
     markdown_moves(r, out);
+    markdown_corpus(r, out);
     for (size_t s = 0; s < MERIT_COUNT(sections); s++) {
         bool head = false;
         for (uint32_t i = 0; i < r->line_count; i++) {
@@ -183,6 +215,16 @@ void diff_text(const struct diff_report *r, struct buf *out)
         if (!slice_eq(m->witness_old, m->witness_new))
             buf_printf(out, "   by the old signals %.*s\n", SLICE_FMT(m->witness_old));
     }
+    if (r->corpus) {
+        corpus_sentence(r->corpus, out);
+        BUF_LIT(out, "\n");
+    }
+    for (uint32_t i = 0; r->corpus && i < r->corpus->move_count; i++) {
+        const struct diff_traffic *m = &r->corpus->moves[i];
+        buf_printf(out, "%.*s → %.*s  %u, the first in line %u\n",
+                   SLICE_FMT(traffic_name(r->old, m->from)), SLICE_FMT(traffic_name(r->new, m->to)),
+                   m->lines, m->first);
+    }
     for (uint32_t i = 0; i < r->line_count; i++)
         buf_printf(out, "%s  %.*s\n", sign_text(r->lines[i].sign), SLICE_FMT(r->lines[i].text));
 }
@@ -191,6 +233,21 @@ static void json_text(const char *key, struct slice s, struct buf *out)
 {
     buf_printf(out, "\"%s\": ", key);
     json_write_string(out, s);
+}
+
+static void json_corpus(const struct diff_report *r, struct buf *out)
+{
+    const struct diff_corpus *c = r->corpus;
+    buf_printf(out, ",\n \"corpus\": {\"lines\": %u, \"moved\": %u, \"moves\": [", c->lines,
+               c->moved);
+    for (uint32_t i = 0; i < c->move_count; i++) {
+        buf_printf(out, "%s{", i ? ", " : "");
+        json_text("from", traffic_name(r->old, c->moves[i].from), out);
+        BUF_LIT(out, ", ");
+        json_text("to", traffic_name(r->new, c->moves[i].to), out);
+        buf_printf(out, ", \"lines\": %u, \"first\": %u}", c->moves[i].lines, c->moves[i].first);
+    }
+    BUF_LIT(out, "]}");
 }
 
 void diff_json(const struct diff_report *r, struct buf *out)
@@ -230,5 +287,8 @@ void diff_json(const struct diff_report *r, struct buf *out)
         json_text("text", r->lines[i].text, out);
         BUF_LIT(out, "}");
     }
-    BUF_LIT(out, "]}\n");
+    BUF_LIT(out, "]");
+    if (r->corpus)
+        json_corpus(r, out);
+    BUF_LIT(out, "}\n");
 }

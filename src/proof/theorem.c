@@ -64,7 +64,8 @@ bool theorem_speaks_of(const struct theorem_run *r, const struct way *way)
 enum sat_answer theorem_question(struct theorem_run *r, const uint32_t *formulas, uint32_t count)
 {
     uint32_t all[8] = {r->guard};
-    memcpy(all + 1, formulas, count * sizeof *formulas);
+    for (uint32_t i = 0; i < count; i++)
+        all[i + 1] = formulas[i];
     r->answer->questions++;
     return space_ask(r->p->space, all, count + 1, r->flags);
 }

@@ -58,6 +58,7 @@ static bool used_extra(const struct proof *p, enum image_extra extra)
     return false;
 }
 
+enum { IDLE_CONSTRAINTS_MAX = 1000 };
 enum { PAIRS_MAX = 20000 }; // questions about constraints that say the same
 
 static void check_constraint(struct proof *p, uint32_t i, uint32_t *pairs)
@@ -126,6 +127,102 @@ static void check_sinks(struct proof *p)
     }
 }
 
+// --- what can change nothing, told with notes: it may be meant for what is yet to come
+
+static bool bites(const struct proof *p, uint32_t constraint)
+{
+    const struct image_constraint *c = constraint_at(p, constraint);
+    const struct image_sink *s = IMAGE_AT(p->image, p->image->sinks, struct image_sink);
+    // What no step names but every request can touch.
+    bool by_itself = c->kind == IMAGE_FORBID && c->target == IMAGE_FORBID_SINK &&
+                     s[c->index].kind >= IMAGE_SINK_EMBEDDING;
+    for (uint32_t w = 0; w < p->ways.count && !by_itself; w++)
+        if (feasible_touches(p->feasible, &p->ways.at[w], constraint))
+            return true;
+    // Budgets over time are for whoever keeps them.
+    return by_itself || c->kind == IMAGE_BUDGET;
+}
+
+// One statement can be several constraints: `forbid zone a, b`, `forbid zone below data`.
+static bool statement_bites(const struct proof *p, uint32_t constraint)
+{
+    for (uint32_t i = 0; i < p->image->constraints.count; i++)
+        if (constraint_at(p, i)->line == constraint_at(p, constraint)->line && bites(p, i))
+            return true;
+    return false;
+}
+
+// Marks the signals that a guard looks at, through derived ones.
+static void mark(const struct proof *p, struct image_list guard, bool *marked);
+
+static void mark_signal(const struct proof *p, int32_t signal, bool *marked)
+{
+    const struct image_signal *s = image_signal(p->image, signal);
+    const struct image_term *t = IMAGE_AT(p->image, s->terms, struct image_term);
+    if (marked[signal])
+        return;
+    marked[signal] = true;
+    for (uint32_t i = 0; i < s->terms.count; i++) {
+        mark(p, t[i].guard, marked);
+        if (t[i].signal >= 0)
+            mark_signal(p, t[i].signal, marked);
+    }
+}
+
+static void mark(const struct proof *p, struct image_list guard, bool *marked)
+{
+    const struct image_node *n = IMAGE_AT(p->image, guard, struct image_node);
+    const struct image_atom *atoms = IMAGE_AT(p->image, p->image->atoms, struct image_atom);
+    for (uint32_t i = 0; i < guard.count; i++)
+        if (n[i].kind == IMAGE_NODE_ATOM)
+            mark_signal(p, atoms[n[i].arg].signal, marked);
+}
+
+static void check_idle(struct proof *p)
+{
+    uint32_t n = p->image->signals.count;
+    bool *asked = ARENA_ARRAY(p->arena, bool, n + 1), *counts = ARENA_ARRAY(p->arena, bool, n + 1);
+    if (!asked || !counts) {
+        p->err = RESULT_NOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < p->image->constraints.count; i++) {
+        const struct image_constraint *c = constraint_at(p, i);
+        bool works = statement_bites(p, i);
+        mark(p, c->guard, asked);
+        if (works && !vacuous(p, i))
+            mark(p, c->guard, counts);
+        if (works || (i > 0 && constraint_at(p, i - 1)->line == c->line))
+            continue;
+        struct slice name = image_text(p->image, c->name);
+        struct diag *d = proof_finding(
+            p, DIAG_NOTE, "no-effect", name, proof_span(p, IMAGE_CONSTRAINTS, i),
+            "\"%.*s\" takes nothing away: no way uses what it is about", SLICE_FMT(name));
+        diag_help(p->diags, d, "leave it for what is yet to come, or take it out");
+    }
+    for (uint32_t w = 0; w < p->ways.count; w++) {
+        const struct way *way = &p->ways.at[w];
+        if (way->kind != WAY_ROUTE)
+            continue;
+        struct image_list guard = image_route(p->image, way->route)->guard;
+        mark(p, guard, asked);
+        if (proof_alive(p, way))
+            mark(p, guard, counts);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const struct image_signal *s = image_signal(p->image, (int32_t)i);
+        struct slice name = image_text(p->image, s->name);
+        if (!asked[i] || counts[i] || s->hidden)
+            continue;
+        struct diag *d =
+            proof_finding(p, DIAG_NOTE, "no-effect", name, proof_span(p, IMAGE_SIGNALS, i),
+                          "signal `%.*s` changes nothing: only what never comes to bear "
+                          "looks at it",
+                          SLICE_FMT(name));
+        diag_help(p->diags, d, "take it out together with what looks at it");
+    }
+}
+
 void proof_unused(struct proof *p)
 {
     uint32_t pairs = 0;
@@ -134,4 +231,7 @@ void proof_unused(struct proof *p)
     // A path that has an error reaches nothing by that alone.
     if (p->diags->errors == 0)
         check_sinks(p);
+    if (p->diags->errors == 0 && p->options->notes && !p->err &&
+        p->image->constraints.count <= IDLE_CONSTRAINTS_MAX)
+        check_idle(p);
 }

@@ -236,7 +236,8 @@ static void fill(const struct route_run *run, int32_t signal, const struct image
 {
     struct fact *f = &run->decision->facts[signal];
     bool number = s->type == SIGNAL_NUMBER;
-    if (f->state != FACT_UNKNOWN || (number ? st->lo != st->hi : (st->possible & (st->possible - 1)) != 0))
+    if (f->state != FACT_UNKNOWN ||
+        (number ? st->lo != st->hi : (st->possible & (st->possible - 1)) != 0))
         return;
     *f = (struct fact){.state = FACT_KNOWN, .probability = 1};
     f->number = number ? st->lo : (double)__builtin_ctzll(st->possible);

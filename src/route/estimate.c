@@ -97,8 +97,9 @@ static uint64_t attempts(const struct image_step *step, uint32_t endpoints, enum
 }
 
 // Tokens in and out of one attempt; false: unbounded.
-static bool most_tokens(const struct work *work, const struct image_model *model, uint64_t added_tok,
-                        const struct image_step *step, uint64_t *in, uint64_t *out)
+static bool most_tokens(const struct work *work, const struct image_model *model,
+                        uint64_t added_tok, const struct image_step *step, uint64_t *in,
+                        uint64_t *out)
 {
     bool verifies = step->kind == IMAGE_STEP_VERIFY;
     *out = estimate_output_most_tok(work, model, step);
@@ -110,8 +111,8 @@ static bool most_tokens(const struct work *work, const struct image_model *model
     return true;
 }
 
-int64_t estimate_bound(const struct work *work, const struct image_model *model, enum image_unit unit,
-                       uint64_t added_tok, const struct image_step *step)
+int64_t estimate_bound(const struct work *work, const struct image_model *model,
+                       enum image_unit unit, uint64_t added_tok, const struct image_step *step)
 {
     uint64_t in, out, times = attempts(step, model->endpoints.count, unit);
     if (unit == IMAGE_UNIT_CALLS)
@@ -134,7 +135,8 @@ int64_t estimate_bound(const struct work *work, const struct image_model *model,
     }
     if (!known)
         return ESTIMATE_UNBOUNDED;
-    __uint128_t once = (__uint128_t)in * (uint64_t)in_price + (__uint128_t)out * (uint64_t)out_price;
+    __uint128_t once =
+        (__uint128_t)in * (uint64_t)in_price + (__uint128_t)out * (uint64_t)out_price;
     return saturate((once + 999999) / 1000000 * times);
 }
 

@@ -26,15 +26,16 @@ int64_t estimate_cost_nusd(const struct image_model *model, uint64_t input_tok, 
                            uint64_t output_tok);
 
 // Microjoule of so many tokens, rounded down; saturates. -1 when the model does not state its energy.
-int64_t estimate_energy_uj(const struct image_model *model, uint64_t input_tok, uint64_t output_tok);
+int64_t estimate_energy_uj(const struct image_model *model, uint64_t input_tok,
+                           uint64_t output_tok);
 
 // Upper bounds, in whole units, rounded up: the most that one step of a path can take. Input is what is estimated plus what
 // retrieval adds; output the least of what the client, the step's cap and the model allow, for each choice. A model is
 // tried as often as its step says, else once at each endpoint; hedged copies count whole, but take no time. The input of a model that verifies is its window. ESTIMATE_UNBOUNDED where something states
 // no bound, and for grams, for which nothing does.
 #define ESTIMATE_UNBOUNDED INT64_MAX
-int64_t estimate_bound(const struct work *work, const struct image_model *model, enum image_unit unit,
-                       uint64_t added_tok, const struct image_step *step);
+int64_t estimate_bound(const struct work *work, const struct image_model *model,
+                       enum image_unit unit, uint64_t added_tok, const struct image_step *step);
 int64_t estimate_sink_bound(const struct image_sink *sink, enum image_unit unit,
                             const struct image_step *step);
 // Most output tokens of one choice; 0: unbounded.

@@ -9,9 +9,8 @@ static const struct image_constraint *constraint_at(const struct route_run *run,
     return IMAGE_AT(run->table->image, run->table->image->constraints, struct image_constraint) + i;
 }
 
-static const struct image_binding *bindings_of(const struct route_run *run,
-                                               const struct fit_ask *ask,
-                                               const struct image_step *s)
+static const struct image_binding *
+bindings_of(const struct route_run *run, const struct fit_ask *ask, const struct image_step *s)
 {
     return ask->named ? ask->named : IMAGE_AT(run->table->image, s->bindings, struct image_binding);
 }
@@ -24,8 +23,8 @@ enum tri fit_constraint(struct route_run *run, uint32_t i)
         return TRI_FALSE;
     if (run->constraints_known[i / 64] & bit)
         return run->constraints_hold[i / 64] & bit ? TRI_TRUE : TRI_FALSE;
-    enum tri v = table_eval(run->table, run->table->constraints.guard_at[i], run->known, run->value,
-                            &why);
+    enum tri v =
+        table_eval(run->table, run->table->constraints.guard_at[i], run->known, run->value, &why);
     if (v == TRI_UNKNOWN)
         return v;
     run->constraints_known[i / 64] |= bit;
@@ -162,6 +161,24 @@ enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed)
         }
     }
     return known;
+}
+
+enum tri fit_asked_effort(struct route_run *run, bool *dropped)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    struct verdict v = {TRI_FALSE, IMAGE_NONE};
+    *dropped = false;
+    if (!t->words || run->decision->effort != IMAGE_EFFORT_DEFAULT ||
+        run->asked_effort == IMAGE_EFFORT_DEFAULT)
+        return TRI_TRUE;
+    memset(run->open, 0, t->words * sizeof *run->open);
+    run->noting = true;
+    for (uint32_t i = 0; i < t->count; i++)
+        if (table_bit(t->effort + (size_t)run->asked_effort * t->words, i))
+            join(run, &v, i);
+    run->noting = false;
+    *dropped = v.is == TRI_TRUE;
+    return v.is == TRI_UNKNOWN ? TRI_UNKNOWN : TRI_TRUE;
 }
 
 // ---- without a run
@@ -317,8 +334,8 @@ static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uin
 static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                   const struct image_binding *b, const struct image_constraint *c, bool sure)
 {
-    int64_t sum = step_bound(run, &ask->steps[at], image_model(run->table->image, b->model),
-                             c->unit);
+    int64_t sum =
+        step_bound(run, &ask->steps[at], image_model(run->table->image, b->model), c->unit);
     for (uint32_t i = 0; i < ask->count; i++)
         if (i != at)
             sum = add_bound(sum, least_bound(run, ask, i, c->unit, sure));
@@ -326,9 +343,9 @@ static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
         for (uint32_t i = 0; i < ask->steps[at].bindings.count; i++) {
             const struct image_binding *other = &bindings_of(run, ask, &ask->steps[at])[i];
             if (other != b)
-                sum = add_bound(sum, step_bound(run, &ask->steps[at],
-                                                image_model(run->table->image, other->model),
-                                                c->unit));
+                sum = add_bound(sum,
+                                step_bound(run, &ask->steps[at],
+                                           image_model(run->table->image, other->model), c->unit));
         }
     return sum > c->limit;
 }
@@ -476,8 +493,7 @@ static enum tri allowed(struct route_run *run, const struct fit_ask *ask, enum i
         for (uint64_t bits = t->allow[w]; bits; bits &= bits - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
             const struct image_constraint *c = constraint_at(run, i);
-            enum tri holds = c->extra == e && c->count >= need ? fit_constraint(run, i)
-                                                              : TRI_FALSE;
+            enum tri holds = c->extra == e && c->count >= need ? fit_constraint(run, i) : TRI_FALSE;
             if (holds == TRI_TRUE)
                 return TRI_TRUE;
             if (holds == TRI_UNKNOWN) {
@@ -505,8 +521,7 @@ static void join_sinks(struct route_run *run, const struct fit_ask *ask, uint32_
 }
 
 // What closes the chain as a whole: TRI_TRUE when something does.
-static enum tri closed(struct route_run *run, const struct fit_ask *ask,
-                       struct chain_outcome *out)
+static enum tri closed(struct route_run *run, const struct fit_ask *ask, struct chain_outcome *out)
 {
     const struct table_constraints *t = &run->table->constraints;
     enum tri is = TRI_FALSE;
@@ -582,8 +597,7 @@ static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint
     return open ? TRI_UNKNOWN : stay ? TRI_TRUE : TRI_FALSE;
 }
 
-enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
-                        struct chain_outcome *out)
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chain_outcome *out)
 {
     *out = (struct chain_outcome){CHAIN_TAKEN, IMAGE_NONE, IMAGE_NONE};
     if (!run->all_steps && !runs(ask, &out->step)) {

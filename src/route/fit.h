@@ -39,14 +39,16 @@ enum tri fit_constraint(struct route_run *run, uint32_t constraint);
 
 // TRI_TRUE: the chain is feasible and its set known; TRI_FALSE: it is not, `out` says why; TRI_UNKNOWN: run->open has the
 // constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
-enum tri fit_chain(struct route_run *run, const struct fit_ask *ask,
-                        struct chain_outcome *out);
+enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chain_outcome *out);
 
 // Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
 void fit_choose(struct route_run *run, const struct fit_ask *ask);
 
 // Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
 enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
+
+// Whether the effort that the client asks for is forbidden: TRI_UNKNOWN, and run->open has what can still change that.
+enum tri fit_asked_effort(struct route_run *run, bool *dropped);
 
 // Of constraints that hold, a set that leaves none of the chains feasible while no member of it can be spared; into
 // `core`. Everything that matters must be known.

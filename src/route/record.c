@@ -1,10 +1,9 @@
-#include "route/record.h"
+#include "route/record_inner.h"
 
 #include <math.h>
 
 #include "base/clock.h"
 #include "text/json.h"
-#include "work/pool.h"
 
 const char *record_route_verdict_name(enum route_verdict v)
 {
@@ -16,9 +15,9 @@ const char *record_route_verdict_name(enum route_verdict v)
 const char *record_model_verdict_name(enum model_verdict v)
 {
     static const char *const names[] = {
-        "chosen", "not_candidate", "dearer",   "later",    "lower_quality", "lacks",  "window",
-        "output", "quality",       "too_dear", "unpriced", "down",          "no_key",
-        "forbidden", "over_budget", "unmetered", "hungrier",
+        "chosen", "not_candidate", "dearer",      "later",     "lower_quality", "lacks",
+        "window", "output",        "quality",     "too_dear",  "unpriced",      "down",
+        "no_key", "forbidden",     "over_budget", "unmetered", "hungrier",
     };
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
 }
@@ -57,7 +56,8 @@ const char *record_fact_state_name(enum fact_state s)
 
 const char *record_fact_error_name(enum fact_error e)
 {
-    static const char *const names[] = {"none", "limit", "nomem", "input", "deadline", "model", "given"};
+    static const char *const names[] = {"none",     "limit", "nomem", "input",
+                                        "deadline", "model", "given"};
     return (unsigned)e < MERIT_COUNT(names) ? names[e] : "unknown";
 }
 
@@ -78,15 +78,8 @@ void record_id(uint64_t wall_us, uint64_t random, char out[DECISION_ID_LEN + 1])
     out[DECISION_ID_LEN] = '\0';
 }
 
-static char *put_i64(char *at, int64_t v)
-{
-    if (v < 0)
-        *at++ = '-';
-    return buf_put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
 // `v` in units of 10^-digits, trailing zeros cut: exact, and short.
-static void add_decimal(struct buf *out, uint64_t v, unsigned digits)
+void record_put_decimal(struct buf *out, uint64_t v, unsigned digits)
 {
     uint64_t unit = 1;
     for (unsigned i = 0; i < digits; i++)
@@ -111,12 +104,12 @@ static void add_usd(struct buf *out, int64_t nusd)
     if (nusd < 0)
         BUF_LIT(out, "null");
     else
-        add_decimal(out, (uint64_t)nusd, 9);
+        record_put_decimal(out, (uint64_t)nusd, 9);
 }
 
 // A number that reads back the same. Most are small integers or have few decimals; those need no search for the
 // shortest form: k / 10^6 correctly rounded is what a reader makes of the decimal too.
-static void add_number(struct buf *out, double v)
+void record_put_number(struct buf *out, double v)
 {
     if (fabs(v) < 1e9) {
         double scaled = fabs(v) * 1e6;
@@ -124,7 +117,7 @@ static void add_number(struct buf *out, double v)
         if ((double)k / 1e6 == fabs(v)) {
             if (v < 0)
                 buf_byte(out, '-');
-            add_decimal(out, k, 6);
+            record_put_decimal(out, k, 6);
             return;
         }
     }
@@ -141,7 +134,7 @@ static bool plain(struct slice s)
     return true;
 }
 
-static void add_string(struct buf *out, struct slice s)
+void record_put_string(struct buf *out, struct slice s)
 {
     if (s.len > 64 || !plain(s)) {
         json_write_string(out, s);
@@ -171,30 +164,31 @@ void record_value(const struct policy_image *image, int32_t signal, const struct
         return;
     case SIGNAL_ENUM:
         if (f->number >= 0 && f->number < s->words.count) {
-            add_string(out, image_text(image, IMAGE_AT(image, s->words,
-                                                       struct image_str)[(uint32_t)f->number]));
+            record_put_string(
+                out, image_text(image,
+                                IMAGE_AT(image, s->words, struct image_str)[(uint32_t)f->number]));
             return;
         }
         MERIT_FALLTHROUGH;
     case SIGNAL_NUMBER:
-        add_number(out, f->number);
+        record_put_number(out, f->number);
         return;
     case SIGNAL_TEXT:
-        add_string(out, f->text);
+        record_put_string(out, f->text);
         return;
     case SIGNAL_SET:
         buf_byte(out, '[');
         for (uint32_t i = 0; i < f->text_count; i++) {
             if (i)
                 buf_byte(out, ',');
-            add_string(out, f->texts[i]);
+            record_put_string(out, f->texts[i]);
         }
         buf_byte(out, ']');
         return;
     }
 }
 
-static void add_hex(struct buf *out, const uint8_t *bytes, unsigned count)
+void record_put_hex(struct buf *out, const uint8_t *bytes, unsigned count)
 {
     static const char digits[] = "0123456789abcdef";
     char *at = buf_reserve(out, (size_t)count * 2 + 2);
@@ -209,7 +203,7 @@ static void add_hex(struct buf *out, const uint8_t *bytes, unsigned count)
     out->len += (size_t)count * 2 + 2;
 }
 
-static void key(struct buf *out, const char *name)
+void record_put_key(struct buf *out, const char *name)
 {
     size_t n = strlen(name);
     char *at = buf_reserve(out, n + 4);
@@ -225,27 +219,27 @@ static void key(struct buf *out, const char *name)
 
 static void key_u64(struct buf *out, const char *name, uint64_t v)
 {
-    key(out, name);
+    record_put_key(out, name);
     buf_u64(out, v);
 }
 
 static void key_bool(struct buf *out, const char *name, bool v)
 {
-    key(out, name);
+    record_put_key(out, name);
     buf_cstr(out, v ? "true" : "false");
 }
 
 static void key_cstr(struct buf *out, const char *name, const char *v)
 {
-    key(out, name);
-    add_string(out, slice_cstr(v));
+    record_put_key(out, name);
+    record_put_string(out, slice_cstr(v));
 }
 
 static void key_string(struct buf *out, const char *name, bool present, struct slice v)
 {
-    key(out, name);
+    record_put_key(out, name);
     if (present)
-        add_string(out, v);
+        record_put_string(out, v);
     else
         BUF_LIT(out, "null");
 }
@@ -268,7 +262,7 @@ static struct slice evidence_text(const struct work *w, const struct evidence *e
 static void full_evidence(const struct fact *f, const struct record_options *options,
                           struct buf *out)
 {
-    key(out, "evidence");
+    record_put_key(out, "evidence");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
         const struct evidence *e = &f->evidence[i];
@@ -289,23 +283,23 @@ static void full_evidence(const struct fact *f, const struct record_options *opt
 static void full_signals(const struct decision *d, const struct record_options *options,
                          struct buf *out)
 {
-    key(out, "signals");
+    record_put_key(out, "signals");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < d->image->signals.count; i++) {
         const struct image_signal *s = image_signal(d->image, (int32_t)i);
         const struct fact *f = &d->facts[i];
         buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
-        add_string(out, image_text(d->image, s->name));
+        record_put_string(out, image_text(d->image, s->name));
         key_string(out, "family", true, image_text(d->image, s->family));
         key_cstr(out, "type", type_name(s->type));
         key_cstr(out, "state", record_fact_state_name(f->state));
         if (f->state != FACT_UNKNOWN) {
-            key(out, "value");
+            record_put_key(out, "value");
             record_value(d->image, (int32_t)i, f, out);
-            key(out, "probability");
-            add_number(out, round((double)f->probability * 1e6) / 1e6);
-            key(out, "cost_us");
-            add_decimal(out, f->cost_ns, 3);
+            record_put_key(out, "probability");
+            record_put_number(out, round((double)f->probability * 1e6) / 1e6);
+            record_put_key(out, "cost_us");
+            record_put_decimal(out, f->cost_ns, 3);
             if (f->step)
                 key_u64(out, "step", f->step);
             if (f->share)
@@ -324,12 +318,12 @@ static void full_signals(const struct decision *d, const struct record_options *
 static void full_routes(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    key(out, "routes");
+    record_put_key(out, "routes");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->routes.count; i++) {
         const struct route_outcome o = route_outcome(d, i);
         buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
-        add_string(out, image_text(p, image_route(p, (int32_t)i)->name));
+        record_put_string(out, image_text(p, image_route(p, (int32_t)i)->name));
         key_cstr(out, "verdict", record_route_verdict_name(o.verdict));
         if (o.atom != IMAGE_NONE)
             key_string(out, "atom", true,
@@ -337,11 +331,6 @@ static void full_routes(const struct decision *d, struct buf *out)
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
-}
-
-static bool bit(const uint64_t *bits, uint32_t i)
-{
-    return bits && (bits[i / 64] >> (i % 64) & 1);
 }
 
 static struct slice constraint_name(const struct policy_image *p, uint32_t i)
@@ -358,7 +347,7 @@ static const struct image_step *steps_of(const struct decision *d, uint32_t chai
 }
 
 // The step that answers on the chain taken; NULL without one.
-static const struct image_step *answering(const struct decision *d)
+const struct image_step *record_answering(const struct decision *d)
 {
     uint32_t count;
     if (d->end != DECISION_ANSWER || d->route < 0 || d->chain < 0)
@@ -372,13 +361,13 @@ static const struct image_step *answering(const struct decision *d)
 
 static void full_chains(const struct decision *d, struct buf *out)
 {
-    key(out, "chains");
+    record_put_key(out, "chains");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < d->chain_count; i++) {
         const struct chain_outcome *o = &d->chain_outcomes[i];
         uint32_t count;
         buf_cstr(out, i ? ",{\"verdict\":" : "{\"verdict\":");
-        add_string(out, slice_cstr(record_chain_verdict_name(o->verdict)));
+        record_put_string(out, slice_cstr(record_chain_verdict_name(o->verdict)));
         if (o->step != IMAGE_NONE)
             key_cstr(out, "step",
                      d->route < 0 ? "answer"
@@ -393,24 +382,24 @@ static void full_chains(const struct decision *d, struct buf *out)
 static void full_constraints(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    key(out, "constraints");
+    record_put_key(out, "constraints");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->constraints.count; i++) {
         const char *between = "";
         buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
-        add_string(out, constraint_name(p, i));
+        record_put_string(out, constraint_name(p, i));
         key_cstr(out, "verdict",
-                 !bit(d->constraints_known, i)  ? "not_needed"
-                 : bit(d->constraints_hold, i) ? "holds"
-                                               : "does_not_hold");
-        key(out, "removed");
+                 !record_bit(d->constraints_known, i) ? "not_needed"
+                 : record_bit(d->constraints_hold, i) ? "holds"
+                                                      : "does_not_hold");
+        record_put_key(out, "removed");
         buf_byte(out, '[');
         for (uint32_t m = 0; m < p->models.count; m++) {
             const struct model_outcome *o = &d->model_outcomes[m];
             if (o->constraint != (int32_t)i)
                 continue;
             buf_cstr(out, between);
-            add_string(out, image_text(p, image_model(p, (int32_t)m)->name));
+            record_put_string(out, image_text(p, image_model(p, (int32_t)m)->name));
             between = ",";
         }
         BUF_LIT(out, "]}");
@@ -419,13 +408,13 @@ static void full_constraints(const struct decision *d, struct buf *out)
     if (d->end != DECISION_INFEASIBLE)
         return;
     const char *between = "";
-    key(out, "emptied_by");
+    record_put_key(out, "emptied_by");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->constraints.count; i++) {
-        if (!bit(d->core, i))
+        if (!record_bit(d->core, i))
             continue;
         buf_cstr(out, between);
-        add_string(out, constraint_name(p, i));
+        record_put_string(out, constraint_name(p, i));
         between = ",";
     }
     buf_byte(out, ']');
@@ -434,16 +423,16 @@ static void full_constraints(const struct decision *d, struct buf *out)
 static void full_feasible(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    const struct image_step *s = answering(d);
+    const struct image_step *s = record_answering(d);
     const char *between = "";
-    key(out, "feasible");
+    record_put_key(out, "feasible");
     buf_byte(out, '[');
     for (uint32_t i = 0; s && i < s->bindings.count; i++) {
         const struct image_binding *b = IMAGE_AT(p, s->bindings, struct image_binding) + i;
-        if (!bit(d->fits, i))
+        if (!record_bit(d->fits, i))
             continue;
         buf_printf(out, "%s{\"model\":", between);
-        add_string(out, image_text(p, image_model(p, b->model)->name));
+        record_put_string(out, image_text(p, image_model(p, b->model)->name));
         key_cstr(out, "effort", image_effort_name(b->effort));
         buf_byte(out, '}');
         between = ",";
@@ -453,13 +442,14 @@ static void full_feasible(const struct decision *d, struct buf *out)
         return;
     const struct image_model *m = image_model(p, d->model);
     between = "";
-    key(out, "endpoints_closed");
+    record_put_key(out, "endpoints_closed");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < m->endpoints.count && i < 32; i++) {
         if (!(d->endpoints_closed >> i & 1))
             continue;
         buf_cstr(out, between);
-        add_string(out, image_text(p, IMAGE_AT(p, m->endpoints, struct image_endpoint)[i].url));
+        record_put_string(out,
+                          image_text(p, IMAGE_AT(p, m->endpoints, struct image_endpoint)[i].url));
         between = ",";
     }
     buf_byte(out, ']');
@@ -468,17 +458,17 @@ static void full_feasible(const struct decision *d, struct buf *out)
 static void full_models(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    key(out, "models");
+    record_put_key(out, "models");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->models.count; i++) {
         const struct model_outcome *o = &d->model_outcomes[i];
         buf_cstr(out, i ? ",{\"name\":" : "{\"name\":");
-        add_string(out, image_text(p, image_model(p, (int32_t)i)->name));
+        record_put_string(out, image_text(p, image_model(p, (int32_t)i)->name));
         key_cstr(out, "verdict", record_model_verdict_name(o->verdict));
-        key(out, "cost_usd");
+        record_put_key(out, "cost_usd");
         add_usd(out, o->cost_nusd);
         if (o->verdict == MODEL_LACKS) {
-            key(out, "missing");
+            record_put_key(out, "missing");
             buf_byte(out, '[');
             bool first = true;
             for (unsigned bit = 0; bit < WORK_NEED_COUNT_; bit++) {
@@ -487,7 +477,7 @@ static void full_models(const struct decision *d, struct buf *out)
                 if (!first)
                     buf_byte(out, ',');
                 first = false;
-                add_string(out, slice_cstr(work_need_name(bit)));
+                record_put_string(out, slice_cstr(work_need_name(bit)));
             }
             buf_byte(out, ']');
         }
@@ -503,11 +493,11 @@ static void full_models(const struct decision *d, struct buf *out)
 static void full_assumed(const struct policy_image *p, struct buf *out)
 {
     const struct image_assume *a = IMAGE_AT(p, p->assumes, struct image_assume);
-    key(out, "assumed");
+    record_put_key(out, "assumed");
     buf_byte(out, '[');
     for (uint32_t i = 0; i < p->assumes.count; i++) {
         buf_cstr(out, i ? ",{\"code\":" : "{\"code\":");
-        add_string(out, image_text(p, a[i].code));
+        record_put_string(out, image_text(p, a[i].code));
         key_string(out, "name", a[i].name.len > 0, image_text(p, a[i].name));
         key_string(out, "reason", true, image_text(p, a[i].reason));
         buf_byte(out, '}');
@@ -526,12 +516,12 @@ void record_json(const struct decision *d, const struct record_options *options,
     buf_u64(out, DECISION_SCHEMA);
     key_cstr(out, "id", d->id);
     key_string(out, "time", true, slice_make(time, CLOCK_ISO_LEN));
-    key(out, "policy");
+    record_put_key(out, "policy");
     BUF_LIT(out, "{\"name\":");
-    add_string(out, image_text(p, p->name));
+    record_put_string(out, image_text(p, p->name));
     key_u64(out, "version", p->policy_version);
-    key(out, "digest");
-    add_hex(out, p->digest, IMAGE_DIGEST_BYTES);
+    record_put_key(out, "digest");
+    record_put_hex(out, p->digest, IMAGE_DIGEST_BYTES);
     buf_byte(out, '}');
     key_u64(out, "pool_epoch", d->pool_epoch);
     key_string(out, "asked", d->model_asked.len > 0, d->model_asked);
@@ -543,8 +533,10 @@ void record_json(const struct decision *d, const struct record_options *options,
     key_string(out, "upstream_model", model != NULL,
                model ? image_text(p, model->upstream_name) : SLICE_EMPTY);
     key_string(out, "effort", model != NULL, slice_cstr(image_effort_name(d->effort)));
+    if (d->effort_dropped)
+        key_bool(out, "effort_dropped", true);
     key_bool(out, "took_else", d->took_else);
-    key(out, "chain");
+    record_put_key(out, "chain");
     if (d->chain < 0)
         BUF_LIT(out, "null");
     else
@@ -556,16 +548,16 @@ void record_json(const struct decision *d, const struct record_options *options,
     key_bool(out, "observed", d->observed);
     key_bool(out, "late", d->late);
     key_string(out, "message", d->end == DECISION_REFUSE, d->message);
-    key(out, "cost_usd");
+    record_put_key(out, "cost_usd");
     add_usd(out, d->cost_nusd);
     key_u64(out, "input_tok", d->input_tok);
     key_u64(out, "output_tok", d->output_tok);
-    key(out, "decide_us");
-    add_decimal(out, d->decide_ns, 3);
-    key(out, "avoided_us");
-    add_decimal(out, d->avoided_ns, 3);
+    record_put_key(out, "decide_us");
+    record_put_decimal(out, d->decide_ns, 3);
+    record_put_key(out, "avoided_us");
+    record_put_decimal(out, d->avoided_ns, 3);
     key_u64(out, "costs_epoch", d->costs_epoch);
-    key(out, "anchor");
+    record_put_key(out, "anchor");
     if (d->anchor == WORK_NO_ANCHOR)
         BUF_LIT(out, "null");
     else
@@ -578,263 +570,5 @@ void record_json(const struct decision *d, const struct record_options *options,
     full_feasible(d, out);
     full_models(d, out);
     full_assumed(p, out);
-    buf_byte(out, '}');
-}
-
-// Copies a literal and moves on; the caller has reserved the room.
-#define PUT(at, literal) (memcpy((at), (literal), sizeof(literal) - 1), (at) += sizeof(literal) - 1)
-
-static void compact_head(const struct decision *d, struct buf *out)
-{
-    const struct policy_image *p = d->image;
-    enum { ROOM = 1024 };
-    char *begin = buf_reserve(out, ROOM), *at = begin;
-    if (!at)
-        return;
-    PUT(at, "{\"v\":");
-    at = buf_put_u64(at, DECISION_SCHEMA);
-    PUT(at, ",\"id\":\"");
-    size_t id = strnlen(d->id, DECISION_ID_LEN);
-    memcpy(at, d->id, id);
-    at += id;
-    PUT(at, "\",\"t\":");
-    at = buf_put_u64(at, d->wall_us);
-    PUT(at, ",\"policy\":");
-    out->len += (size_t)(at - begin);
-    add_hex(out, p->digest, 8);
-    begin = at = buf_reserve(out, ROOM);
-    if (!at)
-        return;
-    PUT(at, ",\"r\":");
-    at = put_i64(at, d->route);
-    PUT(at, ",\"m\":");
-    at = put_i64(at, d->model);
-    PUT(at, ",\"in\":");
-    at = buf_put_u64(at, d->input_tok);
-    PUT(at, ",\"out\":");
-    at = buf_put_u64(at, d->output_tok);
-    PUT(at, ",\"cost\":");
-    at = put_i64(at, d->cost_nusd);
-    PUT(at, ",\"ns\":");
-    at = buf_put_u64(at, d->decide_ns);
-    PUT(at, ",\"anchor\":");
-    at = put_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
-    PUT(at, ",\"messages\":");
-    at = buf_put_u64(at, d->message_count);
-    PUT(at, ",\"epoch\":");
-    at = buf_put_u64(at, d->pool_epoch);
-    // What is zero almost always is left out.
-    const struct {
-        struct slice key;
-        uint64_t value;
-    } rare[] = {
-        {SLICE(",\"avoided\":"), d->avoided_ns},
-        {SLICE(",\"by\":"), d->by},
-        {SLICE(",\"end\":"), d->end},
-        {SLICE(",\"effort\":"), d->effort},
-        {SLICE(",\"else\":"), d->took_else},
-        {SLICE(",\"observed\":"), d->observed},
-        {SLICE(",\"closed\":"), d->endpoints_closed},
-        {SLICE(",\"tries\":"), d->attempts_max},
-        {SLICE(",\"cap\":"), d->output_cap_tok},
-        {SLICE(",\"needs\":"), d->needs},
-        {SLICE(",\"max\":"), d->max_output_tok},
-        {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},
-        {SLICE(",\"expected\":"), d->expected_tok},
-        {SLICE(",\"all_steps\":"), d->all_steps},
-        {SLICE(",\"costs\":"), d->costs_epoch},
-        {SLICE(",\"late\":"), d->late},
-    };
-    for (size_t i = 0; i < MERIT_COUNT(rare); i++) {
-        if (!rare[i].value)
-            continue;
-        memcpy(at, rare[i].key.ptr, rare[i].key.len);
-        at = buf_put_u64(at + rare[i].key.len, rare[i].value);
-    }
-    out->len += (size_t)(at - begin);
-    if (!slice_eq(d->model_asked, SLICE("auto"))) {
-        BUF_LIT(out, ",\"asked\":");
-        add_string(out, d->model_asked);
-    }
-}
-
-// As the full form, but words of an enum by place and truth values as numbers.
-static void compact_value(const struct policy_image *image, int32_t signal, const struct fact *f,
-                          struct buf *out)
-{
-    enum signal_type type = image_signal(image, signal)->type;
-    if (type == SIGNAL_BOOL || type == SIGNAL_ENUM)
-        add_number(out, f->number);
-    else
-        record_value(image, signal, f, out);
-}
-
-static void compact_signal(const struct decision *d, uint32_t index, bool first, struct buf *out)
-{
-    const struct fact *f = &d->facts[index];
-    enum { ROOM = 64 + FACT_EVIDENCE_MAX * 64 };
-    char *begin = buf_reserve(out, ROOM), *at = begin;
-    if (!at)
-        return;
-    if (!first)
-        *at++ = ',';
-    *at++ = '[';
-    at = buf_put_u64(at, index);
-    *at++ = ',';
-    // State, what it had of a shared artifact and the step in one number: most rows are short.
-    at = buf_put_u64(at, (uint64_t)f->state | (uint64_t)f->share << 2 | (uint64_t)f->step << 4);
-    *at++ = ',';
-    out->len += (size_t)(at - begin);
-    compact_value(d->image, (int32_t)index, f, out);
-    uint64_t probability = f->probability > 0 ? (uint64_t)((double)f->probability * 1e4 + 0.5) : 0;
-    if (probability == 10000 && !f->cost_ns && !f->error && !f->evidence_total && !f->by.len) {
-        buf_byte(out, ']');
-        return;
-    }
-    buf_byte(out, ',');
-    add_decimal(out, probability, 4);
-    begin = at = buf_reserve(out, ROOM);
-    if (!at)
-        return;
-    *at++ = ',';
-    at = buf_put_u64(at, f->cost_ns);
-    *at++ = ',';
-    at = buf_put_u64(at, f->error);
-    *at++ = ',';
-    at = buf_put_u64(at, f->evidence_total);
-    for (uint32_t i = 0; i < f->evidence_count && i < FACT_EVIDENCE_MAX; i++) {
-        const struct evidence *e = &f->evidence[i];
-        const uint32_t fields[] = {e->message, e->part, e->offset, e->length, e->argument};
-        *at++ = ',';
-        for (unsigned k = 0; k < MERIT_COUNT(fields); k++) {
-            *at++ = k ? ',' : '[';
-            at = buf_put_u64(at, fields[k]);
-        }
-        *at++ = ']';
-    }
-    out->len += (size_t)(at - begin);
-    if (f->by.len) {
-        buf_byte(out, ',');
-        add_string(out, f->by);
-    }
-    buf_byte(out, ']');
-}
-
-static void compact_outcomes(const struct decision *d, struct buf *out)
-{
-    const struct policy_image *p = d->image;
-    uint32_t routes = p->routes.count;
-    while (routes && route_outcome(d, routes - 1).verdict == ROUTE_NOT_REACHED)
-        routes--;
-    char *begin = buf_reserve(out, 32 + (size_t)routes * 32 + (size_t)p->models.count * 56),
-         *at = begin;
-    if (!at)
-        return;
-    PUT(at, "],\"routes\":[");
-    for (uint32_t i = 0; i < routes; i++) {
-        const struct route_outcome o = route_outcome(d, i);
-        if (i)
-            *at++ = ',';
-        *at++ = '[';
-        at = buf_put_u64(at, o.verdict);
-        *at++ = ',';
-        at = put_i64(at, o.atom);
-        *at++ = ']';
-    }
-    PUT(at, "],\"models\":[");
-    for (uint32_t i = 0; i < p->models.count; i++) {
-        const struct model_outcome *o = &d->model_outcomes[i];
-        if (i)
-            *at++ = ',';
-        *at++ = '[';
-        at = buf_put_u64(at, o->verdict);
-        *at++ = ',';
-        at = put_i64(at, o->cost_nusd);
-        uint32_t detail = o->verdict == MODEL_LACKS          ? o->missing
-                          : o->constraint != IMAGE_NONE ? (uint32_t)o->constraint
-                                                        : o->need_tok;
-        if (detail) {
-            *at++ = ',';
-            at = buf_put_u64(at, detail);
-        }
-        *at++ = ']';
-    }
-    *at++ = ']';
-    out->len += (size_t)(at - begin);
-}
-
-// Places, one by one; the name goes before the first.
-static void compact_place(const char *name, bool *begun, uint32_t i, struct buf *out)
-{
-    if (!*begun) {
-        key(out, name);
-        buf_byte(out, '[');
-    } else {
-        buf_byte(out, ',');
-    }
-    buf_u64(out, i);
-    *begun = true;
-}
-
-static void compact_bits(const char *name, const uint64_t *bits, uint32_t count, struct buf *out)
-{
-    bool begun = false;
-    for (uint32_t i = 0; i < count; i++)
-        if (bit(bits, i))
-            compact_place(name, &begun, i, out);
-    if (begun)
-        buf_byte(out, ']');
-}
-
-static void compact_states(const char *name, enum pool_model_state state, const struct decision *d,
-                           struct buf *out)
-{
-    bool begun = false;
-    for (uint32_t i = 0; d->pool_states && i < d->image->models.count; i++)
-        if (d->pool_states[i] == state)
-            compact_place(name, &begun, i, out);
-    if (begun)
-        buf_byte(out, ']');
-}
-
-// What constraints did; nothing where they did nothing and the path's first chain was taken.
-static void compact_policy(const struct decision *d, struct buf *out)
-{
-    const struct policy_image *p = d->image;
-    const struct image_step *s = answering(d);
-    compact_states("down", POOL_MODEL_DOWN, d, out);
-    compact_states("no_key", POOL_MODEL_NO_KEY, d, out);
-    bool chains = d->chain_count > 1 || d->end == DECISION_INFEASIBLE;
-    for (uint32_t i = 0; chains && i < d->chain_count; i++) {
-        const struct chain_outcome *o = &d->chain_outcomes[i];
-        const int32_t fields[] = {(int32_t)o->verdict, o->step, o->constraint};
-        buf_cstr(out, i ? "," : ",\"chains\":[");
-        for (unsigned k = 0; k < MERIT_COUNT(fields); k++)
-            buf_printf(out, "%s%d", k ? "," : "[", fields[k]);
-        BUF_LIT(out, "]");
-    }
-    if (chains && d->chain_count)
-        buf_byte(out, ']');
-    compact_bits("known", d->constraints_known, p->constraints.count, out);
-    compact_bits("hold", d->constraints_hold, p->constraints.count, out);
-    if (d->end == DECISION_INFEASIBLE)
-        compact_bits("core", d->core, p->constraints.count, out);
-    if (s && p->constraints.count)
-        compact_bits("fits", d->fits, s->bindings.count, out);
-}
-
-void record_compact(const struct decision *d, struct buf *out)
-{
-    compact_head(d, out);
-    BUF_LIT(out, ",\"signals\":[");
-    bool first = true;
-    for (uint32_t i = 0; i < d->image->signals.count; i++) {
-        if (d->facts[i].state == FACT_UNKNOWN)
-            continue;
-        compact_signal(d, i, first, out);
-        first = false;
-    }
-    compact_outcomes(d, out);
-    compact_policy(d, out);
     buf_byte(out, '}');
 }

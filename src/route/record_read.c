@@ -169,6 +169,7 @@ static void read_model(struct reader *r, uint32_t row, uint32_t i)
         // Place 0 is left out as a detail of 0 is.
         if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
             o->constraint = 0;
+        r->bad |= o->constraint >= (int64_t)r->d->image->constraints.count;
         return;
     }
     uint32_t detail = (uint32_t)whole(r, token, UINT32_MAX);
@@ -190,15 +191,16 @@ static void read_chain(struct reader *r, uint32_t row, uint32_t i)
         r->bad = true;
         return;
     }
-    uint32_t steps = r->d->route < 0
-                         ? 1
-                         : image_chains(p, image_route(p, r->d->route))[i].steps.count;
+    uint32_t steps =
+        r->d->route < 0 ? 1 : image_chains(p, image_route(p, r->d->route))[i].steps.count;
     struct chain_outcome *o = &r->d->chain_outcomes[i];
     o->verdict = (enum chain_verdict)whole(r, next(r, row, &at), CHAIN_NO_MODEL);
     o->step = (int32_t)place(r, next(r, row, &at), steps ? steps - 1 : 0);
-    o->constraint = (int32_t)place(r, next(r, row, &at),
-                                   p->constraints.count ? p->constraints.count - 1 : 0);
+    o->constraint =
+        (int32_t)place(r, next(r, row, &at), p->constraints.count ? p->constraints.count - 1 : 0);
     r->bad |= o->constraint >= (int64_t)p->constraints.count;
+    bool names = o->verdict == CHAIN_FORBIDDEN || o->verdict == CHAIN_UNMET;
+    r->bad |= names && o->constraint == IMAGE_NONE;
     r->d->chain_count = i + 1;
 }
 
@@ -238,8 +240,8 @@ static void read_policy(struct reader *r)
     uint32_t chains = member(r, "chains"), at = 0, row;
     if (chains != JSON_NONE && json_type(&r->json, chains) != JSON_ARRAY)
         r->bad = true;
-    for (uint32_t i = 0; !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE;
-         i++)
+    for (uint32_t i = 0;
+         !r->bad && chains != JSON_NONE && (row = next(r, chains, &at)) != JSON_NONE; i++)
         read_chain(r, row, i);
     const uint64_t *down = read_bits(r, "down", p->models.count);
     const uint64_t *no_key = read_bits(r, "no_key", p->models.count);
@@ -337,6 +339,8 @@ static void read_head(struct reader *r)
     d->attempts_max = (uint32_t)rare(r, "tries", UINT32_MAX);
     d->output_cap_tok = (uint32_t)rare(r, "cap", UINT32_MAX);
     d->needs = (uint32_t)rare(r, "needs", UINT32_MAX);
+    d->effort_asked = (enum image_effort)rare(r, "asked_effort", IMAGE_EFFORT_COUNT_ - 1);
+    d->effort_dropped = rare(r, "dropped", 1);
     d->max_output_tok = (uint32_t)rare(r, "max", UINT32_MAX);
     d->choices = (uint32_t)rare(r, "n", UINT32_MAX);
     d->choices = d->choices ? d->choices : 1;

@@ -22,7 +22,8 @@ enum result record_replay(const struct route_table *table, const struct decision
     const struct route_options options = {.given = d->facts,
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,
-                                          .all_steps = d->all_steps};
+                                          .all_steps = d->all_steps,
+                                          .effort = d->effort_asked};
     enum result r = route_begin(&run, table, work, &pool, &options, arena);
     if (r)
         return r;

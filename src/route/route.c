@@ -257,7 +257,7 @@ static void settle(struct route_run *run)
         fit_constraint(run, i);
     if (!found && run->table->constraints.count)
         fit_core(run, run->core);
-    if (chain > 0 || run->table->endpoints_forbidden ||
+    if (chain > 0 || run->table->endpoints_forbidden || run->asked_effort ||
         (!found && run->table->constraints.count))
         tell(run, found ? chain + 1 : count);
     if (d->route >= 0) {
@@ -408,6 +408,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
         .all_steps = options->all_steps,
+        .asked_effort = options->effort,
         .length = route_length_class(anchor_bytes(work)),
         .asked = IMAGE_NONE,
     };
@@ -425,6 +426,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->needs = work->needs;
     d->max_output_tok = work->max_output_tok;
     d->choices = work->choices;
+    d->effort_asked = options->effort;
     d->expected_tok = options->output_tok;
     d->all_steps = options->all_steps;
     d->input_tok = work->input_tok;
@@ -461,11 +463,12 @@ static enum open advance_chains(struct route_run *run)
         if (v == TRI_FALSE)
             continue;
         d->chain_count = run->next_chain + 1;
-        if (!run->table->endpoints_forbidden)
+        if (!run->table->endpoints_forbidden && !run->asked_effort)
             break;
         fit_choose(run, &ask);
         if (d->end == DECISION_ANSWER &&
-            fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN)
+            (fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN ||
+             fit_asked_effort(run, &d->effort_dropped) == TRI_UNKNOWN))
             return OPEN_CONSTRAINTS;
         break;
     }
@@ -484,7 +487,8 @@ static uint32_t open_guards(struct route_run *run, uint32_t nodes[ROUTE_BESIDE_R
     const struct route_table *t = run->table;
     uint32_t count = 0;
     int32_t why;
-    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES; i++)
+    for (uint32_t i = 0; run->matched && i < t->constraints.count && count < ROUTE_BESIDE_ROUTES;
+         i++)
         if (table_bit(run->open, i))
             nodes[count++] = t->constraints.guard_at[i];
     for (uint32_t i = run->next_route;
@@ -515,9 +519,9 @@ enum route_status route_step(struct route_run *run, int32_t *signal)
         open = advance_chains(run);
     if (open) {
         const struct buy_view view = view_of(run);
-        *signal = open == OPEN_ROUTE ? buy_next(&view, t->guard_at[run->next_route])
-                                     : buy_among(&view, t->constraints.guard_at, run->open,
-                                                 t->constraints.words);
+        *signal = open == OPEN_ROUTE
+                      ? buy_next(&view, t->guard_at[run->next_route])
+                      : buy_among(&view, t->constraints.guard_at, run->open, t->constraints.words);
         assert(*signal != IMAGE_NONE);
         // What is fed while this one is asked for belongs to the same step.
         if (run->asked != *signal)

@@ -56,6 +56,8 @@ struct route_options {
     // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
     // what a policy does.
     bool all_steps;
+    enum image_effort
+        effort; // that the client asks for; it counts where the policy leaves the effort open
 };
 
 enum route_status { ROUTE_NEED, ROUTE_DECIDED };
@@ -67,26 +69,27 @@ struct route_run {
     const struct work *work;
     uint8_t *states; // of the models, as the pool was seen
     const struct route_costs *costs;
-    uint64_t *known, *value; // bitsets over atoms; value is a subset of known
-    struct derive_state *derived;  // route/derive.h
-    uint64_t *dirty, *seen;        // scratch of derive
+    uint64_t *known, *value;      // bitsets over atoms; value is a subset of known
+    struct derive_state *derived; // route/derive.h
+    uint64_t *dirty, *seen;       // scratch of derive
     uint64_t *constraints_known, *constraints_hold; // bitsets over constraints
-    uint64_t *open, *spare;        // scratch of fit, the same
-    const uint64_t *spared;        // constraints that are taken for not there; NULL: none
-    uint64_t *fits;                // bit per binding of the step that answers: the feasible set
-    struct image_binding named;    // by the client
-    uint64_t added_tok;            // what retrieval adds on the chain that is looked at
-    uint32_t next_chain;           // the first one not settled
-    uint32_t taken_in;             // signals whose facts are there
+    uint64_t *open, *spare;                         // scratch of fit, the same
+    const uint64_t *spared;     // constraints that are taken for not there; NULL: none
+    uint64_t *fits;             // bit per binding of the step that answers: the feasible set
+    struct image_binding named; // by the client
+    uint64_t added_tok;         // what retrieval adds on the chain that is looked at
+    uint32_t next_chain;        // the first one not settled
+    uint32_t taken_in;          // signals whose facts are there
     uint64_t *core;
     size_t cleared; // bytes of the block that begin as zero
+    enum image_effort asked_effort;
     bool matched, noting, all_steps;
-    uint32_t next_route;     // the first one not settled
-    uint32_t output_tok;     // expectation, 0: by rule
-    uint32_t groups_paid;    // bit per group
-    uint32_t length;         // class of the anchored text's length (route/costs.h)
-    uint16_t bought;         // purchases so far
-    int32_t asked;           // the signal of the last ROUTE_NEED, or IMAGE_NONE
+    uint32_t next_route;  // the first one not settled
+    uint32_t output_tok;  // expectation, 0: by rule
+    uint32_t groups_paid; // bit per group
+    uint32_t length;      // class of the anchored text's length (route/costs.h)
+    uint16_t bought;      // purchases so far
+    int32_t asked;        // the signal of the last ROUTE_NEED, or IMAGE_NONE
     bool decided;
 };
 

@@ -31,7 +31,8 @@ enum table_atom_kind {
 
 struct table_atom {
     double lo, hi;
-    uint64_t words; // of truth values and enums, whatever the kind: bit per value for which it holds
+    uint64_t
+        words; // of truth values and enums, whatever the kind: bit per value for which it holds
     enum table_atom_kind kind;
     bool negated;
 };
@@ -83,8 +84,8 @@ struct route_table {
     const uint32_t *dependents;   // places in `derived`
 
     struct table_constraints constraints;
-    uint32_t chains_max;   // of one route
-    uint32_t bindings_max; // of one step
+    uint32_t chains_max;      // of one route
+    uint32_t bindings_max;    // of one step
     bool endpoints_forbidden; // some constraint is about an endpoint
 };
 

@@ -66,7 +66,8 @@ static enum result steps_check(const struct policy_image *p, struct image_list l
             !inside_or_none(steps[i].lattice, p->lattices.count))
             return RESULT_SYNTAX;
         for (uint32_t k = 0; k < steps[i].bindings.count; k++)
-            if (!inside(b[k].model, p->models.count) || (unsigned)b[k].effort >= IMAGE_EFFORT_COUNT_)
+            if (!inside(b[k].model, p->models.count) ||
+                (unsigned)b[k].effort >= IMAGE_EFFORT_COUNT_)
                 return RESULT_SYNTAX;
     }
     return RESULT_OK;
@@ -88,9 +89,9 @@ static enum result routes_check(const struct policy_image *p)
 static bool target_ok(const struct policy_image *p, const struct image_constraint *c)
 {
     const uint32_t counts[] = {
-        [IMAGE_FORBID_ZONE] = p->zones.count,         [IMAGE_FORBID_BELOW] = p->lattices.count,
-        [IMAGE_FORBID_MODEL] = p->models.count,       [IMAGE_FORBID_ENDPOINT] = p->endpoints.count,
-        [IMAGE_FORBID_EFFORT] = IMAGE_EFFORT_COUNT_,  [IMAGE_FORBID_STEP] = IMAGE_STEP_KIND_COUNT_,
+        [IMAGE_FORBID_ZONE] = p->zones.count,        [IMAGE_FORBID_BELOW] = p->lattices.count,
+        [IMAGE_FORBID_MODEL] = p->models.count,      [IMAGE_FORBID_ENDPOINT] = p->endpoints.count,
+        [IMAGE_FORBID_EFFORT] = IMAGE_EFFORT_COUNT_, [IMAGE_FORBID_STEP] = IMAGE_STEP_KIND_COUNT_,
         [IMAGE_FORBID_SINK] = p->sinks.count,
     };
     return (unsigned)c->target < MERIT_COUNT(counts) && inside(c->index, counts[c->target]);
@@ -141,11 +142,10 @@ static enum result signal_check(const struct policy_image *p, const struct image
     for (uint32_t i = 0; i < s->terms.count; i++, t++) {
         enum result e = guard_list_check(p, t->guard);
         bool needs = s->derive == IMAGE_DERIVE_EXCLUSIVE;
-        if (!e && (!inside_or_none(t->signal, p->signals.count) ||
-                   (needs && t->signal == IMAGE_NONE) ||
-                   (s->derive != IMAGE_DERIVE_SCORE && t->word >= s->words.count) ||
-                   (t->signal != IMAGE_NONE &&
-                    image_signal(p, t->signal)->type != SIGNAL_NUMBER)))
+        if (!e &&
+            (!inside_or_none(t->signal, p->signals.count) || (needs && t->signal == IMAGE_NONE) ||
+             (s->derive != IMAGE_DERIVE_SCORE && t->word >= s->words.count) ||
+             (t->signal != IMAGE_NONE && image_signal(p, t->signal)->type != SIGNAL_NUMBER)))
             e = RESULT_SYNTAX;
         if (e)
             return e;
@@ -465,10 +465,10 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
     const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
     uint32_t words = (p->constraints.count + 63) / 64;
     struct rows r;
-    uint64_t **const rows[] = {&r.effort, &r.step, &r.below,  &r.endpoint, &r.require,
+    uint64_t **const rows[] = {&r.effort, &r.step,   &r.below,  &r.endpoint, &r.require,
                                &r.allow,  &r.budget, &r.always, &r.model,    &r.sink};
     const size_t counts[] = {IMAGE_EFFORT_COUNT_, IMAGE_STEP_KIND_COUNT_, 1, 1, 1, 1, 1, 1,
-                             p->models.count, p->sinks.count};
+                             p->models.count,     p->sinks.count};
     static_assert(MERIT_COUNT(rows) == MERIT_COUNT(counts), "one count per row");
     size_t all = 0;
     for (size_t i = 0; i < MERIT_COUNT(counts); i++)
@@ -494,11 +494,18 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
     }
     for (uint32_t w = 0; w < words; w++)
         t->endpoints_forbidden |= r.endpoint[w] != 0;
-    t->constraints = (struct table_constraints){
-        .count = p->constraints.count, .words = words,      .guard_at = t->constraints.guard_at,
-        .model = r.model,              .effort = r.effort,  .step = r.step,
-        .sink = r.sink,                .below = r.below,    .endpoint = r.endpoint,
-        .require = r.require,          .allow = r.allow,    .budget = r.budget,
-        .always = r.always};
+    t->constraints = (struct table_constraints){.count = p->constraints.count,
+                                                .words = words,
+                                                .guard_at = t->constraints.guard_at,
+                                                .model = r.model,
+                                                .effort = r.effort,
+                                                .step = r.step,
+                                                .sink = r.sink,
+                                                .below = r.below,
+                                                .endpoint = r.endpoint,
+                                                .require = r.require,
+                                                .allow = r.allow,
+                                                .budget = r.budget,
+                                                .always = r.always};
     return RESULT_OK;
 }

@@ -31,6 +31,7 @@ struct sim {
     struct arena names;
     struct slice *models;
     uint32_t model_count;
+    bool any_model;
     struct call *calls;   // that run
     struct call *current; // the one that is sending; cleared when it ends meanwhile
     struct map counted;   // directive text -> struct counter
@@ -359,13 +360,18 @@ static bool directive_applies(struct sim *s, const struct sim_request *r,
     return n->seen++ < d->times;
 }
 
-static bool serves(const struct sim *s, struct slice model)
+static bool lists(const struct sim *s, struct slice model)
 {
     for (uint32_t i = 0; i < s->model_count; i++) {
         if (slice_eq(s->models[i], model))
             return true;
     }
     return false;
+}
+
+static bool serves(const struct sim *s, struct slice model)
+{
+    return s->any_model || lists(s, model);
 }
 
 // False when the request was refused.
@@ -390,7 +396,7 @@ static bool call_check(struct call *c)
     }
     c->profile = sim_profile_for(r->model);
     uint64_t need = r->prompt_tok + (uint64_t)(r->max_tok == UINT32_MAX ? 0 : r->max_tok);
-    if (need > c->profile->context_tok) {
+    if (need > c->profile->context_tok && lists(c->sim, r->model)) {
         struct sim_error e = {.status = 400,
                               .type = "invalid_request_error",
                               .param = "messages",
@@ -583,6 +589,7 @@ static void sim_free(struct sim *s)
 
 static enum result name_models(struct sim *s, const struct sim_options *o)
 {
+    s->any_model = o->any_model;
     s->model_count = o->models ? o->model_count : SIM_PROFILES;
     if (!s->model_count || s->model_count > SIM_MODELS_MAX)
         return RESULT_LIMIT;

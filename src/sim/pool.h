@@ -30,6 +30,7 @@
 #ifndef MERIT_SIM_POOL_H
 #define MERIT_SIM_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/result.h"
@@ -44,6 +45,9 @@ struct sim_options {
     const char *const
         *models; // names to serve; NULL: the four. An unknown name gets a profile by its hash
     uint32_t model_count;
+    // Every other name is served, too, with any window: the policy that calls it says what its models are. Such names are
+    // not listed.
+    bool any_model;
 };
 
 // RESULT_EXISTS (somebody listens on the port), RESULT_IO (errno), RESULT_NOMEM, RESULT_LIMIT (more

@@ -94,31 +94,34 @@ struct decision {
     const struct policy_image *image;
     uint64_t pool_epoch;
     const uint8_t *pool_states; // enum pool_model_state per model, as they were seen
-    uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
+    uint64_t costs_epoch;       // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
     enum decision_end end;
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool took_else;       // another chain than the path's first was taken, or none could
-    int32_t chain;        // place among the route's chains, or IMAGE_NONE
-    uint32_t attempts_max;     // that the step allows; 0: each endpoint once
-    uint32_t output_cap_tok;   // most output of a choice that the upstream is to be told; 0: the request's own
+    bool effort_dropped; // the effort that the client asks for is forbidden and left out
+    bool took_else;        // another chain than the path's first was taken, or none could
+    int32_t chain;         // place among the route's chains, or IMAGE_NONE
+    uint32_t attempts_max; // that the step allows; 0: each endpoint once
+    uint32_t
+        output_cap_tok; // most output of a choice that the upstream is to be told; 0: the request's own
     uint32_t endpoints_closed; // bit per endpoint of `model`: those that a constraint forbids
     bool late; // the deadline passed: what was still asked for has failed with FACT_ERROR_DEADLINE
     bool observed;        // observe-only: decided, not obeyed
     struct slice message; // of a refusal
     struct slice model_asked;
 
-    struct fact *facts;                   // one per signal of the policy
+    struct fact *facts; // one per signal of the policy
     // One per route, of a decision that was read from a record; NULL: ask route_outcome (route/route.h), which makes them
     // of what the decision knew.
     struct route_outcome *route_outcomes;
     const struct route_table *table;
     const uint64_t *atoms_known, *atoms_hold; // bit per atom
-    struct model_outcome *model_outcomes; // one per model
-    struct chain_outcome *chain_outcomes; // one per chain of `route`; those behind the one taken are not filled
+    struct model_outcome *model_outcomes;     // one per model
+    struct chain_outcome
+        *chain_outcomes;  // one per chain of `route`; those behind the one taken are not filled
     uint32_t chain_count; // filled
     // Bit per constraint, (constraints + 63) / 64 words: what is known of them and which hold; for DECISION_INFEASIBLE
     // `core` has a few that empty the set together, none of which can be spared.
@@ -130,6 +133,7 @@ struct decision {
     uint32_t needs;          // enum work_need bits
     uint32_t max_output_tok; // 0: the client gave none
     uint32_t choices;
+    enum image_effort effort_asked;
     uint32_t expected_tok; // of output, as the caller expected; 0: by rule
     bool all_steps;        // chains that this build cannot run were not passed over
 

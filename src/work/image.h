@@ -2,8 +2,9 @@
 //
 // policy/compile.c builds it, everyone else reads it. Strings and lists are offsets from the start of the block.
 // It is immutable; several threads may read it. `image_open` checks magic, version, checksum and every offset, index,
-// size and enum, so that neither a damaged nor a hostile file can make a reader leave the block. Money is nano-USD per
-// million tokens. The same policy text gives the same bytes.
+// size and enum, so that neither a damaged nor a hostile file can make a reader leave the block. Guards stand one behind
+// the other in the order of terms, routes, constraints and theorems; each belongs to one of those, or to several that
+// follow each other. Money is nano-USD per million tokens. The same policy text gives the same bytes.
 #ifndef MERIT_WORK_IMAGE_H
 #define MERIT_WORK_IMAGE_H
 
@@ -171,7 +172,7 @@ enum image_derive {
 // other and never in a circle (image_open checks it).
 struct image_term {
     struct image_list
-        guard; // struct image_node. LABEL: raises to `word` where it holds; SCORE without a signal: its
+        guard; // struct image_node. LABEL: raises to `word` where it holds (TRUE: always); SCORE without a signal: its
                // value is 1 where it holds, else 0
     int32_t signal; // SCORE: a number signal; EXCLUSIVE: the member; else IMAGE_NONE
     uint32_t word;  // LABEL: the level; EXCLUSIVE: the member's word
@@ -375,8 +376,8 @@ enum image_claim_kind {
     IMAGE_CLAIM_NEVER, // the guard never holds
     IMAGE_CLAIM_ROUTE, // the route `index` is taken
     IMAGE_CLAIM_ZONE, // every answer that can be delivered or asked for comes from a zone of `list`
-    IMAGE_CLAIM_MODEL,    // ... by a model of `list`
-    IMAGE_CLAIM_PASSES,   // every answer delivered has passed `step`
+    IMAGE_CLAIM_MODEL, // ... by a model of `list`
+    IMAGE_CLAIM_PASSES, // every answer delivered has passed `step`, of sink `index` when that is not IMAGE_NONE
     IMAGE_CLAIM_REFUSE,   // it is refused by its route
     IMAGE_CLAIM_FEASIBLE, // some model can serve it, as far as constraints go
     IMAGE_CLAIM_COSTS, // whatever happens it costs at most `limit` of `unit`; `index`: a route's, or IMAGE_NONE

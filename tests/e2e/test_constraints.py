@@ -46,6 +46,17 @@ def test_a_closed_endpoint_is_never_asked(start):
         assert m.chat("hello")[0] == 200 and len(first.chats()) == before + 1
 
 
+def test_retries_of_the_policy(start):
+    with Mock(up.chat()) as a:
+        m = start(policy("", [a.url], "route twice when ward -> answer(small) retry 1\notherwise -> answer(small)"))
+        a.script = [up.error(500)]
+        assert m.chat("about the ward")[0] == 200 and len(a.chats()) == 2
+        a.script = [up.error(500)]
+        assert m.chat("hello")[0] >= 500 and len(a.chats()) == 3
+        a.script = [up.error(500)] * 2
+        assert m.chat("about the ward")[0] >= 500 and len(a.chats()) == 5
+
+
 def test_nothing_left_is_told_by_name(start):
     with Mock(up.chat()) as a:
         more = 'forbid zone cloud when ward or private as "wards stay home"\nforbid model local as "not now"\n' \
@@ -88,6 +99,18 @@ def test_a_budget_takes_what_could_cost_more(start):
         code, _, body = m.chat("about the ward")
         assert code == 403 and json.loads(body)["error"]["message"] == "too dear"
         assert m.chat("about the ward", max_tokens=100)[0] == 200
+
+
+def test_a_forbidden_effort_cannot_be_asked_for(start):
+    with Mock(up.chat()) as a:
+        text = policy('forbid effort high when ward as "no brooding over wards"', [a.url])
+        m = start(text.replace("usd/Mtok\n", "usd/Mtok effort low, high\n"))
+        assert m.chat("hello", reasoning_effort="high")[0] == 200
+        assert a.chats()[-1].json()["reasoning_effort"] == "high"
+        assert m.chat("about the ward", reasoning_effort="low")[0] == 200
+        assert a.chats()[-1].json()["reasoning_effort"] == "low"
+        assert m.chat("about the ward", reasoning_effort="high")[0] == 200
+        assert "reasoning_effort" not in a.chats()[-1].json()
 
 
 def test_passing_on_honours_what_is_always_forbidden(start):

@@ -129,7 +129,7 @@ def test_witness_shows_it(name, twin, tmp_path):
         if not finding.get("witness"):
             continue
         said, code = finding["message"], finding["code"]
-        asked = re.search(r"reaches model `(\S+)` in zone `\S+`, when the client names that model|"
+        asked = re.search(r"reaches \S+ `\S+`(?: in zone `\S+`)?, when a client asks for `(\S+)` by its name|"
                           r"that names model (\S+)", said)
         args = ["--model", asked[1] or asked[2]] if asked else []
         done = merit("route", "--policy", path, "--given", json.dumps(finding["witness"]), "--json", *args, "a request",

@@ -342,7 +342,7 @@ struct expected {
     bool on_error;
 };
 
-static const char *const output_words[] = {"text", "json", "schema"};
+enum { OUTPUT_WORDS = 3 }; // text, json, schema
 
 // Request `i` of all: `failing` has one more value per signal. False behind the last one.
 static bool request_at(const struct policy_image *p, uint64_t i, bool failing,
@@ -353,7 +353,7 @@ static bool request_at(const struct policy_image *p, uint64_t i, bool failing,
         const struct image_signal *s = image_signal(p, (int32_t)k);
         if (s->derive)
             continue;
-        uint32_t values = s->type == SIGNAL_ENUM ? MERIT_COUNT(output_words) : 2;
+        uint32_t values = s->type == SIGNAL_ENUM ? OUTPUT_WORDS : 2;
         uint32_t v = (uint32_t)(i % (values + failing));
         i /= values + failing;
         bool fails = v == values;
@@ -660,10 +660,69 @@ static void test_random_policies(void **state)
                 n.nothing > 50 && n.clean > 20);
 }
 
+static bool is_constraint(const char *line)
+{
+    return !strncmp(line, "forbid ", 7) || !strncmp(line, "require ", 8) ||
+           !strncmp(line, "allow ", 6) || !strncmp(line, "budget ", 7);
+}
+
+// The same policy with its constraints the other way round, each of them twice.
+static void turn_round(const struct text *from, struct text *to)
+{
+    const char *lines[200];
+    size_t lens[200];
+    uint32_t n = 0;
+    to->len = 0;
+    for (const char *at = from->at; *at; n++) {
+        const char *end = strchr(at, '\n');
+        assert_true(n < 200 && end);
+        lines[n] = at;
+        lens[n] = (size_t)(end - at);
+        at = end + 1;
+    }
+    for (uint32_t i = 0, told = 0; i < n; i++) {
+        if (!is_constraint(lines[i])) {
+            put(to, "%.*s\n", (int)lens[i], lines[i]);
+            continue;
+        }
+        for (uint32_t k = n; k-- > 0 && !told;)
+            if (is_constraint(lines[k]))
+                put(to, "%.*s\n%.*s\n", (int)lens[k], lines[k], (int)lens[k], lines[k]);
+        told = 1;
+    }
+}
+
+static void test_constraints_are_a_set(void **state)
+{
+    static struct text text, turned;
+    uint32_t checked = 0;
+    (void)state;
+    for (uint32_t i = 0; i < POLICIES / 3; i++) {
+        struct arena arena;
+        struct diag_list one, other;
+        const struct policy_image *p, *q;
+        struct found f, g;
+        rng_seed(&rng, 700000 + i);
+        make(&text);
+        turn_round(&text, &turned);
+        arena_init(&arena, 0, 256u << 20);
+        if (check_text(&text, &arena, &one, &p) && check_text(&turned, &arena, &other, &q)) {
+            read_findings(p, &one, &f);
+            read_findings(q, &other, &g);
+            if (memcmp(&f, &g, sizeof f) != 0)
+                wrong(turned.at, "another finding", 0, true);
+            checked++;
+        }
+        arena_deinit(&arena);
+    }
+    assert_true(checked > POLICIES / 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_policies),
                                        cmocka_unit_test(test_the_router_takes_what_is_feasible),
+                                       cmocka_unit_test(test_constraints_are_a_set),
                                        cmocka_unit_test(test_another_forbid_adds_no_leak)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "route/estimate.h"
 #include "route/record.h"
 #include "route/route.h"
+#include "route/table.h"
 #include "support/image_builder.h"
 
 enum { POLICIES = 1500, WORKS = 6, WORDS = 5, SIGNALS_MAX = 24, MODELS_MAX = 6 };
@@ -544,8 +545,7 @@ static void lazy_equals_eager(void **state)
             assert_int_equal(route_begin(&again, table, &w, &pool, &options, &arena), RESULT_OK);
             assert_int_equal(route_step(&again, &asked), ROUTE_DECIDED);
             same(p, again.decision, &expected);
-            for (uint32_t r = 0; r < p->routes.count; r++)
-            {
+            for (uint32_t r = 0; r < p->routes.count; r++) {
                 struct route_outcome a = route_outcome(again.decision, r),
                                      z = route_outcome(run.decision, r);
                 assert_int_equal(a.verdict, z.verdict);
@@ -562,8 +562,50 @@ static void lazy_equals_eager(void **state)
     arena_deinit(&arena);
 }
 
+// Looking at several guards at once finds what looking at one after the other finds, whatever is known.
+static void quick_equals_plain(void **state)
+{
+    (void)state;
+    static struct image_builder b;
+    struct arena arena;
+    uint64_t verdicts[3] = {0};
+    arena_init(&arena, 1 << 18, 1 << 24);
+    rng_seed(&rng, 3);
+    for (int i = 0; i < POLICIES; i++) {
+        const struct route_table *t;
+        uint64_t known[4], value[4];
+        ib_init(&b);
+        const struct policy_image *p = random_policy(&b);
+        assert_int_equal(route_table_open(p, NULL, &arena, &t), RESULT_OK);
+        assert_true(t->must != NULL || p->atoms.count == 0);
+        for (int k = 0; k < WORKS; k++) {
+            uint64_t all = below(2) ? ~UINT64_C(0) : rng_next(&rng);
+            for (int w = 0; w < 4; w++) {
+                known[w] = all | (below(2) ? rng_next(&rng) : 0);
+                value[w] = known[w] & rng_next(&rng);
+            }
+            for (uint32_t from = 0; from <= p->routes.count; from++) {
+                uint32_t route = from, at = from;
+                enum tri quick = table_first(t, known, value, &route), plain = TRI_FALSE;
+                int32_t why;
+                while (at < p->routes.count &&
+                       (plain = table_eval(t, t->guard_at[at], known, value, &why)) == TRI_FALSE)
+                    at++;
+                assert_int_equal(route, at);
+                assert_int_equal(quick, at < p->routes.count ? plain : TRI_FALSE);
+                verdicts[quick]++;
+            }
+        }
+        arena_reset(&arena);
+        ib_deinit(&b);
+    }
+    assert_true(verdicts[TRI_TRUE] > 1000 && verdicts[TRI_UNKNOWN] > 1000);
+    arena_deinit(&arena);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lazy_equals_eager)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lazy_equals_eager),
+                                       cmocka_unit_test(quick_equals_plain)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

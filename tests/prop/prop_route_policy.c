@@ -159,7 +159,8 @@ static void random_models(struct image_builder *b)
     for (int i = 0; i < 3; i++) {
         int32_t z = ib_zone(b, names[i]);
         b->zones[z].clears.level[0] = (uint8_t)below(LEVELS);
-        struct image_sink *s = ib_sink(b, names[i], one_in(4) ? IMAGE_SINK_EMBEDDING : IMAGE_SINK_CACHE);
+        struct image_sink *s =
+            ib_sink(b, names[i], one_in(4) ? IMAGE_SINK_EMBEDDING : IMAGE_SINK_CACHE);
         s->zone = one_in(3) ? IMAGE_NONE : (int32_t)below((uint32_t)z + 1);
         s->clears.level[0] = (uint8_t)below(LEVELS);
         s->call_nusd = one_in(3) ? -1 : (int64_t)below(1000);
@@ -206,7 +207,8 @@ static struct image_list random_chain(struct image_builder *b)
                 (struct image_binding){(int32_t)below(b->model_count), (enum image_effort)below(3)};
         bool sink = k == IMAGE_STEP_RETRIEVE || k == IMAGE_STEP_CACHE ||
                     (k == IMAGE_STEP_VERIFY && one_in(2));
-        bool asks = k == IMAGE_STEP_ANSWER || k == IMAGE_STEP_FUSE || (k == IMAGE_STEP_VERIFY && !sink);
+        bool asks =
+            k == IMAGE_STEP_ANSWER || k == IMAGE_STEP_FUSE || (k == IMAGE_STEP_VERIFY && !sink);
         steps[i] = (struct image_step){.kind = k,
                                        .escalated = k == IMAGE_STEP_ANSWER && one_in(6),
                                        .sink = sink ? (int32_t)below(SINKS) : IMAGE_NONE,
@@ -223,13 +225,15 @@ static struct image_list random_chain(struct image_builder *b)
 
 static void random_constraint(struct image_builder *b)
 {
-    struct image_constraint *c = ib_constraint(b, names[b->constraint_count],
-                                               (enum image_constraint_kind)below(4), NULL, 0);
+    struct image_constraint *c =
+        ib_constraint(b, names[b->constraint_count], (enum image_constraint_kind)below(4), NULL, 0);
     if (!one_in(6))
         c->guard = random_guard(b, b->signal_count);
-    c->target = one_in(3) ? IMAGE_FORBID_ENDPOINT : (enum image_target)below(7);
-    const uint32_t counts[] = {3, 1, b->model_count, b->endpoint_count, 3, IMAGE_STEP_KIND_COUNT_,
-                               SINKS};
+    c->target = one_in(3)   ? IMAGE_FORBID_ENDPOINT
+                : one_in(4) ? IMAGE_FORBID_EFFORT
+                            : (enum image_target)below(7);
+    const uint32_t counts[] = {
+        3, 1, b->model_count, b->endpoint_count, 3, IMAGE_STEP_KIND_COUNT_, SINKS};
     c->index = (int32_t)below(counts[c->target]);
     c->level = 1 + below(LEVELS - 1);
     c->step = one_in(2) ? IMAGE_STEP_VERIFY : (enum image_step_kind)below(IMAGE_STEP_KIND_COUNT_);
@@ -281,9 +285,7 @@ static void random_facts(const struct policy_image *p, struct fact *facts)
         if (s->derive)
             continue;
         facts[i] = (struct fact){.state = FACT_KNOWN, .probability = 1};
-        facts[i].number = below(s->type == SIGNAL_BOOL     ? 2
-                                : s->type == SIGNAL_NUMBER ? 6
-                                                           : 4);
+        facts[i].number = below(s->type == SIGNAL_BOOL ? 2 : s->type == SIGNAL_NUMBER ? 6 : 4);
         if (s->type == SIGNAL_NUMBER)
             facts[i].number -= below(3) / 2.0;
         if (one_in(8))
@@ -519,12 +521,14 @@ static double naive_bound(const struct world *n, const struct image_step *s, int
     if (unit == IMAGE_UNIT_TOK)
         return (in + out) * times;
     if (unit == IMAGE_UNIT_NUSD)
-        return m->priced ? ceil((in * (double)m->price_in_nusd + out * (double)m->price_out_nusd) /
-                                1e6) * times
-                         : -1;
+        return m->priced
+                   ? ceil((in * (double)m->price_in_nusd + out * (double)m->price_out_nusd) / 1e6) *
+                         times
+                   : -1;
     return m->energy_in_uj < 0 || m->energy_out_uj < 0
                ? -1
-               : ceil((in * (double)m->energy_in_uj + out * (double)m->energy_out_uj) / 1e6) * times;
+               : ceil((in * (double)m->energy_in_uj + out * (double)m->energy_out_uj) / 1e6) *
+                     times;
 }
 
 static bool naive_url_hit(const struct policy_image *p, int32_t named, const struct image_model *m,
@@ -724,7 +728,8 @@ static bool naive_open(const struct world *n, const struct chain *ch)
                 return false;
             for (int32_t e = 0; e < SINKS; e++) {
                 bool embeds = s->kind == IMAGE_STEP_RETRIEVE || s->kind == IMAGE_STEP_CACHE;
-                if (embeds && sinks[e].kind == IMAGE_SINK_EMBEDDING && naive_sink_hit(n, ch, k, c, e))
+                if (embeds && sinks[e].kind == IMAGE_SINK_EMBEDDING &&
+                    naive_sink_hit(n, ch, k, c, e))
                     return false;
             }
             if (s->sink >= 0 && naive_sink_hit(n, ch, k, c, s->sink))
@@ -735,8 +740,8 @@ static bool naive_open(const struct world *n, const struct chain *ch)
 }
 
 // Bits of the bindings of step `at` that are left.
-static uint32_t naive_set(const struct world *n, const struct image_route *r, const struct chain *ch,
-                          uint32_t at)
+static uint32_t naive_set(const struct world *n, const struct image_route *r,
+                          const struct chain *ch, uint32_t at)
 {
     uint32_t set = 0;
     for (uint32_t i = 0; i < ch->binding_count[at]; i++) {
@@ -777,8 +782,8 @@ static double naive_worth(const struct world *n, const struct image_route *r, in
 static bool naive_take(const struct world *n, const struct image_route *r, const struct chain *ch,
                        bool all_steps, struct outcome *out)
 {
-    bool simple = ch->count == 1 && (ch->steps->kind == IMAGE_STEP_ANSWER ||
-                                     ch->steps->kind == IMAGE_STEP_REFUSE);
+    bool simple = ch->count == 1 &&
+                  (ch->steps->kind == IMAGE_STEP_ANSWER || ch->steps->kind == IMAGE_STEP_REFUSE);
     int answer = -1;
     if ((!simple && !all_steps) || !naive_open(n, ch))
         return false;
@@ -798,8 +803,8 @@ static bool naive_take(const struct world *n, const struct image_route *r, const
     for (uint32_t i = 0; i < ch->binding_count[answer]; i++) {
         const struct image_binding *b = &ch->bindings[answer][i];
         if ((out->set >> i & 1) &&
-            (best < 0 || naive_worth(n, r, b->model) >
-                             naive_worth(n, r, ch->bindings[answer][best].model)))
+            (best < 0 ||
+             naive_worth(n, r, b->model) > naive_worth(n, r, ch->bindings[answer][best].model)))
             best = (int)i;
     }
     out->model = ch->bindings[answer][best].model;
@@ -840,6 +845,17 @@ static void naive_decide(const struct world *n, bool all_steps, struct outcome *
         }
         out->set = out->closed = 0;
     }
+}
+
+static bool naive_dropped(const struct world *n, const struct outcome *o, enum image_effort asked)
+{
+    const struct image_constraint *c = IMAGE_AT(n->p, n->p->constraints, struct image_constraint);
+    bool forbidden = false;
+    for (uint32_t i = 0; i < n->p->constraints.count; i++)
+        forbidden |= c[i].kind == IMAGE_FORBID && c[i].target == IMAGE_FORBID_EFFORT &&
+                     c[i].index == (int32_t)asked && naive_guard(n, c[i].guard);
+    return o->end == DECISION_ANSWER && o->effort == IMAGE_EFFORT_DEFAULT &&
+           asked != IMAGE_EFFORT_DEFAULT && forbidden;
 }
 
 // ---- side by side
@@ -921,8 +937,7 @@ static void core_is_one(struct image_builder *b, const struct world *n, const st
 {
     static struct image_constraint kept[CONSTRAINTS_MAX + 1];
     struct policy_image *p = (struct policy_image *)(void *)b->block;
-    struct image_constraint *c =
-        (struct image_constraint *)(void *)(b->block + p->constraints.at);
+    struct image_constraint *c = (struct image_constraint *)(void *)(b->block + p->constraints.at);
     struct image_list list = p->constraints;
     struct outcome o;
     memcpy(kept, c, list.count * sizeof *c);
@@ -947,7 +962,7 @@ static void core_is_one(struct image_builder *b, const struct world *n, const st
 }
 
 struct counts {
-    uint64_t bought, bases, ends[4], cores, given, failed, chains, closed;
+    uint64_t bought, bases, ends[4], cores, given, failed, chains, closed, dropped;
 };
 
 static void one_work(struct image_builder *b, const struct policy_image *p,
@@ -974,13 +989,17 @@ static void one_work(struct image_builder *b, const struct policy_image *p,
         c->given++;
     }
     struct world n = {p, &w, facts, states};
-    struct route_options options = {.given = given, .all_steps = one_in(2)};
+    struct route_options options = {
+        .given = given, .all_steps = one_in(2), .effort = (enum image_effort)below(3)};
     naive_decide(&n, options.all_steps, &expected);
     struct route_run run;
     assert_int_equal(route_begin(&run, table, &w, &pool, &options, arena), RESULT_OK);
     c->bought += drive(&run, p, facts);
     got = outcome_of(run.decision);
     same(&got, &expected);
+    bool dropped = naive_dropped(&n, &expected, options.effort);
+    assert_int_equal(run.decision->effort_dropped, dropped);
+    c->dropped += dropped;
     derived_told(&n, run.decision);
     replays(table, run.decision, arena);
     for (uint32_t i = 0; i < p->signals.count; i++) {
@@ -1034,7 +1053,7 @@ static void lazy_equals_eager(void **state)
     for (int i = 0; i < 4; i++)
         assert_true(c.ends[i] > 300);
     assert_true(c.cores > 300 && c.given > 300 && c.failed > 300 && c.chains > 300);
-    assert_true(c.closed > 50);
+    assert_true(c.closed > 50 && c.dropped > 20);
     arena_deinit(&arena);
 }
 

@@ -166,11 +166,8 @@ static inline struct image_sink *ib_sink(struct image_builder *b, const char *na
                                          enum image_sink_kind kind)
 {
     assert(b->sink_count < IB_MAX);
-    b->sinks[b->sink_count] = (struct image_sink){.name = ib_str(b, name),
-                                                  .kind = kind,
-                                                  .zone = IMAGE_NONE,
-                                                  .call_nusd = -1,
-                                                  .call_uj = -1};
+    b->sinks[b->sink_count] = (struct image_sink){
+        .name = ib_str(b, name), .kind = kind, .zone = IMAGE_NONE, .call_nusd = -1, .call_uj = -1};
     return &b->sinks[b->sink_count++];
 }
 
@@ -209,8 +206,9 @@ static inline int32_t ib_lattice(struct image_builder *b, const char *name,
 }
 
 // A derived signal; its words, bands and so on are the caller's to set.
-static inline int32_t ib_derived(struct image_builder *b, const char *name, enum image_derive derive,
-                                 enum signal_type type, const struct image_term *terms, uint32_t n)
+static inline int32_t ib_derived(struct image_builder *b, const char *name,
+                                 enum image_derive derive, enum signal_type type,
+                                 const struct image_term *terms, uint32_t n)
 {
     int32_t at = ib_signal(b, name, type);
     struct image_signal *s = &b->signals[at];

@@ -201,10 +201,11 @@ static void scores_are_decided_by_their_bounds(void **state)
 static void groups_have_one_winner(void **state)
 {
     (void)state;
-    open_policy(HEAD "signal kind = exclusive(attack, hard) temperature 0.1 margin 0.2 otherwise none\n"
-                     "route a when kind == attack -> answer(near)\n"
-                     "route b when kind == hard -> answer(far)\n"
-                     "otherwise -> refuse \"neither\"\n");
+    open_policy(HEAD
+                "signal kind = exclusive(attack, hard) temperature 0.1 margin 0.2 otherwise none\n"
+                "route a when kind == attack -> answer(near)\n"
+                "route b when kind == hard -> answer(far)\n"
+                "otherwise -> refuse \"neither\"\n");
     struct decision *d = DECIDE({"attack", 0.9}, {"hard", 0.2});
     assert_int_equal(d->route, 0);
     assert_true(d->facts[named("kind")].probability > 0.99f);
@@ -320,11 +321,13 @@ static void what_empties_the_set_is_named(void **state)
     assert_int_equal(d->core[0], 3);
     buf_reset(&f.out);
     explain_infeasible(d, &f.out);
-    assert_true(slice_find(buf_slice(&f.out), SLICE("because of \"wards stay home\", \"not for code\"")) >= 0);
+    assert_true(slice_find(buf_slice(&f.out),
+                           SLICE("because of \"wards stay home\", \"not for code\"")) >= 0);
     assert_true(says(d, "infeasible otherwise: it is shown here"));
     buf_reset(&f.out);
     record_json(d, NULL, &f.out);
-    assert_true(slice_find(buf_slice(&f.out), SLICE("\"emptied_by\":[\"wards stay home\",\"not for code\"]")) >= 0);
+    assert_true(slice_find(buf_slice(&f.out),
+                           SLICE("\"emptied_by\":[\"wards stay home\",\"not for code\"]")) >= 0);
     assert_true(slice_find(buf_slice(&f.out), SLICE("\"removed\":[\"far\"]")) >= 0);
     close_policy();
 }

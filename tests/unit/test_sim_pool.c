@@ -360,6 +360,25 @@ static void leaving_is_survived(void **state)
         read_all(fds[i]);
 }
 
+// The pool that a policy calls whose models have names of their own.
+static void any_name_is_served_where_asked(void **state)
+{
+    (void)state;
+    struct sim *own;
+    static const char body[] =
+        "{\"model\":\"teller\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+    assert_int_equal(sim_open(&own, &(struct sim_options){.pace = 0, .any_model = true}),
+                     RESULT_OK);
+    struct sim *const both[] = {own, sim};
+    for (size_t i = 0; i < MERIT_COUNT(both); i++) {
+        int fd = dial(both[i]);
+        send_request(fd, "POST", "/v1/chat/completions", "", body);
+        assert_true(read_all(fd));
+        assert_int_equal(status_of(), both[i] == own ? 200 : 404);
+    }
+    sim_close(own);
+}
+
 static void a_taken_port_is_told(void **state)
 {
     (void)state;
@@ -384,6 +403,7 @@ int main(void)
         cmocka_unit_test(directives_choose_their_requests),
         cmocka_unit_test(slow_reader_gets_all),
         cmocka_unit_test(leaving_is_survived),
+        cmocka_unit_test(any_name_is_served_where_asked),
         cmocka_unit_test(a_taken_port_is_told),
     };
     return cmocka_run_group_tests(tests, begin, end);

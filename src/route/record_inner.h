@@ -1,0 +1,25 @@
+// What both forms of the record are written with. For route/record*.c only.
+#ifndef MERIT_ROUTE_RECORD_INNER_H
+#define MERIT_ROUTE_RECORD_INNER_H
+
+#include "route/record.h"
+
+// `v` in units of 10^-digits, trailing zeros cut: exact, and short.
+void record_put_decimal(struct buf *out, uint64_t v, unsigned digits);
+// A number that reads back the same.
+void record_put_number(struct buf *out, double v);
+void record_put_string(struct buf *out, struct slice s);
+// Bytes as hex digits in quotes.
+void record_put_hex(struct buf *out, const uint8_t *bytes, unsigned count);
+// ,"name":
+void record_put_key(struct buf *out, const char *name);
+
+static inline bool record_bit(const uint64_t *bits, uint32_t i)
+{
+    return bits && (bits[i / 64] >> (i % 64) & 1);
+}
+
+// The step that answers on the chain taken; NULL without one.
+const struct image_step *record_answering(const struct decision *d);
+
+#endif
