@@ -188,6 +188,19 @@ static uint32_t attempts_max(const struct path_plan *plan)
     return plan->attempts_max && plan->attempts_max < most ? plan->attempts_max : most;
 }
 
+// Whether there is an endpoint for another attempt. Where the policy itself asks for retries they may go where one failed
+// before, once all the others have been asked.
+static bool another(struct path *p, uint64_t now)
+{
+    if (pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE)
+        return true;
+    if (!p->plan.attempts_max ||
+        pool_pick(p->pool, p->plan.model, p->plan.closed, false, now) == IMAGE_NONE)
+        return false;
+    p->tried = p->plan.closed;
+    return true;
+}
+
 // An attempt came to nothing and the client has seen no byte: again elsewhere, or an error.
 static void fail(struct path *p, const struct failure *f)
 {
@@ -204,8 +217,7 @@ static void fail(struct path *p, const struct failure *f)
     uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
     p->tried |= 1u << ((uint32_t)p->endpoint - first);
     uint64_t now = loop_now_us(p->loop);
-    if ((f->flags & REPEAT) && p->result.attempts < attempts_max(&p->plan) &&
-        pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE) {
+    if ((f->flags & REPEAT) && p->result.attempts < attempts_max(&p->plan) && another(p, now)) {
         attempt(p);
         return;
     }

@@ -52,13 +52,14 @@ struct path_plan {
     size_t header_count;         // [0] included
     const struct slice *pieces;  // of the body
     size_t piece_count;
-    uint32_t closed;       // bit per endpoint of the model that the policy closes to this request
-    uint32_t attempts_max; // below the settings'; 0: theirs
-    uint32_t timeout_ms;   // of one attempt, below the settings' total; 0: theirs
-    bool relay;            // no answer of the dialect: pass it on as it comes
-    bool stream;           // the client wants a stream
-    bool usage_asked;      // and its usage event
-    uint32_t input_tok;    // estimated, for usage that nobody counted
+    uint32_t closed; // bit per endpoint of the model that the policy closes to this request
+    uint32_t
+        attempts_max; // that the policy asks for, below the settings'; 0: theirs, each endpoint once
+    uint32_t timeout_ms; // of one attempt, below the settings' total; 0: theirs
+    bool relay;          // no answer of the dialect: pass it on as it comes
+    bool stream;         // the client wants a stream
+    bool usage_asked;    // and its usage event
+    uint32_t input_tok;  // estimated, for usage that nobody counted
 };
 
 enum path_end {

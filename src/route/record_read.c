@@ -169,6 +169,7 @@ static void read_model(struct reader *r, uint32_t row, uint32_t i)
         // Place 0 is left out as a detail of 0 is.
         if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
             o->constraint = 0;
+        r->bad |= o->constraint >= (int64_t)r->d->image->constraints.count;
         return;
     }
     uint32_t detail = (uint32_t)whole(r, token, UINT32_MAX);
@@ -198,6 +199,8 @@ static void read_chain(struct reader *r, uint32_t row, uint32_t i)
     o->constraint =
         (int32_t)place(r, next(r, row, &at), p->constraints.count ? p->constraints.count - 1 : 0);
     r->bad |= o->constraint >= (int64_t)p->constraints.count;
+    bool names = o->verdict == CHAIN_FORBIDDEN || o->verdict == CHAIN_UNMET;
+    r->bad |= names && o->constraint == IMAGE_NONE;
     r->d->chain_count = i + 1;
 }
 

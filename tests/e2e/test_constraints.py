@@ -46,6 +46,17 @@ def test_a_closed_endpoint_is_never_asked(start):
         assert m.chat("hello")[0] == 200 and len(first.chats()) == before + 1
 
 
+def test_retries_of_the_policy(start):
+    with Mock(up.chat()) as a:
+        m = start(policy("", [a.url], "route twice when ward -> answer(small) retry 1\notherwise -> answer(small)"))
+        a.script = [up.error(500)]
+        assert m.chat("about the ward")[0] == 200 and len(a.chats()) == 2
+        a.script = [up.error(500)]
+        assert m.chat("hello")[0] >= 500 and len(a.chats()) == 3
+        a.script = [up.error(500)] * 2
+        assert m.chat("about the ward")[0] >= 500 and len(a.chats()) == 5
+
+
 def test_nothing_left_is_told_by_name(start):
     with Mock(up.chat()) as a:
         more = 'forbid zone cloud when ward or private as "wards stay home"\nforbid model local as "not now"\n' \

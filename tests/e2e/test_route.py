@@ -137,6 +137,50 @@ def test_given_values_replay_a_record(tmp_path):
     assert d["route"] == "big" and signal(d, "long")["state"] == "given"
 
 
+HELD = """policy "held" version 1
+lattice exposure = public < internal < phi
+zone house clears phi
+zone cloud clears internal
+model near zone house endpoint "http://127.0.0.1:9/v1" context 8k tok output 1k tok price 1 in, 2 out usd/Mtok
+model far zone cloud endpoint "http://127.0.0.1:9/v1" context 8k tok output 1k tok price 2 in, 4 out usd/Mtok
+signal ward = keywords("ward")
+signal code = keywords("code")
+signal data label exposure = max(internal when code, phi when ward) on_error phi
+forbid zone cloud when data == phi as "phi stays home"
+route coding when code -> answer(far, near)
+otherwise -> answer(near)
+assume infeasible coding "nothing is, here"
+"""
+
+
+def test_labels_and_failures_can_be_given(tmp_path):
+    policy = tmp_path / "held.merit"
+    policy.write_text(HELD)
+
+    def held(given):
+        done = route("--policy", policy, "--json", "--given", json.dumps(given), "hello")
+        assert done.returncode == 0, done.stderr
+        d = json.loads(done.stdout)
+        check(d, SCHEMA)
+        return d
+
+    assert held({"code": True, "data": "internal"})["model"] == "far"
+    d = held({"code": True, "data": "phi"})
+    assert d["model"] == "near" and d["models"][1]["constraint"] == "phi stays home"
+    assert d["constraints"] == [{"name": "phi stays home", "verdict": "holds", "removed": ["far"]}]
+    assert d["feasible"] == [{"model": "near", "effort": "default"}]
+    assert d["assumed"][0]["reason"] == "nothing is, here"
+    d = held({"code": True, "ward": {"failed": True}})
+    assert d["model"] == "near"
+    assert (signal(d, "ward")["state"], signal(d, "ward")["error"]) == ("failed", "given")
+    assert signal(d, "data")["value"] == "phi"
+    # Nothing hangs on the label where only the house may answer.
+    d = held({"code": False})
+    assert signal(d, "data")["state"] == "avoided" and d["constraints"][0]["verdict"] == "not_needed"
+    done = route("--policy", policy, "--given", '{"ward": {"lost": true}}', "hello")
+    assert done.returncode == 2 and '{"failed": true}' in done.stderr
+
+
 def test_wrong_use_is_told(tmp_path):
     policy = tmp_path / "shop.merit"
     policy.write_text(POLICY)
