@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/args.h"
 #include "cli/commands.h"
 #include "lsp/server.h"
 #include "signal/registry.h"
@@ -217,8 +218,28 @@ static bool turn(struct session *s)
     return s->output_open && (!over || lsp_server_output(s->server)->len > s->written);
 }
 
-int cmd_policy_lsp(void)
+static const char usage[] =
+    "usage: merit policy lsp [--stdio]\n"
+    "\n"
+    "A language server for policies, for editors: the Language Server Protocol 3.17 on standard "
+    "input\n"
+    "and output. docs/editors.md tells how to set up VS Code, Neovim, Vim, Helix and Emacs.\n"
+    "\n"
+    "  --stdio   what editors like to say; there is no other way\n"
+    "\n"
+    "Exit: 0 after `shutdown`, 1 without, 2 usage.\n";
+
+int cmd_policy_lsp(int argc, char **argv)
 {
+    bool stdio;
+    const struct args_option options[] = {{"--stdio", NULL, &stdio}};
+    struct args args = {.command = "merit policy lsp",
+                        .usage = usage,
+                        .options = options,
+                        .option_count = MERIT_COUNT(options)};
+    int usage_code = args_read(&args, argc, argv);
+    if (usage_code != ARGS_GO_ON)
+        return usage_code;
     struct session s = {.input_open = true, .output_open = true};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);

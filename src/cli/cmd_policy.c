@@ -311,7 +311,8 @@ static const struct {
 } others[] = {{"prove", cmd_policy_prove},
               {"test", cmd_policy_test},
               {"diff", cmd_policy_diff},
-              {"export", cmd_policy_export}};
+              {"export", cmd_policy_export},
+              {"lsp", cmd_policy_lsp}};
 
 int cmd_policy(int argc, char **argv)
 {
@@ -320,9 +321,6 @@ int cmd_policy(int argc, char **argv)
             return others[i].run(argc - 1, argv + 1);
     struct session s;
     memset(&s, 0, sizeof s);
-    // Editors like to add options such as --stdio; there is no other way.
-    if (argc > 1 && !strcmp(argv[1], "lsp") && (argc == 2 || !strcmp(argv[2], "--stdio")))
-        return cmd_policy_lsp();
     if (!read_options(argc, argv, &s.options))
         return EXIT_USAGE;
     if (s.options.help) {

@@ -12,7 +12,7 @@
 #include "work/image.h"
 #include "work/signal.h"
 
-enum { LSP_THEOREMS_MAX = 200 }; // `prove` and `test` statements that are answered in one check
+enum { LSP_TESTS_MAX = 200 }; // tests of a policy that are answered in one check
 
 struct lsp_check {
     uint32_t refs;

@@ -24,6 +24,7 @@ struct completer {
     uint32_t end;   // behind the last token before the cursor
     struct span partial;
     uint32_t items;
+    bool cut; // there are more than are offered: what is typed next asks again
     struct lsp_place places[PLACES_MAX];
     uint32_t place_count;
     uint8_t *words; // per word of the language: it is offered already
@@ -36,8 +37,10 @@ static void item(struct completer *k, struct slice label, int kind, int before, 
     struct lsp_call *c = k->c;
     struct slice typed =
         slice_make(c->tree->source.ptr + k->partial.begin, k->partial.end - k->partial.begin);
-    // A list that is cut is filtered here; else the editor does that, in its own way.
-    if (k->items >= ITEMS_MAX)
+    // Where there are very many names those that begin otherwise are left out here; else the editor chooses, in its way.
+    bool many = c->document->names.count > ITEMS_MAX;
+    k->cut |= many;
+    if (k->items >= ITEMS_MAX || (many && !slice_starts_with(label, typed)))
         return;
     buf_cstr(c->out, k->items++ ? ",{\"label\":" : "{\"label\":");
     json_write_string(c->out, label);
@@ -100,10 +103,12 @@ static void names(struct completer *k, enum lsp_kind kind)
         const struct lsp_name *n = &all->at[i];
         if (!n->defines || n->kind != kind || (kind == LSP_PARAM && n->statement != k->begin))
             continue;
-        // The name that is being typed defines nothing yet.
+        // The name that is being typed defines nothing yet, and one that is defined twice is offered once; where there are
+        // very many, looking for the first would take too long.
         struct span own = lsp_name_span(t, n);
-        if ((own.begin == k->partial.begin && own.end >= k->partial.end) ||
-            lsp_names_definition(t, all, n) != n)
+        bool typed = own.begin == k->partial.begin && own.end >= k->partial.end;
+        if (typed || k->items >= ITEMS_MAX ||
+            (all->count <= ITEMS_MAX && lsp_names_definition(t, all, n) != n))
             continue;
         const struct node *statement = lsp_statement_node(t, n->statement);
         struct slice whole = statement ? tree_source(t, statement) : SLICE_EMPTY, first = whole;
@@ -554,9 +559,9 @@ void lsp_complete(struct lsp_call *c)
         result = lsp_reading_take(&r, (enum token_kind)c->tree->tokens.at[i].kind,
                                   tree_token_text(c->tree, i), &set);
     }
-    BUF_LIT(c->out, "{\"isIncomplete\":false,\"items\":[");
+    BUF_LIT(c->out, "{\"items\":[");
     if (result != RESULT_LIMIT && result != RESULT_NOMEM)
         offer(&k, &r);
-    BUF_LIT(c->out, "]}");
+    buf_printf(c->out, "],\"isIncomplete\":%s}", k.cut ? "true" : "false");
     lsp_reading_close(&r);
 }

@@ -104,36 +104,39 @@ static enum result keep_routes(struct lsp_check *c, const struct policy_image *p
 static void answer(const struct image_theorem *t, const struct theorem_answer *a,
                    struct diag_list *diags)
 {
-    const char *what = t->is_test ? "test" : "claim";
     struct span span = {t->begin, t->end};
     if (a->verdict == THEOREM_REFUTED) {
-        struct diag *d = diag_add(diags, DIAG_ERROR, "refuted", span, "this %s does not hold: %.*s",
-                                  what, SLICE_FMT(a->why));
+        struct diag *d = diag_add(diags, DIAG_ERROR, "test", span, "this test does not hold: %.*s",
+                                  SLICE_FMT(a->why));
         diag_witness(diags, d, a->witness);
     } else if (a->verdict == THEOREM_NOT_PROVED) {
-        diag_add(diags, DIAG_ERROR, "not-proved", span, "this %s is not proved: %.*s", what,
+        diag_add(diags, DIAG_ERROR, "not-proved", span, "this test is not proved: %.*s",
                  SLICE_FMT(a->why));
     } else if (a->verdict == THEOREM_EMPTY) {
-        diag_add(diags, DIAG_WARNING, "empty", span,
-                 "this %s holds of nothing: no request is ever like that", what);
+        diag_add(diags, DIAG_WARNING, "vacuous", span,
+                 "this test speaks of no request: none is as its `given` says");
     }
 }
 
-// Tests with a text or a file need signals, which nobody has made ready here: `merit policy test` answers these.
-static enum result theorems(struct lsp_check *c, const struct policy_image *image,
-                            struct arena *run, struct diag_list *diags)
+// Tests in the file; `prove` statements are part of the check. Those with a text or a corpus need signals, which nobody has
+// made ready here: `merit policy test` answers them.
+static enum result tests(struct lsp_check *c, const struct policy_image *image, struct arena *run,
+                         struct diag_list *diags)
 {
     const struct image_theorem *t = IMAGE_AT(image, image->theorems, struct image_theorem);
     struct theorem_prover prover;
     uint32_t asked = 0;
-    if (image->theorems.count == 0)
+    for (uint32_t i = 0; i < image->theorems.count; i++)
+        asked += t[i].is_test && !t[i].user.len && !t[i].corpus.len;
+    if (asked == 0)
         return RESULT_OK;
     enum result r = theorem_open(&prover, image, c->registry, NULL, run);
     if (r)
         return r == RESULT_NOMEM ? r : RESULT_OK; // too large: the check has said so
-    for (uint32_t i = 0; i < image->theorems.count && !r && asked < LSP_THEOREMS_MAX; i++) {
+    asked = 0;
+    for (uint32_t i = 0; i < image->theorems.count && !r && asked < LSP_TESTS_MAX; i++) {
         struct theorem_answer a;
-        if (t[i].user.len || t[i].corpus.len)
+        if (!t[i].is_test || t[i].user.len || t[i].corpus.len)
             continue;
         asked++;
         r = theorem_ask(&prover, i, NULL, &a);
@@ -157,5 +160,5 @@ enum result lsp_prove(struct lsp_check *c, const struct policy_image *image,
         r = proof_check(image, &options, run, diags, &report);
     if (!r && report.routes && report.order.routes)
         r = keep_routes(c, image, &report);
-    return r ? r : theorems(c, image, run, diags);
+    return r ? r : tests(c, image, run, diags);
 }

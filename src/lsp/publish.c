@@ -1,4 +1,6 @@
 // Diagnostics, and the fixes that go with them.
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "lsp/call.h"
 
@@ -89,6 +91,14 @@ void lsp_publish(struct lsp_server *s, struct lsp_document *d)
     for (uint32_t i = 0; c && i < c->diags.count; i++) {
         buf_cstr(&s->out, i ? "," : "");
         finding(s, d, &c->diags.items[i]);
+    }
+    if (c && c->diags.dropped) {
+        struct diag more = {.severity = DIAG_NOTE, .code = "more"};
+        char text[64];
+        int n = snprintf(text, sizeof text, "and %u more findings", c->diags.dropped);
+        more.message = slice_make(text, (size_t)n);
+        buf_cstr(&s->out, c->diags.count ? "," : "");
+        finding(s, d, &more);
     }
     close_list(s, from);
     d->errors_shown = d->lost || (c && c->diags.errors > 0);

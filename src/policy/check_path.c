@@ -11,7 +11,7 @@ struct scope {
     const struct scope *outer;
 };
 
-enum { PATH_FRESH, PATH_OPEN, PATH_BROKEN };
+enum { PATH_FRESH, PATH_OPEN, PATH_BROKEN, PARAMS_LOOKED_FOR = 16 };
 
 struct lines {
     struct line *first, *last;
@@ -726,6 +726,25 @@ struct image_list check_emit_lines(struct checker *c, const struct line *lines)
     return chains;
 }
 
+static bool says(struct checker *c, const struct node *n, struct slice name)
+{
+    if (n->kind == NODE_WORD)
+        return slice_eq(tree_text(c->tree, n), name);
+    for (const struct node *x = n->first; x; x = x->next)
+        if (says(c, x, name))
+            return true;
+    return false;
+}
+
+static void unused_param(struct checker *c, const struct node *params, const struct node *p)
+{
+    struct slice name = tree_text(c->tree, p);
+    for (const struct node *n = params->next; n; n = n->next)
+        if (says(c, n, name))
+            return;
+    check_warning(c, p, "unused", "nothing in the path uses its parameter `%.*s`", SLICE_FMT(name));
+}
+
 // What is wrong with a path whoever uses it; the rest shows where it is used.
 void check_path_heads(struct checker *c)
 {
@@ -734,6 +753,9 @@ void check_path_heads(struct checker *c)
         const struct node *n = c->paths.nodes[i], *params = n->first->next;
         for (const struct node *p = params->first; p; p = p->next) {
             struct slice name = tree_text(c->tree, p);
+            // Looked for in the whole path for each: not where there are absurdly many.
+            if (params->count <= PARAMS_LOOKED_FOR)
+                unused_param(c, params, p);
             if (check_is_reserved(name))
                 check_error(c, p, "reserved", "`%.*s` is a word of the language", SLICE_FMT(name));
             for (const struct node *q = params->first; q != p; q = q->next)

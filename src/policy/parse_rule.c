@@ -40,6 +40,8 @@ bool parse_budget(struct parser *p, struct node *n)
     bool found;
     if (!parse_one_clause(p, n, per, 1, &found))
         return false;
+    if (!found && parse_peek(p) == TOKEN_WORD)
+        return parse_fail(p, "a limit, such as `0.05 usd/request` or `per tenant 5 usd/day`");
     do {
         struct node *limit = parse_open(p, NODE_LIMIT);
         if (!limit || !parse_add(limit, parse_quantity(p)))

@@ -32,7 +32,7 @@ static struct slice kept(struct proof *p, struct slice s)
 struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t chain)
 {
     const struct policy_image *image = p->image;
-    const char *later = chain == 0 ? "" : chain == 1 ? ", else" : ", a later else";
+    const char *later = chain == 0 ? "" : chain == 1 ? "the `else` of " : "a later `else` of ";
     if (way->kind == WAY_PASS) {
         const struct image_pass *pass =
             IMAGE_AT(image, image->passes, struct image_pass) + way->index;
@@ -40,13 +40,15 @@ struct slice proof_way_text(struct proof *p, const struct way *way, uint32_t cha
                                     SLICE_FMT(image_text(image, pass->path))));
     }
     if (way->kind == WAY_MODEL)
-        return SLICE("when the client names that model");
+        return kept(
+            p, arena_printf(p->arena, "when a client asks for `%.*s` by its name",
+                            SLICE_FMT(image_text(image, image_model(image, way->model)->name))));
     struct slice route = image_text(image, image_route(image, way->route)->name);
     if (way->kind == WAY_ROUTE)
-        return kept(p, arena_printf(p->arena, "by route `%.*s`%s", SLICE_FMT(route), later));
+        return kept(p, arena_printf(p->arena, "by %sroute `%.*s`", later, SLICE_FMT(route)));
     const struct image_alias *a = IMAGE_AT(image, image->aliases, struct image_alias) + way->index;
-    return kept(p, arena_printf(p->arena, "by alias `%.*s`, which asks no guard of route `%.*s`%s",
-                                SLICE_FMT(image_text(image, a->name)), SLICE_FMT(route), later));
+    return kept(p, arena_printf(p->arena, "by alias `%.*s`, which asks no guard of %sroute `%.*s`",
+                                SLICE_FMT(image_text(image, a->name)), later, SLICE_FMT(route)));
 }
 
 static struct slice in_zone(struct proof *p, const char *what, struct slice name, int32_t zone)
@@ -251,8 +253,7 @@ static void run_passes(struct proof *p)
 {
     static void (*const passes[])(struct proof *) = {
         proof_order,      proof_flow,   proof_obligations, proof_extras,   proof_bounds,
-        proof_infeasible, proof_unused, proof_serving,     proof_theorems,
-        proof_overlaps,
+        proof_infeasible, proof_unused, proof_serving,     proof_theorems, proof_overlaps,
     };
     for (size_t i = 0; i < MERIT_COUNT(passes) && !p->err; i++) {
         passes[i](p);

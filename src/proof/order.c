@@ -4,7 +4,7 @@
 #include "proof/order_inner.h"
 
 // Earlier pairs of "this route, then that one" that are tried one by one before a formula is made for all of them.
-enum { TRY_PAIRS = 6 };
+enum { TRY_PAIRS = 6, CORE_ROUNDS = 4, NO_FORMULA = UINT32_MAX };
 
 void order_count(struct order *o, bool decided, bool single)
 {
@@ -86,26 +86,36 @@ static void keep_cover(struct order *o, uint32_t route)
 }
 
 // What is irreducible is the earlier routes beside its own guard.
-static void least_cover(struct order *o, uint32_t route)
+static void least_cover(struct order *o, uint32_t route, bool spare)
 {
     struct order_route *r = &o->routes[route];
-    uint32_t count, n = 1;
-    int32_t *list = ARENA_ARRAY(o->arena, int32_t, r->cover_count + 1);
-    if (!list) {
-        o->err = RESULT_NOMEM;
-        return;
+    for (int round = 0; round < CORE_ROUNDS && !o->err; round++) {
+        uint32_t count, n = 1;
+        int32_t *list = ARENA_ARRAY(o->arena, int32_t, r->cover_count + 1);
+        if (!list) {
+            o->err = RESULT_NOMEM;
+            return;
+        }
+        o->claims[0] = o->guards[route];
+        for (uint32_t i = 0; i < r->cover_count; i++)
+            o->claims[n++] = space_not(o->guards[r->cover[i]]);
+        if (space_ask(o->s, o->claims, n, SPACE_NOT_DRAWN) != SAT_NO)
+            return;
+        const uint32_t *core = space_core(o->s, &count);
+        bool last = count <= ORDER_COVER_MAX || round + 1 == CORE_ROUNDS;
+        if (last && spare && count <= ORDER_COVER_MAX) {
+            r->cover_least = space_least(o->s, o->claims, 1, 0);
+            core = space_core(o->s, &count);
+        }
+        n = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (core[i] > 0)
+                list[n++] = r->cover[core[i] - 1];
+        r->cover = list;
+        r->cover_count = n;
+        if (last)
+            return;
     }
-    o->claims[0] = o->guards[route];
-    for (uint32_t i = 0; i < r->cover_count; i++)
-        o->claims[n++] = space_not(o->guards[r->cover[i]]);
-    if (space_ask(o->s, o->claims, n, SPACE_NOT_DRAWN) != SAT_NO)
-        return;
-    r->cover_least = space_least(o->s, o->claims, 1, 0);
-    const uint32_t *core = space_core(o->s, &count);
-    for (n = 0; n + 1 < count; n++)
-        list[n] = r->cover[core[n + 1] - 1];
-    r->cover = list;
-    r->cover_count = n;
 }
 
 static void keep_witness(struct order *o, const uint32_t *claims, uint32_t count, struct slice *out)
@@ -165,19 +175,28 @@ static bool drawn_otherwise(const struct order *o, uint32_t route, const uint64_
     return false;
 }
 
-// "The first route from `from` on whose guard holds has another effect": made from the end.
+// "The first route from `from` on whose guard holds has another effect". Made from the end, and kept for each effect.
 static uint32_t otherwise_formula(struct order *o, uint32_t from, uint32_t effect)
 {
-    uint32_t f = SPACE_FALSE;
-    for (uint32_t j = o->count; j-- > from;) {
-        uint32_t g = o->guards[j];
-        bool other = o->effects[j] != effect;
-        // g ? other : f
-        f = other ? space_or(o->s, (uint32_t[]){g, f}, 2)
-                  : space_and(o->s, (uint32_t[]){space_not(g), f}, 2);
-        o->chained++;
+    if (!o->chains[effect]) {
+        if (o->chained + o->count > ORDER_CHAIN_MAX)
+            return NO_FORMULA;
+        uint32_t *chain = ARENA_ARRAY(o->arena, uint32_t, o->count + 1);
+        if (!chain) {
+            o->err = RESULT_NOMEM;
+            return NO_FORMULA;
+        }
+        chain[o->count] = SPACE_FALSE;
+        for (uint32_t j = o->count; j-- > from; o->chained++) {
+            uint32_t g = o->guards[j];
+            // g ? other : the rest
+            chain[j] = o->effects[j] != effect
+                           ? space_or(o->s, (uint32_t[]){g, chain[j + 1]}, 2)
+                           : space_and(o->s, (uint32_t[]){space_not(g), chain[j + 1]}, 2);
+        }
+        o->chains[effect] = chain; // later questions are about later routes
     }
-    return f;
+    return o->chains[effect][from];
 }
 
 static enum sat_answer ends_otherwise(struct order *o, uint32_t route)
@@ -198,9 +217,9 @@ static enum sat_answer ends_otherwise(struct order *o, uint32_t route)
     }
     if (tries < TRY_PAIRS && sure)
         return SAT_NO;
-    if (o->chained > ORDER_CHAIN_MAX)
-        return SAT_UNKNOWN;
     claims[route + 1] = otherwise_formula(o, route + 1, o->effects[route]);
+    if (claims[route + 1] == NO_FORMULA)
+        return SAT_UNKNOWN;
     return space_ask(o->s, claims, route + 2, SPACE_NOT_DRAWN);
 }
 
@@ -211,6 +230,14 @@ static bool named_by_alias(const struct order *o, uint32_t route)
         if (a[i].target == IMAGE_TARGET_ROUTE && a[i].index == (int32_t)route)
             return true;
     return false;
+}
+
+static void choose_drawn(struct order *o, const uint64_t *reach)
+{
+    uint32_t w = 0;
+    while (!reach[w])
+        w++;
+    space_choose(o->s, w * 64 + (uint32_t)__builtin_ctzll(reach[w]));
 }
 
 static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach, bool drawn)
@@ -227,12 +254,17 @@ static void decide_effect(struct order *o, uint32_t route, const uint64_t *reach
         order_count(o, true, true);
         return;
     }
-    enum sat_answer a = ends_otherwise(o, route);
+    uint64_t spent = space_effort(o->s).propagations;
+    enum sat_answer a =
+        o->effect_steps < ORDER_EFFECT_STEPS_MAX ? ends_otherwise(o, route) : SAT_UNKNOWN;
+    o->effect_steps += space_effort(o->s).propagations - spent;
     order_count(o, a != SAT_UNKNOWN, true);
     r->effect = a == SAT_YES ? ORDER_MATTERS : a == SAT_NO ? ORDER_REDUNDANT : ORDER_UNKNOWN;
     if (a == SAT_NO) {
         uint32_t n = claim_reach(o, route);
-        if (space_ask(o->s, o->claims, n, 0) == SAT_YES)
+        if (drawn)
+            choose_drawn(o, reach);
+        if (drawn || space_ask(o->s, o->claims, n, SPACE_NOT_DRAWN) == SAT_YES)
             keep_witness(o, o->claims, n, &r->witness);
     }
 }
@@ -250,12 +282,14 @@ static void find_vacuous(struct order *o)
     }
 }
 
+// The solver's core of a core is often smaller. Then claim by claim, while there are few and that was not much work.
 static void explain_shadows(struct order *o)
 {
+    uint64_t begin = space_effort(o->s).conflicts;
     for (uint32_t i = 0; i < o->count && !o->err; i++) {
         if (o->routes[i].status != ORDER_SHADOWED)
             continue;
-        least_cover(o, i);
+        least_cover(o, i, space_effort(o->s).conflicts - begin < ORDER_COVER_CONFLICTS_MAX);
         show_shadow(o, i);
     }
 }
@@ -292,8 +326,10 @@ static bool start(struct order *o)
     o->guards = ARENA_ARRAY(o->arena, uint32_t, o->count + 1);
     o->effects = ARENA_ARRAY(o->arena, uint32_t, o->count + 1);
     o->claims = ARENA_ARRAY(o->arena, uint32_t, o->count + 4);
+    o->chains = ARENA_ARRAY(o->arena, uint32_t *, o->count + 1);
     o->left = ARENA_ARRAY(o->arena, uint64_t, o->words + 1);
-    if (!o->routes || !o->guards || !o->effects || !o->claims || !o->left || !order_effects(o))
+    if (!o->routes || !o->guards || !o->chains || !o->effects || !o->claims || !o->left ||
+        !order_effects(o))
         return false;
     for (uint32_t i = 0; i < o->count; i++) {
         o->guards[i] = space_route(o->s, o->image, (int32_t)i);

@@ -44,7 +44,12 @@ enum {
     // What the solver may do to compare pairs of routes; what is left then counts as not proved.
     ORDER_PAIRS_MAX = 200000,
     ORDER_PAIR_STEPS_MAX = 20000000,
-    ORDER_CHAIN_MAX = 20000,    // formulas made to find redundant routes
+    // Covering sets are made irreducible up to so many routes, and until so many conflicts were spent on it.
+    ORDER_COVER_MAX = 48,
+    ORDER_COVER_CONFLICTS_MAX = 10000,
+    // What the solver may do to find redundant routes; for what is left it is not proved that they matter.
+    ORDER_EFFECT_STEPS_MAX = 40000000,
+    ORDER_CHAIN_MAX = 60000,    // formulas made to find redundant routes
     ORDER_CONDITIONS_MAX = 500, // nodes of a guard whose conditions are looked at one by one
 };
 
@@ -104,7 +109,8 @@ struct order_telling {
     void *ctx;
 };
 
-// Errors `vacuous`, `shadowed`, `not-proved`; warnings `redundant`, `idle-condition`.
+// Errors `vacuous`, `shadowed`, `not-proved`; warnings `redundant`, `idle-condition`, and one `not-proved` for all routes
+// of which it is open whether they are redundant.
 void order_tell(const struct order_report *r, const struct order_telling *t);
 // Notes `overlap` and `share`.
 void order_tell_notes(const struct order_report *r, const struct order_telling *t);

@@ -18,9 +18,12 @@ struct order {
     uint32_t *claims;  // scratch: count + 2
     uint32_t words;
     uint64_t *left; // drawn requests that no route so far takes
+    uint32_t *
+        *chains; // per effect: per route "the first from here on that holds has another effect"
     uint32_t chained;
-    uint64_t pairs;      // asked of the solver
-    uint64_t pair_steps; // its propagations before
+    uint64_t effect_steps; // propagations spent on finding redundant routes
+    uint64_t pairs;        // asked of the solver
+    uint64_t pair_steps;   // its propagations before
     VEC(struct order_idle) idle;
     enum result err;
 };

@@ -130,18 +130,34 @@ static void shadowed(struct teller *x, int32_t i, const struct order_route *r)
         diag_witness(x->t->diags, d, r->witness);
 }
 
-static void open_route(struct teller *x, int32_t i, const struct order_route *r)
+static void put_effort(struct teller *x)
 {
     struct sat_effort e = x->r->effort;
-    const char *what = r->status == ORDER_OPEN ? "that some request takes route"
-                                               : "that something would change without route";
-    buf_printf(&x->text,
-               "it is not proved %s `%.*s`: given up after %llu conflicts in %llu questions", what,
-               SLICE_FMT(name_of(x, i)), (unsigned long long)e.conflicts,
+    buf_printf(&x->text, ": given up after %llu conflicts and %llu steps in %llu questions",
+               (unsigned long long)e.conflicts, (unsigned long long)e.propagations,
                (unsigned long long)e.questions);
-    struct diag *d = add(x, r->status == ORDER_OPEN ? DIAG_ERROR : DIAG_WARNING, "not-proved", i);
+}
+
+static void open_route(struct teller *x, int32_t i)
+{
+    buf_printf(&x->text, "it is not proved that some request takes route `%.*s`",
+               SLICE_FMT(name_of(x, i)));
+    put_effort(x);
+    struct diag *d = add(x, DIAG_ERROR, "not-proved", i);
     diag_help(x->t->diags, d,
-              "make the guards before it simpler, or write `assume not-proved NAME \"why\"`");
+              "make the guards before it simpler, or write `assume not-proved %.*s \"why\"`",
+              SLICE_FMT(name_of(x, i)));
+}
+
+// Nothing is wrong with a redundant route but its length, so one line says it of all.
+static void open_effects(struct teller *x, int32_t first, uint32_t count)
+{
+    buf_printf(&x->text, "it is not proved that something would change without route `%.*s`",
+               SLICE_FMT(name_of(x, first)));
+    if (count > 1)
+        buf_printf(&x->text, ", nor without %u others", count - 1);
+    put_effort(x);
+    add(x, DIAG_WARNING, "not-proved", first);
 }
 
 static void redundant(struct teller *x, int32_t i, const struct order_route *r)
@@ -213,6 +229,8 @@ static void idle(struct teller *x, const struct order_idle *idle)
 void order_tell(const struct order_report *r, const struct order_telling *t)
 {
     struct teller x = {.r = r, .t = t};
+    uint32_t open = 0;
+    int32_t first = 0;
     buf_init(&x.text, 1 << 16);
     for (uint32_t i = 0; i < r->image->routes.count; i++) {
         const struct order_route *o = &r->routes[i];
@@ -221,11 +239,15 @@ void order_tell(const struct order_report *r, const struct order_telling *t)
             vacuous(&x, (int32_t)i, o);
         else if (o->status == ORDER_SHADOWED && !last)
             shadowed(&x, (int32_t)i, o);
-        if ((o->status == ORDER_OPEN && !last) || o->effect == ORDER_UNKNOWN)
-            open_route(&x, (int32_t)i, o);
+        if (o->status == ORDER_OPEN && !last)
+            open_route(&x, (int32_t)i);
+        if (o->effect == ORDER_UNKNOWN && open++ == 0)
+            first = (int32_t)i;
         if (o->effect == ORDER_REDUNDANT)
             redundant(&x, (int32_t)i, o);
     }
+    if (open)
+        open_effects(&x, first, open);
     for (uint32_t i = 0; i < r->idle_count; i++)
         idle(&x, &r->idle[i]);
     buf_deinit(&x.text);

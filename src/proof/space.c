@@ -10,9 +10,9 @@
 // Per question a few hundred milliseconds at most on a machine of 2026, all together a few seconds; an ordinary policy
 // needs a thousandth of it. Grade: measured, 2026-11.
 const struct sat_limits space_limits_default = {
-    .conflicts = 20000,
+    .conflicts = 10000,
     .propagations = 20000000,
-    .conflicts_all = 200000,
+    .conflicts_all = 60000,
     .propagations_all = 200000000,
     .bytes = 128 * 1024 * 1024,
 };

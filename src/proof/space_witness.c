@@ -1,7 +1,4 @@
 // From a model to a request that a person can read: concrete values for the fewest signals that show it.
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/alloc.h"
 #include "proof/space_inner.h"
 #include "text/json.h"
@@ -290,18 +287,6 @@ static enum result fact_of(struct space *s, uint32_t image, uint32_t signal, str
 
 // ---- JSON
 
-// The fewest digits that read back as the same number.
-static void json_number(struct buf *out, double v)
-{
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    buf_cstr(out, text);
-}
-
 static void json_value(const struct policy_image *p, const struct image_signal *def,
                        const struct fact *f, struct buf *out)
 {
@@ -314,7 +299,7 @@ static void json_value(const struct policy_image *p, const struct image_signal *
         buf_cstr(out, f->number ? "true" : "false");
         break;
     case SIGNAL_NUMBER:
-        json_number(out, f->number);
+        json_write_double(out, f->number);
         break;
     case SIGNAL_ENUM:
         json_write_string(

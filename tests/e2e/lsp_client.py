@@ -63,7 +63,11 @@ class Client:
             self.changed.notify_all()
 
     def ask(self, method, params, seconds=20):
-        return self._run(getattr(self.client, method + "_async")(params), seconds)
+        try:
+            return self._run(getattr(self.client, method + "_async")(params), seconds)
+        except RuntimeError:
+            # It has ended, which it should not: what it said says why.
+            raise AssertionError(self.stderr.result(10).decode(errors="replace")[-6000:]) from None
 
     def send(self, method, params):
         """A request by its name in the protocol, without waiting: its future."""

@@ -90,6 +90,12 @@ def test_second_place_and_warning(home):
     assert d.code == "unused" and d.severity == t.DiagnosticSeverity.Warning and list(d.tags) == [t.DiagnosticTag.Unnecessary]
 
 
+def test_more_findings_than_are_told(home):
+    home.change(URI, HOME + "".join(f"alias a{i} -> model nobody{i}\n" for i in range(300)))
+    found = home.diagnostics(URI)
+    assert len(found) == 201 and found[-1].message == "and 100 more findings"
+
+
 def test_closed_document_has_no_findings(home):
     home.change(URI, "nonsense")
     assert home.diagnostics(URI)
@@ -206,9 +212,11 @@ def test_findings_carry_a_request_that_shows_them(home, scratch):
     text = HOME + ("prove passes verify\nprove never urgent and depth > 9\ntest \"t\" given urgent expect route quick\n"
                    "prove zone house when depth > 3 and depth < 2\n")
     home.change(URI, text)
-    found = {d.range.start.line: d for d in home.diagnostics(URI)}
+    found = home.diagnostics(URI)
+    assert len(found) == 4
+    found = {d.range.start.line: d for d in found}
     first = HOME.count("\n")
-    assert [found[first + i].code for i in range(3)] == ["refuted"] * 3 and len(found) == 4
+    assert [found[first + i].code for i in range(4)] == ["theorem", "theorem", "test", "vacuous"]
     for i, shows in enumerate([lambda v: True, lambda v: v["urgent"] is True and v["depth"] > 9,
                                        lambda v: v["urgent"] is True and v["depth"] > 3]):
         d = found[first + i]
@@ -340,6 +348,17 @@ def test_every_name_of_the_examples_can_be_renamed(client, scratch):
             back = c.at(uri, "text_document_rename", (line, where), new_name=name.strip('"')).changes[uri]
             assert apply(renamed, back) == text, (file.name, name)
             c.change(uri, text)
+
+
+def test_completion_among_thousands_of_names(home):
+    many = "".join(f'signal s{i} = keywords("w{i}")\n' for i in range(3000))
+    text = HOME.replace("signal urgent", many + "signal urgent") + ""
+    home.change(URI, text)
+    at = place(text, text.index("when urgent") + len("when ur"))
+    got = home.at(URI, "text_document_completion", at)
+    assert got.is_incomplete and [i.label for i in got.items] == ["urgent"]
+    got = home.at(URI, "text_document_completion", place(text, text.index("when urgent") + len("when ")))
+    assert got.is_incomplete and len(got.items) == 2000
 
 
 # ---- formatting, outline, colours

@@ -58,6 +58,13 @@ def test_end_without_shutdown():
     talk(BEGIN, frame(request(2, "shutdown")), code=0)
 
 
+def test_command_line():
+    for args, code in ((["--help"], 0), (["--stdio"], 1), (["--port", "3"], 2), (["x.merit"], 2)):
+        ran = subprocess.run([MERIT, "policy", "lsp", *args], input=b"", capture_output=True, timeout=20 * SLOW)
+        assert ran.returncode == code, args
+        assert (b"usage" in ran.stdout) == (code == 0)
+
+
 def test_order_of_life():
     messages, *_ = talk(frame(request(7, "textDocument/hover", {})), frame(note("textDocument/didOpen", {})), BEGIN,
                         frame(request(8, "initialize", {"capabilities": {}})), frame(request(9, "no/such")),

@@ -77,19 +77,18 @@ struct expectation {
 static const struct expectation expectations[] = {
     {"by its route", HEAD "otherwise -> answer(any)\n", "flow", DIAG_ERROR,
      "a request labelled `phi` reaches model `big` in zone `cloud`, by route `otherwise`; also "
-     "when "
-     "the client names that model",
+     "when a client asks for `big` by its name",
      "{\"a\": true}", "otherwise"},
     {"by its name", HEAD "otherwise -> answer(small)\n", "flow", DIAG_ERROR,
-     "a request labelled `phi` reaches model `big` in zone `cloud`, when the client names that "
-     "model",
+     "a request labelled `phi` reaches model `big` in zone `cloud`, when a client asks for "
+     "`big` by its name",
      "{\"a\": true}", "big"},
     {"judge, in an else",
      HEAD "sink judge zone cloud clears internal\nforbid model big when data == phi\n"
           "route r when c -> answer(small) else answer(small) -> verify(judge)\n"
           "otherwise -> answer(small)\n",
      "flow", DIAG_ERROR,
-     "a request labelled `phi` reaches judge `judge` in zone `cloud`, by route `r`, else",
+     "a request labelled `phi` reaches judge `judge` in zone `cloud`, by the `else` of route `r`",
      "{\"a\": true, \"c\": true}", "r"},
     {"what is retrieved",
      HEAD "sink kb retriever zone local holds phi adds 1k tok\nforbid zone below data\n"
@@ -102,8 +101,7 @@ static const struct expectation expectations[] = {
           "forbid model big when data == phi\notherwise -> answer(small)\n",
      "flow", DIAG_ERROR,
      "a request labelled `phi` reaches memory `memory` in zone `cloud`, by route `otherwise`, when "
-     "it "
-     "is remembered; also when the client names that model, when it is remembered",
+     "it is remembered; also when a client asks for `small` by its name, when it is remembered",
      "{\"a\": true, \"c\": false}", "otherwise"},
     {"cache",
      HEAD "sink cache zone cloud clears internal\nforbid model big when data == phi\n"
