@@ -144,8 +144,27 @@ def test_witness_shows_it(name, twin, tmp_path):
             assert record["route"] == (route[1] or route[2] or route[3]), (finding, record)
         if route and code in MISSES:
             assert record["route"] != route[1], (finding, record)
+        reached = re.search(r"reaches model `(\S+)`.*?, by route `", said)
+        if reached and code == "flow":
+            assert reached[1] in {f["model"] for f in record["feasible"]}, (finding, record)
         if code == "infeasible":
             assert record["end"] != "answer", (finding, record)
+
+
+def test_two_examples_that_one_text_is_like(tmp_path):
+    """The one pass that needs an encoder: a chatbot two of whose signals can both fire."""
+    models = os.environ.get("MERIT_MODELS", str(ROOT / "build" / "models"))
+    if not os.path.isdir(os.path.join(models, "all-minilm-l6-v2")):
+        pytest.skip(f"no default models in {models}: they could not be fetched here")
+    text = broken("chatbot", {"twin": "both-fire", "edits": [
+        {"-": [], ">": [], "+": ['signal dear = similar("I was charged twice") above 0.6',
+                                 'signal late = similar("You charged me two times") above 0.6']},
+        {"-": [], "+": [], ">": ["route dear when dear -> answer(careful)", "route late when late -> answer(bought, careful)"]}]})
+    path = tmp_path / "chatbot.merit"
+    path.write_text(text)
+    env = {"MERIT_MODELS": models, "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(ROOT / "build" / "cache"))}
+    report = json.loads(merit("policy", "check", path, "--json", env=env).stdout)
+    assert [f["code"] for f in report["findings"] if f["severity"] == "warning"] == ["both-fire"], report["findings"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
