@@ -352,7 +352,7 @@ static void read_head(struct reader *r)
     d->all_steps = rare(r, "all_steps", 1);
     d->costs_epoch = rare(r, "costs", UINT64_MAX);
     d->late = rare(r, "late", 1);
-    r->bad |= (d->end == DECISION_ANSWER) != (d->model != IMAGE_NONE);
+    r->bad |= d->end == DECISION_ANSWER && d->model == IMAGE_NONE;
     d->chain = chain_of(r);
     uint32_t asked = member(r, "asked");
     d->model_asked = asked == JSON_NONE ? SLICE("auto") : text(r, asked);
