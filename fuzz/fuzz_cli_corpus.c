@@ -8,17 +8,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char policy[] =
-    "policy \"f\" version 1\n"
-    "zone house\n"
-    "model m zone house endpoint \"http://m:1/v1\" context 8k tok\n"
-    "signal attack = keywords(\"a\")\n"
-    "signal asks = structure(questions)\n"
-    "signal team = caller(team)\n"
-    "signal groups = caller(group)\n"
-    "signal topic = domain\n"
-    "route r when attack or asks > 3 or team == \"x\" or groups in (\"y\") or topic == law -> refuse \"no\"\n"
-    "otherwise -> answer(m)\n";
+static const char policy[] = "policy \"f\" version 1\n"
+                             "zone house\n"
+                             "model m zone house endpoint \"http://m:1/v1\" context 8k tok\n"
+                             "signal attack = keywords(\"a\")\n"
+                             "signal asks = structure(questions)\n"
+                             "signal team = caller(team)\n"
+                             "signal groups = caller(group)\n"
+                             "signal topic = domain\n"
+                             "route r when attack or asks > 3 or team == \"x\" or groups in "
+                             "(\"y\") or topic == law -> refuse \"no\"\n"
+                             "otherwise -> answer(m)\n";
 
 static const struct policy_image *image(void)
 {

@@ -16,7 +16,7 @@ struct measuring {
     struct gateway **gateways;
     uint32_t count;
     const char *data; // NULL: nothing is kept
-    uint64_t saved; // decisions in the file
+    uint64_t saved;   // decisions in the file
     bool complained;
     uint32_t since_saved; // rounds
 };

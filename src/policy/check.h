@@ -58,7 +58,8 @@ struct checker {
     bool any_known[IMAGE_EFFORT_COUNT_];
     uint32_t steps_made;
     uint8_t *path_state; // per path, see check_path.c
-    bool breaking;       // what is being written out is too big or contains itself, whatever it is called with
+    bool
+        breaking; // what is being written out is too big or contains itself, whatever it is called with
     bool allows[IMAGE_EXTRA_COUNT_]; // an `allow` of it stands somewhere
     bool nomem;
 };

@@ -282,7 +282,6 @@ void check_unused(struct checker *c)
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)
             if (!kinds[k]->used[i] && !(kinds[k] == &c->sinks && reached_anyway(c, i)))
-                check_warning(c, kinds[k]->nodes[i]->first, "unused",
-                              "nothing uses %s `%.*s`", kinds[k]->what,
-                              SLICE_FMT(kinds[k]->at[i]));
+                check_warning(c, kinds[k]->nodes[i]->first, "unused", "nothing uses %s `%.*s`",
+                              kinds[k]->what, SLICE_FMT(kinds[k]->at[i]));
 }

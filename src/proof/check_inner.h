@@ -53,16 +53,16 @@ bool proof_signals_embed(const struct proof *p);
 const char *proof_step_word(enum image_step_kind kind);
 
 // The passes, in the order in which they run.
-void proof_order(struct proof *p);                             // those of proof/order.h
-void proof_overlaps(struct proof *p); // its notes: last, as nothing hangs on them
-void proof_flow(struct proof *p);                              // leak, on-error, trusted
-void proof_obligations(struct proof *p);                       // obligation
-void proof_extras(struct proof *p);                            // not-allowed
-void proof_infeasible(struct proof *p);                        // infeasible, dead-chain
-void proof_bounds(struct proof *p);                            // unbounded
-void proof_unused(struct proof *p);                            // unused-*, vacuous, redundant
-void proof_serving(struct proof *p);                           // unserved, unenforced
-void proof_theorems(struct proof *p);                          // theorem
+void proof_order(struct proof *p);       // those of proof/order.h
+void proof_overlaps(struct proof *p);    // its notes: last, as nothing hangs on them
+void proof_flow(struct proof *p);        // leak, on-error, trusted
+void proof_obligations(struct proof *p); // obligation
+void proof_extras(struct proof *p);      // not-allowed
+void proof_infeasible(struct proof *p);  // infeasible, dead-chain
+void proof_bounds(struct proof *p);      // unbounded
+void proof_unused(struct proof *p);      // unused-*, vacuous, redundant
+void proof_serving(struct proof *p);     // unserved, unenforced
+void proof_theorems(struct proof *p);    // theorem
 void proof_costs(struct proof *p, struct proof_route *routes); // signal costs
 
 #endif

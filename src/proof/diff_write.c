@@ -34,8 +34,8 @@ static const char *allows_sentence(const struct diff_report *r)
         [DIFF_STRICTER] = "It is **stricter**: it allows less, and nothing new.",
         [DIFF_LOOSER] = "It is **looser**: it allows more.",
         [DIFF_INCOMPARABLE] =
-            "It is neither stricter nor looser: it allows some things that were not allowed, and "
-            "no longer allows others.",
+            ("It is neither stricter nor looser: it allows some things that were not allowed, and "
+             "no longer allows others."),
         [DIFF_OPEN] = "Whether it allows the same is **not proved**: a limit was reached.",
     };
     return texts[r->allows];

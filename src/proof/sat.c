@@ -1,3 +1,4 @@
+// One file, as all of it works on one struct: memory, heap, clauses, propagation, analysis, deletion, search.
 #include "proof/sat.h"
 
 #include <assert.h>

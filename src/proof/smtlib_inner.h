@@ -63,6 +63,14 @@ void smtlib_ask_claims(struct smtlib *s);
 // smtlib_signal.c
 enum result smtlib_signals_open(struct smtlib *s);
 void smtlib_signals_close(struct smtlib *s);
+struct slice smtlib_name_of(const struct smtlib *s, int32_t signal);
+// `(define-fun |KIND NAME| () SORT `; `sort` NULL: the values declared for its first signal.
+void smtlib_begin_define(struct smtlib *s, const char *kind, int32_t i, const char *sort);
+// An enum's constants: declared, and one of them.
+void smtlib_declare_enum(struct smtlib *s, int32_t i);
+void smtlib_word_symbol(struct smtlib *s, int32_t signal, uint32_t word);
+// smtlib_derived.c: one derived signal; what it looks at is defined.
+void smtlib_define_derived(struct smtlib *s, int32_t i);
 // Declarations and definitions of all signals, and of the labels of a request.
 void smtlib_signals(struct smtlib *s);
 // A guard as a term; the empty list is `true`.

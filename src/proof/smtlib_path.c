@@ -163,7 +163,8 @@ static void put_no_endpoint(struct smtlib *s, int32_t model)
 }
 
 // Nothing forbids the model (the sink) to step `t`; NULL: to text as it came.
-static void put_free_model(struct smtlib *s, const struct image_binding *b, const struct way_step *t)
+static void put_free_model(struct smtlib *s, const struct image_binding *b,
+                           const struct way_step *t)
 {
     BUF_LIT(s->out, "(not (or false");
     for (uint32_t i = 0; i < s->p->constraints.count; i++)

@@ -46,7 +46,7 @@ void smtlib_number(struct smtlib *s, double v)
     for (const char *c = text; *c && *c != 'e'; c++)
         if (*c != '.')
             digits[n++] = *c;
-    exponent = atoi(strchr(text, 'e') + 1);
+    exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     while (n > 1 && digits[n - 1] == '0')
         n--;
     if (exponent < 0) {
@@ -177,7 +177,7 @@ void smtlib_signals_close(struct smtlib *s)
     alloc_free(s->effect);
 }
 
-static struct slice name_of(const struct smtlib *s, int32_t signal)
+struct slice smtlib_name_of(const struct smtlib *s, int32_t signal)
 {
     return image_text(s->p, smtlib_signal(s, signal)->name);
 }
@@ -189,7 +189,7 @@ static void value_symbol(struct smtlib *s, const char *kind, int32_t signal, str
     enum { SHOWN = 80 };
     struct buf name;
     buf_init(&name, 8192);
-    buf_add(&name, name_of(s, signal));
+    buf_add(&name, smtlib_name_of(s, signal));
     if (value.len <= SHOWN && !memchr(value.ptr ? value.ptr : "", '"', value.len))
         buf_printf(&name, ": \"%.*s\"", SLICE_FMT(value));
     else
@@ -200,7 +200,7 @@ static void value_symbol(struct smtlib *s, const char *kind, int32_t signal, str
     buf_deinit(&name);
 }
 
-static void word_symbol(struct smtlib *s, int32_t signal, uint32_t word)
+void smtlib_word_symbol(struct smtlib *s, int32_t signal, uint32_t word)
 {
     const struct image_signal *d = smtlib_signal(s, signal);
     const struct image_str *words = IMAGE_AT(s->p, d->words, struct image_str);
@@ -217,15 +217,15 @@ static void text_symbol(struct smtlib *s, const char *kind, int32_t signal, stru
     value_symbol(s, kind, first, text, i - s->text_at[first]);
 }
 
-static void declare_enum(struct smtlib *s, int32_t i)
+void smtlib_declare_enum(struct smtlib *s, int32_t i)
 {
     const struct image_signal *d = smtlib_signal(s, i);
     BUF_LIT(s->out, "(declare-datatypes ((");
-    smtlib_symbol(s, "values of", name_of(s, i));
+    smtlib_symbol(s, "values of", smtlib_name_of(s, i));
     BUF_LIT(s->out, " 0)) ((");
     for (uint32_t w = 0; w < d->words.count; w++) {
         BUF_LIT(s->out, " (");
-        word_symbol(s, i, w);
+        smtlib_word_symbol(s, i, w);
         BUF_LIT(s->out, ")");
     }
     BUF_LIT(s->out, ")))\n");
@@ -234,11 +234,11 @@ static void declare_enum(struct smtlib *s, int32_t i)
 static void declare_text(struct smtlib *s, int32_t i)
 {
     BUF_LIT(s->out, "(declare-datatypes ((");
-    smtlib_symbol(s, "values of", name_of(s, i));
+    smtlib_symbol(s, "values of", smtlib_name_of(s, i));
     BUF_LIT(s->out, " 0)) (((");
-    smtlib_symbol(s, "no text of", name_of(s, i));
+    smtlib_symbol(s, "no text of", smtlib_name_of(s, i));
     BUF_LIT(s->out, ") (");
-    smtlib_symbol(s, "another text of", name_of(s, i));
+    smtlib_symbol(s, "another text of", smtlib_name_of(s, i));
     BUF_LIT(s->out, ")");
     for (uint32_t t = s->text_at[i]; t < s->text_at[i + 1]; t++) {
         BUF_LIT(s->out, " (");
@@ -279,7 +279,7 @@ static void declare_set(struct smtlib *s, int32_t i)
         buf_cstr(s->out, can ? " Bool)\n" : " () Bool false)\n");
     }
     buf_cstr(s->out, other ? "(declare-const " : "(define-fun ");
-    smtlib_symbol(s, "computed other member of", name_of(s, i));
+    smtlib_symbol(s, "computed other member of", smtlib_name_of(s, i));
     buf_cstr(s->out, other ? " Bool)\n" : " () Bool false)\n");
 }
 
@@ -287,7 +287,7 @@ static void declare_number(struct smtlib *s, int32_t i)
 {
     const struct image_signal *d = smtlib_signal(s, i);
     BUF_LIT(s->out, "(declare-const ");
-    smtlib_symbol(s, "computed", name_of(s, i));
+    smtlib_symbol(s, "computed", smtlib_name_of(s, i));
     buf_cstr(s->out, d->whole ? " Int)\n" : " Real)\n");
     for (int upper = 0; upper < 2; upper++) {
         double bound = upper ? d->number_max : d->number_min;
@@ -296,7 +296,7 @@ static void declare_number(struct smtlib *s, int32_t i)
         buf_printf(s->out, "(assert (%s ", upper ? "<=" : ">=");
         if (d->whole)
             BUF_LIT(s->out, "(to_real ");
-        smtlib_symbol(s, "computed", name_of(s, i));
+        smtlib_symbol(s, "computed", smtlib_name_of(s, i));
         buf_cstr(s->out, d->whole ? ") " : " ");
         smtlib_number(s, bound);
         BUF_LIT(s->out, "))\n");
@@ -308,7 +308,7 @@ static void declare_value(struct smtlib *s, int32_t i)
     switch (raw_type(smtlib_signal(s, i))) {
     case SIGNAL_BOOL:
         BUF_LIT(s->out, "(declare-const ");
-        smtlib_symbol(s, "computed", name_of(s, i));
+        smtlib_symbol(s, "computed", smtlib_name_of(s, i));
         BUF_LIT(s->out, " Bool)\n");
         return;
     case SIGNAL_NUMBER:
@@ -317,13 +317,13 @@ static void declare_value(struct smtlib *s, int32_t i)
     case SIGNAL_ENUM:
     case SIGNAL_TEXT:
         if (smtlib_signal(s, i)->type == SIGNAL_ENUM)
-            declare_enum(s, i);
+            smtlib_declare_enum(s, i);
         else
             declare_text(s, i);
         BUF_LIT(s->out, "(declare-const ");
-        smtlib_symbol(s, "computed", name_of(s, i));
+        smtlib_symbol(s, "computed", smtlib_name_of(s, i));
         buf_byte(s->out, ' ');
-        smtlib_symbol(s, "values of", name_of(s, i));
+        smtlib_symbol(s, "values of", smtlib_name_of(s, i));
         BUF_LIT(s->out, ")\n");
         return;
     case SIGNAL_SET:
@@ -332,30 +332,30 @@ static void declare_value(struct smtlib *s, int32_t i)
     }
 }
 
-static void begin_define(struct smtlib *s, const char *kind, int32_t i, const char *sort)
+void smtlib_begin_define(struct smtlib *s, const char *kind, int32_t i, const char *sort)
 {
     BUF_LIT(s->out, "(define-fun ");
-    smtlib_symbol(s, kind, name_of(s, i));
+    smtlib_symbol(s, kind, smtlib_name_of(s, i));
     BUF_LIT(s->out, " () ");
     if (sort)
         buf_cstr(s->out, sort);
     else
-        smtlib_symbol(s, "values of", name_of(s, s->first[i]));
+        smtlib_symbol(s, "values of", smtlib_name_of(s, s->first[i]));
     buf_byte(s->out, ' ');
 }
 
 static void ite_failed(struct smtlib *s, int32_t i)
 {
     BUF_LIT(s->out, "(ite ");
-    smtlib_symbol(s, "failed", name_of(s, i));
+    smtlib_symbol(s, "failed", smtlib_name_of(s, i));
     buf_byte(s->out, ' ');
 }
 
 static void number_shown(struct smtlib *s, int32_t i)
 {
     const struct image_signal *d = smtlib_signal(s, i);
-    struct slice raw = name_of(s, s->first[i]);
-    begin_define(s, "signal", i, d->has_threshold ? "Bool" : "Real");
+    struct slice raw = smtlib_name_of(s, s->first[i]);
+    smtlib_begin_define(s, "signal", i, d->has_threshold ? "Bool" : "Real");
     ite_failed(s, i);
     if (d->has_threshold)
         buf_cstr(s->out, d->error_number != 0 ? "true" : "false");
@@ -381,22 +381,22 @@ static void number_shown(struct smtlib *s, int32_t i)
 static void define_shown(struct smtlib *s, int32_t i)
 {
     const struct image_signal *d = smtlib_signal(s, i);
-    struct slice raw = name_of(s, s->first[i]), error = image_text(s->p, d->error_text);
+    struct slice raw = smtlib_name_of(s, s->first[i]), error = image_text(s->p, d->error_text);
     if (raw_type(d) == SIGNAL_NUMBER) {
         number_shown(s, i);
         return;
     }
     if (d->type == SIGNAL_SET)
         return; // asked member by member
-    begin_define(s, "signal", i, d->type == SIGNAL_BOOL ? "Bool" : NULL);
+    smtlib_begin_define(s, "signal", i, d->type == SIGNAL_BOOL ? "Bool" : NULL);
     ite_failed(s, i);
     if (d->type == SIGNAL_BOOL)
         buf_cstr(s->out, d->error_number != 0 ? "true" : "false");
     else if (d->type == SIGNAL_ENUM)
-        word_symbol(s, s->first[i],
-                    d->error_number >= 0 && d->error_number < d->words.count
-                        ? (uint32_t)d->error_number
-                        : 0);
+        smtlib_word_symbol(s, s->first[i],
+                           d->error_number >= 0 && d->error_number < d->words.count
+                               ? (uint32_t)d->error_number
+                               : 0);
     else if (error.len)
         text_symbol(s, "text", i, error);
     else
@@ -427,7 +427,7 @@ static void set_atom(struct smtlib *s, const struct image_atom *a)
     if (a->op == IMAGE_OP_TRUE) {
         ite_failed(s, a->signal);
         buf_cstr(s->out, d->error_text.len ? "true (or " : "false (or ");
-        smtlib_symbol(s, "computed other member of", name_of(s, first));
+        smtlib_symbol(s, "computed other member of", smtlib_name_of(s, first));
         for (uint32_t t = s->text_at[first]; t < s->text_at[first + 1]; t++) {
             buf_byte(s->out, ' ');
             text_symbol(s, "computed member", a->signal, s->texts[t]);
@@ -448,10 +448,10 @@ static void set_atom(struct smtlib *s, const struct image_atom *a)
 static void text_atom(struct smtlib *s, const struct image_atom *a)
 {
     const struct image_str *texts = IMAGE_AT(s->p, a->texts, struct image_str);
-    struct slice first = name_of(s, s->first[a->signal]);
+    struct slice first = smtlib_name_of(s, s->first[a->signal]);
     if (a->op == IMAGE_OP_TRUE) {
         BUF_LIT(s->out, "(distinct ");
-        smtlib_symbol(s, "signal", name_of(s, a->signal));
+        smtlib_symbol(s, "signal", smtlib_name_of(s, a->signal));
         buf_byte(s->out, ' ');
         smtlib_symbol(s, "no text of", first);
         BUF_LIT(s->out, ")");
@@ -461,7 +461,7 @@ static void text_atom(struct smtlib *s, const struct image_atom *a)
     for (uint32_t k = 0; k < a->texts.count; k++) {
         struct slice text = image_text(s->p, texts[k]);
         BUF_LIT(s->out, " (= ");
-        smtlib_symbol(s, "signal", name_of(s, a->signal));
+        smtlib_symbol(s, "signal", smtlib_name_of(s, a->signal));
         buf_byte(s->out, ' ');
         if (text.len)
             text_symbol(s, "text", a->signal, text);
@@ -504,12 +504,12 @@ static void word_atom(struct smtlib *s, const struct image_atom *a)
         if (!word_holds(a, w))
             continue;
         BUF_LIT(s->out, " (= ");
-        smtlib_symbol(s, "signal", name_of(s, a->signal));
+        smtlib_symbol(s, "signal", smtlib_name_of(s, a->signal));
         buf_byte(s->out, ' ');
         if (d->derive == IMAGE_DERIVE_LABEL)
             buf_u64(s->out, w);
         else
-            word_symbol(s, s->first[a->signal], w);
+            smtlib_word_symbol(s, s->first[a->signal], w);
         BUF_LIT(s->out, ")");
     }
     BUF_LIT(s->out, ")");
@@ -519,7 +519,7 @@ static void number_atom(struct smtlib *s, const struct image_atom *a)
 {
     static const char *const ops[] = {NULL, "=", "distinct", "<", "<=", ">", ">="};
     buf_printf(s->out, "(%s ", ops[a->op]);
-    smtlib_symbol(s, "signal", name_of(s, a->signal));
+    smtlib_symbol(s, "signal", smtlib_name_of(s, a->signal));
     buf_byte(s->out, ' ');
     smtlib_number(s, a->number);
     BUF_LIT(s->out, ")");
@@ -529,12 +529,12 @@ static void atom(struct smtlib *s, uint32_t index)
 {
     const struct image_atom *a = IMAGE_AT(s->p, s->p->atoms, struct image_atom) + index;
     if (a->op == IMAGE_OP_FAILED) {
-        smtlib_symbol(s, "failed", name_of(s, a->signal));
+        smtlib_symbol(s, "failed", smtlib_name_of(s, a->signal));
         return;
     }
     switch (smtlib_signal(s, a->signal)->type) {
     case SIGNAL_BOOL:
-        smtlib_symbol(s, "signal", name_of(s, a->signal));
+        smtlib_symbol(s, "signal", smtlib_name_of(s, a->signal));
         return;
     case SIGNAL_NUMBER:
         number_atom(s, a);
@@ -577,214 +577,6 @@ void smtlib_guard(struct smtlib *s, struct image_list guard)
     }
 }
 
-// ---- derived signals
-
-static bool looks_at(const struct smtlib *s, const struct image_term *t, int32_t signal)
-{
-    const struct image_atom *atoms = IMAGE_AT(s->p, s->p->atoms, struct image_atom);
-    const struct image_node *nodes = IMAGE_AT(s->p, t->guard, struct image_node);
-    if (t->signal == signal)
-        return true;
-    for (uint32_t i = 0; i < t->guard.count; i++)
-        if (nodes[i].kind == IMAGE_NODE_ATOM && atoms[nodes[i].arg].signal == signal)
-            return true;
-    return false;
-}
-
-// One of the signals that its terms look at could not be computed.
-static void define_failed(struct smtlib *s, int32_t i)
-{
-    const struct image_signal *d = smtlib_signal(s, i);
-    const struct image_term *terms = IMAGE_AT(s->p, d->terms, struct image_term);
-    begin_define(s, "failed", i, "Bool");
-    BUF_LIT(s->out, "(or false");
-    for (uint32_t k = 0; k < s->p->signals.count; k++) {
-        bool looks = false;
-        for (uint32_t t = 0; t < d->terms.count && !looks; t++)
-            looks = looks_at(s, &terms[t], (int32_t)k);
-        if (!looks)
-            continue;
-        buf_byte(s->out, ' ');
-        smtlib_symbol(s, "failed", name_of(s, (int32_t)k));
-    }
-    BUF_LIT(s->out, "))\n");
-}
-
-static void term_guard(struct smtlib *s, const struct image_term *t)
-{
-    smtlib_guard(s, t->guard);
-}
-
-// The highest level first: the first that a term, or a failure, raises to.
-static void define_label(struct smtlib *s, int32_t i)
-{
-    const struct image_signal *d = smtlib_signal(s, i);
-    const struct image_term *terms = IMAGE_AT(s->p, d->terms, struct image_term);
-    uint32_t open = 0;
-    begin_define(s, "signal", i, "Int");
-    for (uint32_t level = d->words.count; level-- > 1;) {
-        bool any = d->error_level == level;
-        for (uint32_t t = 0; t < d->terms.count; t++)
-            any |= terms[t].word == level;
-        if (!any)
-            continue;
-        BUF_LIT(s->out, "(ite (or");
-        if (d->error_level == level) {
-            buf_byte(s->out, ' ');
-            smtlib_symbol(s, "failed", name_of(s, i));
-        }
-        for (uint32_t t = 0; t < d->terms.count; t++) {
-            if (terms[t].word != level)
-                continue;
-            buf_byte(s->out, ' ');
-            term_guard(s, &terms[t]);
-        }
-        buf_printf(s->out, " false) %u ", level);
-        open++;
-    }
-    BUF_LIT(s->out, "0");
-    while (open--)
-        BUF_LIT(s->out, ")");
-    BUF_LIT(s->out, ")\n");
-}
-
-static void score_sum(struct smtlib *s, const struct image_signal *d)
-{
-    const struct image_term *terms = IMAGE_AT(s->p, d->terms, struct image_term);
-    BUF_LIT(s->out, "(+ 0.0 0.0");
-    for (uint32_t t = 0; t < d->terms.count; t++) {
-        BUF_LIT(s->out, " (* ");
-        smtlib_number(s, terms[t].weight);
-        buf_byte(s->out, ' ');
-        if (terms[t].signal != IMAGE_NONE) {
-            smtlib_symbol(s, "signal", name_of(s, terms[t].signal));
-        } else {
-            BUF_LIT(s->out, "(ite ");
-            term_guard(s, &terms[t]);
-            BUF_LIT(s->out, " 1.0 0.0)");
-        }
-        BUF_LIT(s->out, ")");
-    }
-    BUF_LIT(s->out, ")");
-}
-
-static void define_score(struct smtlib *s, int32_t i)
-{
-    const struct image_signal *d = smtlib_signal(s, i);
-    const struct image_band *bands = IMAGE_AT(s->p, d->bands, struct image_band);
-    begin_define(s, "sum of", i, "Real");
-    score_sum(s, d);
-    BUF_LIT(s->out, ")\n");
-    if (d->type == SIGNAL_ENUM)
-        declare_enum(s, i);
-    begin_define(s, "signal", i,
-                 d->type == SIGNAL_BOOL     ? "Bool"
-                 : d->type == SIGNAL_NUMBER ? "Real"
-                                            : NULL);
-    if (d->has_threshold) {
-        buf_cstr(s->out, d->threshold_above ? "(> " : "(< ");
-        smtlib_symbol(s, "sum of", name_of(s, i));
-        buf_byte(s->out, ' ');
-        smtlib_number(s, d->threshold);
-        BUF_LIT(s->out, "))\n");
-        return;
-    }
-    if (d->type != SIGNAL_ENUM) {
-        smtlib_symbol(s, "sum of", name_of(s, i));
-        BUF_LIT(s->out, ")\n");
-        return;
-    }
-    for (uint32_t b = d->bands.count; b-- > 1;) {
-        BUF_LIT(s->out, "(ite (>= ");
-        smtlib_symbol(s, "sum of", name_of(s, i));
-        buf_byte(s->out, ' ');
-        smtlib_number(s, bands[b].from);
-        BUF_LIT(s->out, ") ");
-        word_symbol(s, i, b);
-        buf_byte(s->out, ' ');
-    }
-    word_symbol(s, i, 0);
-    for (uint32_t b = 1; b < d->bands.count; b++)
-        BUF_LIT(s->out, ")");
-    BUF_LIT(s->out, ")\n");
-}
-
-// member `a` leads all others by at least `lead`
-static void leads(struct smtlib *s, const struct image_signal *d, uint32_t a, double lead)
-{
-    const struct image_term *terms = IMAGE_AT(s->p, d->terms, struct image_term);
-    BUF_LIT(s->out, "(and true");
-    for (uint32_t t = 0; t < d->terms.count; t++) {
-        if (t == a)
-            continue;
-        BUF_LIT(s->out, " (>= (- ");
-        smtlib_symbol(s, "signal", name_of(s, terms[a].signal));
-        buf_byte(s->out, ' ');
-        smtlib_symbol(s, "signal", name_of(s, terms[t].signal));
-        BUF_LIT(s->out, ") ");
-        smtlib_number(s, lead);
-        BUF_LIT(s->out, ")");
-    }
-    BUF_LIT(s->out, ")");
-}
-
-// (assert (=> CONDITION (= signal word))), both ways round.
-static void is_word_of(struct smtlib *s, int32_t i, uint32_t word)
-{
-    BUF_LIT(s->out, "(= ");
-    smtlib_symbol(s, "signal", name_of(s, i));
-    buf_byte(s->out, ' ');
-    word_symbol(s, i, word);
-    BUF_LIT(s->out, ")");
-}
-
-// The winner's probability leads the second one's by `margin`. Of two members that is a lead of their values, exactly.
-// Of more it needs at least that lead, and is certain from a greater one on, where all others lie as high as the second;
-// between the two the word is open. The bounds are rounded outwards.
-static void define_exclusive(struct smtlib *s, int32_t i)
-{
-    const struct image_signal *d = smtlib_signal(s, i);
-    const struct image_term *terms = IMAGE_AT(s->p, d->terms, struct image_term);
-    uint32_t n = d->terms.count;
-    double m = d->margin < 1 ? d->margin : 1 - 1e-12, t = d->temperature;
-    double least = t * log((1 + m) / (1 - m)), sure = least;
-    if (n > 2 || m <= 0) {
-        sure = t * log((1 + m * (n > 1 ? n - 1 : 1)) / (1 - m)) * (1 + 1e-9) + 1e-12;
-        least *= 1 - 1e-9;
-        s->inexact = true;
-        buf_printf(s->out, "; inexact: between a lead of %.6g and %.6g the word is left open\n",
-                   least, sure);
-    }
-    declare_enum(s, i);
-    BUF_LIT(s->out, "(declare-const ");
-    smtlib_symbol(s, "signal", name_of(s, i));
-    buf_byte(s->out, ' ');
-    smtlib_symbol(s, "values of", name_of(s, i));
-    BUF_LIT(s->out, ")\n(assert (=> ");
-    smtlib_symbol(s, "failed", name_of(s, i));
-    buf_byte(s->out, ' ');
-    is_word_of(s, i, d->otherwise);
-    BUF_LIT(s->out, "))\n(assert (or ");
-    is_word_of(s, i, d->otherwise);
-    for (uint32_t a = 0; a < n; a++) {
-        BUF_LIT(s->out, "\n  (and ");
-        is_word_of(s, i, terms[a].word);
-        buf_byte(s->out, ' ');
-        leads(s, d, a, least);
-        BUF_LIT(s->out, ")");
-    }
-    BUF_LIT(s->out, "))\n");
-    for (uint32_t a = 0; a < n; a++) {
-        BUF_LIT(s->out, "(assert (=> (and (not ");
-        smtlib_symbol(s, "failed", name_of(s, i));
-        BUF_LIT(s->out, ") ");
-        leads(s, d, a, sure);
-        BUF_LIT(s->out, ") ");
-        is_word_of(s, i, terms[a].word);
-        BUF_LIT(s->out, "))\n");
-    }
-}
-
 // ---- all of them
 
 static void define_computed(struct smtlib *s, int32_t i)
@@ -792,7 +584,7 @@ static void define_computed(struct smtlib *s, int32_t i)
     if (s->first[i] == i)
         declare_value(s, i);
     BUF_LIT(s->out, "(declare-const ");
-    smtlib_symbol(s, "failed", name_of(s, i));
+    smtlib_symbol(s, "failed", smtlib_name_of(s, i));
     BUF_LIT(s->out, " Bool)\n");
     define_shown(s, i);
 }
@@ -818,13 +610,7 @@ static void define(struct smtlib *s, int32_t i, bool *done, unsigned depth)
             if (nodes[k].kind == IMAGE_NODE_ATOM)
                 define(s, atoms[nodes[k].arg].signal, done, depth + 1);
     }
-    define_failed(s, i);
-    if (d->derive == IMAGE_DERIVE_LABEL)
-        define_label(s, i);
-    else if (d->derive == IMAGE_DERIVE_SCORE)
-        define_score(s, i);
-    else
-        define_exclusive(s, i);
+    smtlib_define_derived(s, i);
 }
 
 static void define_all_computed(struct smtlib *s)
@@ -835,7 +621,7 @@ static void define_all_computed(struct smtlib *s)
         if (smtlib_signal(s, (int32_t)i)->derive)
             continue;
         BUF_LIT(s->out, " (not ");
-        smtlib_symbol(s, "failed", name_of(s, (int32_t)i));
+        smtlib_symbol(s, "failed", smtlib_name_of(s, (int32_t)i));
         BUF_LIT(s->out, ")");
     }
     BUF_LIT(s->out, "))\n");

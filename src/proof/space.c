@@ -76,6 +76,9 @@ enum result space_open(const struct policy_image *const *images, uint32_t count,
         r = space_make_fields(s);
     if (!r)
         r = space_make_draws(s);
+    // So that no pointer into them is made from nothing.
+    if (!r && SPACE_PUSH(s, &s->lists, 0) && SPACE_PUSH(s, &s->stack, 0))
+        s->stack.len = 0;
     if (!r) {
         uint32_t one = add_node(s, &(struct node){.kind = NODE_TRUE, .literal = SAT_TRUE}, NULL);
         assert(s->err || one == 0);

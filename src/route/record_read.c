@@ -300,6 +300,10 @@ static int32_t chain_of(struct reader *r)
         return IMAGE_NONE;
     if (array == JSON_NONE)
         return 0;
+    if (json_type(&r->json, array) != JSON_ARRAY) {
+        r->bad = true;
+        return IMAGE_NONE;
+    }
     while (next(r, array, &at) != JSON_NONE)
         count++;
     if (!count || count > image_route(d->image, d->route)->chains.count) {
@@ -348,6 +352,7 @@ static void read_head(struct reader *r)
     d->all_steps = rare(r, "all_steps", 1);
     d->costs_epoch = rare(r, "costs", UINT64_MAX);
     d->late = rare(r, "late", 1);
+    r->bad |= d->end == DECISION_ANSWER && d->model == IMAGE_NONE;
     d->chain = chain_of(r);
     uint32_t asked = member(r, "asked");
     d->model_asked = asked == JSON_NONE ? SLICE("auto") : text(r, asked);

@@ -101,7 +101,7 @@ struct decision {
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool effort_dropped; // the effort that the client asks for is forbidden and left out
+    bool effort_dropped;   // the effort that the client asks for is forbidden and left out
     bool took_else;        // another chain than the path's first was taken, or none could
     int32_t chain;         // place among the route's chains, or IMAGE_NONE
     uint32_t attempts_max; // that the step allows; 0: each endpoint once

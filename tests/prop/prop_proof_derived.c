@@ -163,10 +163,63 @@ static void derived_signals(void **state)
     assert_true(counts[SAT_UNKNOWN] * 100 < counts[SAT_YES] + counts[SAT_NO]);
 }
 
+// Two images of one policy are one to the space: every guard is the same formula in both.
+static void equal_policies_are_one(void **state)
+{
+    (void)state;
+    rng_seed(&naive_rng, 43);
+    for (int i = 0; i < 200; i++) {
+        struct space *s;
+        naive_make_derived(&n, 2 + naive_below(8), 1 + naive_below(12), naive_below(5),
+                           2 + naive_below(6), 3, 3);
+        const struct policy_image *both[] = {n.p, n.p};
+        assert_int_equal(space_open(both, 2, &space_limits_default, &s), RESULT_OK);
+        for (uint32_t r = 0; r < n.p->routes.count; r++)
+            assert_int_equal(space_route(s, 0, (int32_t)r), space_route(s, 1, (int32_t)r));
+        space_close(s);
+        ib_deinit(&n.b);
+    }
+}
+
+static void out_of_memory(void **state)
+{
+    (void)state;
+    rng_seed(&naive_rng, 47);
+    naive_make_derived(&n, 6, 8, 4, 5, 2, 3);
+    for (uint64_t k = 1;; k++) {
+        struct space *s = NULL;
+        struct arena arena;
+        struct space_witness w;
+        arena_init(&arena, 1 << 12, 1 << 24);
+        alloc_fail_at(k, 0);
+        enum result e = space_open(&n.p, 1, &space_limits_default, &s);
+        for (uint32_t r = 0; r < n.p->routes.count && !e; r++) {
+            uint32_t claims[] = {space_route(s, 0, (int32_t)r),
+                                 space_not(space_route(s, 0, (int32_t)(r / 2)))};
+            enum sat_answer a = space_ask(s, claims, 2, SPACE_FAILURES);
+            if (a == SAT_YES)
+                e = space_witness(s, 0, claims, 2, &arena, &w);
+            else if (a == SAT_NO && !space_least(s, claims, 0, SPACE_FAILURES))
+                e = space_result(s);
+            if (!e)
+                e = space_result(s);
+        }
+        alloc_fail_at(0, 0);
+        space_close(s);
+        arena_deinit(&arena);
+        if (e == RESULT_OK)
+            break;
+        assert_int_equal(e, RESULT_NOMEM);
+    }
+    ib_deinit(&n.b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(derived_signals),
+        cmocka_unit_test(equal_policies_are_one),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #include "route/route.h"
 #include "support/proof_naive.h"
 
-enum { SMALL = 2500, LARGE = 250, ROUTES_MAX = 40, ALL_MAX = 20000, HUNT = 3000 };
+enum { SMALL = 1600, LARGE = 120, ROUTES_MAX = 40, ALL_MAX = 20000, HUNT = 3000 };
 
 static struct naive_policy n;
 static struct naive_request *all; // of the policy at hand

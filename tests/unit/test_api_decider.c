@@ -116,9 +116,8 @@ static void open_policy(struct fixture *f, const char *text, bool with_service)
                                         .answer = answer};
     arena_init(&notes, 0, 1 << 20);
     diag_init(&diags, &notes, 16);
-    enum result r =
-        decider_open(&f->decider, slice_cstr(text), with_service ? &f->service : NULL,
-                     DECIDER_PROVED, &diags);
+    enum result r = decider_open(&f->decider, slice_cstr(text), with_service ? &f->service : NULL,
+                                 DECIDER_PROVED, &diags);
     assert_int_equal(r, RESULT_OK);
     arena_deinit(&notes);
     assert_int_equal(plan_scratch_open(f->decider.plan, &f->scratch), RESULT_OK);
@@ -441,7 +440,8 @@ static void test_refused(void **state)
         snprintf(text, sizeof text, HEAD "signal s = %s" TAIL, wrong[i][0]);
         arena_init(&notes, 0, 1 << 20);
         diag_init(&diags, &notes, 16);
-        assert_int_equal(decider_open(&d, slice_cstr(text), NULL, DECIDER_PROVED, &diags), RESULT_SYNTAX);
+        assert_int_equal(decider_open(&d, slice_cstr(text), NULL, DECIDER_PROVED, &diags),
+                         RESULT_SYNTAX);
         for (uint32_t k = 0; k < diags.count; k++)
             said |= slice_find(diags.items[k].message, slice_cstr(wrong[i][1])) >= 0;
         assert_true(said);
