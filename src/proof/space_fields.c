@@ -543,12 +543,26 @@ static void show_classes(struct space *s, struct group *g)
     }
 }
 
+static bool among_arguments(const struct group *g, struct slice word)
+{
+    const struct image_arg *args = IMAGE_AT(g->image, g->signal->args, struct image_arg);
+    for (uint32_t i = 0; i < g->signal->args.count; i++)
+        if (args[i].kind == IMAGE_ARG_WORD && slice_eq(image_text(g->image, args[i].text), word))
+            return true;
+    return false;
+}
+
+// A member that no atom asks for. One that the definition names, where there is such, is what a reader expects to be shown:
+// `pii(ssn)` tells of "ssn".
 static void find_other_word(struct group *g)
 {
     const struct image_str *words = IMAGE_AT(g->image, g->signal->words, struct image_str);
-    for (uint32_t i = 0; i < g->signal->words.count && g->other_word == IMAGE_NONE; i++)
-        if (space_element(g, image_text(g->image, words[i])) == UINT32_MAX)
-            g->other_word = (int32_t)i;
+    for (int named = 1; named >= 0 && g->other_word == IMAGE_NONE; named--)
+        for (uint32_t i = 0; i < g->signal->words.count && g->other_word == IMAGE_NONE; i++) {
+            struct slice word = image_text(g->image, words[i]);
+            if (space_element(g, word) == UINT32_MAX && (!named || among_arguments(g, word)))
+                g->other_word = (int32_t)i;
+        }
 }
 
 // A field for each class of members; the class of element 0 is "some other member". Element 1 stands for nothing here.
