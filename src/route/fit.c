@@ -310,6 +310,12 @@ static int64_t add_bound(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? ESTIMATE_UNBOUNDED : sum;
 }
 
+// What two models of one `fuse` take together: they are asked side by side, so of time the longer one.
+static int64_t fuse_bound(enum image_unit unit, int64_t a, int64_t b)
+{
+    return unit != IMAGE_UNIT_MS ? add_bound(a, b) : a > b ? a : b;
+}
+
 // The least bound of a step over the bindings that are left: with `sure` those that nothing can remove any more, else all
 // that nothing has removed so far.
 static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uint32_t at,
@@ -323,7 +329,7 @@ static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uin
     for (uint32_t i = 0; i < s->bindings.count; i++) {
         int64_t one = step_bound(run, s, image_model(run->table->image, b[i].model), unit);
         enum tri gone = binding_forbidden(run, ask, at, &b[i]).is;
-        all = add_bound(all, one);
+        all = fuse_bound(unit, all, one);
         if (gone == TRI_FALSE || (gone == TRI_UNKNOWN && !sure))
             least = one < least ? one : least;
     }
@@ -336,17 +342,17 @@ static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
 {
     int64_t sum =
         step_bound(run, &ask->steps[at], image_model(run->table->image, b->model), c->unit);
+    for (uint32_t i = 0;
+         ask->steps[at].kind == IMAGE_STEP_FUSE && i < ask->steps[at].bindings.count; i++) {
+        const struct image_binding *other = &bindings_of(run, ask, &ask->steps[at])[i];
+        int64_t one =
+            step_bound(run, &ask->steps[at], image_model(run->table->image, other->model), c->unit);
+        if (other != b)
+            sum = fuse_bound(c->unit, sum, one);
+    }
     for (uint32_t i = 0; i < ask->count; i++)
         if (i != at)
             sum = add_bound(sum, least_bound(run, ask, i, c->unit, sure));
-    if (ask->steps[at].kind == IMAGE_STEP_FUSE)
-        for (uint32_t i = 0; i < ask->steps[at].bindings.count; i++) {
-            const struct image_binding *other = &bindings_of(run, ask, &ask->steps[at])[i];
-            if (other != b)
-                sum = add_bound(sum,
-                                step_bound(run, &ask->steps[at],
-                                           image_model(run->table->image, other->model), c->unit));
-        }
     return sum > c->limit;
 }
 

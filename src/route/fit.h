@@ -12,7 +12,7 @@
 //           nothing.
 //   ALLOW   allows as many on one chain as the greatest count of those that hold.
 //   BUDGET  (hard, per request) removes a model whose bound, together with the least that the chain's other steps can
-//           cost, is above it; of `fuse` all models are counted.
+//           cost, is above it; of `fuse` all models are counted, of time the longest.
 #ifndef MERIT_ROUTE_FIT_H
 #define MERIT_ROUTE_FIT_H
 

@@ -284,6 +284,25 @@ static void required_steps_and_extras(void **state)
     close_policy();
 }
 
+// The models of a `fuse` cost together, but they are asked side by side.
+static void fused_time_is_the_longest(void **state)
+{
+    (void)state;
+    open_policy(HEAD "model x endpoint \"http://x/v1\" context 8k tok timeout 60 s\n"
+                     "model y endpoint \"http://y/v1\" context 8k tok timeout 50 s\n"
+                     "allow fuse 1\nbudget 100 s/request hard\n"
+                     "budget 1 calls/request hard when code\n"
+                     "budget 55 s/request hard when ward\n"
+                     "otherwise -> fuse(x, y) else refuse \"no\"\n");
+    struct decision *d = decide(NULL, 0, true);
+    assert_int_equal(d->end, DECISION_ANSWER);
+    d = decide((const struct value[]){{"code", 1}}, 1, true);
+    assert_int_equal(d->end, DECISION_REFUSE);
+    d = decide((const struct value[]){{"ward", 1}}, 1, true);
+    assert_int_equal(d->end, DECISION_REFUSE);
+    close_policy();
+}
+
 static void endpoints_and_budgets(void **state)
 {
     (void)state;
@@ -381,6 +400,7 @@ int main(void)
         cmocka_unit_test(given_labels_open_nothing),
         cmocka_unit_test(chains_that_cannot_be_run_are_passed_over),
         cmocka_unit_test(required_steps_and_extras),
+        cmocka_unit_test(fused_time_is_the_longest),
         cmocka_unit_test(endpoints_and_budgets),
         cmocka_unit_test(what_empties_the_set_is_named),
         cmocka_unit_test(passing_on),
