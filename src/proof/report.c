@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "proof/check_inner.h"
+#include "proof/trust.h"
 #include "text/json.h"
 
 static const char *const unit_names[WAY_UNITS] = {"usd", "J", "g", "ms", "tok", "calls"};
@@ -210,6 +211,13 @@ void proof_write_guarantee(const struct policy_image *image, struct buf *out)
         for (uint32_t i = 0; i < image->lattices.count; i++)
             buf_printf(out, "%s%.*s", i ? ", " : "", SLICE_FMT(image_text(image, l[i].name)));
         BUF_LIT(out, "), by any way, errors included; what a labeller misses is not labelled");
+        for (uint32_t i = 0; i < image->signals.count; i++) {
+            const struct image_signal *s = image_signal(image, (int32_t)i);
+            if (s->derive != IMAGE_DERIVE_LABEL || s->hidden)
+                continue;
+            buf_printf(out, "; %.*s rests on ", SLICE_FMT(image_text(image, s->name)));
+            trust_labellers(image, s, out);
+        }
     }
     for (uint32_t i = 0; i < image->steps.count; i++)
         redactions += steps[i].kind == IMAGE_STEP_REDACT;

@@ -1,5 +1,7 @@
 #include "proof/trust.h"
 
+#include "math/measure.h"
+#include "signal/registry.h"
 #include "text/json.h"
 
 struct trust {
@@ -50,24 +52,41 @@ static void redactions(struct trust *t, struct buf *text)
     }
 }
 
-// The families that a label rests on, once each.
-static void families(const struct policy_image *p, const struct image_signal *label,
+// One signal that a label rests on: its family, and how much that was measured to miss.
+static void labeller(const struct policy_image *p, const struct image_signal *s, bool first,
                      struct buf *out)
 {
+    const struct signal_family *f = signal_family_find(&signal_registry, image_text(p, s->family));
+    struct signal_missed m = f && f->missed ? f->missed(p, s) : (struct signal_missed){0, 0};
+    buf_printf(out, "%s%.*s", first ? "" : ", ", SLICE_FMT(image_text(p, s->family)));
+    if (!m.of)
+        return;
+    struct measure share = measure_share(m.missed, m.of);
+    buf_printf(out, ", which misses %.1f %% (%.1f to %.1f) where that was measured",
+               share.value * 100, share.low * 100, share.high * 100);
+}
+
+void trust_labellers(const struct policy_image *p, const struct image_signal *label,
+                     struct buf *out)
+{
+    enum { SEEN = 64 }; // told; a label over more of them names these
     const struct image_term *terms = IMAGE_AT(p, label->terms, struct image_term);
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
-    size_t begin = out->len;
+    int32_t seen[SEEN];
+    uint32_t count = 0;
     for (uint32_t i = 0; i < label->terms.count; i++) {
         const struct image_node *n = IMAGE_AT(p, terms[i].guard, struct image_node);
-        for (uint32_t k = 0; k < terms[i].guard.count; k++) {
+        for (uint32_t k = 0; k < terms[i].guard.count && count < SEEN; k++) {
             if (n[k].kind != IMAGE_NODE_ATOM)
                 continue;
-            const struct image_signal *s = image_signal(p, atoms[n[k].arg].signal);
-            struct slice family = image_text(p, s->family);
-            struct slice have = slice_make(out->ptr + begin, out->len - begin);
-            if (slice_find(have, family) >= 0)
+            int32_t signal = atoms[n[k].arg].signal;
+            uint32_t at = 0;
+            while (at < count && seen[at] != signal)
+                at++;
+            if (at < count)
                 continue;
-            buf_printf(out, "%s%.*s", out->len > begin ? ", " : "", SLICE_FMT(family));
+            seen[count++] = signal;
+            labeller(p, image_signal(p, signal), count == 1, out);
         }
     }
 }
@@ -81,10 +100,8 @@ static void labels(struct trust *t, struct buf *text)
             continue;
         buf_reset(text);
         buf_printf(text, "label %.*s (", SLICE_FMT(image_text(p, s->name)));
-        families(p, s, text);
-        BUF_LIT(text,
-                "): what it misses is not labelled, and no proof speaks of it; `merit signal` "
-                "measures how much that is");
+        trust_labellers(p, s, text);
+        BUF_LIT(text, "): what it misses is not labelled, and no proof speaks of it");
         item(t, "label", image_text(p, s->name), buf_slice(text));
     }
 }

@@ -86,6 +86,11 @@ struct signal_doubt {
     uint32_t count, dim;
 };
 
+// How much of what a definition should see it was measured to miss: `missed` of `of` marked places.
+struct signal_missed {
+    uint32_t missed, of;
+};
+
 struct signal_family {
     const char *name;    // "keywords"
     const char *summary; // one line
@@ -124,6 +129,9 @@ struct signal_family {
     enum result (*compute)(const void *state, struct signal_context *ctx, struct fact *out);
     // May be NULL: nothing is known.
     void (*doubt)(const void *state, struct signal_doubt *out);
+    // How much it misses, for whoever states what a label guarantees. May be NULL: not measured.
+    struct signal_missed (*missed)(const struct policy_image *image,
+                                   const struct image_signal *def);
 };
 
 struct signal_registry {
