@@ -127,8 +127,10 @@ static void read_signal(struct reader *r, uint32_t row)
     if (token == JSON_NONE)
         return;
     double probability = 0;
-    if (json_double(&r->json, token, &probability))
+    if (json_double(&r->json, token, &probability) || !(probability >= 0 && probability <= 1)) {
         r->bad = true;
+        return;
+    }
     f->probability = (float)probability;
     f->cost_ns = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
     f->error = (enum fact_error)whole(r, next(r, row, &at), FACT_ERROR_GIVEN);

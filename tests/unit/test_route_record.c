@@ -259,6 +259,12 @@ static void damaged_lines_are_refused(void **state)
     assert_true(n < sizeof line);
     assert_int_not_equal(record_read(f.image, SLICE("{}"), &f.arena, &d), RESULT_OK);
     assert_int_not_equal(record_read(f.image, SLICE("[]"), &f.arena, &d), RESULT_OK);
+    // A probability that is none.
+    ptrdiff_t told = slice_find(buf_slice(&f.out), SLICE(",0.25"));
+    assert_true(told > 0);
+    memcpy(line, f.out.ptr, n);
+    line[told + 1] = '7';
+    assert_int_not_equal(record_read(f.image, slice_make(line, n), &f.arena, &d), RESULT_OK);
     for (int i = 0; i < 20000; i++) {
         memcpy(line, f.out.ptr, n);
         for (uint64_t k = 0; k <= rng_below(&r, 3); k++)
