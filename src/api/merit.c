@@ -309,7 +309,8 @@ static enum result decide(const merit_policy *policy, merit_decision *out,
     if (!scratch)
         return RESULT_NOMEM;
     struct decision *d;
-    struct pool_view pool = {0, o->model_states, (uint32_t)o->model_state_count};
+    struct pool_view pool = {
+        .epoch = 0, .states = o->model_states, .count = (uint32_t)o->model_state_count};
     struct route_options options = {.model = arena_copy(&out->arena, slice_cstr(o->model))};
     enum result r = options.model.ptr ? decider_run(&p->decider, scratch, &out->work, &pool,
                                                     &options, NULL, &out->arena, &d)

@@ -278,7 +278,7 @@ static int take_down(struct session *s, struct pool_view *pool)
         }
         states[m] = POOL_MODEL_DOWN;
     }
-    *pool = (struct pool_view){0, states, p->models.count};
+    *pool = (struct pool_view){.epoch = 0, .states = states, .count = p->models.count};
     return EXIT_DONE;
 }
 

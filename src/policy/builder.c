@@ -5,6 +5,7 @@
 void builder_init(struct builder *b)
 {
     memset(b, 0, sizeof *b);
+    b->head.dispatch = image_dispatch_default();
     for (int s = 0; s < IMAGE_SECTIONS; s++) {
         buf_init(&b->sections[s], IMAGE_BYTES_MAX);
         buf_init(&b->places[s], IMAGE_BYTES_MAX);

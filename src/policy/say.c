@@ -5,9 +5,13 @@ void say_amount(struct buf *out, enum image_unit unit, int64_t v)
 {
     static const struct {
         const char *word, *thousand;
-    } words[] = {[IMAGE_UNIT_NUSD] = {"USD", NULL},   [IMAGE_UNIT_UJ] = {"J", "kJ"},
-                 [IMAGE_UNIT_UG] = {"g", "kg"},       [IMAGE_UNIT_MS] = {"ms", "s"},
-                 [IMAGE_UNIT_TOK] = {"tokens", NULL}, [IMAGE_UNIT_CALLS] = {"calls", NULL}};
+    } words[] = {[IMAGE_UNIT_NUSD] = {"USD", NULL},
+                 [IMAGE_UNIT_UJ] = {"J", "kJ"},
+                 [IMAGE_UNIT_UG] = {"g", "kg"},
+                 [IMAGE_UNIT_MS] = {"ms", "s"},
+                 [IMAGE_UNIT_TOK] = {"tokens", NULL},
+                 [IMAGE_UNIT_CALLS] = {"calls", NULL},
+                 [IMAGE_UNIT_REQUESTS] = {"requests", NULL}};
     const char *word = words[unit].word;
     if (unit == IMAGE_UNIT_NUSD) {
         say_usd(out, v);

@@ -323,6 +323,9 @@ static void amount_text(enum image_unit unit, int64_t v, struct buf *out)
     case IMAGE_UNIT_CALLS:
         buf_printf(out, "%lld calls", (long long)v);
         break;
+    case IMAGE_UNIT_REQUESTS:
+        buf_printf(out, "%lld requests", (long long)v);
+        break;
     }
 }
 

@@ -250,13 +250,24 @@ static void say_model(const struct decision *d, int32_t index, struct buf *out)
     case MODEL_HUNGRIER:
         BUF_LIT(out, "could serve, but takes more energy");
         return;
+    case MODEL_PRICIER:
+        BUF_LIT(out, "could serve, but its total price is higher");
+        return;
+    case MODEL_BUSY:
+        BUF_LIT(out, "could serve, but no place of it has room");
+        return;
+    case MODEL_SPENT:
+        BUF_LIT(out, "what is left of ");
+        explain_constraint(d, o->constraint, out);
+        BUF_LIT(out, " does not bear it");
+        return;
     }
 }
 
 static bool in_the_way(enum model_verdict v)
 {
     return v != MODEL_CHOSEN && v != MODEL_NOT_CANDIDATE && v != MODEL_DEARER && v != MODEL_LATER &&
-           v != MODEL_LOWER_QUALITY && v != MODEL_HUNGRIER;
+           v != MODEL_LOWER_QUALITY && v != MODEL_HUNGRIER && v != MODEL_PRICIER;
 }
 
 static const struct image_step *step_of(const struct decision *d, uint32_t chain, int32_t step)

@@ -15,9 +15,10 @@ const char *record_route_verdict_name(enum route_verdict v)
 const char *record_model_verdict_name(enum model_verdict v)
 {
     static const char *const names[] = {
-        "chosen", "not_candidate", "dearer",      "later",     "lower_quality", "lacks",
-        "window", "output",        "quality",     "too_dear",  "unpriced",      "down",
-        "no_key", "forbidden",     "over_budget", "unmetered", "hungrier",
+        "chosen",    "not_candidate", "dearer",  "later",     "lower_quality",
+        "lacks",     "window",        "output",  "quality",   "too_dear",
+        "unpriced",  "down",          "no_key",  "forbidden", "over_budget",
+        "unmetered", "hungrier",      "pricier", "busy",      "spent",
     };
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
 }

@@ -163,7 +163,7 @@ static void read_model(struct reader *r, uint32_t row, uint32_t i)
         return;
     }
     struct model_outcome *o = &r->d->model_outcomes[i];
-    o->verdict = (enum model_verdict)whole(r, next(r, row, &at), MODEL_HUNGRIER);
+    o->verdict = (enum model_verdict)whole(r, next(r, row, &at), MODEL_SPENT);
     o->cost_nusd = place(r, next(r, row, &at), INT64_MAX);
     o->constraint = IMAGE_NONE;
     uint32_t token = next(r, row, &at);

@@ -18,7 +18,8 @@ enum result record_replay(const struct route_table *table, const struct decision
     work->choices = d->choices;
     work->input_tok = d->input_tok;
     work->anchor = WORK_NO_ANCHOR;
-    struct pool_view pool = {d->pool_epoch, d->pool_states, d->image->models.count};
+    struct pool_view pool = {
+        .epoch = d->pool_epoch, .states = d->pool_states, .count = d->image->models.count};
     const struct route_options options = {.given = d->facts,
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,

@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "base/slice.h"
 #include "route/costs.h"
+#include "work/budget.h"
 #include "work/decision.h"
 #include "work/fact.h"
 #include "work/image.h"
@@ -41,6 +42,7 @@ enum {
 
 // The policy's guards made ready for evaluation. Image, costs and arena must outlive it.
 // RESULT_SYNTAX (an index or a guard out of shape), RESULT_DEPTH, RESULT_LIMIT, RESULT_NOMEM.
+struct lengths_epoch;
 struct route_table;
 enum result route_table_open(const struct policy_image *image, const struct route_costs *costs,
                              struct arena *arena, const struct route_table **out) MERIT_NODISCARD;
@@ -53,6 +55,8 @@ struct route_options {
     bool observe;                    // marks the decision; it is made all the same
     const struct route_costs *costs; // an epoch of measured costs instead of the table's, or NULL
     uint32_t output_tok; // tokens of output to expect instead of the rule (route/estimate.h), or 0
+    const struct budget_view *budgets;   // NULL: none bears
+    const struct lengths_epoch *lengths; // what output lengths were seen (route/lengths.h), or NULL
     // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
     // what a policy does.
     bool all_steps;

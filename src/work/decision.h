@@ -48,6 +48,9 @@ enum model_verdict {
     MODEL_OVER_BUDGET,   // the most that it can cost is above `constraint`
     MODEL_UNMETERED,     // `minimise energy` needs an energy and it states none
     MODEL_HUNGRIER,      // feasible, under `minimise energy`
+    MODEL_PRICIER, // feasible, another one has the lower total price: shadow prices, waiting or its session tell
+    MODEL_BUSY,  // feasible, but no place of it has room
+    MODEL_SPENT, // `constraint`, a hard budget over time, does not bear it any more
 };
 
 struct model_outcome {
@@ -74,6 +77,41 @@ struct chain_outcome {
     int32_t step;       // place in the chain, or IMAGE_NONE
     int32_t constraint; // or IMAGE_NONE
 };
+
+// What one attempt is expected to take: the value, and an interval that holds it in 80 % of cases. -1: not known.
+struct estimate {
+    uint32_t input_tok, output_tok;
+    uint32_t output_low_tok, output_high_tok; // 80 %
+    int64_t cost_nusd, cost_low_nusd, cost_high_nusd;
+    int64_t energy_uj, energy_low_uj, energy_high_uj; // average, PUE included: what is accounted
+    int64_t marginal_uj; // what one more request adds to a running replica
+    int64_t carbon_ug;
+    bool carbon_marginal;
+};
+
+// The terms of a total price, nano-USD (route/dispatch.h).
+enum price_term {
+    PRICE_MONEY,
+    PRICE_ENERGY,
+    PRICE_CARBON,
+    PRICE_BUDGETS,
+    PRICE_SECONDS,
+    PRICE_SLOTS,
+    PRICE_SESSION,
+    PRICE_OTHER, // adapter, context, KV cache
+    PRICE_TERMS
+};
+
+// An action with the place that is best for it, in the order of preference.
+struct decision_option {
+    struct image_binding binding;
+    int32_t place;       // of the pool's view, or -1: any of the model's
+    uint32_t binding_at; // place of the binding among the step's
+    double price_nusd;   // the sum of the terms
+    float terms_nusd[PRICE_TERMS];
+    struct estimate expect;
+};
+enum { DECISION_OPTIONS_MAX = 16 };
 
 enum decision_by {
     DECISION_BY_ROUTES, // the routes, first match
@@ -136,6 +174,11 @@ struct decision {
     enum image_effort effort_asked;
     uint32_t expected_tok; // of output, as the caller expected; 0: by rule
     bool all_steps;        // chains that this build cannot run were not passed over
+
+    // What may serve it, best first; [0] is what is chosen. The path goes through them when one fails.
+    struct decision_option *options;
+    uint32_t option_count;
+    int32_t place; // of options[0], as the pool's view numbers them, or -1
 
     uint32_t input_tok;  // estimated
     uint32_t output_tok; // expected

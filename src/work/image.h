@@ -19,7 +19,7 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 3,
+    IMAGE_VERSION = 4,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
@@ -61,10 +61,16 @@ struct image_clearance {
 };
 
 // Where a thing stands in the source, for explanations: 1-based line.
+// `pue 1.2`: power of the whole building per power of the machines. `carbon 380 g/kWh average`; a file
+// (`carbon "grid.csv" marginal`) has it by the hour, and the figure holds where the file does not.
 struct image_zone {
     struct image_str name;
     struct image_clearance clears;
     uint32_t line;
+    uint32_t pue_milli; // 1200 is 1.2; 0: not stated, reckoned as 1 and said so
+    bool carbon_stated, carbon_marginal;
+    int64_t carbon_ug_kwh;        // micrograms of CO2e per kWh, when stated
+    struct image_str carbon_file; // empty without
 };
 
 enum image_sink_kind {
@@ -94,6 +100,35 @@ struct image_sink {
     int64_t call_uj;     // `energy 20 J/call`; negative when not stated
     uint32_t timeout_ms; // 0: not stated
     uint32_t line;
+};
+
+// Energy of decoding one token in a batch of b requests, by the fitted form: joule of the machines alone, without PUE.
+enum image_curve {
+    IMAGE_CURVE_NONE,    // `energy 40 in, 300 out kJ/Mtok`, or nothing stated
+    IMAGE_CURVE_INVERSE, // e(b) = a + c / b
+    IMAGE_CURVE_POWER,   // e(b) = a * b ^ -c
+};
+
+enum image_grade { IMAGE_GRADE_NONE, IMAGE_GRADE_MEASURED, IMAGE_GRADE_CITED, IMAGE_GRADE_GUESSED };
+
+// `energy h100 8b`, `energy estimate 200b`: constants that the compiler has taken from its table (policy/energy_list.h).
+struct image_energy {
+    enum image_curve curve;
+    enum image_grade grade;
+    double a, c;          // J/token, as the form says
+    double prefill_j_tok; // J per input token that is computed, not read from a prefix cache
+    double batch;         // the batch to reckon with while nothing is known of the endpoint's load
+    double batch_max;     // largest batch of the fit; beyond it the curve is held flat
+    struct image_str hardware; // "2 h100", for explanations
+    struct image_str source;   // of the constants
+};
+
+// How an effort is said to an endpoint.
+enum image_knob {
+    IMAGE_KNOB_REASONING_EFFORT, // `reasoning_effort`: "none", "low", "medium", "high"
+    IMAGE_KNOB_TEMPLATE, // `chat_template_kwargs`: {`knob_name`: true or false}; `effort off, on by template "enable_thinking"`
+    IMAGE_KNOB_THINKING, // a budget of thinking tokens in the member `knob_name` (or of the protocol): `by thinking "thinking_budget"`
+    IMAGE_KNOB_COUNT_
 };
 
 enum image_key_source { IMAGE_KEY_NONE, IMAGE_KEY_ENV, IMAGE_KEY_FILE };
@@ -126,13 +161,91 @@ struct image_model {
     int64_t energy_in_uj,
         energy_out_uj; // per million tokens (`energy 40 in, 300 out kJ/Mtok`); negative: not stated
     uint32_t timeout_ms; // for one whole answer (`timeout 60 s`); 0: not stated
+    // The rest of the price: `price 1.25 in, 10 out, 0.125 cached, 1.5 written usd/Mtok, 0.001 usd/request`.
+    int64_t
+        price_written_nusd; // per million input tokens written to the provider's cache; 0: as price_in
+    int64_t price_call_nusd; // per request, whatever its length
+    int64_t
+        price_gpu_nusd_h; // `gpu 4.02 usd/h`: of the machines of one endpoint; shared by what runs there; 0 without
+    uint32_t batch_percent; // of the price that deferred work pays (`batch 50 %`); 0: no batch rate
+    bool price_listed;      // taken from the list of prices, not from the policy
+    struct image_str price_date, price_source; // "2026-11-01"; empty: not stated
+    struct image_energy energy; // beyond energy_in_uj and energy_out_uj, which then are its bounds
+    enum image_knob knob;
+    struct image_str knob_name;
+    uint32_t thinking_tok[IMAGE_EFFORT_COUNT_]; // IMAGE_KNOB_THINKING
 };
 
+enum image_engine {
+    IMAGE_ENGINE_NONE, // nothing is known: not scraped
+    IMAGE_ENGINE_VLLM,
+    IMAGE_ENGINE_SGLANG,
+    IMAGE_ENGINE_LLAMACPP,
+    IMAGE_ENGINE_TGI,
+    IMAGE_ENGINE_COUNT_
+};
+enum image_discovery { IMAGE_DISCOVER_NONE, IMAGE_DISCOVER_DNS, IMAGE_DISCOVER_FILE };
+enum image_meter { IMAGE_METER_NONE, IMAGE_METER_NVML, IMAGE_METER_RAPL };
+
+// An endpoint as the policy states it. At run time it is one place or, discovered, several (work/pool.h).
+//   endpoint "http://a:8000/v1" engine vllm weight 2 slots 32 rate 600 region eu serves to 8k tok meter nvml 0,
+//            dns "http://pool.svc:8000/v1", file "places.txt"
 struct image_endpoint {
-    struct image_str url; // http(s)://host[:port]/base, or "demo:" for the embedded pool
+    struct image_str
+        url; // http(s)://host[:port]/base, or "demo:"; the path of a file of such lines
     int32_t model;
     uint32_t line;
+    enum image_discovery discovery;
+    enum image_engine engine;
+    uint32_t weight_milli;                   // 0: not stated, 1000
+    uint32_t slots;                          // most requests at once; 0: no limit stated
+    uint32_t rate_min, rate_tok_min;         // requests and tokens a minute; 0: no limit
+    uint32_t serves_from_tok, serves_to_tok; // pool of short or long requests; 0: open
+    bool maintenance;                        // gets no new request
+    enum image_meter meter;
+    uint32_t meter_index; // of the GPU or package
+    struct image_str region;
+    struct image_str metrics_url; // empty: where the engine has it
+    struct image_str health;      // path to ask while it is out; empty: the engine's
 };
+
+// How endpoints are chosen, and what seconds, joules and grams are worth: `dispatch ...`, at most one in a policy.
+enum image_dispatch_mode {
+    IMAGE_DISPATCH_PRICE, // least total price (route/dispatch.h)
+    IMAGE_DISPATCH_LEAST_REQUEST,
+    IMAGE_DISPATCH_POWER_OF_TWO,
+    IMAGE_DISPATCH_ROUND_ROBIN,
+    IMAGE_DISPATCH_MODE_COUNT_
+};
+enum image_scorer {
+    IMAGE_SCORE_QUEUE,   // requests waiting there
+    IMAGE_SCORE_RUNNING, // requests in its batch, against its slots
+    IMAGE_SCORE_KV,      // use of its KV cache
+    IMAGE_SCORE_PREFIX,  // tokens of the prompt that it has to compute
+    IMAGE_SCORE_LORA,    // the adapter is not loaded there
+    IMAGE_SCORE_SESSION, // leaving the place where the session is
+    IMAGE_SCORE_LATENCY, // expected seconds, and the part beyond a deadline
+    IMAGE_SCORE_CONTEXT, // outside the lengths that it serves
+    IMAGE_SCORE_COUNT_
+};
+struct image_dispatch {
+    enum image_dispatch_mode mode;
+    float weights[IMAGE_SCORE_COUNT_]; // factor on each scorer's price; 1 unless stated
+    int64_t second_nusd;               // what a second of waiting is worth
+    int64_t kwh_nusd; // what a kWh is worth beyond what the price of tokens has of it
+    int64_t kg_nusd;  // what a kilogram of CO2e is worth
+    uint32_t line;    // 0: the policy has no such statement, these are the defaults
+};
+// Defaults of struct image_dispatch. Grade guessed, 2026-11: an hour of waiting at 3.6 USD; energy and carbon are no
+// price unless the policy says so.
+enum { IMAGE_SECOND_NUSD = 1000000 };
+static inline struct image_dispatch image_dispatch_default(void)
+{
+    struct image_dispatch d = {.mode = IMAGE_DISPATCH_PRICE, .second_nusd = IMAGE_SECOND_NUSD};
+    for (int i = 0; i < IMAGE_SCORE_COUNT_; i++)
+        d.weights[i] = 1;
+    return d;
+}
 
 enum image_alias_target { IMAGE_TARGET_ROUTES, IMAGE_TARGET_ROUTE, IMAGE_TARGET_MODEL };
 
@@ -330,14 +443,21 @@ enum image_unit {
     IMAGE_UNIT_UG,
     IMAGE_UNIT_MS,
     IMAGE_UNIT_TOK,
-    IMAGE_UNIT_CALLS
+    IMAGE_UNIT_CALLS,   // of models
+    IMAGE_UNIT_REQUESTS // of clients: `budget per key 60 requests/minute hard`
 };
 enum image_window {
     IMAGE_PER_REQUEST,
     IMAGE_PER_MINUTE,
     IMAGE_PER_HOUR,
     IMAGE_PER_DAY,
-    IMAGE_PER_MONTH
+    IMAGE_PER_MONTH,
+    IMAGE_PER_LIFE // of the session or loop: `budget per loop 50k tok hard`
+};
+// What a hard budget does that does not bear the choice.
+enum image_exhausted {
+    IMAGE_EXHAUSTED_REFUSE, // 402 (or what `budgets.status` says)
+    IMAGE_EXHAUSTED_CHEAPER, // `hard cheaper`: the next cheaper feasible path that it bears, and only then a refusal
 };
 enum image_scope {
     IMAGE_SCOPE_ALL,
@@ -345,7 +465,8 @@ enum image_scope {
     IMAGE_SCOPE_KEY,
     IMAGE_SCOPE_CALLER,
     IMAGE_SCOPE_TEAM,
-    IMAGE_SCOPE_TENANT
+    IMAGE_SCOPE_TENANT,
+    IMAGE_SCOPE_LOOP // one task of an agent within a session
 };
 
 // Constraints are a set: order, duplicates and names never matter. Everything is allowed that no FORBID names, but the
@@ -369,6 +490,7 @@ struct image_constraint {
     enum image_scope scope;
     bool hard; // else paced
     uint32_t line;
+    enum image_exhausted exhausted; // of a hard budget over time
 };
 
 // What a `prove` or a `test` states of every request under its guard.
@@ -443,6 +565,7 @@ struct policy_image {
     uint8_t digest[IMAGE_DIGEST_BYTES]; // SHA-256 of the policy's text
     struct image_str name;
     uint32_t policy_version;
+    struct image_dispatch dispatch;
     struct image_list lattices, zones, sinks, models, endpoints, aliases, passes, signals, terms,
         bands, args, atoms, nodes, bindings, steps, chains, routes, constraints, indexes, claims,
         theorems, assumes;

@@ -1,4 +1,9 @@
-// The state of the pool that a decision may look at: an immutable epoch.
+// The state of the pool that a decision may look at: an immutable epoch, seen by one decision.
+//
+// A *place* is one concrete address that serves one model: what an endpoint of the policy is at run time, or one of several
+// that it was discovered to be. A loop fills the rows for a decision from the telemetry epoch that the control side publishes
+// (pool/telemetry.h) and from the counts that all loops keep of their own calls (pool/pool.h). What is not known is
+// negative, never zero; what was scraped too long ago is `stale`, and then queue, running and kv_use are not to be used.
 #ifndef MERIT_WORK_POOL_H
 #define MERIT_WORK_POOL_H
 
@@ -7,11 +12,53 @@
 
 enum pool_model_state { POOL_MODEL_UP, POOL_MODEL_DOWN, POOL_MODEL_NO_KEY };
 
-// One state per model of the policy image, in its order. `states` NULL means that all are up.
+enum {
+    POOL_PLACES_MAX = 1024,        // in all
+    POOL_PLACES_PER_MODEL_MAX = 64 // so that a set of one model's places is a word
+};
+
+enum pool_place_state {
+    POOL_PLACE_UP,
+    POOL_PLACE_TRYING,   // half open: one call is out to see
+    POOL_PLACE_OUT,      // ejected
+    POOL_PLACE_LIMITED,  // it asked to be left alone (429 with Retry-After), or its rate is used up
+    POOL_PLACE_DRAINING, // `merit pool drain`, maintenance: no new session, and what runs ends
+    POOL_PLACE_GONE      // removed; the row stays until nothing runs there
+};
+
+struct pool_place {
+    int32_t endpoint; // of the image: its attributes and what constraints say of it
+    int32_t model;
+    uint8_t state;          // enum pool_place_state
+    bool stale;             // nothing scraped, or too long ago
+    bool lora_loaded;       // the model is an adapter and it is loaded there
+    bool lora_room;         // ... or there is room for it
+    uint32_t in_flight;     // Merit's own calls there, of all loops
+    uint32_t in_flight_tok; // tokens that those have to prefill and are expected to generate
+    uint32_t slots;         // most requests at once that it runs side by side; 0: not known
+    float queue, running;   // as scraped, less what Merit itself has seen end since; < 0: not known
+    float kv_use;           // share of the KV cache in use; < 0: not known
+    float prefill_tok_s;    // speed of prefill, learned; < 0: not known
+    float first_ms;         // time to first token beyond queue and prefill, learned; < 0: not known
+    float each_ms;          // time per output token at the load it has, learned; < 0: not known
+    float carbon_g_kwh;     // of its zone now; < 0: not known
+    uint32_t prefix_tok;    // of this request's prompt that its prefix cache is believed to hold
+};
+
 struct pool_view {
     uint64_t epoch;
-    const uint8_t *states; // enum pool_model_state
-    uint32_t count;
+    const uint8_t *states; // enum pool_model_state, one per model of the image. NULL: all are up
+    uint32_t count;        // of models
+    // The places of model m are `places[first[m]]` to before `places[first[m + 1]]`. NULL: nothing is known of places, and
+    // a decision names none.
+    const struct pool_place *places;
+    const uint32_t *first; // count + 1
+    int32_t session_place; // where the session of this request was last, or -1
+    int32_t session_model; // and with what model, or -1
+    bool session_locked;   // a call of a tool is outstanding: the model stays
+    uint32_t session_tok;  // tokens of its prompt that the place holds
+    uint32_t deadline_ms;  // to the first token, as the caller or policy says; 0: none
+    uint64_t seed;         // for what is drawn (power of two, exploration)
 };
 
 #endif

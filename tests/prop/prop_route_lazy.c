@@ -517,7 +517,7 @@ static void lazy_equals_eager(void **state)
             struct naive expected;
             for (int m = 0; m < MODELS_MAX; m++)
                 states[m] = (uint8_t)(below(4) ? POOL_MODEL_UP : below(3));
-            struct pool_view pool = {7, states, p->models.count};
+            struct pool_view pool = {.epoch = 7, .states = states, .count = p->models.count};
             random_work(&w, p);
             random_facts(p, facts);
             naive_decide(p, &w, states, facts, &expected);

@@ -184,7 +184,8 @@ static void random_models(struct image_builder *b)
         m->quality = (float)below(4) / 4;
         uint32_t n = 1 + below(ENDPOINTS);
         for (uint32_t k = 0; k < n; k++) {
-            e[k] = (struct image_endpoint){ib_str(b, urls[below(3)]), (int32_t)i, 1};
+            e[k] = (struct image_endpoint){
+                .url = ib_str(b, urls[below(3)]), .model = (int32_t)i, .line = 1};
             b->endpoints[b->endpoint_count++] = e[k];
         }
         m->endpoints = IB_LIST(b, e, n);
@@ -974,7 +975,7 @@ static void one_work(struct image_builder *b, const struct policy_image *p,
     struct outcome expected, got;
     for (int m = 0; m < MODELS_MAX; m++)
         states[m] = (uint8_t)(one_in(8) ? below(3) : POOL_MODEL_UP);
-    struct pool_view pool = {7, states, p->models.count};
+    struct pool_view pool = {.epoch = 7, .states = states, .count = p->models.count};
     random_work(&w);
     random_facts(p, facts);
     for (uint32_t i = 0; i < p->signals.count; i++) {

@@ -227,6 +227,7 @@ static inline const struct policy_image *ib_finish(struct image_builder *b)
         p.digest[i] = (uint8_t)(i * 7 + 1);
     p.name = ib_str(b, "test");
     p.policy_version = 1;
+    p.dispatch = image_dispatch_default();
     p.models = IB_LIST(b, b->models, b->model_count);
     p.signals = IB_LIST(b, b->signals, b->signal_count);
     p.atoms = IB_LIST(b, b->atoms, b->atom_count);

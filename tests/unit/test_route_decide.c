@@ -248,7 +248,7 @@ static void infeasible_says_why(void **state)
 {
     (void)state;
     uint8_t states[MODELS] = {POOL_MODEL_UP, POOL_MODEL_DOWN, POOL_MODEL_NO_KEY};
-    struct pool_view pool = {9, states, MODELS};
+    struct pool_view pool = {.epoch = 9, .states = states, .count = MODELS};
     struct route_run run;
     struct fact given[SIGNALS] = {{.state = FACT_GIVEN}, {.state = FACT_GIVEN, .number = 500}};
     struct route_options o = {.given = given};

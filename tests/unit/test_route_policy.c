@@ -95,7 +95,7 @@ static struct decision *decide(const struct value *values, size_t count, bool al
 {
     struct route_run run;
     int32_t s;
-    struct pool_view pool = {1, f.states, f.image->models.count};
+    struct pool_view pool = {.epoch = 1, .states = f.states, .count = f.image->models.count};
     struct route_options options = {.all_steps = all_steps};
     buf_reset(&f.out);
     assert_int_equal(route_begin(&run, f.table, &f.work, &pool, &options, &f.arena), RESULT_OK);
