@@ -30,8 +30,9 @@ struct energy_fit {
     double a, c;          // as struct image_energy has them
     double prefill_j_tok; // J per input token that is computed
     double prefill_s_tok; // seconds of the machines for it
-    double step_s;        // time of a step at an empty batch
-    double step_growth;   // a step of b requests takes step_s * (1 + step_growth * b)
+    double
+        step_s; // a step of b requests takes step_s * (1 + step_growth * b) where e = a + c / b, and
+    double step_growth; // step_s * b ^ step_growth where e = a * b ^ -c
     double batch, batch_max;
     uint32_t gpus;
     char hardware[ENERGY_HARDWARE_MAX]; // "2 h100"
@@ -47,9 +48,10 @@ struct energy_row {
     enum image_curve curve;
     double a, c; // J/token
     double step_ms, step_growth;
+    double batch_max;
     double active_b;       // billions of parameters that a token passes through: prefill
     unsigned bits;         // of a weight: prefill
-    const char *fit_error; // "median 1 %, worst 4 %, n 8"
+    const char *fit_error; // of e(b) at the measured batches: "median 1 %, worst 4 %, n 8"
     const char *source;
     enum image_grade grade;
     const char *date;
