@@ -91,8 +91,8 @@ static void write_outcome(const struct request *r, enum metrics_end end,
         BUF_LIT(out, ",\"usage_estimated\":true");
     if (cost_nusd >= 0)
         add_number(out, "cost_nusd", (uint64_t)cost_nusd);
-    if (result->endpoint != IMAGE_NONE)
-        add_string(out, "endpoint", r->epoch->serving->pool.endpoints[result->endpoint].url);
+    if (result->place != IMAGE_NONE)
+        add_string(out, "endpoint", result->url);
     if (result->reason[0])
         add_string(out, "reason", slice_cstr(result->reason));
 }

@@ -44,7 +44,9 @@ static void finish(struct path *p, enum path_end end, int status, const char *re
     p->result.end = end;
     p->result.status = status;
     p->result.reason = reason;
-    p->result.endpoint = p->endpoint;
+    p->result.place = p->place;
+    if (p->place != IMAGE_NONE)
+        p->result.url = pool_site(p->pool->pool, p->place)->url;
     if (!p->result.usage.known && p->mode == MODE_STREAM) {
         p->result.usage = p->meter.usage;
         if (!p->meter.usage.known && p->meter.events) {
@@ -61,8 +63,15 @@ static void finish(struct path *p, enum path_end end, int status, const char *re
 // The call is over or given up: settles it with the pool.
 static void leave(struct path *p, enum pool_outcome outcome)
 {
+    const struct usage *u = p->mode == MODE_STREAM ? &p->meter.usage : &p->result.usage;
+    struct pool_report report = {.outcome = outcome,
+                                 .retry_after_s = p->upstream_retry_after_s,
+                                 .known = u->known,
+                                 .input_tok = u->input_tok,
+                                 .cached_tok = u->cached_tok,
+                                 .output_tok = u->output_tok};
     p->call = NULL;
-    pool_end(p->pool, p->endpoint, outcome, loop_now_us(p->loop));
+    pool_end(p->pool, &p->pool_call, &report, loop_now_us(p->loop));
 }
 
 static void stamp_first_byte(struct path *p)
@@ -118,11 +127,11 @@ static const struct failure
     OVERLOADED = {503, "upstream_overloaded", POOL_FAILED, REPEAT,
                   "The model's endpoint is overloaded."},
     TIMED_OUT = {504, "upstream_timeout", POOL_FAILED, REPEAT, "The model's endpoint timed out."},
-    KEY_REFUSED = {502, "upstream_auth", POOL_OK, FINAL,
+    KEY_REFUSED = {502, "upstream_auth", POOL_REFUSED, FINAL,
                    "The model's endpoint refused Merit's key for it; see `merit doctor`."},
-    NO_CREDIT = {502, "upstream_payment", POOL_OK, FINAL,
+    NO_CREDIT = {502, "upstream_payment", POOL_REFUSED, FINAL,
                  "The account at the model's endpoint has no credit."},
-    NOT_KNOWN = {502, "upstream_not_found", POOL_OK, FINAL,
+    NOT_KNOWN = {502, "upstream_not_found", POOL_REFUSED, FINAL,
                  "The model's endpoint does not know the path or the model; see `merit doctor`."},
     BROKEN = {502, "upstream_error", POOL_FAILED, REPEAT, "The model's endpoint failed."},
     ODD_STATUS = {502, "upstream_error", POOL_FAILED, 0, "The model's endpoint failed."},
@@ -192,12 +201,13 @@ static uint32_t attempts_max(const struct path_plan *plan)
 // before, once all the others have been asked.
 static bool another(struct path *p, uint64_t now)
 {
-    if (pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE)
+    const struct path_plan *plan = &p->plan;
+    if (pool_pick(p->pool, plan->model, p->tried, plan->closed, false, now) != IMAGE_NONE)
         return true;
-    if (!p->plan.attempts_max ||
-        pool_pick(p->pool, p->plan.model, p->plan.closed, false, now) == IMAGE_NONE)
+    if (!plan->attempts_max ||
+        pool_pick(p->pool, plan->model, 0, plan->closed, false, now) == IMAGE_NONE)
         return false;
-    p->tried = p->plan.closed;
+    p->tried = 0;
     return true;
 }
 
@@ -214,8 +224,7 @@ static void fail(struct path *p, const struct failure *f)
     p->mode = MODE_WAIT;
     drop_gathered(p);
     clear_meter(&p->meter);
-    uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
-    p->tried |= 1u << ((uint32_t)p->endpoint - first);
+    p->tried |= pool_bit(p->pool, p->place);
     uint64_t now = loop_now_us(p->loop);
     if ((f->flags & REPEAT) && p->result.attempts < attempts_max(&p->plan) && another(p, now)) {
         attempt(p);
@@ -419,8 +428,10 @@ static bool take_event(struct path *p, const struct sse_event *event, struct sli
         return false;
     }
     // Comments before the first event wait for it, so that an attempt can still be repeated.
-    if (!p->head_sent && event->data_lines)
+    if (!p->head_sent && event->data_lines) {
+        pool_first(p->pool, &p->pool_call, loop_now_us(p->loop));
         send_head(p, 200, NULL, -1);
+    }
     switch (v) {
     case STREAM_FORWARD:
         if (p->head_sent)
@@ -626,47 +637,66 @@ static uint32_t total_timeout_ms(const struct path_plan *plan)
     return plan->timeout_ms && (!all || plan->timeout_ms < all) ? plan->timeout_ms : all;
 }
 
+// A place for the next attempt, claimed; IMAGE_NONE: every one is out of bounds or full.
+static int32_t claim_place(struct path *p, uint64_t now)
+{
+    const struct path_plan *plan = &p->plan;
+    uint64_t tried = p->tried;
+    struct pool_ask ask = {.compute_tok = plan->input_tok};
+    for (;;) {
+        int32_t at = pool_pick(p->pool, plan->model, tried, plan->closed, true, now);
+        if (at == IMAGE_NONE)
+            return IMAGE_NONE;
+        ask.force = pool_pick(p->pool, plan->model, tried, plan->closed, false, now) == IMAGE_NONE;
+        if (pool_begin(p->pool, at, &ask, now, &p->pool_call) == RESULT_OK)
+            return at;
+        tried |= pool_bit(p->pool, at);
+    }
+}
+
 static void attempt(struct path *p)
 {
     const struct path_plan *plan = &p->plan;
     const struct path_settings *s = plan->settings;
     uint64_t now = loop_now_us(p->loop);
     const struct pool_model *m = &p->pool->pool->models[plan->model];
-    int32_t at = pool_pick(p->pool, plan->model, p->tried, true, now);
-    assert(at != IMAGE_NONE);
-    p->endpoint = at;
+    p->upstream_retry_after_s = 0;
+    int32_t at = claim_place(p, now);
+    if (at == IMAGE_NONE) {
+        struct api_error busy = {.status = 503,
+                                 .type = "upstream_error",
+                                 .code = "upstream_busy",
+                                 .retry_after_s = pool_retry_after_s(p->pool, plan->model, now),
+                                 .message = SLICE("No endpoint of the model has room now.")};
+        end_with_error(p, &busy, PATH_FAILED);
+        return;
+    }
+    p->place = at;
     p->result.attempts++;
     size_t skip = m->authorization.len ? 0 : 1;
     plan->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
-    const struct pool_endpoint *e = &p->pool->pool->endpoints[at];
-    size_t length = e->path.len + plan->target.len;
+    const struct pool_site *site = pool_site(p->pool->pool, at);
+    size_t length = site->path.len + plan->target.len;
     char *target = arena_alloc_aligned(p->x->arena, length, 1);
-    pool_begin(p->pool, at);
-    if (!target) {
-        leave(p, POOL_DROPPED);
-        struct api_error none = {.status = 503,
-                                 .type = "server_error",
-                                 .code = "no_memory",
-                                 .retry_after_s = 1,
-                                 .message = SLICE("Merit has no memory for this request.")};
-        end_with_error(p, &none, PATH_FAILED);
-        return;
+    struct http_origin *origin;
+    enum result r = target ? pool_origin(p->pool, at, &origin) : RESULT_NOMEM;
+    if (!r) {
+        memcpy(target, site->path.ptr, site->path.len);
+        memcpy(target + site->path.len, plan->target.ptr, plan->target.len);
+        struct http_request request = {
+            .method = plan->method,
+            .target = slice_make(target, length),
+            .headers = plan->headers + skip,
+            .header_count = plan->header_count - skip,
+            .pieces = plan->pieces,
+            .piece_count = plan->piece_count,
+            .connect_timeout_ms = s->connect_timeout_ms,
+            .first_byte_timeout_ms = s->first_byte_timeout_ms,
+            .idle_timeout_ms = s->idle_timeout_ms,
+            .total_timeout_ms = total_timeout_ms(plan),
+        };
+        r = http_call_start(origin, &request, &CALL_OPS, p, &p->call);
     }
-    memcpy(target, e->path.ptr, e->path.len);
-    memcpy(target + e->path.len, plan->target.ptr, plan->target.len);
-    struct http_request request = {
-        .method = plan->method,
-        .target = slice_make(target, length),
-        .headers = plan->headers + skip,
-        .header_count = plan->header_count - skip,
-        .pieces = plan->pieces,
-        .piece_count = plan->piece_count,
-        .connect_timeout_ms = s->connect_timeout_ms,
-        .first_byte_timeout_ms = s->first_byte_timeout_ms,
-        .idle_timeout_ms = s->idle_timeout_ms,
-        .total_timeout_ms = total_timeout_ms(plan),
-    };
-    enum result r = http_call_start(p->pool->seats[at].origin, &request, &CALL_OPS, p, &p->call);
     if (r) {
         leave(p, POOL_DROPPED);
         struct api_error none = {.status = 503,
@@ -687,14 +717,13 @@ void path_start(struct path *p, const struct path_plan *plan, struct http_exchan
     memset(p, 0, offsetof(struct path, kept));
     clear_meter(&p->meter);
     p->plan = *plan;
-    p->tried = plan->closed;
     p->ops = ops;
     p->user = user;
     p->x = x;
     p->pool = pool;
     p->loop = loop;
     p->scratch = scratch;
-    p->endpoint = p->result.endpoint = IMAGE_NONE;
+    p->place = p->result.place = IMAGE_NONE;
     buf_init(&p->gathered, plan->settings->answer_bytes_max);
     attempt(p);
 }

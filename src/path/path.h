@@ -52,7 +52,7 @@ struct path_plan {
     size_t header_count;         // [0] included
     const struct slice *pieces;  // of the body
     size_t piece_count;
-    uint32_t closed; // bit per endpoint of the model that the policy closes to this request
+    uint64_t closed; // bit per endpoint of the model that the policy closes to this request
     uint32_t
         attempts_max; // that the policy asks for, below the settings'; 0: theirs, each endpoint once
     uint32_t timeout_ms; // of one attempt, below the settings' total; 0: theirs
@@ -76,7 +76,8 @@ struct path_result {
     const char *reason; // "upstream_timeout", ... for logs and metrics; "" when answered
     struct usage usage;
     uint32_t attempts;
-    int32_t endpoint;       // of the last attempt, or IMAGE_NONE
+    int32_t place;          // of the last attempt, or IMAGE_NONE
+    struct slice url;       // of that place; valid during on_end
     uint64_t first_byte_us; // loop time at which the first byte went to the client; 0: none did
 };
 
@@ -101,8 +102,9 @@ struct path {
     struct http_call *call;
     struct path_result result;
     struct loop_timer again;
-    uint32_t tried; // bit per endpoint of the model; those that are closed are tried from the start
-    int32_t endpoint;
+    struct pool_call pool_call;
+    uint64_t tried; // bit per place of the model
+    int32_t place;
     uint8_t mode;
     bool retried_stale, head_sent, paused, over;
     int upstream_status;
