@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "api/attempt.h"
 #include "api/embeddings.h"
 #include "api/openai_answer.h"
 #include "api/request.h"
@@ -249,6 +250,7 @@ static void on_head(struct http_exchange *x)
     r->x = x;
     r->kind = is_chat ? REQUEST_CHAT : is_embed ? REQUEST_EMBED : REQUEST_PASS;
     r->model = model;
+    r->place = IMAGE_NONE;
     r->key = key;
     r->keys = key ? key_set_ref(g->keys) : NULL;
     r->epoch = g->epoch;
@@ -277,7 +279,7 @@ static void on_request(struct http_exchange *x)
     else if (r->kind == REQUEST_EMBED)
         embeddings_begin(r);
     else
-        pass_begin(r, r->model);
+        attempt_pass(r, r->model);
 }
 
 static void on_writable(struct http_exchange *x)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/hash.h"
 #include "work/image_layout.h"
 
@@ -404,6 +405,25 @@ static bool rules_ok(const struct policy_image *p)
     return true;
 }
 
+static bool energy_ok(const struct image_energy *e)
+{
+    const double most[] = {1e9, 1e9, 1e9, 1e6, 1e6, 1e6, 1e6, 1e6};
+    const double v[] = {e->a,     e->c,      e->prefill_j_tok, e->prefill_s_tok,
+                        e->batch, e->step_s, e->step_growth,   e->batch_max};
+    for (unsigned i = 0; i < MERIT_COUNT(v); i++)
+        if (!(v[i] >= 0 && v[i] <= most[i]))
+            return false;
+    return e->curve == IMAGE_CURVE_NONE || (e->batch >= 1 && e->batch_max >= 1);
+}
+
+static bool rest_of_price_ok(const struct image_model *m)
+{
+    return m->price_written_nusd >= 0 && m->price_written_nusd <= IMAGE_PRICE_MAX &&
+           m->price_call_nusd >= 0 && m->price_call_nusd <= IMAGE_PRICE_MAX &&
+           m->price_gpu_nusd_h >= 0 && m->price_gpu_nusd_h <= IMAGE_PRICE_MAX &&
+           m->batch_percent <= 100;
+}
+
 static bool models_ok(const struct policy_image *p)
 {
     const struct image_model *m = IMAGE_AT(p, p->models, struct image_model);
@@ -413,7 +433,8 @@ static bool models_ok(const struct policy_image *p)
             m->price_cached_nusd < 0 || m->price_in_nusd > IMAGE_PRICE_MAX ||
             m->price_out_nusd > IMAGE_PRICE_MAX || m->price_cached_nusd > IMAGE_PRICE_MAX ||
             m->energy_in_uj < -1 || m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
-            m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
+            m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0 ||
+            !energy_ok(&m->energy) || !rest_of_price_ok(m))
             return false;
     }
     const struct image_alias *a = IMAGE_AT(p, p->aliases, struct image_alias);
