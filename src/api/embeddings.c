@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "api/attempt.h"
 #include "api/waiting.h"
 #include "base/alloc.h"
 #include "path/answer_error.h"
@@ -335,7 +336,7 @@ void embeddings_begin(struct request *r)
                             : SLICE_EMPTY;
     if (!is_local(r, name)) {
         if (r->model != IMAGE_NONE)
-            pass_begin(r, r->model);
+            attempt_pass(r, r->model);
         else
             no_such_model(r, name);
         return;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "api/attempt.h"
 #include "api/embeddings.h"
 #include "api/openai_answer.h"
 #include "api/request.h"
@@ -277,7 +278,7 @@ static void on_request(struct http_exchange *x)
     else if (r->kind == REQUEST_EMBED)
         embeddings_begin(r);
     else
-        pass_begin(r, r->model);
+        attempt_pass(r, r->model);
 }
 
 static void on_writable(struct http_exchange *x)

@@ -79,6 +79,7 @@ static uint64_t sum_at(const struct sum *s, size_t offset)
                                       memory_order_relaxed);
     return total;
 }
+
 #define SUM(s, field) sum_at((s), offsetof(struct metrics_shard, field))
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)

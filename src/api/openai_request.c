@@ -115,6 +115,7 @@ static bool key_is(const struct json *j, uint32_t key, const char *name, size_t 
         return json_string_is(j, key, slice_make(name, len));
     return t->len == len && memcmp(j->text.ptr + t->at, name, len) == 0;
 }
+
 #define KEY_IS(j, key, literal) key_is((j), (key), (literal), sizeof(literal) - 1)
 #define STRING_IS KEY_IS
 

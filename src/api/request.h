@@ -1,4 +1,5 @@
-// One request of the traffic side while it is worked on; shared by gateway.c (doors, epochs) and chat.c (the work).
+// One request of the traffic side while it is worked on; shared by gateway.c (doors, epochs), chat.c (deciding), attempt.c
+// (sending), reply.c and outcome.c.
 // Private to api/.
 #ifndef MERIT_API_REQUEST_H
 #define MERIT_API_REQUEST_H
@@ -102,10 +103,22 @@ void chat_begin(struct request *r);
 void chat_resume(struct loop_task *t);
 // The client left while the request waited for the compute pool or its turn.
 void chat_client_gone(struct request *r);
+
+// outcome.c
 // Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.
 void request_end(struct request *r, enum metrics_end end, const struct path_result *result,
                  int status);
-// `POST /v1/...` as it is, to `model`.
-void pass_begin(struct request *r, int32_t model);
+// By the prices of the model that answered; negative when unknown.
+int64_t request_cost_nusd(const struct request *r, const struct usage *u);
+
+// reply.c
+// Merit's headers of an answer; `usage` NULL: not known yet.
+void request_headers(struct request *r, const struct usage *usage, struct http_header *headers,
+                     size_t *n);
+// Ends a request that came past the doors with an error, when nothing was sent on.
+void request_refuse(struct request *r, const struct api_error *e, enum metrics_end end);
+// What was decided is that nothing can serve it, or that the model does not exist.
+void request_infeasible(struct request *r);
+void request_no_model(struct request *r);
 
 #endif

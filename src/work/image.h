@@ -126,6 +126,11 @@ struct image_energy {
     double prefill_j_tok; // J per input token that is computed, not read from a prefix cache
     double batch;         // the batch to reckon with while nothing is known of the endpoint's load
     double batch_max;     // largest batch of the fit; beyond it the curve is held flat
+    double
+        step_s; // a step of decoding b requests takes step_s * (1 + step_growth * b); 0: not known
+    double step_growth;
+    double prefill_s_tok; // seconds of the machines per input token that is computed; 0: not known
+    uint32_t gpus;        // that one instance runs on; 0: not known
     struct image_str hardware; // "2 h100", for explanations
     struct image_str source;   // of the constants
 };

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 enum pool_model_state { POOL_MODEL_UP, POOL_MODEL_DOWN, POOL_MODEL_NO_KEY };
 
 enum {
@@ -35,14 +37,19 @@ struct pool_place {
     bool lora_room;         // ... or there is room for it
     uint32_t in_flight;     // Merit's own calls there, of all loops
     uint32_t in_flight_tok; // tokens that those have to prefill and are expected to generate
-    uint32_t slots;         // most requests at once that it runs side by side; 0: not known
-    float queue, running;   // as scraped, less what Merit itself has seen end since; < 0: not known
-    float kv_use;           // share of the KV cache in use; < 0: not known
-    float prefill_tok_s;    // speed of prefill, learned; < 0: not known
-    float first_ms;         // time to first token beyond queue and prefill, learned; < 0: not known
-    float each_ms;          // time per output token at the load it has, learned; < 0: not known
-    float carbon_g_kwh;     // of its zone now; < 0: not known
-    uint32_t prefix_tok;    // of this request's prompt that its prefix cache is believed to hold
+    uint32_t
+        wait_tok; // of those, what the calls without a first byte have to prefill, prefix hits left out
+    uint32_t slots; // most requests at once that it runs side by side; 0: not known
+    float queue,
+        running; // as scraped, and corrected by what Merit has begun and seen end since; < 0: not known
+    float kv_use;        // share of the KV cache in use; < 0: not known
+    uint32_t kv_tok;     // tokens that its KV cache holds; 0: not known
+    float prefill_tok_s; // speed of prefill, learned; < 0: not known
+    float first_ms;      // time to first token beyond queue and prefill, learned; < 0: not known
+    float each_ms;       // time per output token at the load it has, learned; < 0: not known
+    float carbon_g_kwh;  // of its zone now; < 0: not known
+    uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
+    float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
 };
 
 struct pool_view {
@@ -58,7 +65,9 @@ struct pool_view {
     bool session_locked;   // a call of a tool is outstanding: the model stays
     uint32_t session_tok;  // tokens of its prompt that the place holds
     uint32_t deadline_ms;  // to the first token, as the caller or policy says; 0: none
-    uint64_t seed;         // for what is drawn (power of two, exploration)
+    uint64_t seed;         // for what is drawn (power of two, near ties)
+    uint64_t turn;         // grows by one with each request of the loop, for taking turns
+    struct slice region;   // where Merit itself runs, as its settings say; empty: not known
 };
 
 #endif

@@ -1,0 +1,14 @@
+// Making and sending the attempts of a request: the body for the model, headers, limits. Private to api/.
+#ifndef MERIT_API_ATTEMPT_H
+#define MERIT_API_ATTEMPT_H
+
+#include "api/request.h"
+
+// Sends the request to what was decided.
+void attempt_begin(struct request *r);
+// Sends it to r->model as it came: decided, not obeyed.
+void attempt_observed(struct request *r);
+// `POST /v1/...` as it is, to `model`.
+void attempt_pass(struct request *r, int32_t model);
+
+#endif
