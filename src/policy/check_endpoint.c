@@ -133,10 +133,11 @@ static void rate(struct checker *c, const struct node *clause, struct image_endp
 {
     enum image_unit unit;
     struct slice under;
-    int64_t v;
-    if (!check_any_amount(c, clause->first, "a rate", &unit, &under, &v))
+    int64_t v = 0;
+    bool bare = clause->first->count == 1;
+    if (!bare && !check_any_amount(c, clause->first, "a rate", &unit, &under, &v))
         return;
-    if ((unit != IMAGE_UNIT_REQUESTS && unit != IMAGE_UNIT_TOK) ||
+    if (bare || (unit != IMAGE_UNIT_REQUESTS && unit != IMAGE_UNIT_TOK) ||
         !slice_eq_cstr(under, "minute")) {
         struct diag *d =
             check_error(c, clause->first, "unit", "a rate is of requests or tokens a minute");
@@ -204,7 +205,7 @@ static void attributes(struct checker *c, const struct node *n, struct image_end
         check_number(c, clause->first, NULL, "a weight", 0.001, 1000, &weight))
         e->weight_milli = (uint32_t)(weight * 1000 + 0.5);
     if ((clause = tree_clause(c->tree, n, "slots")))
-        check_whole(c, clause->first, NULL, "the slots of an endpoint", 1, SLOTS_MAX, &e->slots);
+        check_whole(c, clause->first, NULL, "a number of slots", 1, SLOTS_MAX, &e->slots);
     for (const struct node *at = n->first; at; at = at->next)
         if (at->kind == NODE_CLAUSE && tree_is(c->tree, at, "rate"))
             rate(c, at, e);

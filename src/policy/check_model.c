@@ -239,7 +239,6 @@ void check_models(struct checker *c)
 {
     for (uint32_t i = 0; i < c->models.count; i++)
         model(c, i);
-    check_dates(c);
 }
 
 void check_aliases(struct checker *c)

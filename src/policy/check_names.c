@@ -299,6 +299,8 @@ void check_unused(struct checker *c)
 {
     struct names *const kinds[] = {&c->signals, &c->paths, &c->models,
                                    &c->zones,   &c->sinks, &c->lattices};
+    if (!c->diags->errors)
+        check_dates(c);
     // What uses a name may stand where a mistake is.
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)

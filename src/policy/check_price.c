@@ -1,4 +1,6 @@
 // What models cost: money, energy, carbon.
+#include <stdio.h>
+
 #include "policy/check.h"
 #include "policy/energy_list.h"
 #include "policy/policy.h"
@@ -318,7 +320,11 @@ void check_energy(struct checker *c, const struct node *statement, struct image_
                                       .c = fit.c,
                                       .prefill_j_tok = fit.prefill_j_tok,
                                       .batch = fit.batch,
-                                      .batch_max = fit.batch_max};
+                                      .batch_max = fit.batch_max,
+                                      .step_s = fit.step_s,
+                                      .step_growth = fit.step_growth,
+                                      .prefill_s_tok = fit.prefill_s_tok,
+                                      .gpus = fit.gpus};
     m->energy.hardware = builder_str(&c->build, slice_cstr(fit.hardware));
     m->energy.source = builder_str(&c->build, slice_cstr(fit.source));
     energy_list_bounds(&fit, pue, &m->energy_in_uj, &m->energy_out_uj);

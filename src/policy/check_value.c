@@ -228,8 +228,8 @@ struct slice check_string(struct checker *c, const struct node *n)
 void check_clauses_once(struct checker *c, const struct node *n)
 {
     for (const struct node *at = n->first; at; at = at->next) {
-        // `else` may stand any number of times: each is the next thing to try.
-        if (at->kind != NODE_CLAUSE || tree_is(c->tree, at, "else"))
+        // `else` may stand any number of times: each is the next thing to try. Rates are of requests and of tokens.
+        if (at->kind != NODE_CLAUSE || tree_is(c->tree, at, "else") || tree_is(c->tree, at, "rate"))
             continue;
         const struct node *first = n->first;
         while (first->kind != NODE_CLAUSE ||
