@@ -547,8 +547,9 @@ static bool locate(struct completer *k, uint32_t offset)
     if (any && at[last].end >= offset) {
         if (at[last].kind == TOKEN_WORD)
             k->partial.begin = at[last].begin;
-        else if (at[last].end > offset || at[last].kind == TOKEN_NUMBER || at[last].kind == TOKEN_DATE ||
-                 at[last].kind == TOKEN_STRING || at[last].kind == TOKEN_BAD)
+        else if (at[last].end > offset || at[last].kind == TOKEN_NUMBER ||
+                 at[last].kind == TOKEN_DATE || at[last].kind == TOKEN_STRING ||
+                 at[last].kind == TOKEN_BAD)
             return false;
         k->end = last + (at[last].kind != TOKEN_WORD);
         gap = at[last].kind == TOKEN_WORD ? offset : at[last].end;

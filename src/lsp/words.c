@@ -42,7 +42,8 @@ const struct lsp_word lsp_words[] = {
     {"clears", "clears LEVEL", "The highest level of data that may come here."},
     {"pue", "pue 1.2", "Power of the whole building per power of its machines."},
     {"carbon", "carbon 380 g/kWh average | carbon \"FILE\" 380 g/kWh marginal",
-     "Carbon of a kWh there; with a file by the hour, and the figure where the file does not tell."},
+     "Carbon of a kWh there; with a file by the hour, and the figure where the file does not "
+     "tell."},
     {"average", "carbon 380 g/kWh average", "What all power there emits, shared by who takes it."},
     {"marginal", "carbon 380 g/kWh marginal", "What the plant emits that one more kWh is made in."},
     {"endpoint", "endpoint \"URL\", ...",
@@ -61,7 +62,8 @@ const struct lsp_word lsp_words[] = {
     {"can", "can tools, images, ...", "What the model can do."},
     {"engine", "engine vllm | sglang | llamacpp | tgi",
      "What runs there: its metrics are read, so that dispatch knows its queue and its cache."},
-    {"weight", "weight 2", "How much of the work it is meant for, beside the others; 1 unless said."},
+    {"weight", "weight 2",
+     "How much of the work it is meant for, beside the others; 1 unless said."},
     {"slots", "slots 32", "The most requests that it gets at once."},
     {"rate", "rate 600 requests/minute | rate 200k tok/minute",
      "The most that it gets in a minute; one of each may be said."},
@@ -72,7 +74,8 @@ const struct lsp_word lsp_words[] = {
     {"maintenance", "maintenance", "It gets no new request."},
     {"metrics", "metrics \"URL\"", "Where its metrics are, when not where the engine has them."},
     {"health", "health \"/PATH\"", "What is asked of it while it is out."},
-    {"dns", "endpoint dns \"URL\"", "Every address that the host's name resolves to is an endpoint."},
+    {"dns", "endpoint dns \"URL\"",
+     "Every address that the host's name resolves to is an endpoint."},
     {"effort", "effort low, high by template \"enable_thinking\"",
      "Reasoning efforts that may be asked for."},
     {"by", "effort ... by reasoning_effort | template \"NAME\" | thinking \"NAME\" low 1k tok",
@@ -85,7 +88,8 @@ const struct lsp_word lsp_words[] = {
     {"price", "price A in, B out, C cached usd/Mtok since 2026-11-21 from \"URL\"",
      "US dollars per million tokens. Without it costs are unknown, not zero."},
     {"listed", "price listed", "As the list says that ships with Merit, with its date."},
-    {"written", "price D written usd/Mtok", "In a price: input that the provider puts in its cache."},
+    {"written", "price D written usd/Mtok",
+     "In a price: input that the provider puts in its cache."},
     {"gpu", "price gpu 4.02 usd/h",
      "What an hour of the endpoint's machines costs; who runs there shares it."},
     {"batch", "price batch 50 %", "The part of the price that is asked for what may wait."},
@@ -97,7 +101,8 @@ const struct lsp_word lsp_words[] = {
     {"cached", "price C cached", "In a price: input that the provider has cached."},
     {"quality", "quality Q", "How good the model is, from 0 to 1, as you judge it."},
     {"energy", "energy A in, B out kJ/Mtok | energy 2 h100 32b | energy estimate 200b",
-     "What a model, or a call of a sink, takes: stated, as measured for such a machine and size, or "
+     "What a model, or a call of a sink, takes: stated, as measured for such a machine and size, "
+     "or "
      "estimated."},
     {"estimate", "energy estimate 200b | 235b-a22b",
      "By size alone: billions of parameters, and those that work on a token."},
@@ -155,7 +160,8 @@ const struct lsp_word lsp_words[] = {
     {"kWh", "kWh 0.1 usd", "What a kWh is worth beyond the price of tokens."},
     {"kg", "kg 0.05 usd", "What a kilogram of carbon is worth."},
     {"weights", "weights prefix 2, queue 0.5",
-     "Factors on what the scorers say: queue, running, kv, prefix, lora, session, latency, context."},
+     "Factors on what the scorers say: queue, running, kv, prefix, lora, session, latency, "
+     "context."},
     // Proofs and tests.
     {"corpus", "test corpus \"FILE\"", "Cases from a file of JSON lines."},
     {"given", "given GUARD", "What is known of the request; the rest is arbitrary."},

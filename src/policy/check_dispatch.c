@@ -4,7 +4,7 @@
 
 static void weights(struct checker *c, const struct node *clause, struct image_dispatch *out)
 {
-    static const char *const scorers[] = {"queue", "running", "kv",      "prefix", "lora",
+    static const char *const scorers[] = {"queue",   "running", "kv",      "prefix", "lora",
                                           "session", "latency", "context", NULL};
     static_assert(MERIT_COUNT(scorers) == IMAGE_SCORE_COUNT_ + 1, "one word per scorer");
     uint32_t said = 0;
@@ -41,8 +41,8 @@ void check_dispatch(struct checker *c)
         if (tree_is(c->tree, n->first, modes[i]))
             d->mode = (enum image_dispatch_mode)i;
     if (d->mode != IMAGE_DISPATCH_PRICE && n->count > 1) {
-        struct diag *e = check_error(c, n->first->next, "dispatch", "`%s` counts requests, no prices",
-                                     modes[d->mode]);
+        struct diag *e = check_error(c, n->first->next, "dispatch",
+                                     "`%s` counts requests, no prices", modes[d->mode]);
         diag_help(c->diags, e, "leave this out, or write `dispatch price`");
         return;
     }

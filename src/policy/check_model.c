@@ -110,8 +110,9 @@ static void thinking(struct checker *c, struct image_model *m, const struct node
                         image_effort_name((enum image_effort)e));
         said |= 1u << e;
         if (!(m->efforts & 1u << e)) {
-            struct diag *d = check_error(c, at->first, "effort", "the model does not have effort `%s`",
-                                         image_effort_name((enum image_effort)e));
+            struct diag *d =
+                check_error(c, at->first, "effort", "the model does not have effort `%s`",
+                            image_effort_name((enum image_effort)e));
             diag_help(c->diags, d, "name it before `by`");
         }
         check_whole(c, at->last, tokens_unit, "a budget of thinking", 0, IMAGE_TOK_MAX,
@@ -148,10 +149,10 @@ static void knob(struct checker *c, struct image_model *m, const struct node *cl
         }
     if (m->knob == IMAGE_KNOB_THINKING)
         thinking(c, m, by);
-    else if (m->efforts & (1u << IMAGE_EFFORT_LOW | 1u << IMAGE_EFFORT_MEDIUM |
-                           1u << IMAGE_EFFORT_HIGH) &&
-             __builtin_popcount(m->efforts & ~(1u << IMAGE_EFFORT_DEFAULT | 1u << IMAGE_EFFORT_OFF)) >
-                 1)
+    else if (m->efforts &
+                 (1u << IMAGE_EFFORT_LOW | 1u << IMAGE_EFFORT_MEDIUM | 1u << IMAGE_EFFORT_HIGH) &&
+             __builtin_popcount(m->efforts &
+                                ~(1u << IMAGE_EFFORT_DEFAULT | 1u << IMAGE_EFFORT_OFF)) > 1)
         check_error(c, clause, "effort", "a template knows thinking and not thinking, no degrees");
 }
 

@@ -39,8 +39,8 @@ static void token_prices(struct checker *c, struct image_model *m, const struct 
 {
     int64_t *const into[] = {&m->price_in_nusd, &m->price_out_nusd, &m->price_cached_nusd,
                              &m->price_written_nusd};
-    static const char *const words[] = {"in", "out", "cached", "written"},
-                             *const units[] = {"usd/Mtok", NULL};
+    static const char *const words[] = {"in", "out", "cached", "written"}, *const units[] = {
+                                                                               "usd/Mtok", NULL};
     bool stated[4] = {false, false, false, false};
     const struct node *first = NULL, *other = NULL;
     int which;
@@ -69,7 +69,8 @@ static void token_prices(struct checker *c, struct image_model *m, const struct 
     else if (m->price_cached_nusd > m->price_in_nusd)
         check_warning(c, clause, "price", "cached tokens cost more than others");
     if (stated[3] && m->price_written_nusd == 0) {
-        struct diag *d = check_error(c, clause, "price", "what is written to a cache costs something");
+        struct diag *d =
+            check_error(c, clause, "price", "what is written to a cache costs something");
         diag_help(c->diags, d, "leave `written` out where it costs what is read");
     }
 }
@@ -176,8 +177,8 @@ void check_price(struct checker *c, const struct node *statement, struct image_m
 
 static bool costs_something(const struct image_model *m)
 {
-    return m->priced && (m->price_in_nusd || m->price_out_nusd || m->price_call_nusd ||
-                         m->price_gpu_nusd_h);
+    return m->priced &&
+           (m->price_in_nusd || m->price_out_nusd || m->price_call_nusd || m->price_gpu_nusd_h);
 }
 
 void check_dates(struct checker *c)
@@ -198,7 +199,8 @@ void check_dates(struct checker *c)
                               undated > 1 ? "the prices of `%.*s` and %u more have no date"
                                           : "the price of `%.*s` has no date",
                               SLICE_FMT(name), undated - 1);
-    diag_help(c->diags, d, "say when it was seen: `price ... since 2026-11-21 from \"https://...\"`");
+    diag_help(c->diags, d,
+              "say when it was seen: `price ... since 2026-11-21 from \"https://...\"`");
 }
 
 // `energy 40 in, 300 out kJ/Mtok`.
@@ -292,8 +294,9 @@ static bool measured(struct checker *c, const struct node *clause, struct energy
     if (len)
         diag_help(c->diags, d, "there is %s; `estimate 8b` goes by size alone", known);
     else
-        diag_help(c->diags, d, "no such machine is listed: write `energy estimate 8b`, by size "
-                               "alone, or what you measured: `energy 40 in, 300 out kJ/Mtok`");
+        diag_help(c->diags, d,
+                  "no such machine is listed: write `energy estimate 8b`, by size "
+                  "alone, or what you measured: `energy 40 in, 300 out kJ/Mtok`");
     return false;
 }
 

@@ -273,7 +273,8 @@ static void limit(struct checker *c, const struct node *n, const struct node *at
         window++;
     if (!windows[window] && !life) {
         struct diag *d = check_error(c, quantity, "unit", "a budget is for a span");
-        diag_help(c->diags, d, "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`%s",
+        diag_help(c->diags, d,
+                  "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`%s",
                   SLICE_FMT(tree_text(c->tree, quantity->first)),
                   SLICE_FMT(tree_text(c->tree, quantity->last->first)),
                   under.len ? "" : "; without a span it is `per session` or `per loop`");

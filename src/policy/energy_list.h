@@ -30,8 +30,9 @@ struct energy_fit {
     double a, c;          // as struct image_energy has them
     double prefill_j_tok; // J per input token that is computed
     double prefill_s_tok; // seconds of the machines for it
-    double step_s;        // time of a step at an empty batch
-    double step_growth;   // a step of b requests takes step_s * (1 + step_growth * b)
+    double
+        step_s; // a step of b requests takes step_s * (1 + step_growth * b) where e = a + c / b, and
+    double step_growth; // step_s * b ^ step_growth where e = a * b ^ -c
     double batch, batch_max;
     uint32_t gpus;
     char hardware[ENERGY_HARDWARE_MAX]; // "2 h100"
@@ -47,9 +48,10 @@ struct energy_row {
     enum image_curve curve;
     double a, c; // J/token
     double step_ms, step_growth;
+    double batch_max;
     double active_b;       // billions of parameters that a token passes through: prefill
     unsigned bits;         // of a weight: prefill
-    const char *fit_error; // "median 1 %, worst 4 %, n 8"
+    const char *fit_error; // of e(b) at the measured batches: "median 1 %, worst 4 %, n 8"
     const char *source;
     enum image_grade grade;
     const char *date;
@@ -69,14 +71,16 @@ enum result energy_list_find(uint32_t gpus, struct slice hardware, struct slice 
 
 // Nothing measured: by EcoLogits' fit over H100s, for `total_b` billions of parameters of which `active_b` work on a
 // token (0: all), with weights of `bits` bits (0: 16). Grade guessed: fitted to others' models, for one that nobody measured.
-// RESULT_RANGE: not in (0, ENERGY_ESTIMATE_B_MAX], active above total, bits not 4, 8 or 16.
+// RESULT_RANGE: not in (0, ENERGY_ESTIMATE_B_MAX], active above total, bits not 4, 8 or 16, or more than a policy's energy
+// can be (dense models of some 400 b and more in 16 bits).
 enum result energy_list_estimate(double total_b, double active_b, unsigned bits,
                                  struct energy_fit *out) MERIT_NODISCARD;
 
 // Most that a million tokens can take by the fit, with the zone's PUE (0: 1): output at a batch of one, input wholly
-// computed. What struct image_model has as energy_in_uj and energy_out_uj. Rounded up.
-void energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
-                        int64_t *out_uj);
+// computed. What struct image_model has as energy_in_uj and energy_out_uj. Rounded up. RESULT_RANGE: more than
+// IMAGE_ENERGY_MAX; then the amounts are that, and no bound.
+enum result energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
+                               int64_t *out_uj);
 
 const struct energy_row *energy_list_rows(size_t *count);
 const struct energy_power *energy_list_powers(size_t *count);

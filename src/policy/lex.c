@@ -185,8 +185,7 @@ static struct token next_token(struct lexer *x)
         x->at++;
         // `235b-a22b`, the size of a model, is one word, too.
         while (is_word(peek(x, 0)) || (peek(x, 0) == '.' && is_digit(peek(x, 1))) ||
-               (peek(x, 0) == '-' && is_letter(peek(x, 1)) &&
-                is_letter(x->text.ptr[x->at - 1])))
+               (peek(x, 0) == '-' && is_letter(peek(x, 1)) && is_letter(x->text.ptr[x->at - 1])))
             x->at++;
         t.kind = TOKEN_NUMBER;
     } else if (c == '"') {

@@ -21,7 +21,7 @@ enum token_kind {
     TOKEN_DATE,    // four digits, -, two, -, two: 2026-11-21
     TOKEN_PERCENT, // %
     TOKEN_OPEN,    // (
-    TOKEN_CLOSE, // )
+    TOKEN_CLOSE,   // )
     TOKEN_COMMA,
     TOKEN_SLASH,
     TOKEN_BAR,

@@ -6,9 +6,10 @@
 #include "policy/policy.h"
 #include "text/utf8.h"
 
-static const char *const statement_words[] = {
-    "policy", "zone",    "model", "alias",  "pass",    "signal", "path",  "route", "otherwise",
-    "forbid", "require", "allow", "budget", "lattice", "sink",   "prove", "test",  "assume", "dispatch"};
+static const char *const statement_words[] = {"policy",  "zone",  "model",  "alias",     "pass",
+                                              "signal",  "path",  "route",  "otherwise", "forbid",
+                                              "require", "allow", "budget", "lattice",   "sink",
+                                              "prove",   "test",  "assume", "dispatch"};
 
 // Words that never are a unit or the name of a signal, because they end a value or begin what follows.
 static const char *const keywords[] = {
@@ -38,11 +39,11 @@ bool parse_at_word(const struct parser *p, const char *word)
 
 // Words of clauses that are names elsewhere.
 static const char *const clause_words[] = {
-    "timeout", "holds",  "adds",   "clears",  "carries", "temperature", "margin",      "bands",
-    "retry",   "cap",    "hedge",  "hard",    "paced",   "written",     "since",       "from",
-    "gpu",     "batch",  "pue",    "carbon",  "average", "marginal",    "engine",      "weight",
-    "slots",   "rate",   "region", "serves",  "meter",   "metrics",     "maintenance", "health",
-    "by",      "weights"};
+    "timeout",  "holds",   "adds",        "clears", "carries", "temperature", "margin",
+    "bands",    "retry",   "cap",         "hedge",  "hard",    "paced",       "written",
+    "since",    "from",    "gpu",         "batch",  "pue",     "carbon",      "average",
+    "marginal", "engine",  "weight",      "slots",  "rate",    "region",      "serves",
+    "meter",    "metrics", "maintenance", "health", "by",      "weights"};
 
 bool parse_at_clause(const struct parser *p)
 {

@@ -9,9 +9,9 @@ static struct node *clause_of_string(struct parser *p)
 }
 
 static const struct parse_clause endpoint_clauses[] = {
-    {"engine", SHAPE_WORD},    {"weight", SHAPE_NUMBER},    {"slots", SHAPE_NUMBER},
-    {"rate", SHAPE_QUANTITY},  {"region", SHAPE_WORD},      {"serves", SHAPE_RANGE},
-    {"meter", SHAPE_METER},    {"maintenance", SHAPE_NONE}, {"metrics", SHAPE_STRING},
+    {"engine", SHAPE_WORD},   {"weight", SHAPE_NUMBER},    {"slots", SHAPE_NUMBER},
+    {"rate", SHAPE_QUANTITY}, {"region", SHAPE_WORD},      {"serves", SHAPE_RANGE},
+    {"meter", SHAPE_METER},   {"maintenance", SHAPE_NONE}, {"metrics", SHAPE_STRING},
     {"health", SHAPE_STRING},
 };
 
@@ -238,8 +238,8 @@ bool parse_dispatch(struct parser *p, struct node *n)
     if (!parse_add_leaf(p, n, NODE_WORD))
         return false;
     while (found) {
-        bool comma = n->count > 1 && !tree_is(p->tree, n->last, "weights") &&
-                     parse_take(p, TOKEN_COMMA);
+        bool comma =
+            n->count > 1 && !tree_is(p->tree, n->last, "weights") && parse_take(p, TOKEN_COMMA);
         if (!parse_one_clause(p, n, clauses, MERIT_COUNT(clauses), &found))
             return false;
         if (comma && !found)

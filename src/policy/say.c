@@ -355,8 +355,7 @@ static void forbidden(const struct policy_image *p, const struct image_constrain
 static void budget(const struct image_constraint *c, struct buf *out)
 {
     static const char *const windows[] = {"request", "minute", "hour", "day", "month", ""};
-    static const char *const scopes[] = {"",     "session", "key", "caller",
-                                         "team", "tenant",  "loop"};
+    static const char *const scopes[] = {"", "session", "key", "caller", "team", "tenant", "loop"};
     bool life = c->window == IMAGE_PER_LIFE;
     BUF_LIT(out, "at most ");
     say_amount(out, c->unit, c->limit);

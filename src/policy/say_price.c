@@ -133,8 +133,8 @@ void say_price_json(const struct policy_image *p, const struct image_model *m, s
             member(out, "usd_per_gpu_hour", m->price_gpu_nusd_h);
         if (m->batch_percent)
             buf_printf(out, ", \"batch_percent\": %u", m->batch_percent);
-        buf_printf(out, ", \"price_listed\": %s, \"price_date\": ",
-                   m->price_listed ? "true" : "false");
+        buf_printf(out,
+                   ", \"price_listed\": %s, \"price_date\": ", m->price_listed ? "true" : "false");
         if (m->price_date.len)
             say_json_string(out, image_text(p, m->price_date));
         else

@@ -47,13 +47,13 @@ enum node_kind {
     NODE_CALL,        // f(a, b)                         [WORD, ARG*]
     NODE_ARG,         // a | tag "b" when g              [ALTERNATIVE*, CLAUSE(when)?]
     NODE_ALTERNATIVE, // [tag] value                   [WORD?, value]
-    NODE_ENDPOINT,    // "url" weight 2, dns "url"       [STRING, WORD or CLAUSE(dns or file)[STRING], CLAUSE*]
-    NODE_PRICE,       // 0.03 in usd/Mtok                [NUMBER, WORD, UNIT?]
-    NODE_NAMED,       // prefix 2, low 1k tok            [WORD, NUMBER or QUANTITY]
-    NODE_QUANTITY,    // 8k tok                          [NUMBER, UNIT?]
-    NODE_UNIT,        // usd/Mtok                        [WORD, WORD?]
-    NODE_BAND,        // high above 0.7                  [WORD, QUANTITY?]
-    NODE_LIMIT,       // 5 usd/day hard cheaper          [QUANTITY, WORD*]
+    NODE_ENDPOINT, // "url" weight 2, dns "url"       [STRING, WORD or CLAUSE(dns or file)[STRING], CLAUSE*]
+    NODE_PRICE,    // 0.03 in usd/Mtok                [NUMBER, WORD, UNIT?]
+    NODE_NAMED,    // prefix 2, low 1k tok            [WORD, NUMBER or QUANTITY]
+    NODE_QUANTITY, // 8k tok                          [NUMBER, UNIT?]
+    NODE_UNIT,     // usd/Mtok                        [WORD, WORD?]
+    NODE_BAND,     // high above 0.7                  [WORD, QUANTITY?]
+    NODE_LIMIT,    // 5 usd/day hard cheaper          [QUANTITY, WORD*]
     // Its first token tells which: never [guard]; route [WORD, CLAUSE(costs)?]; every [CLAUSE(costs)];
     // zone, model [WORD*]; passes [CALL]; refuse, feasible []; not [CLAIM]; agree [COMPARE];
     // no [WORD, CLAUSE(reaches)[CLAUSE(zone, model or sink)[WORD]]].

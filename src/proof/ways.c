@@ -357,8 +357,7 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
                                ? window_bound(m->energy_in_uj, m->energy_out_uj, window, out)
                                : open_for(WAY_NO_ENERGY, binding->model);
     }
-    u[IMAGE_UNIT_UG] =
-        carbon(image, m->zone, u[IMAGE_UNIT_UJ], WAY_NO_CARBON, binding->model);
+    u[IMAGE_UNIT_UG] = carbon(image, m->zone, u[IMAGE_UNIT_UJ], WAY_NO_CARBON, binding->model);
     // Copies run side by side: they cost, but take no longer.
     for (unsigned i = 0; i < WAY_UNITS; i++)
         u[i] = times(u[i], i == IMAGE_UNIT_MS ? attempts : attempts * copies);
@@ -395,8 +394,7 @@ struct way_bound way_sink_bound(const struct policy_image *image, const struct i
         s->call_uj >= 0 ? bounded(s->call_uj) : open_for(WAY_NO_SINK_ENERGY, sink);
     b.unit[IMAGE_UNIT_MS] =
         s->timeout_ms ? bounded(s->timeout_ms) : open_for(WAY_NO_SINK_TIMEOUT, sink);
-    b.unit[IMAGE_UNIT_UG] =
-        carbon(image, s->zone, b.unit[IMAGE_UNIT_UJ], WAY_NO_SINK_CARBON, sink);
+    b.unit[IMAGE_UNIT_UG] = carbon(image, s->zone, b.unit[IMAGE_UNIT_UJ], WAY_NO_SINK_CARBON, sink);
     b.unit[IMAGE_UNIT_CALLS] = bounded(1);
     if (step->kind == IMAGE_STEP_RETRIEVE && !s->cap_tok)
         b.unit[IMAGE_UNIT_NUSD] = b.unit[IMAGE_UNIT_UJ] = b.unit[IMAGE_UNIT_TOK] =

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/hash.h"
 #include "work/image_layout.h"
 
@@ -393,8 +394,7 @@ static bool claim_ok(const struct policy_image *p, const struct image_claim *c)
 static bool budget_ok(const struct image_constraint *c)
 {
     bool life = c->window == IMAGE_PER_LIFE, request = c->window == IMAGE_PER_REQUEST;
-    if (c->limit < 0 ||
-        (life && c->scope != IMAGE_SCOPE_SESSION && c->scope != IMAGE_SCOPE_LOOP) ||
+    if (c->limit < 0 || (life && c->scope != IMAGE_SCOPE_SESSION && c->scope != IMAGE_SCOPE_LOOP) ||
         ((life || request) && !c->hard))
         return false;
     if (c->exhausted == IMAGE_EXHAUSTED_CHEAPER && (!c->hard || request))
@@ -504,7 +504,8 @@ static bool models_ok(const struct policy_image *p)
     for (uint32_t i = 0; i < p->models.count; i++, m++) {
         if (m->endpoints.count == 0 || m->context_tok > IMAGE_TOK_MAX ||
             m->output_tok > IMAGE_TOK_MAX || !price_ok(p, m) || !curve_ok(&m->energy) ||
-            !knob_ok(m) || !(m->quality <= 1) || m->energy_in_uj < -1 || m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
+            !knob_ok(m) || !(m->quality <= 1) || m->energy_in_uj < -1 ||
+            m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
             m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
             return false;
     }
@@ -701,8 +702,8 @@ enum result image_open(const void *block, size_t size, const struct policy_image
         if (!section_ok(p, (enum image_section)s))
             return RESULT_SYNTAX;
     if (!dispatch_ok(&p->dispatch) || !places_ok(p) || !zones_ok(p) || !endpoints_ok(p) ||
-        !models_ok(p) || !guards_ok(p) || !signals_ok(p) || !routes_ok(p) ||
-        !steps_ok(p) || !rules_ok(p))
+        !models_ok(p) || !guards_ok(p) || !signals_ok(p) || !routes_ok(p) || !steps_ok(p) ||
+        !rules_ok(p))
         return RESULT_SYNTAX;
     *out = p;
     return RESULT_OK;

@@ -184,7 +184,7 @@ struct image_model {
     struct image_str price_date, price_source; // "2026-11-01"; empty: not stated
     struct image_energy energy; // beyond energy_in_uj and energy_out_uj, which then are its bounds
     enum image_knob knob;
-    struct image_str knob_name; // empty: IMAGE_KNOB_REASONING_EFFORT
+    struct image_str knob_name;                 // empty: IMAGE_KNOB_REASONING_EFFORT
     uint32_t thinking_tok[IMAGE_EFFORT_COUNT_]; // IMAGE_KNOB_THINKING
 };
 

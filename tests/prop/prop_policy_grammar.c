@@ -221,7 +221,8 @@ static void terminal(struct maker *m, const struct part *p)
                                           "\"caf\xC3\xA9\"",
                                           "\"http://127.0.0.1:8000/v1\"",
                                           "\"/v1/embeddings\""};
-    static const char *const numbers[] = {"0", "1", "32k", "1.5M", "0.03", "7", "-0.3", "0.7", "8b", "30b-a3b"};
+    static const char *const numbers[] = {"0", "1",    "32k", "1.5M", "0.03",
+                                          "7", "-0.3", "0.7", "8b",   "30b-a3b"};
     between(m);
     if (p->kind == PART_LITERAL) {
         buf_add(m->out, p->text);
