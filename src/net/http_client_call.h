@@ -63,7 +63,7 @@ struct http_call {
     int64_t left;
     uint8_t framing; // enum http_framing
     uint8_t interims;
-    bool to_head, keep, in_body, paused, over, resolving, reused;
+    bool to_head, keep, in_body, paused, over, resolving, reused, fresh;
     struct buf part; // of a head that came in parts, or a body that waits for a resume
     size_t scan_at;
     struct buf head; // of the request

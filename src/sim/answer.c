@@ -137,6 +137,9 @@ static void write_text(struct writer *w, const struct sim_request *r, const stru
         BUF_LIT(&w->text, ", \"answer\": ");
         json_write_string(&w->text, w->topic);
         BUF_LIT(&w->text, "}");
+    } else if (r->echo) {
+        buf_add(&w->text,
+                without_directive(r->user).len ? without_directive(r->user) : SLICE("nothing"));
     } else {
         write_prose(w, r, p, model);
     }

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "sim/respond.h"
 #include "sim/wire.h"
 
 enum {
@@ -36,6 +37,7 @@ struct sim {
     struct call *current; // the one that is sending; cleared when it ends meanwhile
     struct map counted;   // directive text -> struct counter
     atomic_uint_fast64_t requests;
+    struct live *live; // NULL without an engine
 };
 
 struct counter {
@@ -57,7 +59,8 @@ struct call {
     struct sim_wire wire;
     struct sim_cursor cursor;
     uint32_t sent; // events
-    bool paused;
+    bool paused, begun;
+    struct live_call live;
 };
 
 static struct call *call_of(struct loop_timer *t)
@@ -68,6 +71,8 @@ static struct call *call_of(struct loop_timer *t)
 static void call_end(struct call *c)
 {
     loop_timer_cancel(c->sim->loop, &c->timer);
+    if (c->sim->live)
+        live_drop(c->sim->live, &c->live);
     if (c->link) {
         *c->link = c->next;
         if (c->next)
@@ -96,54 +101,20 @@ static void call_later(struct call *c, uint32_t ms, void (*run)(struct call *))
 
 // ---- Answers
 
-static struct http_header header(const char *name, struct slice value)
-{
-    return (struct http_header){slice_cstr(name), value};
-}
-
-static void respond_json(struct http_exchange *x, int status, struct slice body)
-{
-    struct http_header h = header("content-type", SLICE("application/json"));
-    http_respond(x, status, &h, 1, body);
-}
-
-static void respond_error(struct http_exchange *x, const struct sim_error *e)
-{
-    struct buf body;
-    buf_init(&body, 64 * 1024);
-    sim_wire_error(e, &body);
-    respond_json(x, e->status, buf_slice(&body));
-    buf_deinit(&body);
-}
-
-static void respond_refusal(struct http_exchange *x, int status, const char *code,
-                            struct slice message)
-{
-    struct sim_error e = {
-        .status = status, .type = "invalid_request_error", .code = code, .message = message};
-    respond_error(x, &e);
-}
-
-static void respond_nomem(struct http_exchange *x)
-{
-    struct sim_error e = {.status = 500,
-                          .type = "server_error",
-                          .code = "nomem",
-                          .message = SLICE("The demo pool has no memory left.")};
-    respond_error(x, &e);
-}
-
 // The headers of an answer, with a directive's own; returns how many.
 static size_t headers_of(struct call *c, const char *type, struct http_header *h)
 {
     const struct sim_directive *d = &c->directive;
     struct arena *arena = c->x->arena;
     size_t n = 0;
-    h[n++] = header("content-type", d->type.len ? d->type : slice_cstr(type));
-    h[n++] = header("x-request-id",
-                    arena_printf(arena, "req-sim-%llu", (unsigned long long)c->wire.serial));
+    h[n++] = sim_header("content-type", d->type.len ? d->type : slice_cstr(type));
+    h[n++] = sim_header("x-request-id",
+                        arena_printf(arena, "req-sim-%llu", (unsigned long long)c->wire.serial));
     if (d->retry_after_s != UINT32_MAX)
-        h[n++] = header("retry-after", arena_printf(arena, "%u", d->retry_after_s));
+        h[n++] = sim_header("retry-after", arena_printf(arena, "%u", d->retry_after_s));
+    struct slice load = http_header_get(c->x->head, "endpoint-load-metrics-format");
+    if (c->sim->live && load.len && (load = live_orca(c->sim->live, load, arena)).len)
+        h[n++] = sim_header("endpoint-load-metrics", load);
     uint32_t filler = d->header_bytes == UINT32_MAX ? 0 : d->header_bytes;
     char *fill = filler ? arena_alloc(arena, FILLER_BYTES) : NULL;
     if (fill)
@@ -156,7 +127,7 @@ static size_t headers_of(struct call *c, const char *type, struct http_header *h
     }
     for (size_t i = 0; i < n; i++) {
         if (!h[i].name.ptr || !h[i].value.ptr)
-            h[i] = header("x-nomem", SLICE("1"));
+            h[i] = sim_header("x-nomem", SLICE("1"));
     }
     return n;
 }
@@ -240,6 +211,13 @@ static uint32_t paced(const struct call *c, double ms)
     return (uint32_t)(ms * c->sim->pace + 0.5);
 }
 
+// The next token has not come yet.
+static bool engine_is_behind(const struct call *c)
+{
+    return c->sim->live && c->live.on_progress && c->cursor.phase == SIM_AT_TOKEN &&
+           c->cursor.token >= c->live.granted;
+}
+
 static void stream_pump(struct call *c)
 {
     struct sim *s = c->sim;
@@ -248,7 +226,7 @@ static void stream_pump(struct call *c)
     s->current = c;
     while (s->current == c) {
         c->paused = http_backlog(c->x) > BACKLOG_BYTES;
-        if (c->paused || stream_broken(c))
+        if (c->paused || engine_is_behind(c) || stream_broken(c))
             break;
         buf_reset(&event);
         bool more = !(c->directive.no_done && c->cursor.phase >= SIM_AT_USAGE) &&
@@ -265,7 +243,7 @@ static void stream_pump(struct call *c)
         http_respond_body(c->x, buf_slice(&event));
         bool token = c->cursor.phase == SIM_AT_TOKEN;
         uint32_t wait = c->directive.slow_ms != UINT32_MAX ? c->directive.slow_ms
-                        : token                            ? paced(c, c->profile->each_ms)
+                        : token && !s->live                ? paced(c, c->profile->each_ms)
                                                            : 0;
         if (wait && s->current == c) {
             call_later(c, wait, stream_pump);
@@ -279,6 +257,7 @@ static void stream_pump(struct call *c)
 static void stream_begin(struct call *c)
 {
     struct http_header h[HEADERS_MAX];
+    c->begun = true;
     size_t n = headers_of(c, "text/event-stream", h);
     c->sim->current = c;
     http_respond_head(c->x, 200, h, n, -1);
@@ -306,7 +285,7 @@ static void answer_whole(struct call *c)
     sim_wire_completion(&c->wire, &body);
     size_t n = headers_of(c, "application/json", h);
     if (buf_result(&body))
-        respond_nomem(c->x);
+        sim_respond_nomem(c->x);
     else if (c->directive.cut_after != UINT32_MAX)
         cut_whole(c, h, n, buf_slice(&body));
     else
@@ -333,6 +312,112 @@ static void call_answer(struct call *c)
     } else {
         answer_whole(c);
     }
+}
+
+// ---- The engine behind it
+
+static void on_progress(struct live_call *l, bool ended, enum engine_end why)
+{
+    struct call *c = MERIT_CONTAINER(l, struct call, live);
+    c->wire.cached_tok = l->cached_tok;
+    if (ended && why == ENGINE_LOST)
+        call_abort(c);
+    else if (c->request.stream && !c->begun)
+        call_answer(c);
+    else if (c->request.stream && !c->paused && !loop_timer_is_set(&c->timer))
+        stream_pump(c);
+    else if (ended && !c->request.stream)
+        call_answer(c);
+}
+
+static void refuse_by_engine(struct call *c, enum result why)
+{
+    const struct live_options *o = live_options(c->sim->live);
+    struct sim_error e = {.status = 400,
+                          .type = "invalid_request_error",
+                          .code = "context_length_exceeded",
+                          .param = "messages",
+                          .message = SLICE("The prompt and the answer are longer than this engine "
+                                           "takes.")};
+    if (why == RESULT_AGAIN) {
+        call_abort(c);
+        return;
+    }
+    if (why == RESULT_NOMEM) {
+        sim_respond_nomem(c->x);
+        return;
+    }
+    if (why == RESULT_LIMIT) {
+        e = (struct sim_error){.status = o->full_status,
+                               .type = o->full_status == 429 ? "requests" : "server_error",
+                               .code = "queue_full",
+                               .message = SLICE("Too many requests wait.")};
+        c->directive.retry_after_s = 1;
+    }
+    struct http_header h[HEADERS_MAX];
+    struct buf body;
+    buf_init(&body, 64 * 1024);
+    sim_wire_error(&e, &body);
+    size_t n = headers_of(c, "application/json", h);
+    http_respond(c->x, e.status, h, n, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+static void call_submit(struct call *c)
+{
+    struct engine_ask ask = {.prompt_tok = c->request.prompt_tok ? c->request.prompt_tok : 1,
+                             .output_tok = 1,
+                             .hash_tok = SIM_PREFIX_TOK,
+                             .adapter = live_adapter(c->sim->live, c->request.model)};
+    for (uint32_t i = 0; i < c->request.choices; i++) {
+        if (c->answers[i].count > ask.output_tok)
+            ask.output_tok = c->answers[i].count;
+    }
+    enum result r =
+        sim_request_prefix(&c->request, c->answers, c->x->arena, &ask.hashes, &ask.hash_count);
+    // A block of several pieces goes by the hash of its last one.
+    uint32_t block = engine_profile(live_engine(c->sim->live))->block_tok;
+    if (!r && block > SIM_PREFIX_TOK) {
+        uint64_t *hashes = (uint64_t *)ask.hashes;
+        uint32_t per = block / SIM_PREFIX_TOK;
+        ask.hash_count /= per;
+        ask.hash_tok = block;
+        for (uint32_t i = 0; i < ask.hash_count; i++)
+            hashes[i] = hashes[(i + 1) * per - 1];
+    }
+    c->live.on_progress = on_progress;
+    if (!r)
+        r = live_submit(c->sim->live, &c->live, &ask);
+    if (r)
+        refuse_by_engine(c, r);
+}
+
+// True when the answer was a failure that the options ask for.
+static bool fails_by_chance(struct call *c)
+{
+    static const int statuses[] = {429, 401, 400, 500, 400, 404, 503, 0};
+    enum live_failure how;
+    if (!live_fails(c->sim->live, &how))
+        return false;
+    if (how == LIVE_BREAK) {
+        call_abort(c);
+        return true;
+    }
+    if (how == LIVE_CONTEXT_LENGTH) {
+        refuse_by_engine(c, RESULT_RANGE);
+        return true;
+    }
+    if (how == LIVE_RATE_LIMIT || how == LIVE_OVERLOADED)
+        c->directive.retry_after_s = 1;
+    c->directive.status = (uint32_t)statuses[how];
+    fail_with_status(c);
+    return true;
+}
+
+// Answered without the engine: what the directive says is about the answer's status or form.
+static bool is_odd(const struct sim_directive *d)
+{
+    return (d->status != UINT32_MAX && d->status != 200) || d->empty || d->garbage;
 }
 
 // ---- Requests
@@ -371,7 +456,7 @@ static bool lists(const struct sim *s, struct slice model)
 
 static bool serves(const struct sim *s, struct slice model)
 {
-    return s->any_model || lists(s, model);
+    return s->any_model || lists(s, model) || (s->live && live_adapter(s->live, model) >= 0);
 }
 
 // False when the request was refused.
@@ -381,7 +466,7 @@ static bool call_check(struct call *c)
     struct arena *arena = c->x->arena;
     struct slice bad;
     if (sim_directive_parse(r->directive, &c->directive, &bad)) {
-        respond_refusal(
+        sim_respond_refusal(
             c->x, 400, "bad_directive",
             arena_printf(arena, "The directive's word \"%.*s\" is not known.", SLICE_FMT(bad)));
         return false;
@@ -389,14 +474,16 @@ static bool call_check(struct call *c)
     if (!directive_applies(c->sim, r, &c->directive))
         (void)sim_directive_parse(SLICE_EMPTY, &c->directive, &bad);
     if (!serves(c->sim, r->model)) {
-        respond_refusal(c->x, 404, "model_not_found",
-                        arena_printf(arena, "The model \"%.*s\" does not exist.",
-                                     SLICE_FMT(slice_head(r->model, 200))));
+        sim_respond_refusal(c->x, 404, "model_not_found",
+                            arena_printf(arena, "The model \"%.*s\" does not exist.",
+                                         SLICE_FMT(slice_head(r->model, 200))));
         return false;
     }
     c->profile = sim_profile_for(r->model);
     uint64_t need = r->prompt_tok + (uint64_t)(r->max_tok == UINT32_MAX ? 0 : r->max_tok);
-    if (need > c->profile->context_tok && lists(c->sim, r->model)) {
+    uint32_t window = c->sim->live ? engine_profile(live_engine(c->sim->live))->max_len_tok
+                                   : c->profile->context_tok;
+    if (need > window && lists(c->sim, r->model)) {
         struct sim_error e = {.status = 400,
                               .type = "invalid_request_error",
                               .param = "messages",
@@ -405,8 +492,8 @@ static bool call_check(struct call *c)
             arena,
             "This model's maximum context length is %u tokens. However, you requested %llu "
             "tokens. Please reduce the length of the messages or the completion.",
-            c->profile->context_tok, (unsigned long long)need);
-        respond_error(c->x, &e);
+            window, (unsigned long long)need);
+        sim_respond_error(c->x, &e);
         return false;
     }
     return true;
@@ -438,7 +525,7 @@ static void chat(struct sim *s, struct http_exchange *x)
 {
     struct call *c = ARENA_NEW(x->arena, struct call);
     if (!c) {
-        respond_nomem(x);
+        sim_respond_nomem(x);
         return;
     }
     c->sim = s;
@@ -447,13 +534,15 @@ static void chat(struct sim *s, struct http_exchange *x)
     enum result r =
         sim_request_read(&c->request, x->body, http_header_get(x->head, "x-sim"), x->arena, &error);
     if (r == RESULT_SYNTAX)
-        respond_error(x, &error);
+        sim_respond_error(x, &error);
     else if (r)
-        respond_nomem(x);
+        sim_respond_nomem(x);
+    if (s->live)
+        c->request.echo = live_options(s->live)->echo;
     if (r || !call_check(c))
         return;
     if (!call_write(c)) {
-        respond_nomem(x);
+        sim_respond_nomem(x);
         return;
     }
     c->next = s->calls;
@@ -465,6 +554,11 @@ static void chat(struct sim *s, struct http_exchange *x)
     const struct sim_directive *d = &c->directive;
     if (d->hang_after == 0)
         return;
+    if (s->live && !is_odd(d)) {
+        if (!fails_by_chance(c))
+            call_later(c, d->delay_ms == UINT32_MAX ? 0 : d->delay_ms, call_submit);
+        return;
+    }
     double tokens = c->request.stream ? 0 : c->answers[0].count;
     uint32_t wait = paced(c, c->profile->first_ms + tokens * c->profile->each_ms);
     if (d->delay_ms != UINT32_MAX)
@@ -482,11 +576,18 @@ static void list_models(struct sim *s, struct http_exchange *x)
             buf_byte(&body, ',');
         sim_wire_model(s->models[i], &body);
     }
+    for (uint32_t i = 0; s->live && i < live_adapters(s->live); i++) {
+        struct slice name = live_adapter_name(s->live, (int32_t)i);
+        if (live_adapter(s->live, name) < 0)
+            continue;
+        buf_byte(&body, ',');
+        sim_wire_model(name, &body);
+    }
     BUF_LIT(&body, "]}");
     if (buf_result(&body))
-        respond_nomem(x);
+        sim_respond_nomem(x);
     else
-        respond_json(x, 200, buf_slice(&body));
+        sim_respond_json(x, 200, buf_slice(&body));
     buf_deinit(&body);
 }
 
@@ -494,12 +595,12 @@ static void one_model(struct sim *s, struct http_exchange *x, struct slice name)
 {
     struct buf body;
     if (!serves(s, name)) {
-        respond_refusal(x, 404, "model_not_found", SLICE("There is no such model."));
+        sim_respond_refusal(x, 404, "model_not_found", SLICE("There is no such model."));
         return;
     }
     buf_init(&body, 4096);
     sim_wire_model(name, &body);
-    respond_json(x, 200, buf_slice(&body));
+    sim_respond_json(x, 200, buf_slice(&body));
     buf_deinit(&body);
 }
 
@@ -511,6 +612,12 @@ static void on_request(struct http_exchange *x)
     bool get = x->head->method == HTTP_GET || x->head->method == HTTP_HEAD;
     bool is_chat = slice_eq_cstr(path, "/v1/chat/completions");
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
+    if (s->live && !live_is_up(s->live)) {
+        http_respond_abort(x);
+        return;
+    }
+    if (s->live && sim_engine_request(s->live, x, get))
+        return;
     if (is_chat && x->head->method == HTTP_POST)
         chat(s, x);
     else if (get && slice_eq(path, models))
@@ -518,12 +625,13 @@ static void on_request(struct http_exchange *x)
     else if (get && slice_starts_with(path, models) && path.len > 11 && path.ptr[10] == '/')
         one_model(s, x, slice_from(path, 11));
     else if (get && slice_eq_cstr(path, "/health"))
-        respond_json(x, 200, SLICE("{\"status\":\"ok\",\"simulated\":true}"));
+        sim_respond_json(x, 200, SLICE("{\"status\":\"ok\",\"simulated\":true}"));
     else if (is_chat || slice_eq(path, models) || slice_eq_cstr(path, "/health"))
-        respond_refusal(x, 405, "method_not_allowed",
-                        SLICE("This path does not take that method."));
+        sim_respond_refusal(x, 405, "method_not_allowed",
+                            SLICE("This path does not take that method."));
     else
-        respond_refusal(x, 404, "unknown_path", SLICE("The demo pool does not serve this path."));
+        sim_respond_refusal(x, 404, "unknown_path",
+                            SLICE("The demo pool does not serve this path."));
 }
 
 static void on_head(struct http_exchange *x)
@@ -576,6 +684,7 @@ static void sim_free(struct sim *s)
         call_end(s->calls);
     if (s->server)
         http_server_close(s->server);
+    live_close(s->live);
     if (s->loop)
         loop_close(s->loop);
     size_t at = 0;
@@ -628,6 +737,11 @@ enum result sim_open(struct sim **out, const struct sim_options *options)
                                options->port, NULL);
     if (!r) {
         s->port = http_server_port(s->server);
+        if (options->live)
+            r = live_open(&s->live, s->loop, options->live, s->models[0], s->port, options->seed,
+                          &s->names);
+    }
+    if (!r) {
         if (pthread_create(&s->thread, NULL, run, s))
             r = RESULT_NOMEM;
     }

@@ -26,6 +26,13 @@
 // `after=N` belongs to the word before it; `hang after=N` stops in the middle of a stream. Durations are 20ms or 2s.
 // A word that is not known is answered with 400, so that a test cannot miss its aim.
 //
+// With an engine (`live`) the four models' speeds do not count: requests queue and run on it (sim/engine.h, sim/live.h), usage
+// tells cached tokens, and there are GET /metrics in the words of that engine, the ORCA header `endpoint-load-metrics` for a
+// request with `endpoint-load-metrics-format: TEXT` or `JSON`, POST /v1/load_lora_adapter and /v1/unload_lora_adapter
+// {"lora_name"}, and, for tests, GET /sim/state (what the engine knows of itself) and POST /sim/restart {"down_ms"} (caches
+// and requests are lost; connections break until it is back). Directives work as before; one that is about the answer's
+// status or form is answered without the engine.
+//
 // One thread of its own; open and close may be called from any one thread.
 #ifndef MERIT_SIM_POOL_H
 #define MERIT_SIM_POOL_H
@@ -34,6 +41,7 @@
 #include <stdint.h>
 
 #include "base/result.h"
+#include "sim/live.h"
 
 struct sim;
 
@@ -48,10 +56,11 @@ struct sim_options {
     // Every other name is served, too, with any window: the policy that calls it says what its models are. Such names are
     // not listed.
     bool any_model;
+    const struct live_options *live; // an engine of one model, the first name; NULL: none
 };
 
 // RESULT_EXISTS (somebody listens on the port), RESULT_IO (errno), RESULT_NOMEM, RESULT_LIMIT (more
-// than SIM_MODELS_MAX names).
+// than SIM_MODELS_MAX names), what live_open has.
 enum { SIM_MODELS_MAX = 32 };
 enum result sim_open(struct sim **out, const struct sim_options *options);
 // Its base URL is http://127.0.0.1:PORT/v1.

@@ -20,8 +20,7 @@ static struct slice string_of(const struct json *j, uint32_t token, struct arena
     return json_string(j, token, arena);
 }
 
-// The text of a message's content: a string, or its text parts one after the other.
-static struct slice content_of(const struct json *j, uint32_t message, struct arena *arena)
+struct slice sim_content(const struct json *j, uint32_t message, struct arena *arena)
 {
     uint32_t content = json_get(j, message, SLICE("content"), NULL), at = 0, part;
     if (content == JSON_NONE || json_type(j, content) != JSON_ARRAY)
@@ -63,7 +62,7 @@ static enum result read_messages(struct sim_request *r, struct arena *arena,
             return refuse(error, 400, NULL, "messages",
                           SLICE("Each of 'messages' must be an object."));
         struct slice role = string_of(j, json_get(j, message, SLICE("role"), NULL), arena);
-        struct slice text = content_of(j, message, arena);
+        struct slice text = sim_content(j, message, arena);
         // Four bytes a token and four tokens a message; grade guessed, 2026-11.
         r->prompt_tok += (uint32_t)(text.len + 3) / 4 + 4;
         r->tool_text = SLICE_EMPTY;

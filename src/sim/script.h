@@ -42,6 +42,8 @@ struct sim_directive {
 // RESULT_SYNTAX: `*bad` is the word that is not understood. Slices are of `text`.
 enum result sim_directive_parse(struct slice text, struct sim_directive *out, struct slice *bad);
 
+struct sim_answer;
+
 // The request as far as the simulation looks at it. Slices are of the body or in the arena.
 struct sim_request {
     struct json json;
@@ -55,9 +57,13 @@ struct sim_request {
     uint32_t stop_count;
     uint64_t seed;
     uint32_t schema;      // token of a JSON schema to follow, or JSON_NONE
+    bool echo;            // the answer is the last user message
     struct slice tool;    // name of the tool to call; ptr NULL without
     uint32_t tool_schema; // of its parameters, or JSON_NONE
 };
+
+// The text of a message's content: a string, or its text parts one after the other.
+struct slice sim_content(const struct json *j, uint32_t message, struct arena *arena);
 
 // Why a request is refused, in OpenAI's words.
 struct sim_error {
@@ -69,6 +75,13 @@ struct sim_error {
 // RESULT_SYNTAX with `error`; RESULT_NOMEM. `header` is a directive that came as a header, or empty.
 enum result sim_request_read(struct sim_request *r, struct slice body, struct slice header,
                              struct arena *arena, struct sim_error *error);
+
+// Chained hashes of the prompt as a chat template would lay it out, tools first, then the messages, one for each
+// SIM_PREFIX_TOK tokens of four bytes; then of `answer`, when it is text, as the next turn would repeat it. So two requests
+// share hashes as far as their prompts are the same. RESULT_NOMEM.
+enum { SIM_PREFIX_TOK = 16 };
+enum result sim_request_prefix(const struct sim_request *r, const struct sim_answer *answer,
+                               struct arena *arena, const uint64_t **hashes, uint32_t *count);
 
 // One choice: its tokens in order. For a tool call they are the pieces of its arguments.
 struct sim_answer {

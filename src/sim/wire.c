@@ -13,9 +13,9 @@ static void usage(const struct sim_wire *w, struct buf *out)
     uint32_t in = w->request->prompt_tok, n = completion_tok(w);
     buf_printf(out,
                "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
-               "\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens_details\":{"
+               "\"prompt_tokens_details\":{\"cached_tokens\":%u},\"completion_tokens_details\":{"
                "\"reasoning_tokens\":0}}",
-               in, n, in + n);
+               in, n, in + n, w->cached_tok);
 }
 
 static void head(const struct sim_wire *w, const char *object, struct buf *out)

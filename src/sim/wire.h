@@ -10,6 +10,7 @@ struct sim_wire {
     const struct sim_request *request;
     const struct sim_answer *answers; // one per choice
     bool no_usage;
+    uint32_t cached_tok; // of the prompt
 };
 
 // The whole answer, a JSON object.
