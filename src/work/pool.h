@@ -49,6 +49,7 @@ struct pool_place {
     float each_ms;       // time per output token at the load it has, learned; < 0: not known
     float carbon_g_kwh;  // of its zone now; < 0: not known
     uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
+    float weight;        // as the policy says, 1 unless stated
     float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
 };
 
@@ -56,10 +57,12 @@ struct pool_view {
     uint64_t epoch;
     const uint8_t *states; // enum pool_model_state, one per model of the image. NULL: all are up
     uint32_t count;        // of models
-    // The places of model m are `places[first[m]]` to before `places[first[m + 1]]`. NULL: nothing is known of places, and
-    // a decision names none.
+    // The places of model m are `places[first[m]]` to before `places[end[m]]`; between end[m] and first[m + 1] is room for
+    // more. A place keeps its number as long as the policy is served. NULL: nothing is known of places, and a decision names
+    // none.
     const struct pool_place *places;
     const uint32_t *first; // count + 1
+    const uint32_t *end;   // count; NULL: first[m + 1]
     int32_t session_place; // where the session of this request was last, or -1
     int32_t session_model; // and with what model, or -1
     bool session_locked;   // a call of a tool is outstanding: the model stays
