@@ -152,7 +152,7 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
         if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
             r->tries[*slot].model = r->model = model;
             r->tries[*slot].place = r->place = place;
-            r->url = pool_site(l->pool, place)->url;
+            r->place_url = pool_site(l->pool, place)->url;
             return true;
         }
         tried |= pool_bit(l, place);

@@ -36,7 +36,11 @@ enum result pool_loop_open(struct pool_loop *l, struct pool *pool, struct http_c
     l->rows = ARENA_ARRAY(arena, struct pool_place, pool->slot_room);
     l->end = ARENA_ARRAY(arena, uint32_t, pool->model_count + 1);
     l->states = ARENA_ARRAY(arena, uint8_t, pool->model_count + 1);
-    return l->seats && l->rows && l->end && l->states ? RESULT_OK : RESULT_NOMEM;
+    if (!l->seats || !l->rows || !l->end || !l->states)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < pool->slot_room; i++)
+        l->rows[i].state = POOL_PLACE_GONE;
+    return RESULT_OK;
 }
 
 enum result pool_origin(struct pool_loop *l, int32_t place, struct http_origin **out)
