@@ -330,9 +330,9 @@ static enum pool_outcome pool_outcome_of(enum path_outcome o, int status)
         [PATH_DID] = POOL_OK,         [PATH_REFUSED] = POOL_FAILED,  [PATH_LIMITED] = POOL_LIMITED,
         [PATH_DID_NOT] = POOL_FAILED, [PATH_DROPPED] = POOL_DROPPED,
     };
-    // Its key, account or name is refused: the place is well, and the model of no use.
-    bool refused =
-        status == 401 || status == 402 || status == 403 || status == 404 || status == 407;
+    // Its key or account is refused: the place is well, and the model of no use. A name that is not known may be the
+    // client's own fault (`pass`), so it tells nothing of others.
+    bool refused = status == 401 || status == 402 || status == 403 || status == 407;
     return o == PATH_DID && refused ? POOL_REFUSED : outcomes[o];
 }
 
