@@ -74,7 +74,7 @@ struct request {
     bool obeyed;                     // it goes where it was decided to; else to `fixed`
     int32_t model;                   // that it goes to, or went to last
     int32_t place;                   // of the last attempt, or IMAGE_NONE
-    struct slice place_url;          // of that one
+    struct slice place_url;          // of that place
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;

@@ -261,8 +261,8 @@ static enum result open_client_tls(struct serving *s, const struct serving_optio
     char diag[TLS_DIAG_BYTES] = "";
     bool wanted = false;
     for (uint32_t i = 0; i < s->pool.endpoint_count; i++)
-        wanted |= s->pool.endpoints[i].tls ||
-                  s->pool.endpoints[i].def->discovery == IMAGE_DISCOVER_FILE;
+        wanted |=
+            s->pool.endpoints[i].tls || s->pool.endpoints[i].def->discovery == IMAGE_DISCOVER_FILE;
     if (!wanted || !o->client_tls)
         return RESULT_OK;
     if (!*o->client_tls) {
