@@ -109,11 +109,6 @@ static void mark_tried(struct request *r, int32_t model, uint64_t places)
     r->tried[i].places |= places;
 }
 
-static uint64_t place_bit(const struct request *r, int32_t model, int32_t place)
-{
-    return UINT64_C(1) << ((uint32_t)place - r->epoch->pool.pool->models[model].endpoint_first);
-}
-
 static uint32_t option_count(const struct request *r)
 {
     return r->obeyed ? after_options(r->decision) : 1;
@@ -132,30 +127,61 @@ static uint64_t busy_places(const struct request *r, int32_t model)
     uint64_t bits = 0;
     for (size_t i = 0; i < MERIT_COUNT(r->tries); i++)
         if (r->tries[i].place != IMAGE_NONE && r->tries[i].model == model)
-            bits |= place_bit(r, model, r->tries[i].place);
+            bits |= pool_bit(&r->epoch->pool, r->tries[i].place);
     return bits;
 }
 
-// The first option with a place that was not tried yet; `desperate`: also one that is out of service.
-static int32_t pick(struct request *r, bool desperate, bool again, uint32_t *option,
-                    struct after_terms *terms)
+// A slot for the attempt, with a place of the model that takes it; false: none does.
+static bool claim(struct request *r, const struct after_terms *terms, int32_t preferred,
+                  uint64_t tried, bool desperate, uint32_t *slot)
 {
+    struct pool_loop *l = &r->epoch->pool;
     uint64_t now = loop_now_us(r->g->loop);
-    r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
-        (int64_t)((now - r->x->begin_us) / 1000);
-    for (uint32_t i = 0; i < option_count(r); i++) {
-        terms_of(r, i, terms);
+    int32_t model = terms->binding.model, place = preferred;
+    struct pool_ask ask = {.force = desperate};
+    if (r->kind == REQUEST_CHAT) {
+        ask.compute_tok = r->work.input_tok;
+        ask.output_tok = r->decision->output_tok;
+    }
+    *slot = 0;
+    while (r->tries[*slot].place != IMAGE_NONE)
+        ++*slot;
+    if (place == IMAGE_NONE || tried & pool_bit(l, place))
+        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+    while (place != IMAGE_NONE) {
+        if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
+            r->tries[*slot].model = r->model = model;
+            r->tries[*slot].place = r->place = place;
+            r->place_url = pool_site(l->pool, place)->url;
+            return true;
+        }
+        tried |= pool_bit(l, place);
+        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+    }
+    return false;
+}
+
+// The place that the decision found best for an option, as long as nothing speaks against it.
+static int32_t preferred_place(const struct request *r, uint32_t option)
+{
+    const struct decision *d = r->decision;
+    return r->obeyed && option < d->option_count ? d->options[option].place : IMAGE_NONE;
+}
+
+// The first option with a place that was not tried yet; `desperate`: also one that is out of service.
+static bool choose(struct request *r, bool desperate, bool again, uint32_t *option,
+                   struct after_terms *terms, uint32_t *slot)
+{
+    uint32_t count = option_count(r);
+    for (*option = 0; *option < count; ++*option) {
+        terms_of(r, *option, terms);
         int32_t model = terms->binding.model;
         if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
             continue;
-        uint64_t out = terms->closed | tried_of(r, model);
-        int32_t place = pool_pick(&r->epoch->pool, model, (uint32_t)out, desperate, now);
-        if (place != IMAGE_NONE) {
-            *option = i;
-            return place;
-        }
+        if (claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+            return true;
     }
-    return IMAGE_NONE;
+    return false;
 }
 
 // How often the step may be tried; 0: as often as there are places.
@@ -164,79 +190,75 @@ static uint32_t made_max(const struct request *r)
     return r->obeyed ? r->decision->attempts_max : 0;
 }
 
-static int32_t pick_any(struct request *r, enum path_ask ask, uint32_t *option,
-                        struct after_terms *terms)
+static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
+                       struct after_terms *terms, uint32_t *slot)
 {
     bool again = ask != PATH_FIRST;
-    if (again && made_max(r) && r->made >= made_max(r))
-        return IMAGE_NONE;
-    int32_t place = pick(r, false, again, option, terms);
-    if (place == IMAGE_NONE && !again)
-        return pick(r, true, false, option, terms);
-    if (place == IMAGE_NONE && made_max(r) && ask == PATH_ELSEWHERE) {
-        // The policy asks for retries: once all have been asked they may go where one failed before.
-        r->tried_count = 0;
-        place = pick(r, false, true, option, terms);
-    }
-    return place;
+    if (!again)
+        return choose(r, false, false, option, terms, slot) ||
+               choose(r, true, false, option, terms, slot);
+    if (made_max(r) && r->made >= made_max(r))
+        return false;
+    r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
+        (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
+    if (choose(r, false, true, option, terms, slot))
+        return true;
+    if (!made_max(r) || ask != PATH_ELSEWHERE)
+        return false;
+    // The policy asks for retries: once all have been asked they may go where one failed before.
+    r->tried_count = 0;
+    return choose(r, false, true, option, terms, slot);
 }
 
 // --- one attempt
 
 static const struct api_error NO_PLACE = {
     .status = 503,
-    .type = "server_error",
-    .code = "model_unavailable",
-    .message = {"No endpoint of the model is in service.", 39},
+    .type = "upstream_error",
+    .code = "upstream_busy",
+    .message = {"No endpoint of the model has room now.", 38},
 };
 
-static enum result fill(struct request *r, int32_t place, const struct after_terms *terms,
-                        struct path_attempt *out)
+static void give_back(struct request *r, uint32_t slot)
 {
-    const struct pool *pool = r->epoch->pool.pool;
-    const struct pool_endpoint *e = &pool->endpoints[place];
-    const struct pool_model *m = &pool->models[r->model];
-    size_t skip = m->authorization.len ? 0 : 1;
-    r->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
-    size_t length = e->path.len + r->target.len;
-    char *target = arena_alloc_aligned(r->x->arena, length, 1);
-    if (!target)
-        return RESULT_NOMEM;
-    memcpy(target, e->path.ptr, e->path.len);
-    memcpy(target + e->path.len, r->target.ptr, r->target.len);
-    out->origin = r->epoch->pool.seats[place].origin;
-    out->target = slice_make(target, length);
-    out->headers = r->headers + skip;
-    out->header_count = r->header_count - skip;
-    out->pieces = r->pieces;
-    out->piece_count = r->piece_count;
-    out->timeout_ms = terms->timeout_ms;
-    return RESULT_OK;
+    const struct pool_report nothing = {.outcome = POOL_DROPPED};
+    r->tries[slot].place = IMAGE_NONE;
+    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
 }
 
 // A stream is hedged, as the policy asks: somebody reads along. What nobody waits at is not worth paying twice for, and a
 // whole answer takes as long as it is long. Tools that act must not act twice.
 static uint32_t copy_after_ms(const struct request *r, const struct after_terms *terms)
 {
-    if (r->copies >= terms->copies || !r->work.stream || r->openai.acts)
+    if (!r->obeyed || r->copies >= terms->copies || !r->work.stream || r->openai.acts)
         return 0;
     return HEDGE_UNKNOWN_MS;
 }
 
-static enum result begin(struct request *r, int32_t place, const struct after_terms *terms,
-                         struct path_attempt *out)
+static enum result fill(struct request *r, uint32_t slot, const struct after_terms *terms,
+                        struct path_attempt *out)
 {
-    uint32_t slot = 0;
-    while (r->tries[slot].place != IMAGE_NONE)
-        slot++;
-    enum result res = fill(r, place, terms, out);
-    if (res)
+    struct pool_loop *l = &r->epoch->pool;
+    const struct pool_site *site = pool_site(l->pool, r->place);
+    const struct pool_model *m = &l->pool->models[r->model];
+    size_t skip = m->authorization.len ? 0 : 1, length = site->path.len + r->target.len;
+    char *target = arena_alloc_aligned(r->x->arena, length, 1);
+    enum result res = target ? pool_origin(l, r->place, &out->origin) : RESULT_NOMEM;
+    if (res) {
+        give_back(r, slot);
         return res;
+    }
+    memcpy(target, site->path.ptr, site->path.len);
+    memcpy(target + site->path.len, r->target.ptr, r->target.len);
+    r->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
+    out->target = slice_make(target, length);
+    out->headers = r->headers + skip;
+    out->header_count = r->header_count - skip;
+    out->pieces = r->pieces;
+    out->piece_count = r->piece_count;
+    out->timeout_ms = terms->timeout_ms;
+    out->copy_after_ms = copy_after_ms(r, terms);
     out->slot = slot;
-    r->tries[slot] = (struct request_try){.model = r->model, .place = place};
-    out->copy_after_ms = r->obeyed ? copy_after_ms(r, terms) : 0;
-    r->place = place;
-    pool_begin(&r->epoch->pool, place);
     return RESULT_OK;
 }
 
@@ -269,13 +291,12 @@ static enum path_next copy(struct request *r, struct path_attempt *out)
             after_spend(&spent, &r->deciding.run, r->model);
     if (!after_may(&r->deciding.run, &spent, r->model))
         return PATH_STOP;
-    uint64_t closed = terms.closed | tried_of(r, r->model) | busy_places(r, r->model);
-    int32_t place =
-        pool_pick(&r->epoch->pool, r->model, (uint32_t)closed, false, loop_now_us(r->g->loop));
-    if (place == IMAGE_NONE)
+    uint32_t slot;
+    uint64_t tried = tried_of(r, r->model) | busy_places(r, r->model);
+    if (!claim(r, &terms, IMAGE_NONE, tried, false, &slot))
         return PATH_STOP;
     r->copies++;
-    return begin(r, place, &terms, out) ? PATH_STOP : PATH_SEND;
+    return fill(r, slot, &terms, out) ? PATH_STOP : PATH_SEND;
 }
 
 static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_attempt *out,
@@ -283,46 +304,56 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
 {
     struct request *r = p->user;
     struct after_terms terms;
-    uint32_t option = 0;
+    uint32_t option, slot;
     if (ask == PATH_COPY)
         return copy(r, out);
     if (ask == PATH_OTHER_MODEL)
         mark_tried(r, r->model, UINT64_MAX);
-    int32_t place = pick_any(r, ask, &option, &terms);
-    if (place == IMAGE_NONE)
+    if (!choose_any(r, ask, &option, &terms, &slot))
         return stop(r, error);
-    r->model = terms.binding.model;
     if (r->obeyed && r->body_option != option) {
-        if (make_pieces(r, &terms))
+        if (make_pieces(r, &terms)) {
+            give_back(r, slot);
             return no_memory(error);
+        }
         r->body_option = option;
     }
     r->made++;
-    return begin(r, place, &terms, out) ? no_memory(error) : PATH_SEND;
+    return fill(r, slot, &terms, out) ? no_memory(error) : PATH_SEND;
 }
 
-static enum pool_outcome pool_outcome_of(enum path_outcome o)
+static void on_first(struct path *p, uint32_t slot)
 {
-    static const enum pool_outcome outcomes[] = {
-        [PATH_DID] = POOL_OK,         [PATH_REFUSED] = POOL_FAILED,  [PATH_LIMITED] = POOL_LIMITED,
-        [PATH_DID_NOT] = POOL_FAILED, [PATH_DROPPED] = POOL_DROPPED,
-    };
-    return outcomes[o];
+    struct request *r = p->user;
+    pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
 
 static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
 {
+    static const enum pool_outcome outcomes[] = {
+        [PATH_DID] = POOL_OK,         [PATH_REFUSED] = POOL_FAILED, [PATH_LIMITED] = POOL_LIMITED,
+        [PATH_DENIED] = POOL_REFUSED, [PATH_DID_NOT] = POOL_FAILED, [PATH_DROPPED] = POOL_DROPPED,
+    };
     struct request *r = p->user;
     struct request_try *t = &r->tries[end->slot];
-    int32_t model = t->model, place = t->place;
+    struct pool_report report = {.outcome = outcomes[end->outcome],
+                                 .retry_after_s = end->retry_after_s,
+                                 .known = end->usage.known,
+                                 .input_tok = end->usage.input_tok,
+                                 .cached_tok = end->usage.cached_tok,
+                                 .output_tok = end->usage.output_tok};
+    // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
+    if (report.outcome == POOL_REFUSED && end->status == 404)
+        report.outcome = POOL_OK;
+    uint64_t bit = pool_bit(&r->epoch->pool, t->place);
     t->place = IMAGE_NONE;
-    pool_end(&r->epoch->pool, place, pool_outcome_of(end->outcome), loop_now_us(r->g->loop));
-    metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[model]].attempts, 1);
-    if (end->outcome == PATH_DID && !end->reason[0])
+    pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
+    metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
+    if (end->outcome == PATH_DID)
         return;
-    mark_tried(r, model, place_bit(r, model, place));
+    mark_tried(r, t->model, bit);
     if (end->sent && end->taken && r->obeyed)
-        after_spend(&r->spent, &r->deciding.run, model);
+        after_spend(&r->spent, &r->deciding.run, t->model);
 }
 
 static void on_path_head(struct path *p, int status, const struct usage *usage,
@@ -347,7 +378,8 @@ static void on_path_end(struct path *p, const struct path_result *result)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
 
-static const struct path_ops PATH_OPS = {on_attempt, on_attempt_end, on_path_head, on_path_end};
+static const struct path_ops PATH_OPS = {on_attempt, on_first, on_attempt_end, on_path_head,
+                                         on_path_end};
 
 // --- beginnings
 

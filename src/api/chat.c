@@ -273,7 +273,7 @@ void chat_begin(struct request *r)
         return;
     }
     r->model = r->place = IMAGE_NONE;
-    r->pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
+    pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
                                         .effort = effort_asked(&r->openai)};
     r->costs = r->epoch->costs;

@@ -91,7 +91,7 @@ static void write_outcome(const struct request *r, enum metrics_end end,
     if (cost_nusd >= 0)
         add_number(out, "cost_nusd", (uint64_t)cost_nusd);
     if (r->place != IMAGE_NONE)
-        add_string(out, "endpoint", r->epoch->serving->pool.endpoints[r->place].url);
+        add_string(out, "endpoint", r->place_url);
     if (result->reason[0])
         add_string(out, "reason", slice_cstr(result->reason));
 }

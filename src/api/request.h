@@ -54,6 +54,7 @@ enum request_kind { REQUEST_CHAT, REQUEST_PASS, REQUEST_EMBED };
 struct request_try {
     int32_t model;
     int32_t place; // IMAGE_NONE: free
+    struct pool_call call;
 };
 
 struct waiting;    // api/waiting.h
@@ -72,7 +73,8 @@ struct request {
     struct request *paused_next;
     bool obeyed;                     // it goes where it was decided to; else to `fixed`
     int32_t model;                   // that it goes to, or went to last
-    int32_t place;                   // endpoint of the last attempt, or IMAGE_NONE
+    int32_t place;                   // of the last attempt, or IMAGE_NONE
+    struct slice place_url;          // of that place
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;

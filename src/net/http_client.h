@@ -74,6 +74,10 @@ void http_client_close(struct http_client *c);
 // The origin of a URL; found again when it exists. Lives as long as the client. `tls` is used for https.
 enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
                                struct tls_context *tls, struct http_origin **out);
+// The same name in the Host header and the handshake, but connected to at `connect`, a numeric address; empty: as above.
+enum result http_client_origin_at(struct http_client *c, struct slice host, uint16_t port,
+                                  struct slice connect, struct tls_context *tls,
+                                  struct http_origin **out);
 
 // Starts a call. RESULT_NOMEM, RESULT_LIMIT (more pieces than HTTP_CALL_PIECES_MAX, a head over 64 kB); everything else
 // that is known at once is still reported through on_error, later in the turn.

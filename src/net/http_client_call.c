@@ -173,7 +173,7 @@ static void begin(struct http_call *call)
     }
     call->resolving = true;
     call->query = (struct dns_query){.on_answer = on_answer};
-    dns_resolve(c->dns, c->loop, &call->query, slice_make(o->host, o->host_len), o->port);
+    dns_resolve(c->dns, c->loop, &call->query, o->connect, o->port);
 }
 
 void client_call_opened(struct http_call *call)

@@ -27,6 +27,7 @@ struct http_origin {
     struct tls_context *tls;
     char *host; // NUL-terminated, for SNI
     size_t host_len;
+    struct slice connect; // that is looked up: the host, or the address given instead
     struct slice host_header;
     uint16_t port;
     struct client_conn *idle; // the one used last first

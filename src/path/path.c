@@ -145,6 +145,8 @@ void path_win(struct path_try *t)
     assert(!p->now);
     p->now = t;
     t->first_byte_us = loop_now_us(p->loop);
+    if (t->mode == MODE_STREAM)
+        p->ops->on_first(p, t->attempt.slot);
     if (p->running_count > 1 || loop_timer_is_set(&p->copy_timer))
         stop_copies(p);
 }

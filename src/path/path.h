@@ -98,6 +98,7 @@ enum path_next {
 enum path_outcome {
     PATH_DID,     // it answered as it should; errors that the request brought about are its right
     PATH_REFUSED, // no connection came about: it has seen nothing
+    PATH_DENIED, // it does not take Merit's key, has no credit left or no such model: the model is of no use now
     PATH_LIMITED, // it did not take the request: busy, not broken
     PATH_DID_NOT, // it did not answer as it should
     PATH_DROPPED, // the client left, another attempt was faster, or Merit itself failed: says nothing of it
@@ -143,6 +144,8 @@ struct path_ops {
     // PATH_COPY there is PATH_SEND and PATH_STOP only, and no error.
     enum path_next (*on_attempt)(struct path *p, enum path_ask ask, struct path_attempt *out,
                                  struct api_error *error);
+    // The first event of an attempt at a stream has come, good as it is.
+    void (*on_first)(struct path *p, uint32_t slot);
     // Once for every attempt given, before on_end.
     void (*on_attempt_end)(struct path *p, const struct path_attempt_end *end);
     // The answer's head is about to go out: add headers at `headers[*count]` (room for PATH_HEADERS_MAX). `usage` is
