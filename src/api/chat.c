@@ -177,8 +177,7 @@ static void obey(struct request *r)
     if (s->observe_model != IMAGE_NONE) {
         // Decided and recorded, not obeyed: the request goes where it went before, byte for byte.
         metric_add(&r->g->metrics->observed, 1);
-        r->model = s->observe_model;
-        attempt_observed(r);
+        attempt_observed(r, s->observe_model);
         return;
     }
     switch (d->end) {
@@ -273,10 +272,10 @@ void chat_begin(struct request *r)
                        METRICS_REJECT_BAD_REQUEST);
         return;
     }
-    r->model = IMAGE_NONE;
-    r->pool = pool_loop_view(&r->epoch->pool, loop_now_us(g->loop));
+    r->model = r->place = IMAGE_NONE;
+    pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
-                                        .effort = effort_asked(r)};
+                                        .effort = effort_asked(&r->openai)};
     r->costs = r->epoch->costs;
     if (r->costs) {
         r->costs->refs++;

@@ -250,6 +250,7 @@ static void on_head(struct http_exchange *x)
     r->x = x;
     r->kind = is_chat ? REQUEST_CHAT : is_embed ? REQUEST_EMBED : REQUEST_PASS;
     r->model = model;
+    r->place = IMAGE_NONE;
     r->key = key;
     r->keys = key ? key_set_ref(g->keys) : NULL;
     r->epoch = g->epoch;

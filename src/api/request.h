@@ -8,6 +8,7 @@
 #include "api/gateway.h"
 #include "api/openai_request.h"
 #include "base/rng.h"
+#include "route/after.h"
 #include "text/json.h"
 
 // A policy as one loop serves it: the shared half, and this loop's own. Counted by requests and ring slots of this
@@ -49,6 +50,13 @@ struct gateway {
 
 enum request_kind { REQUEST_CHAT, REQUEST_PASS, REQUEST_EMBED };
 
+// An attempt under way.
+struct request_try {
+    int32_t model;
+    int32_t place; // IMAGE_NONE: free
+    struct pool_call call;
+};
+
 struct waiting;    // api/waiting.h
 struct embeddings; // api/embeddings.c
 
@@ -63,7 +71,10 @@ struct request {
     bool ended;   // outcome written
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
-    int32_t model;                   // that it goes to
+    bool obeyed;                     // it goes where it was decided to; else to `fixed`
+    int32_t model;                   // that it goes to, or went to last
+    int32_t place;                   // of the last attempt, or IMAGE_NONE
+    struct slice place_url;          // of that place
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
@@ -73,7 +84,19 @@ struct request {
     bool measured;                // one of the sample
     uint64_t decide_until_ns;     // of CLOCK_MONOTONIC; 0: no deadline
     struct embeddings *embeddings;
+    struct after_terms fixed; // where it goes when it is not obeyed
+    struct after_spent spent; // by attempts that failed
+    uint32_t made;            // attempts of this step
+    uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
+    uint32_t tried_count, copies;
+    size_t piece_count;
+    struct slice target; // behind the endpoint's prefix: "/chat/completions"
     struct path path;
+    struct request_try tries[1 + PATH_COPIES_MAX];
+    struct {
+        int32_t model;
+        uint64_t places; // bit per place of the model
+    } tried[DECISION_OPTIONS_MAX];
     struct pool_view pool;
     struct route_options options;
     struct decider_job deciding;

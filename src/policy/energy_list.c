@@ -121,18 +121,21 @@ enum result energy_list_estimate(double total_b, double active_b, unsigned bits,
     while (gpus < 1.2 * total_b * bits / 8 / ECO_GPU_GB)
         gpus *= 2;
     double level = 3600 * gpus * (ECO_ALPHA * exp(ECO_BETA * ECO_BATCH) * active_b + ECO_GAMMA);
-    double step = ECO_STEP_P * active_b + ECO_STEP;
+    double step = ECO_STEP_P * active_b + ECO_STEP, a = level / (1 + SHAPE / ECO_BATCH);
+    // A policy that is allowed today must not break by the PUE that is stated tomorrow.
+    if (a * (1 + SHAPE) * 1e12 * 2 > (double)IMAGE_ENERGY_MAX)
+        return RESULT_RANGE;
     *out = (struct energy_fit){
         .curve = IMAGE_CURVE_INVERSE,
         .grade = IMAGE_GRADE_GUESSED,
-        .a = level / (1 + SHAPE / ECO_BATCH),
+        .a = a,
         .step_s = step,
         .step_growth = ECO_STEP_B / step,
         .batch = ENERGY_BATCH,
         .batch_max = ENERGY_BATCH_MAX,
         .gpus = gpus,
     };
-    out->c = SHAPE * out->a;
+    out->c = SHAPE * a;
     prefill(out, active_b, bits);
     snprintf(out->hardware, sizeof out->hardware, "%u h100", gpus);
     snprintf(
@@ -143,17 +146,19 @@ enum result energy_list_estimate(double total_b, double active_b, unsigned bits,
     return RESULT_OK;
 }
 
-static int64_t up(double joules, uint32_t pue_milli)
+static bool up(double joules, uint32_t pue_milli, int64_t *out)
 {
     double uj = ceil(joules * 1e12 * (pue_milli ? pue_milli / 1e3 : 1));
-    return uj >= (double)IMAGE_ENERGY_MAX ? IMAGE_ENERGY_MAX : (int64_t)uj;
+    *out = uj <= (double)IMAGE_ENERGY_MAX ? (int64_t)uj : IMAGE_ENERGY_MAX;
+    return uj <= (double)IMAGE_ENERGY_MAX;
 }
 
-void energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
-                        int64_t *out_uj)
+enum result energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
+                               int64_t *out_uj)
 {
-    *in_uj = up(fit->prefill_j_tok, pue_milli);
-    *out_uj = up(fit->curve == IMAGE_CURVE_INVERSE ? fit->a + fit->c : fit->a, pue_milli);
+    bool in = up(fit->prefill_j_tok, pue_milli, in_uj);
+    bool out = up(fit->curve == IMAGE_CURVE_INVERSE ? fit->a + fit->c : fit->a, pue_milli, out_uj);
+    return in && out ? RESULT_OK : RESULT_RANGE;
 }
 
 const struct energy_row *energy_list_rows(size_t *count)

@@ -71,14 +71,16 @@ enum result energy_list_find(uint32_t gpus, struct slice hardware, struct slice 
 
 // Nothing measured: by EcoLogits' fit over H100s, for `total_b` billions of parameters of which `active_b` work on a
 // token (0: all), with weights of `bits` bits (0: 16). Grade guessed: fitted to others' models, for one that nobody measured.
-// RESULT_RANGE: not in (0, ENERGY_ESTIMATE_B_MAX], active above total, bits not 4, 8 or 16.
+// RESULT_RANGE: not in (0, ENERGY_ESTIMATE_B_MAX], active above total, bits not 4, 8 or 16, or more than a policy's energy
+// can be (dense models of some 400 b and more in 16 bits).
 enum result energy_list_estimate(double total_b, double active_b, unsigned bits,
                                  struct energy_fit *out) MERIT_NODISCARD;
 
 // Most that a million tokens can take by the fit, with the zone's PUE (0: 1): output at a batch of one, input wholly
-// computed. What struct image_model has as energy_in_uj and energy_out_uj. Rounded up.
-void energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
-                        int64_t *out_uj);
+// computed. What struct image_model has as energy_in_uj and energy_out_uj. Rounded up. RESULT_RANGE: more than
+// IMAGE_ENERGY_MAX; then the amounts are that, and no bound.
+enum result energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli, int64_t *in_uj,
+                               int64_t *out_uj);
 
 const struct energy_row *energy_list_rows(size_t *count);
 const struct energy_power *energy_list_powers(size_t *count);

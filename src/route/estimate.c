@@ -1,6 +1,10 @@
 #include "route/estimate.h"
 
+#include <math.h>
+
 #include "base/compiler.h"
+#include "route/energy.h"
+#include "route/price.h"
 
 static uint64_t per_choice(const struct work *work, const struct image_model *model,
                            uint32_t expected)
@@ -30,30 +34,19 @@ uint32_t estimate_reserve_tok(const struct work *work, const struct image_model 
 int64_t estimate_cost_nusd(const struct image_model *model, uint64_t input_tok, uint64_t cached_tok,
                            uint64_t output_tok)
 {
-    if (!model->priced)
-        return -1;
-    if (cached_tok > input_tok)
-        cached_tok = input_tok;
-    int64_t sum = 0;
-    const int64_t price[] = {model->price_in_nusd, model->price_cached_nusd, model->price_out_nusd};
-    const uint64_t tok[] = {input_tok - cached_tok, cached_tok, output_tok};
-    for (unsigned i = 0; i < 3; i++) {
-        int64_t product;
-        if (tok[i] > INT64_MAX || __builtin_mul_overflow(price[i], (int64_t)tok[i], &product) ||
-            __builtin_add_overflow(sum, product, &sum))
-            return INT64_MAX;
-    }
-    return sum / 1000000;
+    const struct price_here here = PRICE_HERE_UNKNOWN;
+    struct price_usage u = {
+        .input_tok = input_tok, .cached_tok = cached_tok, .output_tok = output_tok};
+    uint64_t computed = cached_tok < input_tok ? input_tok - cached_tok : 0;
+    int64_t asked = price_tokens_nusd(model, &u, false);
+    int64_t share = price_share_nusd(model, computed, output_tok, &here);
+    return asked > share ? asked : share;
 }
 
 int64_t estimate_energy_uj(const struct image_model *model, uint64_t input_tok, uint64_t output_tok)
 {
-    if (model->energy_in_uj < 0 || model->energy_out_uj < 0)
-        return -1;
-    __uint128_t sum = (__uint128_t)input_tok * (uint64_t)model->energy_in_uj +
-                      (__uint128_t)output_tok * (uint64_t)model->energy_out_uj;
-    sum /= 1000000;
-    return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+    const struct energy_ask ask = {.input_tok = input_tok, .output_tok = output_tok, .batch = -1};
+    return energy_average_uj(model, &ask);
 }
 
 uint64_t estimate_added_tok(const struct policy_image *image, const struct image_step *steps,
@@ -111,6 +104,51 @@ static bool most_tokens(const struct work *work, const struct image_model *model
     return true;
 }
 
+static bool most_energy(const struct image_model *m, uint64_t in, uint64_t out, __uint128_t *once)
+{
+    if (m->energy_in_uj < 0 || m->energy_out_uj < 0)
+        return false;
+    *once = ((__uint128_t)in * (uint64_t)m->energy_in_uj +
+             (__uint128_t)out * (uint64_t)m->energy_out_uj + 999999) /
+            1000000;
+    return true;
+}
+
+// The whole of the machines for as long as the request runs there alone.
+static bool most_share(const struct image_model *m, uint64_t in, uint64_t out, __uint128_t *once)
+{
+    const struct image_energy *e = &m->energy;
+    double longest = 1 / fmin(energy_tokens_s(e, 1), energy_tokens_s(e, e->batch_max)), seconds;
+    if (e->curve != IMAGE_CURVE_NONE && e->step_s > 0)
+        seconds = e->prefill_s_tok * (double)in + (double)out * longest;
+    else if (m->timeout_ms)
+        seconds = m->timeout_ms / 1e3;
+    else
+        return false;
+    double nusd = ceil((double)m->price_gpu_nusd_h / 3600 * seconds * (1 + 1e-12));
+    *once = nusd >= 9.2e18 ? (__uint128_t)INT64_MAX : (__uint128_t)nusd;
+    return true;
+}
+
+static bool most_money(const struct image_model *m, uint64_t in, uint64_t out, __uint128_t *once)
+{
+    int64_t in_price = m->price_in_nusd;
+    if (m->price_cached_nusd > in_price)
+        in_price = m->price_cached_nusd;
+    if (m->price_written_nusd > in_price)
+        in_price = m->price_written_nusd;
+    __uint128_t asked = (__uint128_t)in * (uint64_t)in_price +
+                        (__uint128_t)out * (uint64_t)m->price_out_nusd +
+                        (__uint128_t)(uint64_t)m->price_call_nusd * 1000000;
+    asked = m->priced ? (asked + 999999) / 1000000 : 0;
+    *once = 0;
+    if (m->price_gpu_nusd_h > 0 ? !most_share(m, in, out, once) : !m->priced)
+        return false;
+    if (asked > *once)
+        *once = asked;
+    return true;
+}
+
 int64_t estimate_bound(const struct work *work, const struct image_model *model,
                        enum image_unit unit, uint64_t added_tok, const struct image_step *step)
 {
@@ -124,20 +162,11 @@ int64_t estimate_bound(const struct work *work, const struct image_model *model,
         return ESTIMATE_UNBOUNDED;
     if (unit == IMAGE_UNIT_TOK)
         return saturate(((__uint128_t)in + out) * times);
-    int64_t in_price = model->price_in_nusd > model->price_cached_nusd ? model->price_in_nusd
-                                                                       : model->price_cached_nusd;
-    int64_t out_price = model->price_out_nusd;
-    bool known = model->priced;
-    if (unit == IMAGE_UNIT_UJ) {
-        in_price = model->energy_in_uj;
-        out_price = model->energy_out_uj;
-        known = in_price >= 0 && out_price >= 0;
-    }
-    if (!known)
+    __uint128_t once = 0;
+    if (!(unit == IMAGE_UNIT_UJ ? most_energy(model, in, out, &once)
+                                : most_money(model, in, out, &once)))
         return ESTIMATE_UNBOUNDED;
-    __uint128_t once =
-        (__uint128_t)in * (uint64_t)in_price + (__uint128_t)out * (uint64_t)out_price;
-    return saturate((once + 999999) / 1000000 * times);
+    return saturate(once * times);
 }
 
 int64_t estimate_sink_bound(const struct image_sink *sink, enum image_unit unit,

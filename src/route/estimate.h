@@ -20,19 +20,23 @@ uint32_t estimate_output_tok(const struct work *work, const struct image_model *
 uint32_t estimate_reserve_tok(const struct work *work, const struct image_model *model,
                               uint32_t expected);
 
-// Nano-USD of so many tokens; `cached_tok` of the input cost the cached price. Rounded down; saturates at INT64_MAX.
+// Nano-USD of so many tokens, the call and the share of the machines as far as they are stated, by what the policy alone
+// says (route/price.h has more); `cached_tok` of the input cost the cached price. Rounded down; saturates at INT64_MAX.
 // -1 when the model states no price: unknown is not zero.
 int64_t estimate_cost_nusd(const struct image_model *model, uint64_t input_tok, uint64_t cached_tok,
                            uint64_t output_tok);
 
-// Microjoule of so many tokens, rounded down; saturates. -1 when the model does not state its energy.
+// Microjoule of so many tokens at the curve's own batch, machines only (route/energy.h has more); to nearest; saturates.
+// -1 when the model does not state its energy.
 int64_t estimate_energy_uj(const struct image_model *model, uint64_t input_tok,
                            uint64_t output_tok);
 
 // Upper bounds, in whole units, rounded up: the most that one step of a path can take. Input is what is estimated plus what
 // retrieval adds; output the least of what the client, the step's cap and the model allow, for each choice. A model is
 // tried as often as its step says, else once at each endpoint; hedged copies count whole, but take no time. The input of a model that verifies is its window. ESTIMATE_UNBOUNDED where something states
-// no bound, and for grams, for which nothing does.
+// no bound, and for grams, for which nothing does (price_bound_ug has those of an attempt).
+// Of money it is the dearest way to charge so many tokens, and the call; and no less than the share of the machines that the
+// request has when it runs there alone, or, where no time per token is known, for the whole of the model's timeout.
 #define ESTIMATE_UNBOUNDED INT64_MAX
 int64_t estimate_bound(const struct work *work, const struct image_model *model,
                        enum image_unit unit, uint64_t added_tok, const struct image_step *step);

@@ -5,11 +5,13 @@
 //   tokens  (input - cached - written) * in + cached * cached price + written * written price + output * out, and the
 //           call; deferred work pays batch_percent of it where the model has a batch rate
 //   share   usd/h / 3600 * (prefill_s * computed input + output * step(b) / b)
-// step(b) / b is the batch's step divided among its requests (route/energy.h); where the curve does not know it, the time per
+// step(b) / b is the batch's step divided among its requests (route/energy.h); where the curve knows none, the time per
 // token that was learned at the place, divided by its batch. Shares of all that runs there add up to the hours that it is
 // busy; idle hours are nobody's.
 //
-// -1 is "not known", never zero. Pure. Integers are rounded to nearest and saturate.
+// The interval of an estimate is that of the length of the answer; that of the batch is not in it.
+//
+// -1 is "not known", never zero. Pure. Integers saturate; money is rounded down, energy and carbon to nearest.
 #ifndef MERIT_ROUTE_PRICE_H
 #define MERIT_ROUTE_PRICE_H
 
@@ -26,7 +28,7 @@ struct price_here {
     int64_t carbon_ug_kwh; // of the zone at this hour; negative: the figure of the policy
     bool carbon_marginal;  // what that one is
     bool deferred;         // it may wait: the batch rate
-    int64_t router_uj;     // Merit's own part (energy_router_uj); 0 without
+    int64_t router_uj;     // Merit's own part (energy_router_uj), added as it is; 0 without
 };
 #define PRICE_HERE_UNKNOWN ((struct price_here){.batch = -1, .each_ms = -1, .carbon_ug_kwh = -1})
 
@@ -62,6 +64,11 @@ struct price_settled {
 void price_settle(const struct image_model *model, const struct image_zone *zone,
                   const struct price_usage *usage, const struct price_here *here,
                   int64_t bound_nusd, int64_t bound_uj, struct price_settled *out);
+
+// Most micrograms that `bound_uj` can be where and when they are settled: with the same `here`. ESTIMATE_UNBOUNDED: the
+// energy is unbounded, or no carbon is known.
+int64_t price_bound_ug(const struct image_zone *zone, const struct price_here *here,
+                       int64_t bound_uj);
 
 // The parts. Nano-USD; -1: not known.
 int64_t price_tokens_nusd(const struct image_model *model, const struct price_usage *usage,

@@ -278,16 +278,16 @@ static void test_bounds(void **state)
     struct energy_fit f;
     int64_t in, out;
     assert_int_equal(energy_list_find(0, SLICE("h100"), SLICE("8b"), &f), RESULT_OK);
-    energy_list_bounds(&f, 0, &in, &out);
+    assert_int_equal(energy_list_bounds(&f, 0, &in, &out), RESULT_OK);
     // 2 * 8e9 FLOP at 700 W over half of 989 TFLOP/s; 0.0678 + 3.126 J/token.
     assert_int_equal(in, 22649140547);
     assert_int_equal(out, 3193800000000);
     int64_t in_pue, out_pue;
-    energy_list_bounds(&f, 1200, &in_pue, &out_pue);
+    assert_int_equal(energy_list_bounds(&f, 1200, &in_pue, &out_pue), RESULT_OK);
     assert_true(in_pue >= in * 12 / 10 && in_pue <= in * 12 / 10 + 2);
     assert_int_equal(out_pue, 3832560000000);
     f.a = 1e9;
-    energy_list_bounds(&f, 0, &in, &out);
+    assert_int_equal(energy_list_bounds(&f, 0, &in, &out), RESULT_RANGE);
     assert_true(out == IMAGE_ENERGY_MAX);
 }
 
@@ -315,6 +315,8 @@ static void test_estimate(void **state)
     for (size_t i = 0; i < MERIT_COUNT(wrong); i++)
         assert_int_equal(energy_list_estimate(wrong[i][0], wrong[i][1], 16, &g), RESULT_RANGE);
     assert_int_equal(energy_list_estimate(8, 0, 7, &g), RESULT_RANGE);
+    assert_int_equal(energy_list_estimate(4000, 0, 16, &g), RESULT_RANGE);
+    assert_int_equal(energy_list_estimate(1600, 49, 8, &g), RESULT_OK);
 }
 
 int main(void)
