@@ -378,12 +378,15 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     };
     struct request *r = p->user;
     struct request_try *t = &r->tries[end->slot];
-    const struct pool_report report = {.outcome = outcomes[end->outcome],
-                                       .retry_after_s = end->retry_after_s,
-                                       .known = end->usage.known,
-                                       .input_tok = end->usage.input_tok,
-                                       .cached_tok = end->usage.cached_tok,
-                                       .output_tok = end->usage.output_tok};
+    struct pool_report report = {.outcome = outcomes[end->outcome],
+                                 .retry_after_s = end->retry_after_s,
+                                 .known = end->usage.known,
+                                 .input_tok = end->usage.input_tok,
+                                 .cached_tok = end->usage.cached_tok,
+                                 .output_tok = end->usage.output_tok};
+    // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
+    if (report.outcome == POOL_REFUSED && end->status == 404)
+        report.outcome = POOL_OK;
     uint64_t bit = pool_bit(&r->epoch->pool, t->place);
     t->place = IMAGE_NONE;
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));

@@ -11,8 +11,8 @@
 //   pool_first   its first good byte has come
 //   pool_end     and it is over: health, speeds and counters learn
 //
-// A model is down when none of its places is in service, or when its own breaker is open: POOL_MODEL_FAILURES calls in a row
-// failed wherever they went, or were refused for the key's sake.
+// A model is down when none of its places is in service, or when its own breaker is open: POOL_MODEL_REFUSALS calls in a row
+// were refused for the key's or the account's sake, wherever they went.
 #ifndef MERIT_POOL_POOL_H
 #define MERIT_POOL_POOL_H
 
@@ -33,7 +33,7 @@ enum {
     POOL_DIAG_BYTES = 256,
     POOL_SPARE_PER_MODEL =
         8, // numbers kept free for `merit pool add`; a discovered endpoint has all there are
-    POOL_MODEL_FAILURES = 12,     // in a row, wherever they went
+    POOL_MODEL_REFUSALS = 12,     // in a row, wherever they went
     POOL_RETRY_AFTER_MAX_S = 300, // longer than that no place is left alone at its own word
     POOL_ROWS_FRESH_US = 200,     // rows may be so old, and a microsecond more per place
     POOL_SITES_MAX = 65536,       // that a table remembers, removed ones included

@@ -403,15 +403,13 @@ static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome ou
         return health_good(c->breaker, &c->model_claim, ms(now_us)) || back;
     case POOL_REFUSED:
         back = health_good(h, &c->claim, ms(now_us));
-        return health_bad(c->breaker, &c->model_claim, POOL_MODEL_FAILURES, ms(now_us),
+        return health_bad(c->breaker, &c->model_claim, POOL_MODEL_REFUSALS, ms(now_us),
                           jitter_of(l, now_us)) ||
                back;
     case POOL_FAILED:
         atomic_fetch_add_explicit(&c->place->errors, 1, memory_order_relaxed);
         back = health_bad(h, &c->claim, POOL_FAILURES_TO_EJECT, ms(now_us), jitter_of(l, now_us));
-        return health_bad(c->breaker, &c->model_claim, POOL_MODEL_FAILURES, ms(now_us),
-                          jitter_of(l, now_us)) ||
-               back;
+        return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
     case POOL_DROPPED:
         break;
     }

@@ -220,7 +220,7 @@ static void test_a_model_that_is_refused_everywhere_is_down(void **state)
     (void)state;
     prepare(&f, 4);
     const struct pool_report refused = {.outcome = POOL_REFUSED};
-    for (int i = 0; i < POOL_MODEL_FAILURES; i++) {
+    for (int i = 0; i < POOL_MODEL_REFUSALS; i++) {
         assert_int_equal(model_state(&f, i % 4, 1000), POOL_MODEL_UP);
         call(&f, i % 4, i % 4, &refused, 1000);
     }
