@@ -171,7 +171,9 @@ struct pool_loop {
     uint64_t rows_us; // when they were filled; 0: never
     uint64_t changes; // that they show
     uint32_t place_count;
-    uint32_t turn; // breaks ties
+    uint32_t turn;  // breaks ties
+    uint64_t views; // given out
+    uint64_t seed;  // of this loop
 };
 
 // `client_tls` is used for https places. RESULT_NOMEM.
