@@ -374,6 +374,29 @@ static struct decision *decision_alloc(struct route_run *run, struct arena *aren
     return d;
 }
 
+// A budget that is overdrawn has nothing left.
+static enum result see_budgets(struct route_run *run, const struct budget_view *view,
+                               struct arena *arena)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    bool any = false;
+    for (uint32_t w = 0; w < t->words; w++)
+        any |= t->over[w] != 0;
+    if (!view || !view->states || !any)
+        return RESULT_OK;
+    struct budget_state *seen = ARENA_ARRAY(arena, struct budget_state, t->count);
+    if (!seen)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < t->count; i++) {
+        seen[i] = i < view->count && table_bit(t->over, i) ? view->states[i]
+                                                           : (struct budget_state){.open = true};
+        if (seen[i].left < 0)
+            seen[i].left = 0;
+    }
+    run->decision->budgets = seen;
+    return RESULT_OK;
+}
+
 static void see_pool(struct route_run *run, const struct pool_view *pool)
 {
     uint32_t seen = pool && pool->states ? pool->count : 0, all = run->table->image->models.count;
@@ -418,6 +441,8 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->image = table->image;
     d->pool_epoch = pool ? pool->epoch : 0;
     see_pool(run, pool);
+    if (see_budgets(run, options->budgets, arena))
+        return RESULT_NOMEM;
     d->costs_epoch = run->costs->epoch;
     d->by = DECISION_BY_ROUTES;
     d->route = d->model = d->chain = IMAGE_NONE;
@@ -463,6 +488,8 @@ static enum open advance_chains(struct route_run *run)
         if (v == TRI_FALSE)
             continue;
         d->chain_count = run->next_chain + 1;
+        if (d->budgets && !fit_refuses(&ask) && fit_budgets(run) == TRI_UNKNOWN)
+            return OPEN_CONSTRAINTS;
         if (!run->table->endpoints_forbidden && !run->asked_effort)
             break;
         fit_choose(run, &ask);
