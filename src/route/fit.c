@@ -357,7 +357,7 @@ static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
     for (uint32_t i = 0; i < ask->count; i++)
         if (i != at)
             sum = add_bound(sum, least_bound(run, ask, i, c->unit, sure));
-    return sum > c->limit;
+    return add_bound(sum, run->decision->spent[c->unit]) > c->limit;
 }
 
 static void join_budgets(struct route_run *run, const struct fit_ask *ask, uint32_t at,

@@ -7,7 +7,7 @@ static bool nothing_left(struct route_run *run)
 {
     struct fit_ask ask;
     struct chain_outcome out;
-    for (uint32_t i = 0; i < fit_chains(run); i++) {
+    for (uint32_t i = run->decision->first_chain; i < fit_chains(run); i++) {
         fit_ask_of(run, i, &ask);
         if (fit_chain(run, &ask, &out) != TRI_FALSE)
             return false;
