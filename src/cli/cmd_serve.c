@@ -17,6 +17,7 @@
 
 #include "api/admin.h"
 #include "api/gateway.h"
+#include "api/hammer.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/commands.h"
@@ -462,6 +463,8 @@ static enum result open_shared(struct serve *s)
     s->shared.path.total_timeout_ms = c->total_timeout_ms;
     s->shared.path.attempts_max = c->attempts ? c->attempts : 1;
     s->shared.path.high_water_bytes = c->http.high_water_bytes;
+    if (!r && c->backoff_ms)
+        r = hammer_open(&s->shared.hammer, c->backoff_ms);
     return r;
 }
 
@@ -724,6 +727,7 @@ static void close_all(struct serve *s)
         sim_close(s->sim);
     serving_unref(s->serving);
     encoders_close(&s->encoders);
+    hammer_close(s->shared.hammer);
     buf_deinit(&s->encoder_notes);
     key_set_unref(s->keys);
     if (s->decision_log && s->decision_log != s->access_log)

@@ -69,6 +69,7 @@ struct conf {
     uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms,
         total_timeout_ms;       // 0: none
     uint32_t attempts;          // endpoints tried for one request before the first byte
+    uint32_t backoff_ms;        // longest pause of a request that is sent again and again; 0: none
     const char *upstream_roots; // PEM file of trusted roots; NULL: the system's
 
     uint32_t compute_threads; // of the pool of encoders; 0: one less than CPUs

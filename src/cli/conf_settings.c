@@ -71,6 +71,9 @@ const struct conf_setting conf_settings[] = {
     COUNT("upstream.attempts", attempts, "3", NULL, 1, 8,
           "attempts at one request, and again behind each `else`, while nothing was sent to the "
           "client"),
+    MS("upstream.backoff", backoff_ms, "30s", "off", 1000, 10 * 60 * 1000,
+       "a request that fails again and again gets its last error for so long at most, without "
+       "being sent"),
     COUNT("upstream.connections", client.connections_per_origin, "off", "off", 1, 1000000,
           "connections to one origin from each event loop"),
     COUNT("upstream.kept", client.idle_per_origin, "128", NULL, 0, 100000,
