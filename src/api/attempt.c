@@ -1,32 +1,9 @@
 #include "api/attempt.h"
 
+#include <string.h>
+
 #include "api/effort.h"
 #include "api/openai_answer.h"
-
-static const enum metrics_end END_OF_PATH[] = {
-    [PATH_ANSWERED] = METRICS_ANSWERED, [PATH_PASSED] = METRICS_PASSED,
-    [PATH_FAILED] = METRICS_FAILED,     [PATH_BROKEN] = METRICS_BROKEN,
-    [PATH_GONE] = METRICS_GONE,
-};
-
-static void on_path_head(struct path *p, int status, const struct usage *usage,
-                         struct http_header *headers, size_t *n)
-{
-    struct request *r = p->user;
-    (void)status;
-    request_headers(r, usage, headers, n);
-}
-
-static void on_path_end(struct path *p, const struct path_result *result)
-{
-    struct request *r = p->user;
-    r->running = false;
-    request_end(r, END_OF_PATH[result->end], result, result->status);
-    if (result->end == PATH_BROKEN)
-        request_close(r); // the path aborts the exchange next, and no callback follows that
-}
-
-static const struct path_ops PATH_OPS = {on_path_head, on_path_end};
 
 // --- the body that goes on
 
@@ -58,10 +35,9 @@ static enum result edit_usage(struct request *r, struct json_edits *e)
     return json_edit_value(e, &o->json, o->stream_options, SLICE("{\"include_usage\":true}"));
 }
 
-static enum result edit_cap(struct request *r, struct json_edits *e)
+static enum result edit_cap(struct request *r, uint32_t cap, struct json_edits *e)
 {
     const struct openai_request *o = &r->openai;
-    uint32_t cap = r->decision->output_cap_tok;
     const uint32_t given[] = {o->max_tokens, o->max_completion_tokens};
     bool said = false;
     enum result res = RESULT_OK;
@@ -88,63 +64,407 @@ static enum result edit_cap(struct request *r, struct json_edits *e)
                              : json_edit_member(e, &o->json, 0, member);
 }
 
-static enum result make_pieces(struct request *r, size_t *count)
+static enum result make_pieces(struct request *r, const struct after_terms *terms)
 {
     struct json_edits edits = {.count = 0};
+    const struct policy_image *p = r->decision->image;
     uint64_t total;
     enum result res = edit_model(r, &edits);
     if (!res)
         res = edit_usage(r, &edits);
     if (!res)
-        res = effort_edit(r, &edits);
+        res = effort_edit(&r->openai, p, image_model(p, r->model), terms->binding.effort,
+                          terms->effort_dropped, &edits, r->x->arena);
     if (!res)
-        res = edit_cap(r, &edits);
+        res = edit_cap(r, terms->output_cap_tok, &edits);
     if (!res)
-        *count = json_edit_pieces(&edits, r->work.body, r->pieces, &total);
+        r->piece_count = json_edit_pieces(&edits, r->work.body, r->pieces, &total);
     return res;
 }
 
-static void send_on(struct request *r, const struct slice *pieces, size_t count)
+// --- where to
+
+// After so long without a byte an attempt is slow, where nothing was learned of its place.
+enum { HEDGE_UNKNOWN_MS = 5000 };
+
+static uint64_t tried_of(const struct request *r, int32_t model)
 {
-    const struct decision *d = r->decision;
-    // What is only observed is decided for nobody.
-    bool obeyed = d->end == DECISION_ANSWER && d->model == r->model && !d->observed;
-    struct path_plan plan = {
-        .settings = &r->g->shared->path,
-        .dialect = &openai_chat,
-        .model = r->model,
-        .method = HTTP_POST,
-        .target = SLICE("/chat/completions"),
-        .headers = r->headers,
-        .pieces = pieces,
-        .piece_count = count,
-        .stream = r->work.stream,
-        .usage_asked = r->work.usage_asked,
-        .input_tok = r->work.input_tok,
-        .closed = obeyed ? d->endpoints_closed : 0,
-        .attempts_max = obeyed ? d->attempts_max : 0,
-        .timeout_ms = obeyed ? image_model(d->image, r->model)->timeout_ms : 0,
-    };
-    request_forward_headers(r);
-    plan.header_count = r->header_count;
-    r->running = true;
-    path_start(&r->path, &plan, r->x, &r->epoch->pool, r->g->loop, &r->g->scratch, &PATH_OPS, r);
+    for (uint32_t i = 0; i < r->tried_count; i++)
+        if (r->tried[i].model == model)
+            return r->tried[i].places;
+    return 0;
 }
 
-void attempt_observed(struct request *r)
+static void mark_tried(struct request *r, int32_t model, uint64_t places)
 {
+    uint32_t i = 0;
+    while (i < r->tried_count && r->tried[i].model != model)
+        i++;
+    if (i == r->tried_count) {
+        if (i == MERIT_COUNT(r->tried))
+            return;
+        r->tried[r->tried_count++].model = model;
+        r->tried[i].places = 0;
+    }
+    r->tried[i].places |= places;
+}
+
+static void terms_of(struct request *r, uint32_t option, struct after_terms *out)
+{
+    if (r->obeyed)
+        after_terms(&r->deciding.run, option, out);
+    else
+        *out = r->fixed;
+}
+
+static uint64_t busy_places(const struct request *r, int32_t model)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < MERIT_COUNT(r->tries); i++)
+        if (r->tries[i].place != IMAGE_NONE && r->tries[i].model == model)
+            bits |= pool_bit(&r->epoch->pool, r->tries[i].place);
+    return bits;
+}
+
+// A slot for the attempt, with a place of the model that takes it; false: none does.
+static bool claim(struct request *r, const struct after_terms *terms, int32_t preferred,
+                  uint64_t tried, bool desperate, uint32_t *slot)
+{
+    struct pool_loop *l = &r->epoch->pool;
+    uint64_t now = loop_now_us(r->g->loop);
+    int32_t model = terms->binding.model, place = preferred;
+    struct pool_ask ask = {.force = desperate};
+    if (r->kind == REQUEST_CHAT) {
+        ask.compute_tok = r->work.input_tok;
+        ask.output_tok = r->decision->output_tok;
+    }
+    *slot = 0;
+    while (r->tries[*slot].place != IMAGE_NONE)
+        ++*slot;
+    if (place == IMAGE_NONE || tried & pool_bit(l, place))
+        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+    while (place != IMAGE_NONE) {
+        if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
+            r->tries[*slot].model = r->model = model;
+            r->tries[*slot].place = r->place = place;
+            r->place_url = pool_site(l->pool, place)->url;
+            return true;
+        }
+        tried |= pool_bit(l, place);
+        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+    }
+    return false;
+}
+
+// The place that the decision found best for an option, as long as nothing speaks against it.
+static int32_t preferred_place(const struct request *r, uint32_t option)
+{
+    const struct decision *d = r->decision;
+    return r->obeyed && option < d->option_count ? d->options[option].place : IMAGE_NONE;
+}
+
+// The first option with a place that was not tried yet; `desperate`: also one that is out of service.
+static bool choose(struct request *r, bool desperate, bool again, uint32_t *option,
+                   struct after_terms *terms, uint32_t *slot)
+{
+    // The first one is there whenever there is an answer; the others are looked for only when they are wanted.
+    uint32_t count = !r->obeyed ? 1 : UINT32_MAX;
+    for (*option = 0; *option < count; ++*option) {
+        if (*option == 1)
+            count = after_options(&r->deciding.run);
+        if (*option >= count)
+            break;
+        terms_of(r, *option, terms);
+        int32_t model = terms->binding.model;
+        if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
+            continue;
+        if (claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+            return true;
+    }
+    return false;
+}
+
+// How often the step may be tried; 0: as often as there are places.
+static uint32_t made_max(const struct request *r)
+{
+    return r->obeyed ? r->decision->attempts_max : 0;
+}
+
+static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
+                       struct after_terms *terms, uint32_t *slot)
+{
+    bool again = ask != PATH_FIRST;
+    if (!again)
+        return choose(r, false, false, option, terms, slot) ||
+               choose(r, true, false, option, terms, slot);
+    if (made_max(r) && r->made >= made_max(r))
+        return false;
+    r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
+        (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
+    if (choose(r, false, true, option, terms, slot))
+        return true;
+    if (!made_max(r) || ask != PATH_ELSEWHERE)
+        return false;
+    // The policy asks for retries: once all have been asked they may go where one failed before.
+    r->tried_count = 0;
+    return choose(r, false, true, option, terms, slot);
+}
+
+// --- one attempt
+
+static const struct api_error NO_PLACE = {
+    .status = 503,
+    .type = "upstream_error",
+    .code = "upstream_busy",
+    .message = {"No endpoint of the model has room now.", 38},
+};
+
+static void give_back(struct request *r, uint32_t slot)
+{
+    const struct pool_report nothing = {.outcome = POOL_DROPPED};
+    r->tries[slot].place = IMAGE_NONE;
+    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
+}
+
+// A stream is hedged, as the policy asks: somebody reads along. What nobody waits at is not worth paying twice for, and a
+// whole answer takes as long as it is long. Tools that act must not act twice.
+static uint32_t copy_after_ms(const struct request *r, const struct after_terms *terms)
+{
+    if (!r->obeyed || r->copies >= terms->copies || !r->work.stream || r->openai.acts)
+        return 0;
+    return HEDGE_UNKNOWN_MS;
+}
+
+static enum result fill(struct request *r, uint32_t slot, const struct after_terms *terms,
+                        struct path_attempt *out)
+{
+    struct pool_loop *l = &r->epoch->pool;
+    const struct pool_site *site = pool_site(l->pool, r->place);
+    const struct pool_model *m = &l->pool->models[r->model];
+    size_t skip = m->authorization.len ? 0 : 1, length = site->path.len + r->target.len;
+    char *target = arena_alloc_aligned(r->x->arena, length, 1);
+    enum result res = target ? pool_origin(l, r->place, &out->origin) : RESULT_NOMEM;
+    if (res) {
+        give_back(r, slot);
+        return res;
+    }
+    memcpy(target, site->path.ptr, site->path.len);
+    memcpy(target + site->path.len, r->target.ptr, r->target.len);
+    r->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
+    out->target = slice_make(target, length);
+    out->headers = r->headers + skip;
+    out->header_count = r->header_count - skip;
+    out->pieces = r->pieces;
+    out->piece_count = r->piece_count;
+    out->timeout_ms = terms->timeout_ms;
+    out->copy_after_ms = copy_after_ms(r, terms);
+    out->slot = slot;
+    return RESULT_OK;
+}
+
+static enum path_next no_memory(struct api_error *error)
+{
+    *error = request_error_no_memory;
+    return PATH_STOP;
+}
+
+static enum path_next give(struct request *r, uint32_t option, uint32_t slot,
+                           const struct after_terms *terms, struct path_attempt *out,
+                           struct api_error *error)
+{
+    if (r->obeyed && r->body_option != option) {
+        if (make_pieces(r, terms)) {
+            give_back(r, slot);
+            return no_memory(error);
+        }
+        r->body_option = option;
+    }
+    r->made++;
+    return fill(r, slot, terms, out) ? no_memory(error) : PATH_SEND;
+}
+
+// There is no further attempt: what the failures came to, with the time after which it may be worth another try.
+static enum path_next stop(struct request *r, struct api_error *error)
+{
+    if (!error->status)
+        *error = NO_PLACE;
+    if ((error->status == 429 || error->status == 503) && !error->retry_after_s)
+        error->retry_after_s =
+            pool_retry_after_s(&r->epoch->pool, r->model, loop_now_us(r->g->loop));
+    return PATH_STOP;
+}
+
+// The same once more, at another place of the model that is in service.
+static enum path_next copy(struct request *r, struct path_attempt *out)
+{
+    struct after_terms terms;
+    struct after_spent spent = r->spent;
+    terms_of(r, r->body_option, &terms);
+    // Those that run may be paid for, too.
+    for (size_t i = 0; i < MERIT_COUNT(r->tries); i++)
+        if (r->tries[i].place != IMAGE_NONE)
+            after_spend(&spent, &r->deciding.run, r->model);
+    if (!after_may(&r->deciding.run, &spent, r->model))
+        return PATH_STOP;
+    uint32_t slot;
+    uint64_t tried = tried_of(r, r->model) | busy_places(r, r->model);
+    if (!claim(r, &terms, IMAGE_NONE, tried, false, &slot))
+        return PATH_STOP;
+    r->copies++;
+    return fill(r, slot, &terms, out) ? PATH_STOP : PATH_SEND;
+}
+
+static enum path_next refused(const struct request *r, struct api_error *error)
+{
+    *error = (struct api_error){.status = 403,
+                                .type = "policy_refusal",
+                                .code = "refused",
+                                .message = r->decision->message,
+                                .final = true};
+    return PATH_STOP;
+}
+
+// The step has failed: on to what the policy says behind `else`.
+static enum path_next go_else(struct request *r, struct path_attempt *out, struct api_error *error)
+{
+    struct after_terms terms;
+    uint32_t option, slot;
+    while (r->obeyed) {
+        enum result res = r->anew ? r->else_result : chat_decide_else(r);
+        r->anew = false;
+        if (res == RESULT_AGAIN)
+            return PATH_LATER;
+        if (res)
+            break;
+        if (r->decision->end == DECISION_REFUSE)
+            return refused(r, error);
+        if (r->decision->end != DECISION_ANSWER)
+            break;
+        r->tried_count = r->made = r->copies = 0;
+        r->body_option = UINT32_MAX;
+        out->anew = true;
+        if (choose_any(r, PATH_ELSEWHERE, &option, &terms, &slot))
+            return give(r, option, slot, &terms, out, error);
+    }
+    return stop(r, error);
+}
+
+static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_attempt *out,
+                                 struct api_error *error)
+{
+    struct request *r = p->user;
+    struct after_terms terms;
+    uint32_t option, slot;
+    if (ask == PATH_COPY)
+        return copy(r, out);
+    if (ask == PATH_OTHER_MODEL)
+        mark_tried(r, r->model, UINT64_MAX);
+    if (r->anew || ask == PATH_OTHER_CHAIN || !choose_any(r, ask, &option, &terms, &slot))
+        return go_else(r, out, error);
+    return give(r, option, slot, &terms, out, error);
+}
+
+static void on_first(struct path *p, uint32_t slot)
+{
+    struct request *r = p->user;
+    pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
+}
+
+static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
+{
+    static const enum pool_outcome outcomes[] = {
+        [PATH_DID] = POOL_OK,         [PATH_REFUSED] = POOL_FAILED, [PATH_LIMITED] = POOL_LIMITED,
+        [PATH_DENIED] = POOL_REFUSED, [PATH_DID_NOT] = POOL_FAILED, [PATH_DROPPED] = POOL_DROPPED,
+    };
+    struct request *r = p->user;
+    struct request_try *t = &r->tries[end->slot];
+    struct pool_report report = {.outcome = outcomes[end->outcome],
+                                 .retry_after_s = end->retry_after_s,
+                                 .known = end->usage.known,
+                                 .input_tok = end->usage.input_tok,
+                                 .cached_tok = end->usage.cached_tok,
+                                 .output_tok = end->usage.output_tok};
+    // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
+    if (report.outcome == POOL_REFUSED && end->status == 404)
+        report.outcome = POOL_OK;
+    uint64_t bit = pool_bit(&r->epoch->pool, t->place);
+    t->place = IMAGE_NONE;
+    pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
+    metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
+    if (end->outcome == PATH_DID)
+        return;
+    mark_tried(r, t->model, bit);
+    if (end->sent && end->taken && r->obeyed)
+        after_spend(&r->spent, &r->deciding.run, t->model);
+}
+
+static void on_path_head(struct path *p, int status, const struct usage *usage,
+                         struct http_header *headers, size_t *n)
+{
+    struct request *r = p->user;
+    (void)status;
+    request_headers(r, usage, headers, n);
+}
+
+static void on_path_end(struct path *p, const struct path_result *result)
+{
+    static const enum metrics_end ends[] = {
+        [PATH_ANSWERED] = METRICS_ANSWERED, [PATH_PASSED] = METRICS_PASSED,
+        [PATH_FAILED] = METRICS_FAILED,     [PATH_BROKEN] = METRICS_BROKEN,
+        [PATH_GONE] = METRICS_GONE,
+    };
+    struct request *r = p->user;
+    r->running = false;
+    request_end(r, ends[result->end], result, result->status);
+    if (result->end == PATH_BROKEN)
+        request_close(r); // the path aborts the exchange next, and no callback follows that
+}
+
+static const struct path_ops PATH_OPS = {on_attempt, on_first, on_attempt_end, on_path_head,
+                                         on_path_end};
+
+// --- beginnings
+
+static void start(struct request *r, const struct path_plan *plan)
+{
+    for (size_t i = 0; i < MERIT_COUNT(r->tries); i++)
+        r->tries[i].place = IMAGE_NONE;
+    request_forward_headers(r);
+    r->running = true;
+    path_start(&r->path, plan, r->x, r->g->loop, &r->g->scratch, &PATH_OPS, r);
+}
+
+static void start_chat(struct request *r)
+{
+    const struct path_plan plan = {
+        .settings = &r->g->shared->path,
+        .dialect = &openai_chat,
+        .method = HTTP_POST,
+        .stream = r->work.stream,
+        .usage_asked = r->work.usage_asked,
+        .acts = r->openai.acts,
+        .input_tok = r->work.input_tok,
+    };
+    r->target = SLICE("/chat/completions");
+    start(r, &plan);
+}
+
+// What is only observed is decided for nobody.
+void attempt_observed(struct request *r, int32_t model)
+{
+    r->model = model;
+    r->fixed = (struct after_terms){.binding = {model, IMAGE_EFFORT_DEFAULT}};
     r->pieces[0] = r->work.body;
-    send_on(r, r->pieces, 1);
+    r->piece_count = 1;
+    start_chat(r);
 }
 
 void attempt_begin(struct request *r)
 {
-    size_t count = 0;
+    r->obeyed = true;
     r->model = r->decision->model;
-    if (make_pieces(r, &count) == RESULT_OK)
-        send_on(r, r->pieces, count);
-    else
-        request_refuse(r, &request_error_no_memory, METRICS_FAILED);
+    r->body_option = UINT32_MAX;
+    start_chat(r);
 }
 
 // No signal has read these bytes, so only what is forbidden always can be in the way.
@@ -165,6 +485,22 @@ static void refuse_pass(struct request *r, int32_t constraint)
                    METRICS_REFUSED);
 }
 
+// Whether a request that nobody has read may be sent twice when nobody knows what became of the first: those that only
+// look something up or compute.
+static bool may_repeat(const struct http_head *head)
+{
+    static const struct slice ends[] = {{"/embeddings", 11}, {"/completions", 12}, {"/rerank", 7},
+                                        {"/score", 6},       {"/moderations", 12}, {"/tokenize", 9},
+                                        {"/detokenize", 11}};
+    if (head->method == HTTP_GET || head->method == HTTP_HEAD)
+        return true;
+    for (size_t i = 0; i < MERIT_COUNT(ends); i++)
+        if (head->path.len >= ends[i].len &&
+            slice_eq(slice_from(head->path, head->path.len - ends[i].len), ends[i]))
+            return true;
+    return false;
+}
+
 void attempt_pass(struct request *r, int32_t model)
 {
     uint32_t closed;
@@ -174,27 +510,24 @@ void attempt_pass(struct request *r, int32_t model)
         refuse_pass(r, constraint);
         return;
     }
-    r->pieces[0] = r->x->body;
-    metric_add(&r->g->metrics->passed_through, 1);
-    struct slice target = r->x->head->target;
-    // An endpoint's prefix ends in the API's version, and so does the path of the request begin.
-    if (slice_starts_with(target, SLICE("/v1/")))
-        target = slice_from(target, 3);
-    struct path_plan plan = {
-        .settings = &r->g->shared->path,
-        .dialect = &openai_chat,
-        .model = model,
-        .method = r->x->head->method,
-        .target = target,
-        .headers = r->headers,
-        .pieces = r->pieces,
-        .piece_count = r->x->body.len ? 1 : 0,
+    r->fixed = (struct after_terms){
+        .binding = {model, IMAGE_EFFORT_DEFAULT},
         .closed = closed,
         .timeout_ms = image_model(r->epoch->serving->image, model)->timeout_ms,
+    };
+    r->pieces[0] = r->x->body;
+    r->piece_count = r->x->body.len ? 1 : 0;
+    metric_add(&r->g->metrics->passed_through, 1);
+    r->target = r->x->head->target;
+    // An endpoint's prefix ends in the API's version, and so does the path of the request begin.
+    if (slice_starts_with(r->target, SLICE("/v1/")))
+        r->target = slice_from(r->target, 3);
+    const struct path_plan plan = {
+        .settings = &r->g->shared->path,
+        .dialect = &openai_chat,
+        .method = r->x->head->method,
+        .acts = !may_repeat(r->x->head),
         .relay = true,
     };
-    request_forward_headers(r);
-    plan.header_count = r->header_count;
-    r->running = true;
-    path_start(&r->path, &plan, r->x, &r->epoch->pool, r->g->loop, &r->g->scratch, &PATH_OPS, r);
+    start(r, &plan);
 }

@@ -4,10 +4,10 @@
 
 #include "api/request.h"
 
-// Sends the request to what was decided.
+// Sends the request to what was decided; when that fails, to what else the decision found feasible (route/after.h).
 void attempt_begin(struct request *r);
-// Sends it to r->model as it came: decided, not obeyed.
-void attempt_observed(struct request *r);
+// Sends it to a model as it came: decided, not obeyed.
+void attempt_observed(struct request *r, int32_t model);
 // `POST /v1/...` as it is, to `model`.
 void attempt_pass(struct request *r, int32_t model);
 

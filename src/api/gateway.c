@@ -250,6 +250,7 @@ static void on_head(struct http_exchange *x)
     r->x = x;
     r->kind = is_chat ? REQUEST_CHAT : is_embed ? REQUEST_EMBED : REQUEST_PASS;
     r->model = model;
+    r->place = IMAGE_NONE;
     r->key = key;
     r->keys = key ? key_set_ref(g->keys) : NULL;
     r->epoch = g->epoch;
@@ -296,9 +297,10 @@ static void over(struct http_exchange *x, bool gone)
                           memory_order_relaxed);
     if (!r)
         return;
-    if (gone && r->running)
+    if (gone && r->running) {
         path_client_gone(&r->path);
-    else if (gone && (r->waiting || r->paused))
+        chat_stop(r);
+    } else if (gone && (r->waiting || r->paused))
         r->kind == REQUEST_EMBED ? embeddings_client_gone(r) : chat_client_gone(r);
     request_close(r);
 }

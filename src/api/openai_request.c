@@ -28,6 +28,10 @@ enum field {
     FIELD_CONVERSATION_ID,
     FIELD_PROMPT_CACHE_KEY,
     FIELD_USER,
+    FIELD_TEMPLATE,
+    FIELD_WEB_SEARCH,
+    FIELD_PLUGINS,
+    FIELD_MCP_SERVERS,
     FIELD_COUNT_
 };
 
@@ -61,6 +65,10 @@ static const struct name field_names[FIELD_COUNT_] = {
     NAME("conversation_id"),
     NAME("prompt_cache_key"),
     NAME("user"),
+    NAME("chat_template_kwargs"),
+    NAME("web_search_options"),
+    NAME("plugins"),
+    NAME("mcp_servers"),
 };
 
 struct reader {
@@ -398,12 +406,33 @@ static uint32_t tool_name(const struct json *j, uint32_t tool)
     return name;
 }
 
+// Whether a tool of this type is run by whoever answers. What is not known to be the client's own to run is taken for one.
+static bool tool_acts(const struct json *j, uint32_t tool)
+{
+    uint32_t type = json_get(j, tool, SLICE("type"), NULL);
+    if (type == JSON_NONE)
+        return false; // the old form, `functions`
+    return json_type(j, type) != JSON_STRING ||
+           !(STRING_IS(j, type, "function") || STRING_IS(j, type, "custom"));
+}
+
+// Members that let the upstream act without naming a tool.
+static bool body_acts(const struct reader *rd)
+{
+    static const enum field fields[] = {FIELD_WEB_SEARCH, FIELD_PLUGINS, FIELD_MCP_SERVERS};
+    for (unsigned i = 0; i < MERIT_COUNT(fields); i++)
+        if (!is_null(rd->j, rd->value[fields[i]]))
+            return true;
+    return false;
+}
+
 static enum result read_tools(struct reader *rd)
 {
     static const enum field fields[] = {FIELD_TOOLS, FIELD_FUNCTIONS};
     const struct json *j = rd->j;
     struct work *w = rd->w;
     uint32_t n = 0;
+    rd->r->acts = body_acts(rd);
     for (unsigned i = 0; i < MERIT_COUNT(fields); i++) {
         uint32_t list = rd->value[fields[i]];
         if (is_null(j, list))
@@ -428,6 +457,7 @@ static enum result read_tools(struct reader *rd)
         while (json_element(j, rd->value[fields[i]], &at, &tool)) {
             if (json_type(j, tool) != JSON_OBJECT)
                 return wrong_type(rd, fields[i], "an array of objects");
+            rd->r->acts |= fields[i] == FIELD_TOOLS && tool_acts(j, tool);
             uint32_t name = tool_name(j, tool);
             if (name == JSON_NONE || json_type(j, name) != JSON_STRING)
                 return wrong_type(rd, fields[i], "an array of objects with a name");
@@ -668,6 +698,7 @@ static enum result read_body(struct reader *rd)
     q->max_completion_tokens = rd->value[FIELD_MAX_COMPLETION_TOKENS];
     q->reasoning_effort = rd->value[FIELD_REASONING_EFFORT];
     q->reasoning_effort_key = rd->key[FIELD_REASONING_EFFORT];
+    q->template_kwargs = rd->value[FIELD_TEMPLATE];
     w->anchor = work_anchor(rd->messages, w->message_count, w->parts);
     w->input_tok = tokens_of_work(w);
     return RESULT_OK;
@@ -719,7 +750,8 @@ enum result openai_request_parse(struct slice body, struct arena *arena, struct 
         JSON_NONE;
     r->max_tokens = r->max_completion_tokens = r->reasoning_effort = r->reasoning_effort_key =
         JSON_NONE;
-    r->multiple_choices = false;
+    r->template_kwargs = JSON_NONE;
+    r->multiple_choices = r->acts = false;
     if (body.len > OPENAI_BODY_MAX) {
         refuse(&rd, RESULT_LIMIT, "limit", NULL, "the body is larger than %u bytes",
                (unsigned)OPENAI_BODY_MAX);

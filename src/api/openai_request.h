@@ -34,7 +34,11 @@ struct openai_request {
     uint32_t include_usage;
     uint32_t max_tokens, max_completion_tokens; // values
     uint32_t reasoning_effort, reasoning_effort_key;
-    bool multiple_choices; // n > 1
+    uint32_t template_kwargs; // chat_template_kwargs
+    bool multiple_choices;    // n > 1
+    // Tools that the upstream runs by itself may act: a tool of any type but "function" and "custom", or one of
+    // web_search_options, plugins and mcp_servers.
+    bool acts;
 };
 
 enum { OPENAI_BODY_MAX = 64 * 1024 * 1024, OPENAI_CHOICES_MAX = 128, OPENAI_SESSION_MAX = 256 };

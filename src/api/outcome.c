@@ -36,7 +36,6 @@ static void count(struct request *r, enum metrics_end end, const struct path_res
     metric_add(&m->ends[end], 1);
     if (!result)
         return;
-    metric_add(&m->attempts, result->attempts);
     metric_add(&m->input_tok, result->usage.input_tok);
     metric_add(&m->output_tok, result->usage.output_tok);
     metric_add(&m->cached_tok, result->usage.cached_tok);
@@ -91,8 +90,8 @@ static void write_outcome(const struct request *r, enum metrics_end end,
         BUF_LIT(out, ",\"usage_estimated\":true");
     if (cost_nusd >= 0)
         add_number(out, "cost_nusd", (uint64_t)cost_nusd);
-    if (result->endpoint != IMAGE_NONE)
-        add_string(out, "endpoint", r->epoch->serving->pool.endpoints[result->endpoint].url);
+    if (r->place != IMAGE_NONE)
+        add_string(out, "endpoint", r->place_url);
     if (result->reason[0])
         add_string(out, "reason", slice_cstr(result->reason));
 }

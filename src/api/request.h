@@ -8,6 +8,7 @@
 #include "api/gateway.h"
 #include "api/openai_request.h"
 #include "base/rng.h"
+#include "route/after.h"
 #include "text/json.h"
 
 // A policy as one loop serves it: the shared half, and this loop's own. Counted by requests and ring slots of this
@@ -49,6 +50,13 @@ struct gateway {
 
 enum request_kind { REQUEST_CHAT, REQUEST_PASS, REQUEST_EMBED };
 
+// An attempt under way.
+struct request_try {
+    int32_t model;
+    int32_t place; // IMAGE_NONE: free
+    struct pool_call call;
+};
+
 struct waiting;    // api/waiting.h
 struct embeddings; // api/embeddings.c
 
@@ -61,9 +69,13 @@ struct request {
     enum request_kind kind;
     bool running; // the path is under way
     bool ended;   // outcome written
+    bool anew;    // an else was decided, or could not be, while the path waits
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
-    int32_t model;                   // that it goes to
+    bool obeyed;                     // it goes where it was decided to; else to `fixed`
+    int32_t model;                   // that it goes to, or went to last
+    int32_t place;                   // of the last attempt, or IMAGE_NONE
+    struct slice place_url;          // of that place
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
@@ -73,7 +85,20 @@ struct request {
     bool measured;                // one of the sample
     uint64_t decide_until_ns;     // of CLOCK_MONOTONIC; 0: no deadline
     struct embeddings *embeddings;
+    struct after_terms fixed; // where it goes when it is not obeyed
+    struct after_spent spent; // by attempts that failed
+    uint32_t made;            // attempts of this step
+    uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
+    enum result else_result;
+    uint32_t tried_count, copies;
+    size_t piece_count;
+    struct slice target; // behind the endpoint's prefix: "/chat/completions"
     struct path path;
+    struct request_try tries[1 + PATH_COPIES_MAX];
+    struct {
+        int32_t model;
+        uint64_t places; // bit per place of the model
+    } tried[DECISION_OPTIONS_MAX];
     struct pool_view pool;
     struct route_options options;
     struct decider_job deciding;
@@ -103,6 +128,11 @@ void chat_begin(struct request *r);
 void chat_resume(struct loop_task *t);
 // The client left while the request waited for the compute pool or its turn.
 void chat_client_gone(struct request *r);
+// Decides again, behind the chain that failed. RESULT_OK: r->decision is the new one, whatever it says. RESULT_AGAIN: it is
+// being decided, and path_resume follows with r->anew and r->else_result. RESULT_NOT_FOUND: the policy has no else.
+enum result chat_decide_else(struct request *r);
+// What waits for it is dropped.
+void chat_stop(struct request *r);
 
 // outcome.c
 // Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.

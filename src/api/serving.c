@@ -261,7 +261,8 @@ static enum result open_client_tls(struct serving *s, const struct serving_optio
     char diag[TLS_DIAG_BYTES] = "";
     bool wanted = false;
     for (uint32_t i = 0; i < s->pool.endpoint_count; i++)
-        wanted |= s->pool.endpoints[i].tls;
+        wanted |=
+            s->pool.endpoints[i].tls || s->pool.endpoints[i].def->discovery == IMAGE_DISCOVER_FILE;
     if (!wanted || !o->client_tls)
         return RESULT_OK;
     if (!*o->client_tls) {
@@ -347,6 +348,7 @@ void serving_unref(struct serving *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     measured_close(s->measured);
+    pool_close(&s->pool);
     decider_close(&s->decider);
     if (s->client_tls)
         tls_context_unref(s->client_tls);

@@ -1,6 +1,7 @@
 // What can stand at the cursor: words of the language by its grammar, names and words by the roles of their places.
 #include "lsp/call.h"
 #include "lsp/words.h"
+#include "policy/energy_list.h"
 #include "policy/provider.h"
 #include "work/work.h"
 
@@ -265,11 +266,17 @@ static void efforts(struct completer *k)
 
 // Units that a word leads to, in a statement (NULL: any). Of `usd/Mtok` both parts are completed apart, too.
 static const struct {
-    const char *statement, *word, *units[9], *per[6];
+    const char *statement, *word, *units[12], *per[6];
 } unit_rows[] = {
     {"sink", "price", {"usd"}, {"call"}},
     {"sink", "energy", {"J", "kJ"}, {"call"}},
-    {NULL, "price", {"usd"}, {"Mtok"}},
+    {NULL, "gpu", {"usd"}, {"h"}},
+    {NULL, "price", {"usd"}, {"Mtok", "request"}},
+    {NULL, "carbon", {"g"}, {"kWh"}},
+    {NULL, "rate", {"requests", "tok"}, {"minute"}},
+    {NULL, "serves", {"tok"}, {NULL}},
+    {NULL, "thinking", {"tok"}, {NULL}},
+    {NULL, "dispatch", {"usd"}, {NULL}},
     {NULL, "energy", {"kJ", "J"}, {"Mtok"}},
     {NULL, "context", {"tok"}, {NULL}},
     {NULL, "output", {"tok"}, {NULL}},
@@ -277,10 +284,10 @@ static const struct {
     {NULL, "adds", {"tok"}, {NULL}},
     {NULL, "timeout", {"s", "ms"}, {NULL}},
     {NULL, "within", {"usd"}, {NULL}},
-    {NULL, "most", {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"}, {NULL}},
+    {NULL, "most", {"usd", "J", "kJ", "kWh", "g", "kg", "tok", "ms", "s", "calls"}, {NULL}},
     {NULL,
      "budget",
-     {"usd", "J", "kJ", "g", "tok", "ms", "s", "calls"},
+     {"usd", "J", "kJ", "kWh", "g", "kg", "tok", "ms", "s", "calls", "requests"},
      {"request", "minute", "hour", "day", "month"}},
 };
 
@@ -366,7 +373,12 @@ static const struct {
      {"verifier", "judge", "retriever", "cache", "embedding", "memory", "log", "trace"}},
     {LSP_ROLE_CARRIES, "texts of requests, not their signal values alone", {"text"}},
     {LSP_ROLE_EXTRA, "what can be allowed", {"escalate", "fuse", "hedge"}},
-    {LSP_ROLE_SCOPE, "whose budget it is", {"session", "key", "caller", "team", "tenant"}},
+    {LSP_ROLE_SCOPE, "whose budget it is", {"session", "loop", "key", "caller", "team", "tenant"}},
+    {LSP_ROLE_ENGINE, "what runs there", {"vllm", "sglang", "llamacpp", "tgi"}},
+    {LSP_ROLE_METER, "meter of its machine", {"nvml", "rapl"}},
+    {LSP_ROLE_SCORER,
+     "scorer",
+     {"queue", "running", "kv", "prefix", "lora", "session", "latency", "context"}},
     {LSP_ROLE_CODE,
      "finding that can be assumed",
      {"not-proved", "shadowed", "unenforced", "infeasible"}},
@@ -385,6 +397,20 @@ static void needs(struct completer *k)
 {
     for (unsigned i = 0; i < WORK_NEED_COUNT_; i++)
         plain(k, work_need_name(i), ITEM_MEMBER, "what the model can do");
+}
+
+// The machines that an energy is known for, each once.
+static void hardware(struct completer *k)
+{
+    size_t count;
+    const struct energy_row *rows = energy_list_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        bool before = false;
+        for (size_t n = 0; n < i; n++)
+            before |= !strcmp(rows[n].hardware, rows[i].hardware);
+        if (!before)
+            plain(k, rows[i].hardware, ITEM_MEMBER, "energy is known for");
+    }
 }
 
 static void all_families(struct completer *k)
@@ -440,6 +466,9 @@ static void place(struct completer *k, struct lsp_place p, bool string)
         break;
     case LSP_ROLE_EFFORT:
         efforts(k);
+        break;
+    case LSP_ROLE_HARDWARE:
+        hardware(k);
         break;
     case LSP_ROLE_NEED:
         needs(k);
@@ -519,7 +548,8 @@ static bool locate(struct completer *k, uint32_t offset)
         if (at[last].kind == TOKEN_WORD)
             k->partial.begin = at[last].begin;
         else if (at[last].end > offset || at[last].kind == TOKEN_NUMBER ||
-                 at[last].kind == TOKEN_STRING || at[last].kind == TOKEN_BAD)
+                 at[last].kind == TOKEN_DATE || at[last].kind == TOKEN_STRING ||
+                 at[last].kind == TOKEN_BAD)
             return false;
         k->end = last + (at[last].kind != TOKEN_WORD);
         gap = at[last].kind == TOKEN_WORD ? offset : at[last].end;

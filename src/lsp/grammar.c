@@ -130,7 +130,7 @@ static void terminal(struct maker *m, uint16_t from, uint16_t to)
     } marks[] = {{"(", TOKEN_OPEN}, {")", TOKEN_CLOSE},  {",", TOKEN_COMMA},  {"/", TOKEN_SLASH},
                  {"|", TOKEN_BAR},  {"->", TOKEN_ARROW}, {"=", TOKEN_ASSIGN}, {"==", TOKEN_EQ},
                  {"!=", TOKEN_NE},  {"<", TOKEN_LT},     {"<=", TOKEN_LE},    {">", TOKEN_GT},
-                 {">=", TOKEN_GE}};
+                 {">=", TOKEN_GE},  {"%", TOKEN_PERCENT}};
     size_t begin = ++m->at;
     while (m->at < m->text.len && m->text.ptr[m->at] != '"')
         m->at++;
@@ -167,6 +167,8 @@ static void symbol(struct maker *m, uint16_t from, uint16_t to)
         e.kind = LSP_EDGE_STRING;
     else if (slice_eq(name, SLICE("NUMBER")))
         e.kind = LSP_EDGE_NUMBER;
+    else if (slice_eq(name, SLICE("DATE")))
+        e.kind = LSP_EDGE_DATE;
     else
         e.what = rule_of(m, name);
     if (e.kind == LSP_EDGE_NAME && m->ordinal < UINT8_MAX)

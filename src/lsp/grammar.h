@@ -35,6 +35,7 @@ enum lsp_edge_kind {
     LSP_EDGE_NAME,
     LSP_EDGE_STRING,
     LSP_EDGE_NUMBER,
+    LSP_EDGE_DATE,
     LSP_EDGE_RULE,
 };
 

@@ -113,6 +113,8 @@ static bool fits(const struct lsp_grammar *g, const struct lsp_edge *e, enum tok
         return kind == TOKEN_STRING;
     case LSP_EDGE_NUMBER:
         return kind == TOKEN_NUMBER;
+    case LSP_EDGE_DATE:
+        return kind == TOKEN_DATE;
     case LSP_EDGE_MARK:
         return (enum token_kind)e->mark == kind;
     default:

@@ -40,6 +40,10 @@ enum lsp_role {
     LSP_ROLE_NEED, // tools, images, ...
     LSP_ROLE_PROVIDER,
     LSP_ROLE_SINK_KIND,
+    LSP_ROLE_ENGINE,   // of an endpoint
+    LSP_ROLE_METER,    // of its machine
+    LSP_ROLE_HARDWARE, // that an energy is known for
+    LSP_ROLE_SCORER,   // of dispatch
     LSP_ROLE_CARRIES,
     LSP_ROLE_EXTRA, // what can be allowed
     LSP_ROLE_SCOPE, // of a budget

@@ -76,7 +76,7 @@ static enum type of_token(const struct lsp_call *c, uint32_t i, bool bad)
                    : TYPE_NONE;
     if (t->kind == TOKEN_STRING)
         return TYPE_STRING;
-    if (t->kind == TOKEN_NUMBER)
+    if (t->kind == TOKEN_NUMBER || t->kind == TOKEN_DATE)
         return TYPE_NUMBER;
     return t->kind == TOKEN_ARROW || (t->kind >= TOKEN_ASSIGN && t->kind <= TOKEN_GE) ||
                    t->kind == TOKEN_BAR

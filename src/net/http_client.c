@@ -290,25 +290,30 @@ void http_client_close(struct http_client *c)
 }
 
 static struct http_origin *find_origin(struct http_client *c, struct slice host, uint16_t port,
-                                       const struct tls_context *tls)
+                                       struct slice connect, const struct tls_context *tls)
 {
     for (struct http_origin *o = c->origins; o; o = o->next)
-        if (o->port == port && o->tls == tls && slice_ieq(slice_make(o->host, o->host_len), host))
+        if (o->port == port && o->tls == tls && slice_ieq(slice_make(o->host, o->host_len), host) &&
+            slice_ieq(o->connect, connect))
             return o;
     return NULL;
 }
 
-enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
-                               struct tls_context *tls, struct http_origin **out)
+enum result http_client_origin_at(struct http_client *c, struct slice host, uint16_t port,
+                                  struct slice connect, struct tls_context *tls,
+                                  struct http_origin **out)
 {
-    *out = find_origin(c, host, port, tls);
+    if (!connect.len)
+        connect = host;
+    *out = find_origin(c, host, port, connect, tls);
     if (*out)
         return RESULT_OK;
-    if (host.len == 0 || host.len > DNS_NAME_MAX || memchr(host.ptr, '\0', host.len))
+    if (host.len == 0 || host.len > DNS_NAME_MAX || memchr(host.ptr, '\0', host.len) ||
+        connect.len > DNS_NAME_MAX)
         return RESULT_LIMIT;
     struct http_origin *o = alloc_zeroed(1, sizeof *o);
-    // The name, NUL, and the header's text: brackets and a port more.
-    size_t room = 2 * host.len + 16;
+    // The name, NUL, the address, and the header's text: brackets and a port more.
+    size_t room = 2 * host.len + connect.len + 16;
     if (!o || !(o->host = alloc_zeroed(1, room))) {
         alloc_free(o);
         return RESULT_NOMEM;
@@ -316,10 +321,14 @@ enum result http_client_origin(struct http_client *c, struct slice host, uint16_
     memcpy(o->host, host.ptr, host.len);
     o->host_len = host.len;
     char *text = o->host + host.len + 1;
+    memcpy(text, connect.ptr, connect.len);
+    o->connect = slice_make(text, connect.len);
+    text += connect.len;
+    size_t left = room - host.len - 1 - connect.len;
     bool ipv6 = memchr(host.ptr, ':', host.len) != NULL;
-    int n = snprintf(text, room - host.len - 1, ipv6 ? "[%s]" : "%s", o->host);
+    int n = snprintf(text, left, ipv6 ? "[%s]" : "%s", o->host);
     if (port != (tls ? 443 : 80))
-        n += snprintf(text + n, room - host.len - 1 - (size_t)n, ":%u", port);
+        n += snprintf(text + n, left - (size_t)n, ":%u", port);
     o->host_header = slice_make(text, (size_t)n);
     o->port = port;
     o->client = c;
@@ -328,4 +337,10 @@ enum result http_client_origin(struct http_client *c, struct slice host, uint16_
     c->origins = o;
     *out = o;
     return RESULT_OK;
+}
+
+enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
+                               struct tls_context *tls, struct http_origin **out)
+{
+    return http_client_origin_at(c, host, port, SLICE_EMPTY, tls, out);
 }

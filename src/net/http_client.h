@@ -10,6 +10,7 @@
 #ifndef MERIT_NET_HTTP_CLIENT_H
 #define MERIT_NET_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/dns.h"
@@ -62,6 +63,7 @@ struct http_request {
     // sending of the request until the answer's head is whole; `idle` lies between pieces of the body while the reader
     // does not pause; `total` covers all.
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms;
+    bool fresh; // over a new connection: a kept one may be closed as it is used, and then nobody knows what was read
 };
 
 enum result http_client_open(struct http_client **out, struct loop *loop, struct dns *dns,
@@ -72,6 +74,10 @@ void http_client_close(struct http_client *c);
 // The origin of a URL; found again when it exists. Lives as long as the client. `tls` is used for https.
 enum result http_client_origin(struct http_client *c, struct slice host, uint16_t port,
                                struct tls_context *tls, struct http_origin **out);
+// The same name in the Host header and the handshake, but connected to at `connect`, a numeric address; empty: as above.
+enum result http_client_origin_at(struct http_client *c, struct slice host, uint16_t port,
+                                  struct slice connect, struct tls_context *tls,
+                                  struct http_origin **out);
 
 // Starts a call. RESULT_NOMEM, RESULT_LIMIT (more pieces than HTTP_CALL_PIECES_MAX, a head over 64 kB); everything else
 // that is known at once is still reported through on_error, later in the turn.

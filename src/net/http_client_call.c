@@ -161,7 +161,7 @@ static void begin(struct http_call *call)
 {
     struct http_origin *o = call->origin;
     struct http_client *c = o->client;
-    struct client_conn *cc = client_conn_idle(o);
+    struct client_conn *cc = call->fresh ? NULL : client_conn_idle(o);
     if (cc) {
         use_conn(call, cc);
         send_request(call);
@@ -173,7 +173,7 @@ static void begin(struct http_call *call)
     }
     call->resolving = true;
     call->query = (struct dns_query){.on_answer = on_answer};
-    dns_resolve(c->dns, c->loop, &call->query, slice_make(o->host, o->host_len), o->port);
+    dns_resolve(c->dns, c->loop, &call->query, o->connect, o->port);
 }
 
 void client_call_opened(struct http_call *call)
@@ -425,6 +425,7 @@ enum result http_call_start(struct http_origin *o, const struct http_request *r,
     call->timer.on_due = on_due;
     call->step.run = run_step;
     call->to_head = r->method == HTTP_HEAD;
+    call->fresh = r->fresh;
     for (size_t i = 0; i < r->piece_count; i++) {
         if (!r->pieces[i].len)
             continue;

@@ -27,6 +27,7 @@ struct http_origin {
     struct tls_context *tls;
     char *host; // NUL-terminated, for SNI
     size_t host_len;
+    struct slice connect; // that is looked up: the host, or the address given instead
     struct slice host_header;
     uint16_t port;
     struct client_conn *idle; // the one used last first
@@ -63,7 +64,7 @@ struct http_call {
     int64_t left;
     uint8_t framing; // enum http_framing
     uint8_t interims;
-    bool to_head, keep, in_body, paused, over, resolving, reused;
+    bool to_head, keep, in_body, paused, over, resolving, reused, fresh;
     struct buf part; // of a head that came in parts, or a body that waits for a resume
     size_t scan_at;
     struct buf head; // of the request

@@ -5,11 +5,7 @@
 #include <string.h>
 
 #include "path/answer_error.h"
-
-enum { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
-enum {
-    GATHER_ARENA_MAX = 64 * 1024
-}; // a stated length up to this is gathered in the request's arena
+#include "path/path_inner.h"
 
 const struct path_settings path_settings_default = {
     .connect_timeout_ms = 5000,
@@ -22,688 +18,337 @@ const struct path_settings path_settings_default = {
     .high_water_bytes = 256 * 1024,
 };
 
-static void attempt(struct path *p);
+static void next(struct path *p, enum path_ask ask);
 
-static void clear_meter(struct answer_meter *m)
+// --- ends
+
+void path_drop_gathered(struct path_try *t)
 {
-    memset(m, 0, offsetof(struct answer_meter, id));
+    if (!t->gathered_in_arena)
+        buf_deinit(&t->gathered);
+    t->gathered_in_arena = false;
+    buf_init(&t->gathered, t->path->plan.settings->answer_bytes_max);
 }
 
-static void drop_gathered(struct path *p)
-{
-    if (!p->gathered_in_arena)
-        buf_deinit(&p->gathered);
-    p->gathered_in_arena = false;
-    buf_init(&p->gathered, p->plan.settings->answer_bytes_max);
-}
-
-static void finish(struct path *p, enum path_end end, int status, const char *reason)
-{
-    assert(!p->over);
-    p->over = true;
-    p->result.end = end;
-    p->result.status = status;
-    p->result.reason = reason;
-    p->result.endpoint = p->endpoint;
-    if (!p->result.usage.known && p->mode == MODE_STREAM) {
-        p->result.usage = p->meter.usage;
-        if (!p->meter.usage.known && p->meter.events) {
-            p->result.usage.input_tok = p->plan.input_tok;
-            p->result.usage.output_tok = usage_guess_tok(p->meter.content_bytes);
-        }
-    }
-    drop_gathered(p);
-    if (p->mode == MODE_STREAM)
-        sse_deinit(&p->sse);
-    p->ops->on_end(p, &p->result);
-}
-
-// The call is over or given up: settles it with the pool.
-static void leave(struct path *p, enum pool_outcome outcome)
-{
-    p->call = NULL;
-    pool_end(p->pool, p->endpoint, outcome, loop_now_us(p->loop));
-}
-
-static void stamp_first_byte(struct path *p)
+void path_stamp_first_byte(struct path *p)
 {
     p->head_sent = true;
     p->result.first_byte_us = loop_now_us(p->loop);
 }
 
-// Sends our own error. Nothing has gone to the client yet.
-static void end_with_error(struct path *p, const struct api_error *e, enum path_end end)
+void path_finish(struct path *p, enum path_end end, int status, const char *reason,
+                 const struct api_error *error)
+{
+    assert(!p->over && !p->running_count);
+    p->over = true;
+    p->result.end = end;
+    p->result.status = status;
+    p->result.reason = reason;
+    p->result.error = error;
+    loop_timer_cancel(p->loop, &p->copy_timer);
+    p->ops->on_end(p, &p->result);
+    p->result.error = NULL;
+    if (p->now)
+        path_drop_gathered(p->now);
+}
+
+void path_end_with_error(struct path *p, const struct api_error *e, enum path_end end)
 {
     struct http_header headers[PATH_HEADERS_MAX];
     size_t n = 0;
     struct http_exchange *x = p->x;
     const struct dialect *dialect = p->plan.dialect;
     p->ops->on_head(p, e->status, NULL, headers, &n);
-    stamp_first_byte(p);
-    finish(p, end, e->status, e->code);
+    path_stamp_first_byte(p);
+    path_finish(p, end, e->status, e->code, e);
     answer_error(x, dialect, e, headers, n);
 }
 
-struct failure {
-    int status;
-    const char *code;
-    enum pool_outcome outcome;
-    unsigned flags;
-    const char *message;
-};
-enum {
-    REPEAT = 1, // another endpoint may do better
-    FINAL = 2,  // the client need not come again
-};
+// --- attempts that end
 
-static const struct failure
-    UNREACHABLE = {502, "upstream_unreachable", POOL_FAILED, REPEAT,
-                   "The model's endpoint cannot be reached."},
-    NOT_ACCEPTED = {504, "upstream_timeout", POOL_FAILED, REPEAT,
-                    "The model's endpoint did not accept a connection in time."},
-    NO_HANDSHAKE = {502, "upstream_tls", POOL_FAILED, REPEAT,
-                    "The TLS handshake with the model's endpoint failed."},
-    NO_CONNECTION = {503, "upstream_connections", POOL_LIMITED, REPEAT,
-                     "All connections to the model's endpoint are in use."},
-    NOT_ANSWERED = {504, "upstream_timeout", POOL_FAILED, 0,
-                    "The model's endpoint did not answer in time."},
-    HEAD_TOO_LARGE = {502, "upstream_headers_too_large", POOL_FAILED, REPEAT,
-                      "The head of the answer of the model's endpoint is over the limit."},
-    NOT_HTTP = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
-                "The model's endpoint did not answer in valid HTTP."},
-    CUT = {502, "upstream_cut", POOL_FAILED, REPEAT,
-           "The model's endpoint broke off before its answer was whole."},
-    RATE_LIMITED = {429, "upstream_rate_limited", POOL_LIMITED, REPEAT,
-                    "The model's endpoint is limiting its rate."},
-    OVERLOADED = {503, "upstream_overloaded", POOL_FAILED, REPEAT,
-                  "The model's endpoint is overloaded."},
-    TIMED_OUT = {504, "upstream_timeout", POOL_FAILED, REPEAT, "The model's endpoint timed out."},
-    KEY_REFUSED = {502, "upstream_auth", POOL_OK, FINAL,
-                   "The model's endpoint refused Merit's key for it; see `merit doctor`."},
-    NO_CREDIT = {502, "upstream_payment", POOL_OK, FINAL,
-                 "The account at the model's endpoint has no credit."},
-    NOT_KNOWN = {502, "upstream_not_found", POOL_OK, FINAL,
-                 "The model's endpoint does not know the path or the model; see `merit doctor`."},
-    BROKEN = {502, "upstream_error", POOL_FAILED, REPEAT, "The model's endpoint failed."},
-    ODD_STATUS = {502, "upstream_error", POOL_FAILED, 0, "The model's endpoint failed."},
-    NO_MEMORY = {503, "no_memory", POOL_DROPPED, 0, "Merit has no memory for this answer."},
-    NOT_A_STREAM = {502, "upstream_content_type", POOL_FAILED, REPEAT,
-                    "The model's endpoint did not answer with an event stream."},
-    NOT_JSON = {502, "upstream_content_type", POOL_FAILED, REPEAT,
-                "The model's endpoint did not answer with JSON."},
-    ANSWER_TOO_LARGE = {502, "upstream_answer_too_large", POOL_OK, 0,
-                        "The answer of the model's endpoint is over the limit."},
-    BAD_STREAM = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
-                  "The model's endpoint sent no valid event stream."},
-    ERROR_EVENT = {502, "upstream_error_event", POOL_FAILED, REPEAT,
-                   "The model's endpoint reported an error."},
-    EVENT_TOO_LARGE = {502, "upstream_event_too_large", POOL_FAILED, 0,
-                       "An event of the model's endpoint is over the limit."},
-    EMPTY_STREAM = {502, "upstream_empty_stream", POOL_FAILED, REPEAT,
-                    "The model's endpoint ended its stream without an event."},
-    BAD_ANSWER = {502, "upstream_invalid_response", POOL_FAILED, REPEAT,
-                  "The model's endpoint sent no valid answer."},
-    ERROR_ANSWER = {502, "upstream_error", POOL_FAILED, REPEAT,
-                    "The model's endpoint reported an error."};
-
-static const struct failure *failure_of_error(enum result why, enum http_phase phase)
+// What was used, as far as can be told: counted, or guessed by what came.
+static struct usage usage_of(const struct path_try *t)
 {
-    if (phase == HTTP_PHASE_CONNECT)
-        return why == RESULT_TIMEOUT ? &NOT_ACCEPTED
-               : why == RESULT_TLS   ? &NO_HANDSHAKE
-               : why == RESULT_LIMIT ? &NO_CONNECTION
-                                     : &UNREACHABLE;
-    return why == RESULT_TIMEOUT    ? &NOT_ANSWERED
-           : why == RESULT_LIMIT    ? &HEAD_TOO_LARGE
-           : why == RESULT_PROTOCOL ? &NOT_HTTP
-                                    : &CUT;
-}
-
-static const struct failure *failure_of_status(int status)
-{
-    switch (status) {
-    case 429:
-        return &RATE_LIMITED;
-    case 503:
-    case 529:
-        return &OVERLOADED;
-    case 504:
-        return &TIMED_OUT;
-    case 401:
-    case 403:
-    case 407:
-        return &KEY_REFUSED;
-    case 402:
-        return &NO_CREDIT;
-    case 404:
-        return &NOT_KNOWN;
-    default:
-        return status >= 500 ? &BROKEN : &ODD_STATUS;
+    const struct path *p = t->path;
+    struct usage u = t->meter.usage;
+    if (t->mode != MODE_STREAM)
+        return p->result.usage;
+    if (!u.known && t->meter.events) {
+        u.input_tok = p->plan.input_tok;
+        u.output_tok = usage_guess_tok(t->meter.content_bytes);
     }
+    return u;
 }
 
-static uint32_t attempts_max(const struct path_plan *plan)
+static void forget(struct path_try *t)
 {
-    uint32_t most = plan->settings->attempts_max;
-    return plan->attempts_max && plan->attempts_max < most ? plan->attempts_max : most;
+    struct path *p = t->path;
+    uint32_t i = 0;
+    while (i < p->running_count && p->running[i] != t)
+        i++;
+    assert(i < p->running_count);
+    p->running[i] = p->running[--p->running_count];
 }
 
-// Whether there is an endpoint for another attempt. Where the policy itself asks for retries they may go where one failed
-// before, once all the others have been asked.
-static bool another(struct path *p, uint64_t now)
+static void leave(struct path_try *t, enum path_outcome outcome, const char *reason, bool sent,
+                  bool taken)
 {
-    if (pool_pick(p->pool, p->plan.model, p->tried, false, now) != IMAGE_NONE)
-        return true;
-    if (!p->plan.attempts_max ||
-        pool_pick(p->pool, p->plan.model, p->plan.closed, false, now) == IMAGE_NONE)
-        return false;
-    p->tried = p->plan.closed;
-    return true;
-}
-
-// An attempt came to nothing and the client has seen no byte: again elsewhere, or an error.
-static void fail(struct path *p, const struct failure *f)
-{
-    if (p->call) {
-        struct http_call *call = p->call;
-        leave(p, f->outcome);
-        http_call_cancel(call);
-    }
-    if (p->mode == MODE_STREAM)
-        sse_deinit(&p->sse);
-    p->mode = MODE_WAIT;
-    drop_gathered(p);
-    clear_meter(&p->meter);
-    uint32_t first = p->pool->pool->models[p->plan.model].endpoint_first;
-    p->tried |= 1u << ((uint32_t)p->endpoint - first);
-    uint64_t now = loop_now_us(p->loop);
-    if ((f->flags & REPEAT) && p->result.attempts < attempts_max(&p->plan) && another(p, now)) {
-        attempt(p);
-        return;
-    }
-    struct api_error e = {.status = f->status,
-                          .type = f->status == 429 ? "rate_limit_error" : "upstream_error",
-                          .code = f->code,
-                          .message = slice_cstr(f->message),
-                          .final = (f->flags & FINAL) != 0};
-    if (f->status == 429 || f->status == 503)
-        e.retry_after_s = p->upstream_retry_after_s
-                              ? p->upstream_retry_after_s
-                              : pool_retry_after_s(p->pool, p->plan.model, now);
-    end_with_error(p, &e, PATH_FAILED);
-}
-
-// The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
-static void break_off(struct path *p, const char *code, const char *message, bool tell)
-{
-    if (tell) {
-        struct buf event;
-        struct api_error e = {
-            .status = 502, .type = "upstream_error", .code = code, .message = slice_cstr(message)};
-        buf_init(&event, PATH_ERROR_BYTES_MAX);
-        p->plan.dialect->error_event(&e, &event);
-        http_respond_body(p->x, buf_slice(&event));
-        buf_deinit(&event);
-    }
-    struct http_exchange *x = p->x;
-    finish(p, PATH_BROKEN, p->result.status, code);
-    http_respond_abort(x);
-}
-
-static void give_up_stream(struct path *p, const char *code, const char *message, bool tell)
-{
-    struct http_call *call = p->call;
-    if (call) {
-        leave(p, POOL_FAILED);
-        http_call_cancel(call);
-    }
-    break_off(p, code, message, tell);
-}
-
-static void send_head(struct path *p, int status, const struct usage *usage, int64_t length)
-{
-    struct http_header headers[PATH_HEADERS_MAX];
-    size_t n = p->kept_count;
-    memcpy(headers, p->kept, n * sizeof *headers);
-    p->result.status = status;
-    p->ops->on_head(p, status, usage, headers, &n);
-    stamp_first_byte(p);
-    http_respond_head(p->x, status, headers, n, length);
-}
-
-// --- the answer's head
-
-static bool passes(struct slice name)
-{
-    // What a client may see of an upstream; anything else could tell of the inside.
-    static const struct slice names[] = {
-        {"content-type", 12},         {"cache-control", 13},       {"content-language", 16},
-        {"retry-after", 11},          {"retry-after-ms", 14},      {"x-should-retry", 14},
-        {"openai-processing-ms", 20}, {"content-disposition", 19}, {"content-encoding", 16},
+    struct path *p = t->path;
+    struct http_call *call = t->call;
+    bool answer = t->mode == MODE_STREAM || p->now == t;
+    struct path_attempt_end end = {
+        .slot = t->attempt.slot,
+        .outcome = outcome,
+        .sent = sent,
+        .taken = taken,
+        .status = t->status,
+        .reason = reason,
+        .usage = answer ? usage_of(t) : (struct usage){.known = false},
+        .retry_after_s = t->retry_after_s,
+        .begin_us = t->begin_us,
+        .first_byte_us = t->first_byte_us,
+        .end_us = loop_now_us(p->loop),
     };
-    for (size_t i = 0; i < MERIT_COUNT(names); i++) {
-        if (slice_ieq(name, names[i]))
-            return true;
-    }
-    return false;
+    if (p->now == t)
+        p->result.usage = end.usage;
+    t->call = NULL;
+    if (call)
+        http_call_cancel(call);
+    if (t->mode == MODE_STREAM)
+        sse_deinit(&t->sse);
+    forget(t);
+    p->ops->on_attempt_end(p, &end);
 }
 
-static bool keep_headers(struct path *p, const struct http_head *head)
+void path_leave(struct path_try *t, enum path_outcome outcome, const char *reason)
 {
-    p->kept_count = 0;
-    for (uint32_t i = 0; i < head->header_count && p->kept_count < MERIT_COUNT(p->kept); i++) {
-        const struct http_header *h = &head->headers[i];
-        if (!passes(h->name))
+    leave(t, outcome, reason, true, true);
+}
+
+static void stop_copies(struct path *p)
+{
+    loop_timer_cancel(p->loop, &p->copy_timer);
+    for (uint32_t i = p->running_count; i-- > 0;) {
+        struct path_try *t = p->running[i];
+        if (t == p->now)
             continue;
-        struct http_header *to = &p->kept[p->kept_count++];
-        to->name = arena_copy(p->x->arena, h->name);
-        to->value = arena_copy(p->x->arena, h->value);
-        if (!to->name.ptr || !to->value.ptr)
-            return false;
-        if (slice_ieq(h->name, SLICE("content-type")))
-            p->upstream_type = to->value;
-        uint64_t seconds;
-        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds) &&
-            seconds < 86400)
-            p->upstream_retry_after_s = (uint32_t)seconds;
-    }
-    return true;
-}
-
-static bool is_type(struct slice value, struct slice type)
-{
-    return slice_ieq(slice_head(value, type.len), type) &&
-           (value.len == type.len || value.ptr[type.len] == ';' || value.ptr[type.len] == ' ');
-}
-
-static bool is_requests_fault(int status)
-{
-    return status == 400 || status == 405 || status == 409 || status == 413 || status == 415 ||
-           status == 422;
-}
-
-static void on_head(struct http_call *call, void *user, const struct http_head *head)
-{
-    (void)call;
-    struct path *p = user;
-    p->upstream_status = head->status;
-    p->upstream_type = SLICE_EMPTY;
-    p->upstream_retry_after_s = 0;
-    if (!keep_headers(p, head)) {
-        fail(p, &NO_MEMORY);
-        return;
-    }
-    if (p->plan.relay && (head->status < 400 || is_requests_fault(head->status))) {
-        p->mode = MODE_RELAY;
-        send_head(p, head->status, NULL, head->content_length);
-        return;
-    }
-    if (is_requests_fault(head->status)) {
-        p->mode = MODE_PASS_ERROR;
-        return;
-    }
-    if (head->status != 200) {
-        fail(p, failure_of_status(head->status));
-        return;
-    }
-    bool events = is_type(p->upstream_type, SLICE("text/event-stream"));
-    bool json = is_type(p->upstream_type, SLICE("application/json"));
-    if (p->plan.stream ? !events : !json) {
-        fail(p, p->plan.stream ? &NOT_A_STREAM : &NOT_JSON);
-        return;
-    }
-    if (p->plan.stream) {
-        p->mode = MODE_STREAM;
-        sse_init(&p->sse, p->plan.settings->event_bytes_max);
-        return;
-    }
-    p->mode = MODE_GATHER;
-    if (head->content_length > 0 && head->content_length <= GATHER_ARENA_MAX) {
-        size_t n = (size_t)head->content_length;
-        char *room = arena_alloc_aligned(p->x->arena, n, 1);
-        if (room) {
-            p->gathered = (struct buf){.ptr = room, .room = n, .cap = n};
-            p->gathered_in_arena = true;
-        }
-    }
-    if (head->content_length > (int64_t)p->plan.settings->answer_bytes_max)
-        fail(p, &ANSWER_TOO_LARGE);
-}
-
-// --- the answer's body
-
-static void forward(struct path *p, struct slice bytes)
-{
-    if (!bytes.len)
-        return;
-    http_respond_body(p->x, bytes);
-    if (!p->paused && p->call && http_backlog(p->x) > p->plan.settings->high_water_bytes) {
-        p->paused = true;
-        http_call_pause(p->call);
+        leave(t, PATH_DROPPED, "another_was_faster", true, true);
+        path_drop_gathered(t);
     }
 }
 
-// The terminal event, with the usage in front of it that the client asked for and the upstream left out.
-static void forward_end(struct path *p, struct slice end)
+void path_win(struct path_try *t)
 {
-    if (p->plan.usage_asked && !p->meter.usage.known) {
-        struct buf usage;
-        p->meter.usage.input_tok = p->plan.input_tok;
-        p->meter.usage.output_tok = usage_guess_tok(p->meter.content_bytes);
-        buf_init(&usage, PATH_ERROR_BYTES_MAX);
-        p->plan.dialect->stream_usage(&p->meter, &usage);
-        forward(p, buf_slice(&usage));
-        buf_deinit(&usage);
-    }
-    forward(p, end);
+    struct path *p = t->path;
+    if (p->now == t)
+        return;
+    assert(!p->now);
+    p->now = t;
+    t->first_byte_us = loop_now_us(p->loop);
+    if (t->mode == MODE_STREAM)
+        p->ops->on_first(p, t->attempt.slot);
+    if (p->running_count > 1 || loop_timer_is_set(&p->copy_timer))
+        stop_copies(p);
 }
 
-// One event. `run` collects neighbours that go out together. False: the path has ended.
-static bool take_event(struct path *p, const struct sse_event *event, struct slice *run)
+// The error that the failures so far come to.
+static void describe(const struct path *p, struct api_error *e)
 {
-    enum stream_verdict v = STREAM_FORWARD;
-    if (event->data_lines) {
-        struct slice data = event->data;
-        arena_reset(p->scratch);
-        if (event->data_lines > 1 && sse_data(event, p->scratch, &data))
-            data = SLICE_EMPTY;
-        v = p->plan.dialect->stream_event(&p->meter, data, !p->plan.usage_asked, p->scratch);
+    const struct path_failure *f = p->failure;
+    *e = (struct api_error){.status = f->status,
+                            .type = f->status == 429 ? "rate_limit_error" : "upstream_error",
+                            .code = f->code,
+                            .message = slice_cstr(f->message),
+                            .retry_after_s = p->retry_after_s,
+                            .final = (f->flags & FAIL_FINAL) != 0};
+    if (f == &FAILURE_NO_MEMORY || f == &FAILURE_NO_ROOM) {
+        e->type = "server_error";
+        e->retry_after_s = 1;
     }
-    bool joins = run->len && run->ptr + run->len == event->bytes.ptr;
-    if (run->len && (!joins || v != STREAM_FORWARD)) {
-        forward(p, *run);
-        *run = SLICE_EMPTY;
-    }
-    if (!p->head_sent && (v == STREAM_ERROR || v == STREAM_BAD)) {
-        fail(p, v == STREAM_ERROR ? &ERROR_EVENT : &BAD_STREAM);
+}
+
+static void give_up(struct path *p)
+{
+    struct api_error e;
+    describe(p, &e);
+    path_end_with_error(p, &e, PATH_FAILED);
+}
+
+// Of several failures the client is told the last one that time can mend.
+static void note(struct path *p, const struct path_try *t, const struct path_failure *f)
+{
+    if (!p->failure || !(f->flags & FAIL_FINAL) || (p->failure->flags & FAIL_FINAL))
+        p->failure = f;
+    if (t->retry_after_s && (!p->retry_after_s || t->retry_after_s < p->retry_after_s))
+        p->retry_after_s = t->retry_after_s;
+}
+
+static bool may_follow(const struct path *p, const struct path_failure *f)
+{
+    if (!(f->flags & (FAIL_ELSEWHERE | FAIL_MODEL)) || (p->plan.acts && !(f->flags & FAIL_UNTAKEN)))
         return false;
-    }
-    // Comments before the first event wait for it, so that an attempt can still be repeated.
-    if (!p->head_sent && event->data_lines)
-        send_head(p, 200, NULL, -1);
-    switch (v) {
-    case STREAM_FORWARD:
-        if (p->head_sent)
-            *run = run->len ? slice_make(run->ptr, run->len + event->bytes.len) : event->bytes;
-        return true;
-    case STREAM_HIDE:
-        return true;
-    case STREAM_DONE:
-        forward_end(p, event->bytes);
-        return true;
-    case STREAM_ERROR:
-        forward(p, event->bytes);
-        give_up_stream(p, "upstream_error_event", "The model's endpoint reported an error.", false);
-        return false;
-    case STREAM_BAD:
-        break;
-    }
-    give_up_stream(p, "upstream_invalid_response",
-                   "The model's endpoint sent no valid event stream.", true);
-    return false;
+    return !p->deadline_us || loop_now_us(p->loop) < p->deadline_us;
 }
 
-static void stream_body(struct path *p, struct slice piece)
+void path_fail(struct path_try *t, const struct path_failure *f)
 {
-    struct sse_event event;
-    struct slice run = SLICE_EMPTY;
-    enum result r;
-    while ((r = sse_next(&p->sse, &piece, &event)) == RESULT_OK) {
-        if (!take_event(p, &event, &run))
-            return;
-        // What was gathered lies in the scanner's own buffer, which its next call uses again.
-        if (event.gathered && run.len) {
-            forward(p, run);
-            run = SLICE_EMPTY;
-        }
-    }
-    forward(p, run);
-    if (r == RESULT_AGAIN)
-        return;
-    if (p->head_sent)
-        give_up_stream(p, "upstream_event_too_large",
-                       "An event of the model's endpoint is over the limit.", true);
+    struct path *p = t->path;
+    bool refused = f->outcome == PATH_REFUSED;
+    note(p, t, f);
+    leave(t, f->outcome, f->code, !refused, !(f->flags & FAIL_UNTAKEN));
+    p->now = NULL;
+    path_drop_gathered(t);
+    p->counted += !refused;
+    p->refused += refused;
+    if (p->running_count)
+        return; // a copy goes on
+    loop_timer_cancel(p->loop, &p->copy_timer);
+    if (may_follow(p, f))
+        next(p, p->counted >= p->plan.settings->attempts_max || p->refused >= PATH_REFUSED_MAX
+                    ? PATH_OTHER_CHAIN
+                : f->flags & FAIL_ELSEWHERE ? PATH_ELSEWHERE
+                                            : PATH_OTHER_MODEL);
     else
-        fail(p, &EVENT_TOO_LARGE);
+        give_up(p);
 }
 
-static void on_body(struct http_call *call, void *user, struct slice piece)
+// --- attempts that begin
+
+static uint32_t time_left_ms(const struct path *p)
 {
-    (void)call;
-    struct path *p = user;
-    switch (p->mode) {
-    case MODE_STREAM:
-        stream_body(p, piece);
-        break;
-    case MODE_RELAY:
-        forward(p, piece);
-        break;
-    case MODE_PASS_ERROR:
-        // What is over the cap is not worth passing on; the client gets our own words then.
-        if (p->gathered.len + piece.len <= PATH_ERROR_BYTES_MAX)
-            buf_add(&p->gathered, piece);
-        else
-            p->gathered.err = RESULT_LIMIT;
-        break;
-    default:
-        buf_add(&p->gathered, piece);
-        if (buf_result(&p->gathered))
-            fail(p, &ANSWER_TOO_LARGE);
-    }
-}
-
-static void end_stream(struct path *p)
-{
-    struct sse_event event;
-    struct slice run = SLICE_EMPTY;
-    enum result rest = sse_finish(&p->sse, &event);
-    if (rest == RESULT_OK) {
-        if (!take_event(p, &event, &run))
-            return;
-        forward(p, run);
-    }
-    if (!p->head_sent) {
-        fail(p, &EMPTY_STREAM);
-        return;
-    }
-    if (p->meter.done || (p->meter.finished && rest != RESULT_EOF)) {
-        if (!p->meter.done)
-            forward_end(p, p->plan.dialect->stream_end);
-        struct http_exchange *x = p->x;
-        finish(p, PATH_ANSWERED, 200, "");
-        http_respond_end(x);
-        return;
-    }
-    break_off(p, "upstream_cut",
-              "The model's endpoint ended its stream before the answer was whole.", true);
-}
-
-static void end_gathered(struct path *p)
-{
-    arena_reset(p->scratch);
-    enum result r = p->plan.dialect->answer(buf_slice(&p->gathered), p->scratch, &p->result.usage);
-    if (r) {
-        leave(p, POOL_FAILED);
-        fail(p, r == RESULT_DENIED ? &ERROR_ANSWER : &BAD_ANSWER);
-        return;
-    }
-    leave(p, POOL_OK);
-    if (!p->result.usage.known) {
-        p->result.usage.input_tok = p->plan.input_tok;
-        p->result.usage.output_tok = usage_guess_tok(p->gathered.len);
-    }
-    struct http_exchange *x = p->x;
-    send_head(p, 200, &p->result.usage, (int64_t)p->gathered.len);
-    http_respond_body(x, buf_slice(&p->gathered));
-    finish(p, PATH_ANSWERED, 200, "");
-    http_respond_end(x);
-}
-
-// An error that the request itself brought about: the upstream's own words are the best explanation.
-static void end_error(struct path *p)
-{
-    if (buf_result(&p->gathered) || !p->gathered.len ||
-        !is_type(p->upstream_type, SLICE("application/json"))) {
-        struct api_error e = {.status = p->upstream_status,
-                              .type = "invalid_request_error",
-                              .code = "upstream_rejected",
-                              .message = SLICE("The model's endpoint rejected the request."),
-                              .final = true};
-        end_with_error(p, &e, PATH_PASSED);
-        return;
-    }
-    struct http_exchange *x = p->x;
-    send_head(p, p->upstream_status, NULL, (int64_t)p->gathered.len);
-    http_respond_body(x, buf_slice(&p->gathered));
-    finish(p, PATH_PASSED, p->upstream_status, "upstream_rejected");
-    http_respond_end(x);
-}
-
-static void on_end(struct http_call *call, void *user)
-{
-    (void)call;
-    struct path *p = user;
-    if (p->mode == MODE_GATHER) {
-        end_gathered(p);
-        return;
-    }
-    bool whole = p->mode != MODE_STREAM || p->meter.done || p->meter.finished;
-    leave(p, whole ? POOL_OK : POOL_FAILED);
-    if (p->mode == MODE_STREAM) {
-        end_stream(p);
-    } else if (p->mode == MODE_PASS_ERROR) {
-        end_error(p);
-    } else {
-        struct http_exchange *x = p->x;
-        finish(p, PATH_ANSWERED, p->result.status, "");
-        http_respond_end(x);
-    }
-}
-
-static void on_error(struct http_call *call, void *user, enum result why, enum http_phase phase,
-                     bool reused)
-{
-    (void)call;
-    struct path *p = user;
-    bool stale = reused && phase == HTTP_PHASE_SENT && (why == RESULT_RESET || why == RESULT_EOF);
-    if (stale && !p->retried_stale) {
-        // The peer closed a kept connection as we took it: that says nothing of its health.
-        p->retried_stale = true;
-        leave(p, POOL_DROPPED);
-        attempt(p);
-        return;
-    }
-    if (p->head_sent && p->mode == MODE_STREAM && p->meter.done) {
-        leave(p, POOL_OK);
-        end_stream(p);
-        return;
-    }
-    if (!p->head_sent) {
-        const struct failure *f = failure_of_error(why, phase);
-        leave(p, f->outcome);
-        fail(p, f);
-        return;
-    }
-    leave(p, POOL_FAILED);
-    if (p->mode == MODE_STREAM) {
-        break_off(p, why == RESULT_TIMEOUT ? "upstream_timeout" : "upstream_cut",
-                  why == RESULT_TIMEOUT
-                      ? "The model's endpoint fell silent in the middle of its answer."
-                      : "The model's endpoint broke off in the middle of its answer.",
-                  true);
-    } else {
-        break_off(p, "upstream_cut", "", false);
-    }
-}
-
-static const struct http_call_ops CALL_OPS = {on_head, on_body, on_end, on_error};
-
-// --- attempts
-
-static uint32_t total_timeout_ms(const struct path_plan *plan)
-{
-    uint32_t all = plan->settings->total_timeout_ms;
-    return plan->timeout_ms && (!all || plan->timeout_ms < all) ? plan->timeout_ms : all;
-}
-
-static void attempt(struct path *p)
-{
-    const struct path_plan *plan = &p->plan;
-    const struct path_settings *s = plan->settings;
     uint64_t now = loop_now_us(p->loop);
-    const struct pool_model *m = &p->pool->pool->models[plan->model];
-    int32_t at = pool_pick(p->pool, plan->model, p->tried, true, now);
-    assert(at != IMAGE_NONE);
-    p->endpoint = at;
-    p->result.attempts++;
-    size_t skip = m->authorization.len ? 0 : 1;
-    plan->headers[0] = (struct http_header){SLICE("authorization"), m->authorization};
-    const struct pool_endpoint *e = &p->pool->pool->endpoints[at];
-    size_t length = e->path.len + plan->target.len;
-    char *target = arena_alloc_aligned(p->x->arena, length, 1);
-    pool_begin(p->pool, at);
-    if (!target) {
-        leave(p, POOL_DROPPED);
-        struct api_error none = {.status = 503,
-                                 .type = "server_error",
-                                 .code = "no_memory",
-                                 .retry_after_s = 1,
-                                 .message = SLICE("Merit has no memory for this request.")};
-        end_with_error(p, &none, PATH_FAILED);
-        return;
-    }
-    memcpy(target, e->path.ptr, e->path.len);
-    memcpy(target + e->path.len, plan->target.ptr, plan->target.len);
+    if (!p->deadline_us)
+        return 0;
+    uint64_t ms = p->deadline_us > now ? (p->deadline_us - now + 999) / 1000 : 1;
+    return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static enum result call(struct path_try *t, bool fresh)
+{
+    const struct path *p = t->path;
+    const struct path_settings *s = p->plan.settings;
+    const struct path_attempt *a = &t->attempt;
+    uint32_t left = time_left_ms(p);
     struct http_request request = {
-        .method = plan->method,
-        .target = slice_make(target, length),
-        .headers = plan->headers + skip,
-        .header_count = plan->header_count - skip,
-        .pieces = plan->pieces,
-        .piece_count = plan->piece_count,
+        .method = p->plan.method,
+        .target = a->target,
+        .headers = a->headers,
+        .header_count = a->header_count,
+        .pieces = a->pieces,
+        .piece_count = a->piece_count,
         .connect_timeout_ms = s->connect_timeout_ms,
         .first_byte_timeout_ms = s->first_byte_timeout_ms,
         .idle_timeout_ms = s->idle_timeout_ms,
-        .total_timeout_ms = total_timeout_ms(plan),
+        .total_timeout_ms = a->timeout_ms && (!left || a->timeout_ms < left) ? a->timeout_ms : left,
+        .fresh = fresh || p->plan.acts,
     };
-    enum result r = http_call_start(p->pool->seats[at].origin, &request, &CALL_OPS, p, &p->call);
-    if (r) {
-        leave(p, POOL_DROPPED);
-        struct api_error none = {.status = 503,
-                                 .type = "server_error",
-                                 .code = "no_memory",
-                                 .retry_after_s = 1,
-                                 .message = SLICE("Merit has no room for another call.")};
-        end_with_error(p, &none, PATH_FAILED);
+    return http_call_start(a->origin, &request, &path_call_ops, t, &t->call);
+}
+
+static void clear(struct path_try *t, struct path *p)
+{
+    memset(t, 0, offsetof(struct path_try, kept));
+    memset(&t->meter, 0, offsetof(struct answer_meter, id));
+    t->path = p;
+    buf_init(&t->gathered, p->plan.settings->answer_bytes_max);
+}
+
+static void on_copy_due(struct loop_timer *timer);
+
+static void start(struct path_try *t)
+{
+    struct path *p = t->path;
+    t->begin_us = loop_now_us(p->loop);
+    p->result.attempts++;
+    p->running[p->running_count++] = t;
+    if (t->attempt.anew)
+        p->counted = 0;
+    if (call(t, false)) {
+        path_fail(t, &FAILURE_NO_ROOM);
+        return;
+    }
+    if (t->attempt.copy_after_ms) {
+        p->copy_timer.on_due = on_copy_due;
+        loop_timer_set(p->loop, &p->copy_timer, t->attempt.copy_after_ms);
+    }
+}
+
+void path_again(struct path_try *t)
+{
+    t->retried_stale = true;
+    t->path->result.attempts++;
+    t->call = NULL;
+    if (call(t, true))
+        path_fail(t, &FAILURE_NO_ROOM);
+}
+
+static void on_copy_due(struct loop_timer *timer)
+{
+    struct path *p = MERIT_CONTAINER(timer, struct path, copy_timer);
+    struct path_try *t;
+    if (p->over || p->now || !p->running_count || p->running_count > PATH_COPIES_MAX ||
+        p->counted + p->running_count >= p->plan.settings->attempts_max)
+        return;
+    // The first one's memory is free when it has failed and a copy went on.
+    bool first_free = true;
+    for (uint32_t i = 0; i < p->running_count; i++)
+        first_free &= p->running[i] != &p->first;
+    t = first_free ? &p->first : arena_alloc(p->x->arena, sizeof *t);
+    if (!t)
+        return;
+    clear(t, p);
+    if (p->ops->on_attempt(p, PATH_COPY, &t->attempt, NULL) == PATH_SEND) {
+        p->copies++;
+        start(t);
+    }
+}
+
+static void next(struct path *p, enum path_ask ask)
+{
+    struct path_try *t = &p->first;
+    struct api_error error = {.status = 0};
+    p->next_ask = ask;
+    clear(t, p);
+    if (p->failure)
+        describe(p, &error);
+    switch (p->ops->on_attempt(p, ask, &t->attempt, &error)) {
+    case PATH_SEND:
+        start(t);
+        return;
+    case PATH_STOP:
+        path_end_with_error(p, &error, PATH_FAILED);
+        return;
+    case PATH_LATER:
+        return;
     }
 }
 
 void path_start(struct path *p, const struct path_plan *plan, struct http_exchange *x,
-                struct pool_loop *pool, struct loop *loop, struct arena *scratch,
-                const struct path_ops *ops, void *user)
+                struct loop *loop, struct arena *scratch, const struct path_ops *ops, void *user)
 {
-    assert(plan->model >= 0 && (uint32_t)plan->model < pool->pool->model_count);
-    // The arrays at the end are filled before they are read.
-    memset(p, 0, offsetof(struct path, kept));
-    clear_meter(&p->meter);
+    memset(p, 0, offsetof(struct path, first));
     p->plan = *plan;
-    p->tried = plan->closed;
     p->ops = ops;
     p->user = user;
     p->x = x;
-    p->pool = pool;
     p->loop = loop;
     p->scratch = scratch;
-    p->endpoint = p->result.endpoint = IMAGE_NONE;
-    buf_init(&p->gathered, plan->settings->answer_bytes_max);
-    attempt(p);
+    if (plan->settings->total_timeout_ms)
+        p->deadline_us = loop_now_us(loop) + (uint64_t)plan->settings->total_timeout_ms * 1000;
+    next(p, PATH_FIRST);
+}
+
+void path_resume(struct path *p)
+{
+    assert(!p->over && !p->running_count);
+    next(p, p->next_ask);
 }
 
 void path_writable(struct path *p)
 {
-    if (p->paused && p->call) {
+    if (p->paused && p->now && p->now->call) {
         p->paused = false;
-        http_call_resume(p->call);
+        http_call_resume(p->now->call);
     }
 }
 
@@ -711,10 +356,11 @@ void path_client_gone(struct path *p)
 {
     if (p->over)
         return;
-    if (p->call) {
-        struct http_call *call = p->call;
-        leave(p, POOL_DROPPED);
-        http_call_cancel(call);
+    while (p->running_count) {
+        struct path_try *t = p->running[p->running_count - 1];
+        leave(t, PATH_DROPPED, "client_gone", true, true);
+        if (t != p->now)
+            path_drop_gathered(t);
     }
-    finish(p, PATH_GONE, p->result.status, "client_gone");
+    path_finish(p, PATH_GONE, p->result.status, "client_gone", NULL);
 }

@@ -25,6 +25,10 @@ uint32_t builder_count(const struct builder *b, enum image_section s)
     return (uint32_t)(b->sections[s].len / image_layouts[s].size);
 }
 
+static_assert(sizeof(struct image_model) <= sizeof((struct builder){0}.nowhere.bytes) &&
+                  sizeof(struct image_signal) <= sizeof((struct builder){0}.nowhere.bytes),
+              "the largest elements find room where a failed builder puts them");
+
 void *builder_add(struct builder *b, enum image_section s)
 {
     size_t size = image_layouts[s].size;

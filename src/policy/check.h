@@ -40,7 +40,7 @@ struct checker {
     struct builder build;
     struct names lattices, levels, zones, sinks, models, signals, paths, routes, aliases, tests;
     struct level *level_of; // per name of `levels`
-    const struct node *header, *otherwise;
+    const struct node *header, *otherwise, *dispatch;
     bool bad_header, bad_otherwise, bad_statement;
     const struct policy_image *signal_image; // zones to signals, for the functions of families
     const struct signal_family **families;   // per signal; NULL when derived or not checked
@@ -80,6 +80,9 @@ void check_nearest(struct checker *c, struct diag *d, struct slice name, const s
 // are listed when it is NULL.
 void check_nearest_word(struct checker *c, struct diag *d, struct slice name,
                         const char *const *words, const char *otherwise);
+// Index of a word in a list that ends with NULL; IMAGE_NONE with a finding: "no `what` is called".
+int32_t check_word_of(struct checker *c, const struct node *word, const char *const *words,
+                      const char *what);
 
 // check_names.c
 bool check_collect(struct checker *c);
@@ -123,6 +126,18 @@ void check_sinks(struct checker *c);
 bool check_level(struct checker *c, const struct node *word, struct level *out);
 uint32_t check_level_count(struct checker *c, uint32_t lattice);
 void check_models(struct checker *c);
+// check_endpoint.c: the clause `endpoint` of a model; `key` is its clause `key` or NULL.
+void check_endpoints(struct checker *c, uint32_t model, const struct node *clause,
+                     const struct node *key);
+void check_endpoint_add(struct checker *c, uint32_t model, struct slice url, uint32_t line);
+// check_price.c: price and energy of a model whose other clauses are read, and of a zone.
+void check_price(struct checker *c, const struct node *statement, struct image_model *m);
+void check_energy(struct checker *c, const struct node *statement, struct image_model *m);
+void check_zone_energy(struct checker *c, const struct node *statement, struct image_zone *z);
+// One note on prices that say nothing of their date.
+void check_dates(struct checker *c);
+// check_dispatch.c
+void check_dispatch(struct checker *c);
 void check_aliases(struct checker *c);
 // check_signal.c: those that a family computes, and what check_derive.c needs of it.
 void check_signals(struct checker *c);

@@ -108,10 +108,13 @@ void check_zones(struct checker *c)
 {
     for (uint32_t i = 0; i < c->zones.count; i++) {
         const struct node *n = c->zones.nodes[i];
-        struct image_zone z = {.line = tree_line(c->tree, n)};
+        struct image_zone z;
+        memset(&z, 0, sizeof z);
+        z.line = tree_line(c->tree, n);
         z.name = builder_str(&c->build, c->zones.at[i]);
         check_clauses_once(c, n);
         clearance(c, tree_clause(c->tree, n, "clears"), &z.clears);
+        check_zone_energy(c, n, &z);
         c->build.place = tree_span(c->tree, n->first);
         *BUILDER_ADD(&c->build, IMAGE_ZONES, struct image_zone) = z;
     }

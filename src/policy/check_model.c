@@ -3,115 +3,8 @@
 #include "policy/policy.h"
 #include "policy/provider.h"
 
-static const char *const tokens_unit = "tok", *const price_unit = "usd/Mtok";
-
-// Why `url` cannot be an endpoint, or NULL. `*secret` is set when it carries credentials.
-static const char *url_problem(struct slice url, bool *secret)
-{
-    enum { URL_MAX = 2048 };
-    struct slice rest;
-    if (url.len > URL_MAX)
-        return "a URL has at most 2048 bytes";
-    if (slice_starts_with(url, SLICE("http://")))
-        rest = slice_from(url, 7);
-    else if (slice_starts_with(url, SLICE("https://")))
-        rest = slice_from(url, 8);
-    else
-        return "an endpoint begins with `http://` or `https://`";
-    for (size_t i = 0; i < rest.len; i++)
-        if ((unsigned char)rest.ptr[i] <= 32 || (unsigned char)rest.ptr[i] >= 127)
-            return "a URL holds no spaces and only ASCII";
-    struct slice host = rest;
-    const char *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
-    if (slash)
-        host.len = (size_t)(slash - rest.ptr);
-    *secret = host.len && memchr(host.ptr, '@', host.len);
-    if (*secret)
-        return "an endpoint carries no user name or password";
-    if (memchr(rest.ptr ? rest.ptr : "", '?', rest.len) ||
-        memchr(rest.ptr ? rest.ptr : "", '#', rest.len))
-        return "an endpoint has no `?` and no `#`: it is the base that `/chat/completions` is put "
-               "behind";
-    if (slice_find(rest, SLICE("/../")) >= 0 || slice_ends_with(rest, SLICE("/..")))
-        return "an endpoint's path does not go up";
-    bool six = host.len && host.ptr[0] == '[';
-    const char *close = six ? memchr(host.ptr, ']', host.len) : NULL;
-    if (six && !close)
-        return "an IPv6 address ends with `]`";
-    struct slice name =
-        six ? slice_head(slice_from(host, 1), (size_t)(close - host.ptr - 1)) : host;
-    struct slice port = six ? slice_from(host, (size_t)(close - host.ptr + 1)) : SLICE_EMPTY;
-    if (!six && memchr(host.ptr ? host.ptr : "", ':', host.len)) {
-        name.len = (size_t)((const char *)memchr(host.ptr, ':', host.len) - host.ptr);
-        port = slice_from(host, name.len);
-    }
-    if (name.len == 0 || name.len > 253)
-        return "the URL names no host";
-    for (size_t i = 0; i < name.len; i++) {
-        char ch = name.ptr[i];
-        bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
-                  (ch >= 'A' && ch <= 'Z') || ch == '.' ||
-                  (six ? ch == ':' : ch == '-' || ch == '_');
-        if (!ok)
-            return "the host's name has a character that no host's name has";
-    }
-    uint64_t number = 0;
-    if (port.len && (port.ptr[0] != ':' || port.len > 6 ||
-                     !slice_u64(slice_from(port, 1), &number) || number == 0 || number > 65535))
-        return "the port is a number between 1 and 65535";
-    return NULL;
-}
-
-static void add_endpoint(struct checker *c, uint32_t model, struct slice url, uint32_t line)
-{
-    struct image_endpoint *e = BUILDER_ADD(&c->build, IMAGE_ENDPOINTS, struct image_endpoint);
-    // "/v1" and "/v1/" are the same base.
-    while (url.len && url.ptr[url.len - 1] == '/')
-        url.len--;
-    e->url = builder_str(&c->build, url);
-    e->model = (int32_t)model;
-    e->line = line;
-}
-
-static bool is_local(struct slice url)
-{
-    return slice_starts_with(url, SLICE("http://127.")) ||
-           slice_starts_with(url, SLICE("http://localhost")) ||
-           slice_starts_with(url, SLICE("http://[::1]"));
-}
-
-static void endpoints(struct checker *c, uint32_t i, const struct node *clause,
-                      const struct node *key)
-{
-    for (const struct node *at = clause->first; at; at = at->next) {
-        if (at->kind == NODE_WORD) {
-            if (tree_is(c->tree, at, "demo")) {
-                add_endpoint(c, i, SLICE("demo:"), tree_line(c->tree, at));
-                continue;
-            }
-            struct diag *d =
-                check_error(c, at, "endpoint", "an endpoint is a URL in quotes, or `demo`");
-            diag_help(c->diags, d, "write `endpoint \"http://127.0.0.1:8000/v1\"`");
-            continue;
-        }
-        struct slice url = check_string(c, at);
-        bool secret = false;
-        const char *problem = url_problem(url, &secret);
-        if (secret)
-            diag_secret(c->diags, tree_span(c->tree, at));
-        if (problem) {
-            check_error(c, at, secret ? "inline-key" : "endpoint", "%s", problem);
-            continue;
-        }
-        if (key && slice_starts_with(url, SLICE("http://")) && !is_local(url)) {
-            struct diag *d = check_warning(c, at, "key-in-clear",
-                                           "the key travels over this connection unencrypted");
-            diag_help(c->diags, d,
-                      "use https, or put a proxy that speaks TLS on 127.0.0.1 before it");
-        }
-        add_endpoint(c, i, url, tree_line(c->tree, at));
-    }
-}
+static const char *const tokens_unit = "tok";
+static const char *const effort_words[] = {"off", "low", "medium", "high", "on", NULL};
 
 static void provider(struct checker *c, uint32_t i, struct image_model *m,
                      const struct node *clause, const struct node *endpoint, const struct node *key)
@@ -136,7 +29,7 @@ static void provider(struct checker *c, uint32_t i, struct image_model *m,
         return;
     }
     if (!endpoint)
-        add_endpoint(c, i, slice_cstr(p->base), tree_line(c->tree, clause));
+        check_endpoint_add(c, i, slice_cstr(p->base), tree_line(c->tree, clause));
     if (!key && !endpoint) {
         struct diag *d = check_warning(c, clause, "no-key", "`%.*s` answers nobody without a key",
                                        SLICE_FMT(name));
@@ -185,7 +78,7 @@ static uint32_t word_bits(struct checker *c, const struct node *clause, const ch
                           uint32_t first, const char *what)
 {
     uint32_t bits = 0;
-    for (const struct node *at = clause->first; at; at = at->next) {
+    for (const struct node *at = clause->first; at && at->kind == NODE_WORD; at = at->next) {
         struct slice name = tree_text(c->tree, at);
         uint32_t i = 0;
         while (words[i] && !slice_eq_cstr(name, words[i]))
@@ -203,69 +96,64 @@ static uint32_t word_bits(struct checker *c, const struct node *clause, const ch
     return bits;
 }
 
-static void prices(struct checker *c, struct image_model *m, const struct node *clause)
+// `by thinking "thinking_budget" low 1k tok, high 8k tok`.
+static void thinking(struct checker *c, struct image_model *m, const struct node *by)
 {
-    const struct node *unit = clause->last->kind == NODE_UNIT ? clause->last : NULL;
-    int64_t *const into[] = {&m->price_in_nusd, &m->price_out_nusd, &m->price_cached_nusd};
-    static const char *const words[] = {"in", "out", "cached"};
-    bool stated[3] = {false, false, false};
-    if (!unit || !check_unit_is(c, unit, price_unit)) {
-        struct diag *d = check_error(c, unit ? unit : clause, "unit", "a price %s `%s`",
-                                     unit ? "has the unit" : "needs its unit,", price_unit);
-        diag_help(c->diags, d, "write `price 0.03 in, 0.06 out %s`: US dollars per million tokens",
-                  price_unit);
+    uint32_t said = 0;
+    for (const struct node *at = by->first->next->next; at; at = at->next) {
+        int32_t e = check_word_of(c, at->first, effort_words, "effort");
+        if (e < 0)
+            continue;
+        e += IMAGE_EFFORT_OFF;
+        if (said & 1u << e)
+            check_error(c, at, "duplicate", "`%s` stands twice",
+                        image_effort_name((enum image_effort)e));
+        said |= 1u << e;
+        if (!(m->efforts & 1u << e)) {
+            struct diag *d =
+                check_error(c, at->first, "effort", "the model does not have effort `%s`",
+                            image_effort_name((enum image_effort)e));
+            diag_help(c->diags, d, "name it before `by`");
+        }
+        check_whole(c, at->last, tokens_unit, "a budget of thinking", 0, IMAGE_TOK_MAX,
+                    &m->thinking_tok[e]);
     }
-    for (const struct node *at = clause->first; at && at->kind == NODE_PRICE; at = at->next) {
-        int which = 0;
-        while (!tree_is(c->tree, at->last, words[which]))
-            which++;
-        if (stated[which])
-            check_error(c, at, "duplicate", "`%s` stands twice in one price", words[which]);
-        stated[which] = true;
-        check_money(c, at->first, NULL, "a price per million tokens", IMAGE_PRICE_MAX, into[which]);
-    }
-    if (!stated[0] || !stated[1]) {
-        struct diag *d = check_error(c, clause, "price", "a price has both `in` and `out`");
-        diag_help(c->diags, d, "write `price 0.03 in, 0.06 out %s`; 0 is a price, too", price_unit);
-    }
-    if (!stated[2])
-        m->price_cached_nusd = m->price_in_nusd;
-    else if (m->price_cached_nusd > m->price_in_nusd)
-        check_warning(c, clause, "price", "cached tokens cost more than others");
-    m->priced = true;
+    uint32_t missing = m->efforts & ~said & ~(1u << IMAGE_EFFORT_OFF | 1u << IMAGE_EFFORT_DEFAULT);
+    for (int e = IMAGE_EFFORT_OFF; e < IMAGE_EFFORT_COUNT_; e++)
+        if (missing & 1u << e) {
+            struct diag *d = check_error(c, by, "effort", "nothing says how long `%s` thinks",
+                                         image_effort_name((enum image_effort)e));
+            diag_help(c->diags, d, "write `by thinking \"...\" %s 8k tok`",
+                      image_effort_name((enum image_effort)e));
+            break;
+        }
 }
 
-static void energy(struct checker *c, struct image_model *m, const struct node *clause)
+// How an effort is said to the endpoint; behind the model's efforts.
+static void knob(struct checker *c, struct image_model *m, const struct node *clause)
 {
-    const struct node *unit = clause->last->kind == NODE_UNIT ? clause->last : NULL;
-    int64_t *const into[] = {&m->energy_in_uj, &m->energy_out_uj};
-    bool stated[2] = {false, false}, kilo = unit && check_unit_is(c, unit, "kJ/Mtok");
-    if (!kilo && (!unit || !check_unit_is(c, unit, "J/Mtok"))) {
-        struct diag *d = check_error(c, unit ? unit : clause, "unit", "an energy %s `kJ/Mtok`",
-                                     unit ? "has the unit" : "needs its unit,");
-        diag_help(c->diags, d, "write `energy 40 in, 300 out kJ/Mtok`: per million tokens");
-    }
-    for (const struct node *at = clause->first; at && at->kind == NODE_PRICE; at = at->next) {
-        bool out = tree_is(c->tree, at->last, "out");
-        struct decimal v;
-        if (tree_is(c->tree, at->last, "cached")) {
-            check_error(c, at, "energy", "an energy has `in` and `out`");
-            continue;
+    const struct node *by = clause->last->kind == NODE_CLAUSE ? clause->last : NULL;
+    if (!by || tree_is(c->tree, by->first, "reasoning_effort"))
+        return;
+    struct slice name = check_string(c, by->first->next);
+    m->knob = tree_is(c->tree, by->first, "template") ? IMAGE_KNOB_TEMPLATE : IMAGE_KNOB_THINKING;
+    m->knob_name = builder_str(&c->build, name);
+    for (size_t i = 0; i < name.len || i == 0; i++)
+        if (i == name.len || name.len > POLICY_NAME_MAX ||
+            !((name.ptr[i] >= 'a' && name.ptr[i] <= 'z') ||
+              (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') || name.ptr[i] == '_' ||
+              (i > 0 && name.ptr[i] >= '0' && name.ptr[i] <= '9'))) {
+            check_error(c, by->first->next, "effort",
+                        "a member of a request is named by letters, digits and `_`");
+            break;
         }
-        if (stated[out])
-            check_error(c, at, "duplicate", "`%s` stands twice in one energy", out ? "out" : "in");
-        stated[out] = true;
-        if (!check_quantity(c, at->first, NULL, "an energy per million tokens", &v))
-            continue;
-        if (!units_scaled(v, kilo ? 9 : 6, into[out]) || *into[out] < 0 ||
-            *into[out] > IMAGE_ENERGY_MAX)
-            check_error(c, at->first, "range",
-                        "an energy is between 0 and 1 GJ per million tokens");
-    }
-    if (!stated[0] || !stated[1]) {
-        struct diag *d = check_error(c, clause, "energy", "an energy has both `in` and `out`");
-        diag_help(c->diags, d, "write `energy 40 in, 300 out kJ/Mtok`; 0 is an energy, too");
-    }
+    if (m->knob == IMAGE_KNOB_THINKING)
+        thinking(c, m, by);
+    else if (m->efforts &
+                 (1u << IMAGE_EFFORT_LOW | 1u << IMAGE_EFFORT_MEDIUM | 1u << IMAGE_EFFORT_HIGH) &&
+             __builtin_popcount(m->efforts &
+                                ~(1u << IMAGE_EFFORT_DEFAULT | 1u << IMAGE_EFFORT_OFF)) > 1)
+        check_error(c, clause, "effort", "a template knows thinking and not thinking, no degrees");
 }
 
 static void sizes(struct checker *c, const struct node *n, struct image_model *m)
@@ -293,7 +181,6 @@ static void model(struct checker *c, uint32_t i)
 {
     static const char *const cans[] = {"tools", "images", "audio",    "files",
                                        "json",  "schema", "logprobs", NULL};
-    static const char *const efforts[] = {"off", "low", "medium", "high", "on", NULL};
     const struct node *n = c->models.nodes[i], *clause;
     const struct node *endpoint = tree_clause(c->tree, n, "endpoint"),
                       *keys = tree_clause(c->tree, n, "key");
@@ -312,7 +199,7 @@ static void model(struct checker *c, uint32_t i)
         m.zone = zone < 0 ? IMAGE_NONE : zone;
     }
     if (endpoint)
-        endpoints(c, i, endpoint, keys);
+        check_endpoints(c, i, endpoint, keys);
     if ((clause = tree_clause(c->tree, n, "provider"))) {
         provider(c, i, &m, clause, endpoint, keys);
     } else if (!endpoint) {
@@ -333,18 +220,18 @@ static void model(struct checker *c, uint32_t i)
     if ((clause = tree_clause(c->tree, n, "can")))
         m.can = word_bits(c, clause, cans, 0, "nothing that a model can do");
     if ((clause = tree_clause(c->tree, n, "effort")))
-        m.efforts = word_bits(c, clause, efforts, IMAGE_EFFORT_OFF, "no effort");
+        m.efforts = word_bits(c, clause, effort_words, IMAGE_EFFORT_OFF, "no effort");
     m.efforts |= 1u << IMAGE_EFFORT_DEFAULT;
-    if ((clause = tree_clause(c->tree, n, "price")))
-        prices(c, &m, clause);
+    if (clause)
+        knob(c, &m, clause);
     double quality;
     if ((clause = tree_clause(c->tree, n, "quality")) &&
         check_number(c, clause->first, NULL, "a quality", 0, 1, &quality))
         m.quality = (float)quality;
-    if ((clause = tree_clause(c->tree, n, "energy")))
-        energy(c, &m, clause);
     if ((clause = tree_clause(c->tree, n, "timeout")))
         check_timeout(c, clause->first, &m.timeout_ms);
+    check_price(c, n, &m);
+    check_energy(c, n, &m);
     c->build.place = tree_span(c->tree, n->first);
     *BUILDER_ADD(&c->build, IMAGE_MODELS, struct image_model) = m;
 }

@@ -87,6 +87,19 @@ void check_nearest_word(struct checker *c, struct diag *d, struct slice name,
         diag_help(c->diags, d, "it is one of %s", list);
 }
 
+int32_t check_word_of(struct checker *c, const struct node *word, const char *const *words,
+                      const char *what)
+{
+    for (int32_t i = 0; words[i]; i++)
+        if (tree_is(c->tree, word, words[i]))
+            return i;
+    check_nearest_word(c,
+                       check_error(c, word, "unknown-word", "no %s is called `%.*s`", what,
+                                   SLICE_FMT(tree_text(c->tree, word))),
+                       tree_text(c->tree, word), words, NULL);
+    return IMAGE_NONE;
+}
+
 bool check_is_reserved(struct slice name)
 {
     static const char *const words[] = {
@@ -241,6 +254,14 @@ bool check_collect(struct checker *c)
         case NODE_OTHERWISE:
             otherwise(c, n);
             break;
+        case NODE_DISPATCH:
+            if (c->dispatch) {
+                struct diag *d = check_error(c, n, "duplicate", "there are two `dispatch`");
+                diag_also(c->diags, d, tree_span(c->tree, c->dispatch), "first here");
+            } else {
+                c->dispatch = n;
+            }
+            break;
         case NODE_BAD:
             poisoned(c, n);
             break;
@@ -278,6 +299,8 @@ void check_unused(struct checker *c)
 {
     struct names *const kinds[] = {&c->signals, &c->paths, &c->models,
                                    &c->zones,   &c->sinks, &c->lattices};
+    if (!c->diags->errors)
+        check_dates(c);
     // What uses a name may stand where a mistake is.
     for (size_t k = 0; k < MERIT_COUNT(kinds) && !c->diags->errors; k++)
         for (uint32_t i = 0; i < kinds[k]->count; i++)

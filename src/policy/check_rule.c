@@ -91,20 +91,6 @@ static void forbid_endpoint(struct checker *c, const struct node *n, const struc
                   "write it as the model does");
 }
 
-// Index of a word in a list that ends with NULL; IMAGE_NONE with a finding.
-static int32_t word_of(struct checker *c, const struct node *word, const char *const *words,
-                       const char *what)
-{
-    for (int32_t i = 0; words[i]; i++)
-        if (tree_is(c->tree, word, words[i]))
-            return i;
-    check_nearest_word(c,
-                       check_error(c, word, "unknown-word", "no %s is called `%.*s`", what,
-                                   SLICE_FMT(tree_text(c->tree, word))),
-                       tree_text(c->tree, word), words, NULL);
-    return IMAGE_NONE;
-}
-
 static int32_t target_index(struct checker *c, const struct node *word, enum image_target target)
 {
     static const char *const efforts[] = {"default", "off", "low", "medium", "high", "on", NULL};
@@ -116,9 +102,9 @@ static int32_t target_index(struct checker *c, const struct node *word, enum ima
     case IMAGE_FORBID_SINK:
         return check_find(c, &c->sinks, word);
     case IMAGE_FORBID_EFFORT:
-        return word_of(c, word, efforts, "effort");
+        return check_word_of(c, word, efforts, "effort");
     case IMAGE_FORBID_STEP:
-        return word_of(c, word, check_step_names(), "step");
+        return check_word_of(c, word, check_step_names(), "step");
     default:
         return IMAGE_NONE;
     }
@@ -191,7 +177,7 @@ bool check_passing(struct checker *c, const struct node *call, enum image_step_k
         [IMAGE_STEP_CACHE] = 1u << IMAGE_SINK_CACHE,
     };
     *sink = IMAGE_NONE;
-    if (word_of(c, call->first, passable, "step that can be required") < 0)
+    if (check_word_of(c, call->first, passable, "step that can be required") < 0)
         return false;
     check_step_kind(tree_text(c->tree, call->first), step);
     if (call->count == 1)
@@ -226,7 +212,7 @@ static const char *const extra_words[] = {"escalate", "fuse", "hedge", NULL};
 static void allow(struct checker *c, const struct node *n)
 {
     struct image_constraint r = start(c, n, IMAGE_ALLOW);
-    int32_t extra = word_of(c, n->first, extra_words, "thing that needs to be allowed");
+    int32_t extra = check_word_of(c, n->first, extra_words, "thing that needs to be allowed");
     const struct node *number = n->first->next;
     r.count = 1;
     r.extra = extra < 0 ? IMAGE_EXTRA_ESCALATE : (enum image_extra)extra;
@@ -237,7 +223,42 @@ static void allow(struct checker *c, const struct node *n)
 }
 
 static const char *const windows[] = {"request", "minute", "hour", "day", "month", NULL};
-static const char *const scopes[] = {"all", "session", "key", "caller", "team", "tenant", NULL};
+static const char *const scopes[] = {"all",  "session", "key",  "caller",
+                                     "team", "tenant",  "loop", NULL};
+
+// What a budget cannot mean.
+static void nonsense(struct checker *c, const struct node *at, const struct image_constraint *r)
+{
+    struct diag *d;
+    bool request = r->window == IMAGE_PER_REQUEST, life = r->window == IMAGE_PER_LIFE;
+    if (request && r->unit == IMAGE_UNIT_REQUESTS) {
+        d = check_error(c, at, "budget", "every request is one request");
+        diag_help(c->diags, d, "bound `calls/request`, or `requests/minute`");
+        return;
+    }
+    if (request && !r->hard) {
+        d = check_error(c, at, "budget", "a budget of one request cannot be paced");
+        diag_help(c->diags, d, "write `hard`, or a budget per minute, hour, day or month");
+    }
+    if (life && !r->hard) {
+        d = check_error(c, at, "budget", "what has no end in time cannot be paced");
+        diag_help(c->diags, d, "write `hard`, or a budget per minute, hour, day or month");
+    }
+    if (!request && r->unit == IMAGE_UNIT_REQUESTS &&
+        (!r->hard || r->exhausted == IMAGE_EXHAUSTED_CHEAPER)) {
+        d = check_error(c, at, "budget", "every choice takes one request");
+        diag_help(c->diags, d, "write `hard`, or count something that a choice can save");
+    }
+    if (request && r->exhausted == IMAGE_EXHAUSTED_CHEAPER) {
+        d = check_error(c, at, "budget", "a budget of one request leaves what it bears anyway");
+        diag_help(c->diags, d, "leave `cheaper` out");
+    }
+    if (request && r->scope != IMAGE_SCOPE_ALL) {
+        d = check_error(c, at, "budget", "a budget of one request is everybody's");
+        diag_help(c->diags, d, "leave `per %s` out; `when` says for whom it holds",
+                  scopes[r->scope]);
+    }
+}
 
 static void limit(struct checker *c, const struct node *n, const struct node *at,
                   struct image_constraint *r)
@@ -247,30 +268,26 @@ static void limit(struct checker *c, const struct node *n, const struct node *at
     int32_t window = 0;
     if (!check_any_amount(c, quantity, "a budget", &r->unit, &under, &r->limit))
         return;
+    bool life = under.len == 0 && (r->scope == IMAGE_SCOPE_SESSION || r->scope == IMAGE_SCOPE_LOOP);
     while (windows[window] && !slice_eq_cstr(under, windows[window]))
         window++;
-    if (!windows[window]) {
+    if (!windows[window] && !life) {
         struct diag *d = check_error(c, quantity, "unit", "a budget is for a span");
-        diag_help(c->diags, d, "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`",
+        diag_help(c->diags, d,
+                  "write `%.*s %.*s/request`, or `/minute`, `/hour`, `/day`, `/month`%s",
                   SLICE_FMT(tree_text(c->tree, quantity->first)),
-                  SLICE_FMT(tree_text(c->tree, quantity->last->first)));
+                  SLICE_FMT(tree_text(c->tree, quantity->last->first)),
+                  under.len ? "" : "; without a span it is `per session` or `per loop`");
         return;
     }
-    r->window = (enum image_window)window;
-    r->hard = at->count == 1 || tree_is(c->tree, at->last, "hard");
+    r->window = life ? IMAGE_PER_LIFE : (enum image_window)window;
+    r->hard = at->count == 1 || tree_is(c->tree, at->first->next, "hard");
+    r->exhausted = at->count == 3 ? IMAGE_EXHAUSTED_CHEAPER : IMAGE_EXHAUSTED_REFUSE;
     if (r->limit == 0) {
         struct diag *d = check_error(c, quantity, "budget", "a budget of nothing leaves nothing");
         diag_help(c->diags, d, "refuse by a route, or forbid what is not to be used");
     }
-    if (r->window == IMAGE_PER_REQUEST && !r->hard) {
-        struct diag *d = check_error(c, at, "budget", "a budget of one request cannot be paced");
-        diag_help(c->diags, d, "write `hard`, or a budget per minute, hour, day or month");
-    }
-    if (r->window == IMAGE_PER_REQUEST && r->scope != IMAGE_SCOPE_ALL) {
-        struct diag *d = check_error(c, at, "budget", "a budget of one request is everybody's");
-        diag_help(c->diags, d, "leave `per %s` out; `when` says for whom it holds",
-                  scopes[r->scope]);
-    }
+    nonsense(c, at, r);
     add(c, r, n);
 }
 
@@ -279,7 +296,7 @@ static void budget(struct checker *c, const struct node *n)
     struct image_constraint r = start(c, n, IMAGE_BUDGET);
     const struct node *per = tree_clause(c->tree, n, "per");
     if (per) {
-        int32_t scope = word_of(c, per->first, scopes + 1, "scope of a budget");
+        int32_t scope = check_word_of(c, per->first, scopes + 1, "scope of a budget");
         r.scope = scope < 0 ? IMAGE_SCOPE_SESSION : (enum image_scope)(scope + 1);
     }
     r.guard = guard_of(c, n);

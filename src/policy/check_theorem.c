@@ -46,6 +46,8 @@ static void costs(struct checker *c, const struct node *n, const struct node *cl
         if (under.len) {
             struct diag *d = check_error(c, q, "unit", "what a path costs is for one request");
             diag_help(c->diags, d, "leave `/%.*s` out", SLICE_FMT(under));
+        } else if (claim.unit == IMAGE_UNIT_REQUESTS) {
+            check_error(c, q, "unit", "every path is of one request");
         } else if (seen & 1u << claim.unit) {
             check_error(c, q, "duplicate", "this unit is bounded already");
         } else {

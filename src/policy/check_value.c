@@ -133,10 +133,18 @@ static const struct {
     const char *word;
     enum image_unit unit;
     int scale; // power of ten from the word to the image's unit
-} amount_units[] = {
-    {"usd", IMAGE_UNIT_NUSD, 9}, {"J", IMAGE_UNIT_UJ, 6},  {"kJ", IMAGE_UNIT_UJ, 9},
-    {"g", IMAGE_UNIT_UG, 6},     {"kg", IMAGE_UNIT_UG, 9}, {"tok", IMAGE_UNIT_TOK, 0},
-    {"ms", IMAGE_UNIT_MS, 0},    {"s", IMAGE_UNIT_MS, 3},  {"calls", IMAGE_UNIT_CALLS, 0}};
+    int64_t factor;
+} amount_units[] = {{"usd", IMAGE_UNIT_NUSD, 9, 1},
+                    {"J", IMAGE_UNIT_UJ, 6, 1},
+                    {"kJ", IMAGE_UNIT_UJ, 9, 1},
+                    {"kWh", IMAGE_UNIT_UJ, 11, 36},
+                    {"g", IMAGE_UNIT_UG, 6, 1},
+                    {"kg", IMAGE_UNIT_UG, 9, 1},
+                    {"tok", IMAGE_UNIT_TOK, 0, 1},
+                    {"ms", IMAGE_UNIT_MS, 0, 1},
+                    {"s", IMAGE_UNIT_MS, 3, 1},
+                    {"calls", IMAGE_UNIT_CALLS, 0, 1},
+                    {"requests", IMAGE_UNIT_REQUESTS, 0, 1}};
 
 bool check_any_amount(struct checker *c, const struct node *n, const char *what,
                       enum image_unit *unit, struct slice *under, int64_t *out)
@@ -154,11 +162,13 @@ bool check_any_amount(struct checker *c, const struct node *n, const char *what,
         struct diag *e = given ? check_error(c, given, "unit", "%s is not counted in `%.*s`", what,
                                              SLICE_FMT(word))
                                : check_error(c, n, "unit", "%s needs its unit", what);
-        diag_help(c->diags, e, "the units are usd, J, kJ, g, kg, tok, ms, s and calls");
+        diag_help(c->diags, e,
+                  "the units are usd, J, kJ, kWh, g, kg, tok, ms, s, calls and requests");
         return false;
     }
     *unit = amount_units[i].unit;
-    if (!units_scaled(d, amount_units[i].scale, out) || *out < 0) {
+    if (!units_scaled(d, amount_units[i].scale, out) || *out < 0 ||
+        __builtin_mul_overflow(*out, amount_units[i].factor, out)) {
         check_error(c, n, "range",
                     d.negative ? "%s is not below 0" : "%s is too great or too finely divided",
                     what);
@@ -170,7 +180,7 @@ bool check_any_amount(struct checker *c, const struct node *n, const char *what,
 bool check_amount(struct checker *c, const struct node *n, const char *per, const char *what,
                   enum image_unit unit, int64_t *out)
 {
-    static const char *const first[] = {"usd", "J", "g", "s", "tok", "calls"};
+    static const char *const first[] = {"usd", "J", "g", "s", "tok", "calls", "requests"};
     enum image_unit given;
     struct slice under;
     int64_t v;
@@ -218,8 +228,8 @@ struct slice check_string(struct checker *c, const struct node *n)
 void check_clauses_once(struct checker *c, const struct node *n)
 {
     for (const struct node *at = n->first; at; at = at->next) {
-        // `else` may stand any number of times: each is the next thing to try.
-        if (at->kind != NODE_CLAUSE || tree_is(c->tree, at, "else"))
+        // `else` may stand any number of times: each is the next thing to try. Rates are of requests and of tokens.
+        if (at->kind != NODE_CLAUSE || tree_is(c->tree, at, "else") || tree_is(c->tree, at, "rate"))
             continue;
         const struct node *first = n->first;
         while (first->kind != NODE_CLAUSE ||

@@ -176,6 +176,7 @@ static void model(const struct policy_image *p, const struct image_model *m, siz
         BUF_LIT(out, "the demo pool");
     else
         say_text(out, p, e->url);
+    say_endpoint(p, e, out);
     if (m->endpoints.count > 1)
         buf_printf(out, " and %u more", m->endpoints.count - 1);
     if (m->zone != IMAGE_NONE) {
@@ -199,25 +200,10 @@ static void model(const struct policy_image *p, const struct image_model *m, siz
     if (m->efforts >> IMAGE_EFFORT_OFF) {
         BUF_LIT(out, "; efforts ");
         bits(out, m->efforts, IMAGE_EFFORT_OFF, IMAGE_EFFORT_COUNT_, effort_name);
+        say_knob(p, m, out);
     }
     buf_printf(out, "\n  %*s", (int)width, "");
-    if (m->priced) {
-        say_usd(out, m->price_in_nusd);
-        BUF_LIT(out, " USD in, ");
-        say_usd(out, m->price_out_nusd);
-        BUF_LIT(out, " out, ");
-        say_usd(out, m->price_cached_nusd);
-        BUF_LIT(out, " cached per million tokens");
-    } else {
-        BUF_LIT(out, "states no price");
-    }
-    if (m->energy_in_uj >= 0) {
-        BUF_LIT(out, "; ");
-        say_amount(out, IMAGE_UNIT_UJ, m->energy_in_uj);
-        BUF_LIT(out, " in, ");
-        say_amount(out, IMAGE_UNIT_UJ, m->energy_out_uj);
-        BUF_LIT(out, " out per million tokens");
-    }
+    say_price(p, m, out);
     if (m->timeout_ms) {
         BUF_LIT(out, "; at most ");
         say_amount(out, IMAGE_UNIT_MS, m->timeout_ms);
@@ -349,6 +335,7 @@ void explain_policy(const struct policy_image *p, struct buf *out)
     BUF_LIT(out, "Models that lack what a request needs (tools, images, a schema, room for its "
                  "tokens) are never "
                  "chosen.\n");
+    say_dispatch(p, out);
     say_rules(p, out);
 }
 
@@ -365,12 +352,6 @@ void say_json_string(struct buf *out, struct slice s)
             buf_byte(out, (char)c);
     }
     buf_byte(out, '"');
-}
-
-static void json_price(struct buf *out, const char *name, int64_t nusd)
-{
-    buf_printf(out, ", \"%s\": ", name);
-    say_usd(out, nusd);
 }
 
 static void json_model(const struct policy_image *p, const struct image_model *m, struct buf *out)
@@ -390,12 +371,13 @@ static void json_model(const struct policy_image *p, const struct image_model *m
         buf_cstr(out, i ? ", " : "");
         say_json_string(out, image_text(p, e[i].url));
     }
-    buf_printf(out, "], \"context_tok\": %u, \"output_tok\": %u", m->context_tok, m->output_tok);
-    if (m->priced) {
-        json_price(out, "usd_per_mtok_in", m->price_in_nusd);
-        json_price(out, "usd_per_mtok_out", m->price_out_nusd);
-        json_price(out, "usd_per_mtok_cached", m->price_cached_nusd);
+    BUF_LIT(out, "], \"places\": [");
+    for (uint32_t i = 0; i < m->endpoints.count; i++) {
+        buf_cstr(out, i ? ", " : "");
+        say_endpoint_json(p, &e[i], out);
     }
+    buf_printf(out, "], \"context_tok\": %u, \"output_tok\": %u", m->context_tok, m->output_tok);
+    say_price_json(p, m, out);
     if (m->quality >= 0)
         buf_printf(out, ", \"quality\": %.6g", (double)m->quality);
     buf_byte(out, '}');
@@ -438,6 +420,7 @@ void explain_policy_json(const struct policy_image *p, struct buf *out)
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
+    say_dispatch_json(p, out);
     say_rules_json(p, out);
     BUF_LIT(out, "}\n");
 }

@@ -68,7 +68,9 @@ static void mark_spaces(const struct tree *t, const struct node *n, uint8_t *spa
         space[n->token] = SPACE_NONE;
     for (const struct node *c = n->first; c; c = c->next) {
         bool parted =
-            n->kind == NODE_MODEL || n->kind == NODE_SINK ? c != n->first->next
+            n->kind == NODE_MODEL || n->kind == NODE_SINK || n->kind == NODE_ZONE
+                ? c != n->first->next
+            : n->kind == NODE_DISPATCH ? t->tokens.at[c->token - 1].kind != TOKEN_COMMA
             : n->kind == NODE_SIGNAL
                 ? !tree_is(t, c, "above") && !tree_is(t, c, "below") && !tree_is(t, c, "label")
                 : n->kind == NODE_TEST;

@@ -134,6 +134,8 @@ static enum token_kind lex_mark(struct lexer *x)
         return TOKEN_SLASH;
     case '|':
         return TOKEN_BAR;
+    case '%':
+        return TOKEN_PERCENT;
     case '=':
         return TOKEN_ASSIGN;
     case '<':
@@ -147,6 +149,17 @@ static enum token_kind lex_mark(struct lexer *x)
         x->at++;
     bad_byte(x, (struct span){begin, x->at});
     return TOKEN_BAD;
+}
+
+// Bytes of a date that begins here, or 0: `2026-11-21`, whether or not there is such a day.
+static uint32_t date_length(const struct lexer *x)
+{
+    static const char form[] = "dddd-dd-dd";
+    uint32_t n = 0;
+    for (; form[n]; n++)
+        if (form[n] == 'd' ? !is_digit(peek(x, n)) : peek(x, n) != form[n])
+            return 0;
+    return is_word(peek(x, n)) ? 0 : n;
 }
 
 static struct token next_token(struct lexer *x)
@@ -165,9 +178,14 @@ static struct token next_token(struct lexer *x)
                ((peek(x, 0) == '-' || peek(x, 0) == '.') && is_word(peek(x, 1))))
             x->at++;
         t.kind = TOKEN_WORD;
+    } else if (date_length(x)) {
+        x->at += date_length(x);
+        t.kind = TOKEN_DATE;
     } else if (is_digit(c) || (c == '-' && is_digit(peek(x, 1)))) {
         x->at++;
-        while (is_word(peek(x, 0)) || (peek(x, 0) == '.' && is_digit(peek(x, 1))))
+        // `235b-a22b`, the size of a model, is one word, too.
+        while (is_word(peek(x, 0)) || (peek(x, 0) == '.' && is_digit(peek(x, 1))) ||
+               (peek(x, 0) == '-' && is_letter(peek(x, 1)) && is_letter(x->text.ptr[x->at - 1])))
             x->at++;
         t.kind = TOKEN_NUMBER;
     } else if (c == '"') {
@@ -220,6 +238,8 @@ const char *lex_kind_name(enum token_kind kind)
         [TOKEN_WORD] = "a name",
         [TOKEN_STRING] = "a string",
         [TOKEN_NUMBER] = "a number",
+        [TOKEN_DATE] = "a date",
+        [TOKEN_PERCENT] = "`%`",
         [TOKEN_OPEN] = "`(`",
         [TOKEN_CLOSE] = "`)`",
         [TOKEN_COMMA] = "`,`",

@@ -18,8 +18,10 @@ enum token_kind {
     TOKEN_WORD,   // letter or _, then letters, digits, _ and, between such, . and -
     TOKEN_STRING, // "..." on one line; \" is a quote, every other backslash is itself
     TOKEN_NUMBER, // perhaps -, a digit, then letters, digits, _ and, before a digit, . : 32k, 1.5M, -0.03
-    TOKEN_OPEN,  // (
-    TOKEN_CLOSE, // )
+    TOKEN_DATE,    // four digits, -, two, -, two: 2026-11-21
+    TOKEN_PERCENT, // %
+    TOKEN_OPEN,    // (
+    TOKEN_CLOSE,   // )
     TOKEN_COMMA,
     TOKEN_SLASH,
     TOKEN_BAR,

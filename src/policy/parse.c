@@ -6,9 +6,10 @@
 #include "policy/policy.h"
 #include "text/utf8.h"
 
-static const char *const statement_words[] = {
-    "policy", "zone",    "model", "alias",  "pass",    "signal", "path",  "route", "otherwise",
-    "forbid", "require", "allow", "budget", "lattice", "sink",   "prove", "test",  "assume"};
+static const char *const statement_words[] = {"policy",  "zone",  "model",  "alias",     "pass",
+                                              "signal",  "path",  "route",  "otherwise", "forbid",
+                                              "require", "allow", "budget", "lattice",   "sink",
+                                              "prove",   "test",  "assume", "dispatch"};
 
 // Words that never are a unit or the name of a signal, because they end a value or begin what follows.
 static const char *const keywords[] = {
@@ -37,9 +38,12 @@ bool parse_at_word(const struct parser *p, const char *word)
 }
 
 // Words of clauses that are names elsewhere.
-static const char *const clause_words[] = {"timeout",     "holds",  "adds",  "clears", "carries",
-                                           "temperature", "margin", "bands", "retry",  "cap",
-                                           "hedge",       "hard",   "paced"};
+static const char *const clause_words[] = {
+    "timeout",  "holds",   "adds",        "clears", "carries", "temperature", "margin",
+    "bands",    "retry",   "cap",         "hedge",  "hard",    "paced",       "written",
+    "since",    "from",    "gpu",         "batch",  "pue",     "carbon",      "average",
+    "marginal", "engine",  "weight",      "slots",  "rate",    "region",      "serves",
+    "meter",    "metrics", "maintenance", "health", "by",      "weights"};
 
 bool parse_at_clause(const struct parser *p)
 {
@@ -159,6 +163,7 @@ struct node *parse_leaf(struct parser *p, enum node_kind kind)
 {
     enum token_kind token = kind == NODE_STRING   ? TOKEN_STRING
                             : kind == NODE_NUMBER ? TOKEN_NUMBER
+                            : kind == NODE_DATE   ? TOKEN_DATE
                                                   : TOKEN_WORD;
     struct node *n = parse_open(p, kind);
     if (!n || !parse_expect(p, token, NULL))
@@ -209,8 +214,8 @@ static void unknown_statement(struct parser *p)
         diag_help(
             p->diags, d,
             "statements are policy, lattice, zone, sink, model, alias, pass, signal, path, forbid, "
-            "require, allow, budget, route, otherwise, prove, test and assume; a line that "
-            "continues one is indented");
+            "require, allow, budget, dispatch, route, otherwise, prove, test and assume; a line "
+            "that continues one is indented");
 }
 
 static void statement(struct parser *p, struct node *root)

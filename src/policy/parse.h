@@ -72,7 +72,14 @@ enum parse_shape {
     SHAPE_ENDPOINTS, // "url", "url" or demo
     SHAPE_PROVIDER,  // openai "gpt-5.5"
     SHAPE_KEY,       // env NAME, file "path"
-    SHAPE_PRICE,     // 1 in, 2 out usd/Mtok
+    SHAPE_CARBON,    // "grid.csv" 380 g/kWh average
+    SHAPE_EFFORT,    // off, low by template "x"
+    SHAPE_PRICE,     // 1 in, 2 out usd/Mtok, batch 50 % since 2026-11-21 from "url"
+    SHAPE_ENERGY,    // 1 in, 2 out kJ/Mtok | 2 h100 32b | estimate 200b
+    SHAPE_RANGE,     // from 1k tok to 8k tok
+    SHAPE_METER,     // nvml 0
+    SHAPE_NONE,      // nothing
+    SHAPE_WEIGHTS,   // prefix 2, queue 0.5
     SHAPE_COMPARE,   // quality >= 0.6
     SHAPE_RISK,      // at risk 0.1
     SHAPE_BANDS,     // low, medium above 0.3
@@ -100,6 +107,10 @@ bool parse_one_clause(struct parser *p, struct node *n, const struct parse_claus
 bool parse_no_unknown(struct parser *p, const struct parse_clause *table, size_t count);
 bool parse_words(struct parser *p, struct node *n);
 bool parse_compare(struct parser *p, struct node *n);
+
+// parse_pool.c: what models and zones say of places, prices and energy, and how is chosen among them.
+bool parse_dispatch(struct parser *p, struct node *n);
+bool parse_pool(struct parser *p, struct node *n, enum parse_shape shape);
 
 // parse_rule.c: statements of constraints, proofs and tests.
 bool parse_forbid(struct parser *p, struct node *n);

@@ -17,16 +17,6 @@ bool parse_words(struct parser *p, struct node *n)
     return true;
 }
 
-static bool endpoints(struct parser *p, struct node *n)
-{
-    do {
-        if (parse_peek(p) == TOKEN_WORD ? !parse_add_leaf(p, n, NODE_WORD)
-                                        : !parse_add_leaf(p, n, NODE_STRING))
-            return false;
-    } while (parse_take(p, TOKEN_COMMA));
-    return true;
-}
-
 // `key sk-...` and `key "sk-..."` are read, so that the checker can say what to do instead.
 static bool key(struct parser *p, struct node *n)
 {
@@ -39,26 +29,6 @@ static bool key(struct parser *p, struct node *n)
     if (parse_peek(p) != TOKEN_STRING && parse_peek(p) != TOKEN_WORD)
         return parse_fail(p, env ? "the name of a variable" : "the path of a file in quotes");
     return parse_add(n, parse_value(p));
-}
-
-static bool price(struct parser *p, struct node *n)
-{
-    do {
-        struct node *one = parse_open(p, NODE_PRICE);
-        if (!one || !parse_add_leaf(p, one, NODE_NUMBER))
-            return false;
-        if (!parse_at_word(p, "in") && !parse_at_word(p, "out") && !parse_at_word(p, "cached"))
-            return parse_fail(p, "`in`, `out` or `cached`");
-        parse_add_leaf(p, one, NODE_WORD);
-        parse_add(n, parse_close(p, one));
-    } while (parse_take(p, TOKEN_COMMA));
-    if (parse_peek(p) != TOKEN_WORD || parse_at_clause(p))
-        return true;
-    struct node *unit = parse_open(p, NODE_UNIT);
-    if (!unit || !parse_add_leaf(p, unit, NODE_WORD) ||
-        (parse_take(p, TOKEN_SLASH) && !parse_add_leaf(p, unit, NODE_WORD)))
-        return false;
-    return parse_add(n, parse_close(p, unit));
 }
 
 static bool strings(struct parser *p, struct node *n)
@@ -129,14 +99,10 @@ static bool body(struct parser *p, struct node *n, enum parse_shape shape)
         return parse_add(n, parse_value(p));
     case SHAPE_WORDS:
         return parse_words(p, n);
-    case SHAPE_ENDPOINTS:
-        return endpoints(p, n);
     case SHAPE_PROVIDER:
         return parse_add_leaf(p, n, NODE_WORD) && parse_add_leaf(p, n, NODE_STRING);
     case SHAPE_KEY:
         return key(p, n);
-    case SHAPE_PRICE:
-        return price(p, n);
     case SHAPE_BANDS:
         return bands(p, n);
     case SHAPE_ZONES:
@@ -156,8 +122,9 @@ static bool body(struct parser *p, struct node *n, enum parse_shape shape)
         return parse_add(n, parse_chain(p));
     case SHAPE_GUARD:
         return parse_add(n, parse_guard(p));
+    default:
+        return parse_pool(p, n, shape);
     }
-    return false;
 }
 
 bool parse_one_clause(struct parser *p, struct node *n, const struct parse_clause *table,

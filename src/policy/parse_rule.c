@@ -46,8 +46,10 @@ bool parse_budget(struct parser *p, struct node *n)
         struct node *limit = parse_open(p, NODE_LIMIT);
         if (!limit || !parse_add(limit, parse_quantity(p)))
             return false;
-        if ((parse_at_word(p, "hard") || parse_at_word(p, "paced")) &&
-            !parse_add_leaf(p, limit, NODE_WORD))
+        bool hard = parse_at_word(p, "hard");
+        if ((hard || parse_at_word(p, "paced")) && !parse_add_leaf(p, limit, NODE_WORD))
+            return false;
+        if (hard && parse_at_word(p, "cheaper") && !parse_add_leaf(p, limit, NODE_WORD))
             return false;
         parse_add(n, parse_close(p, limit));
     } while (parse_take(p, TOKEN_COMMA));

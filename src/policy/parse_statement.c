@@ -19,12 +19,14 @@ static bool lattice(struct parser *p, struct node *n)
     return true;
 }
 
-static const struct parse_clause zone_clauses[] = {{"clears", SHAPE_WORDS}};
+static const struct parse_clause zone_clauses[] = {
+    {"clears", SHAPE_WORDS}, {"pue", SHAPE_NUMBER}, {"carbon", SHAPE_CARBON}};
 
 static bool zone(struct parser *p, struct node *n)
 {
     return parse_add_leaf(p, n, NODE_WORD) &&
-           parse_clauses(p, n, zone_clauses, MERIT_COUNT(zone_clauses));
+           parse_clauses(p, n, zone_clauses, MERIT_COUNT(zone_clauses)) &&
+           parse_no_unknown(p, zone_clauses, MERIT_COUNT(zone_clauses));
 }
 
 static const struct parse_clause sink_clauses[] = {
@@ -51,8 +53,8 @@ static const struct parse_clause model_clauses[] = {
     {"provider", SHAPE_PROVIDER}, {"as", SHAPE_STRING},
     {"key", SHAPE_KEY},           {"context", SHAPE_QUANTITY},
     {"output", SHAPE_QUANTITY},   {"can", SHAPE_WORDS},
-    {"effort", SHAPE_WORDS},      {"price", SHAPE_PRICE},
-    {"quality", SHAPE_QUANTITY},  {"energy", SHAPE_PRICE},
+    {"effort", SHAPE_EFFORT},     {"price", SHAPE_PRICE},
+    {"quality", SHAPE_QUANTITY},  {"energy", SHAPE_ENERGY},
     {"timeout", SHAPE_QUANTITY},
 };
 
@@ -150,7 +152,7 @@ static bool route(struct parser *p, struct node *n)
 
 const struct parse_statement parse_statements[] = {
     {"policy", NODE_HEADER, header, "the end of the statement"},
-    {"zone", NODE_ZONE, zone, "`clears` or the end of the statement"},
+    {"zone", NODE_ZONE, zone, "`clears`, `pue`, `carbon` or the end of the statement"},
     {"model", NODE_MODEL, model, "a clause of the model, such as `context 32k tok`"},
     {"alias", NODE_ALIAS, alias, "the end of the statement"},
     {"pass", NODE_PASS, pass, "the end of the statement"},
@@ -168,6 +170,8 @@ const struct parse_statement parse_statements[] = {
     {"allow", NODE_ALLOW, parse_allow, "`when`, `as` or the end of the statement"},
     {"budget", NODE_BUDGET, parse_budget,
      "`hard`, `paced`, `,`, `when`, `as` or the end of the statement"},
+    {"dispatch", NODE_DISPATCH, parse_dispatch,
+     "`second`, `kWh`, `kg`, `weights` or the end of the statement"},
     {"prove", NODE_PROVE, parse_prove, "`,`, `when`, `as` or the end of the statement"},
     {"test", NODE_TEST, parse_test, "`,`, `given`, `expect` or the end of the statement"},
     {"assume", NODE_ASSUME, parse_assume, "the end of the statement"},

@@ -295,7 +295,10 @@ void say_places(const struct policy_image *p, size_t width, struct buf *out)
 {
     const struct image_zone *z = IMAGE_AT(p, p->zones, struct image_zone);
     const struct image_sink *s = IMAGE_AT(p, p->sinks, struct image_sink);
-    if ((!p->zones.count || !p->lattices.count) && !p->sinks.count)
+    bool told = p->sinks.count > 0;
+    for (uint32_t i = 0; i < p->zones.count; i++)
+        told |= p->lattices.count || z[i].pue_milli || z[i].carbon_stated;
+    if (!told)
         return;
     BUF_LIT(out, "\nPlaces that requests reach\n");
     for (uint32_t i = 0; i < p->zones.count; i++) {
@@ -303,6 +306,7 @@ void say_places(const struct policy_image *p, size_t width, struct buf *out)
         say_pad(out, image_text(p, z[i].name), width);
         BUF_LIT(out, "zone");
         clearance(p, &z[i].clears, ", clears ", out);
+        say_zone_energy(p, &z[i], out);
         buf_byte(out, '\n');
     }
     for (uint32_t i = 0; i < p->sinks.count; i++) {
@@ -350,14 +354,18 @@ static void forbidden(const struct policy_image *p, const struct image_constrain
 
 static void budget(const struct image_constraint *c, struct buf *out)
 {
-    static const char *const windows[] = {"request", "minute", "hour", "day", "month"};
-    static const char *const scopes[] = {"", "session", "key", "caller", "team", "tenant"};
+    static const char *const windows[] = {"request", "minute", "hour", "day", "month", ""};
+    static const char *const scopes[] = {"", "session", "key", "caller", "team", "tenant", "loop"};
+    bool life = c->window == IMAGE_PER_LIFE;
     BUF_LIT(out, "at most ");
     say_amount(out, c->unit, c->limit);
-    buf_printf(out, " per %s", windows[c->window]);
+    if (!life)
+        buf_printf(out, " per %s", windows[c->window]);
     if (c->scope != IMAGE_SCOPE_ALL)
-        buf_printf(out, " and %s", scopes[c->scope]);
+        buf_printf(out, life ? " per %s" : " and %s", scopes[c->scope]);
     buf_cstr(out, c->hard ? "" : ", paced");
+    if (c->exhausted == IMAGE_EXHAUSTED_CHEAPER)
+        BUF_LIT(out, ", then the next cheaper choice");
 }
 
 static void constraint(const struct policy_image *p, const struct image_constraint *c,
@@ -457,6 +465,7 @@ static void json_places(const struct policy_image *p, struct buf *out)
         buf_cstr(out, i ? ",\n  {" : "{");
         member(p, "name", z[i].name, out);
         json_levels(p, &z[i].clears, "clears", out);
+        say_zone_energy_json(p, &z[i], out);
         buf_byte(out, '}');
     }
     BUF_LIT(out, "],\n \"sinks\": [");

@@ -20,7 +20,7 @@ enum node_kind {
     // Statements. Each begins with its keyword.
     NODE_HEADER,    // policy "name" version 3        [STRING, NUMBER]
     NODE_LATTICE,   // lattice l = a < b               [WORD, WORD*]
-    NODE_ZONE,      // zone local clears a             [WORD, CLAUSE*]
+    NODE_ZONE,      // zone local clears a pue 1.2     [WORD, CLAUSE*]
     NODE_SINK,      // sink kb retriever zone local    [WORD, WORD?, CLAUSE*]
     NODE_MODEL,     // model m ...                     [WORD, CLAUSE*]
     NODE_ALIAS,     // alias a -> route r              [WORD or STRING, TARGET]
@@ -35,6 +35,7 @@ enum node_kind {
     NODE_BUDGET,    // budget per team 5 usd/day hard  [CLAUSE(per)?, LIMIT*, CLAUSE*]
     NODE_PROVE,     // prove passes verify when g      [CLAIM*, CLAUSE*]
     NODE_TEST,      // test "x" given g expect c       [STRING or CLAUSE(corpus), CLAUSE*]
+    NODE_DISPATCH,  // dispatch price second 1 usd     [WORD, CLAUSE*]
     NODE_ASSUME,    // assume shadowed quick "why"     [WORD, WORD or STRING?, STRING]
     NODE_BAD,       // a statement that does not parse []
     // Parts.
@@ -46,11 +47,13 @@ enum node_kind {
     NODE_CALL,        // f(a, b)                         [WORD, ARG*]
     NODE_ARG,         // a | tag "b" when g              [ALTERNATIVE*, CLAUSE(when)?]
     NODE_ALTERNATIVE, // [tag] value                   [WORD?, value]
-    NODE_PRICE,       // 0.03 in                         [QUANTITY, WORD]
-    NODE_QUANTITY,    // 8k tok                          [NUMBER, UNIT?]
-    NODE_UNIT,        // usd/Mtok                        [WORD, WORD?]
-    NODE_BAND,        // high above 0.7                  [WORD, QUANTITY?]
-    NODE_LIMIT,       // 5 usd/day hard                  [QUANTITY, WORD?]
+    NODE_ENDPOINT, // "url" weight 2, dns "url"       [STRING, WORD or CLAUSE(dns or file)[STRING], CLAUSE*]
+    NODE_PRICE,    // 0.03 in usd/Mtok                [NUMBER, WORD, UNIT?]
+    NODE_NAMED,    // prefix 2, low 1k tok            [WORD, NUMBER or QUANTITY]
+    NODE_QUANTITY, // 8k tok                          [NUMBER, UNIT?]
+    NODE_UNIT,     // usd/Mtok                        [WORD, WORD?]
+    NODE_BAND,     // high above 0.7                  [WORD, QUANTITY?]
+    NODE_LIMIT,    // 5 usd/day hard cheaper          [QUANTITY, WORD*]
     // Its first token tells which: never [guard]; route [WORD, CLAUSE(costs)?]; every [CLAUSE(costs)];
     // zone, model [WORD*]; passes [CALL]; refuse, feasible []; not [CLAIM]; agree [COMPARE];
     // no [WORD, CLAUSE(reaches)[CLAUSE(zone, model or sink)[WORD]]].
@@ -58,6 +61,7 @@ enum node_kind {
     NODE_WORD,
     NODE_STRING,
     NODE_NUMBER,
+    NODE_DATE,
     // Expressions.
     NODE_OR, // a or b or c                     [expression, expression, ...]
     NODE_AND,

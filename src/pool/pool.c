@@ -70,6 +70,8 @@ static enum result open_endpoint(struct pool_endpoint *e, const struct policy_im
         e->path = SLICE("/v1");
         return RESULT_OK;
     }
+    if (def->discovery == IMAGE_DISCOVER_FILE)
+        return RESULT_OK;
     if (http_url_parse(e->url, &url)) {
         snprintf(diag, POOL_DIAG_BYTES,
                  "line %u: \"%.*s\" is no endpoint; write http://host:port/v1", def->line,
@@ -116,6 +118,9 @@ static enum result open_model(struct pool *p, uint32_t i, uint32_t first,
     for (uint32_t k = 0; k < m->endpoint_count; k++) {
         struct pool_endpoint *e = &p->endpoints[first + k];
         e->model = (int32_t)i;
+        e->in_model = k;
+        e->def = &urls[k];
+        e->index = (int32_t)(e->def - IMAGE_AT(image, image->endpoints, struct image_endpoint));
         enum result r = open_endpoint(e, image, &urls[k], demo_port, diag);
         if (r)
             return r;
@@ -124,161 +129,79 @@ static enum result open_model(struct pool *p, uint32_t i, uint32_t first,
     return r ? r : find_key(m, image, def, arena);
 }
 
+// How many numbers each model gets: what it states and room for more, less of the latter where all together would be too
+// many.
+static enum result share_slots(struct pool *p, char diag[POOL_DIAG_BYTES])
+{
+    uint32_t stated = p->endpoint_count, more = 0;
+    for (uint32_t i = 0; i < p->model_count; i++)
+        more += p->models[i].slot_room;
+    if (stated > POOL_PLACES_MAX) {
+        snprintf(diag, POOL_DIAG_BYTES, "a policy has at most %d endpoints", POOL_PLACES_MAX);
+        return RESULT_LIMIT;
+    }
+    uint32_t left = POOL_PLACES_MAX - stated, at = 0;
+    for (uint32_t i = 0; i < p->model_count; i++) {
+        struct pool_model *m = &p->models[i];
+        if (more > left)
+            m->slot_room = (uint32_t)((uint64_t)m->slot_room * left / more);
+        m->slot_room += m->endpoint_count;
+        m->slot_first = p->first[i] = at;
+        at += m->slot_room;
+    }
+    p->first[p->model_count] = p->slot_room = at;
+    return RESULT_OK;
+}
+
+static enum result place_stated(struct pool *p, char diag[POOL_DIAG_BYTES])
+{
+    for (uint32_t i = 0; i < p->endpoint_count; i++) {
+        const struct pool_endpoint *e = &p->endpoints[i];
+        uint32_t slot;
+        struct pool_add add = {.endpoint = (int32_t)i, .url = e->url};
+        if (e->def->discovery == IMAGE_DISCOVER_FILE)
+            continue;
+        // Of a name that is looked up there is a place from the start, so that requests need not wait for the answer.
+        enum result r = pool_add(p, &add, 0, &slot);
+        if (r) {
+            if (r == RESULT_LIMIT)
+                snprintf(diag, POOL_DIAG_BYTES, "line %u: the pool is full", e->def->line);
+            return r;
+        }
+        if (e->def->maintenance)
+            pool_set_mode(p, slot, POOL_SLOT_DRAINING);
+    }
+    return RESULT_OK;
+}
+
 enum result pool_open(struct pool *p, const struct policy_image *image, uint16_t demo_port,
                       struct arena *arena, char diag[POOL_DIAG_BYTES])
 {
     diag[0] = '\0';
-    *p = (struct pool){.model_count = image->models.count};
+    *p = (struct pool){.image = image, .model_count = image->models.count};
     for (uint32_t i = 0; i < p->model_count; i++)
         p->endpoint_count += image_model(image, (int32_t)i)->endpoints.count;
     p->models = ARENA_ARRAY(arena, struct pool_model, p->model_count);
     p->endpoints = ARENA_ARRAY(arena, struct pool_endpoint, p->endpoint_count);
-    if (!p->models || !p->endpoints)
+    p->first = ARENA_ARRAY(arena, uint32_t, p->model_count + 1);
+    if (!p->models || !p->endpoints || !p->first)
         return RESULT_NOMEM;
     uint32_t first = 0;
     for (uint32_t i = 0; i < p->model_count; i++) {
         enum result r = open_model(p, i, first, image, demo_port, arena, diag);
         if (r)
             return r;
-        first += p->models[i].endpoint_count;
-    }
-    return RESULT_OK;
-}
-
-enum result pool_loop_open(struct pool_loop *l, const struct pool *pool, struct http_client *client,
-                           struct tls_context *client_tls, struct arena *arena)
-{
-    *l = (struct pool_loop){.pool = pool, .epoch = 1};
-    l->seats = ARENA_ARRAY(arena, struct pool_seat, pool->endpoint_count);
-    l->states = ARENA_ARRAY(arena, uint8_t, pool->model_count);
-    if (!l->seats || !l->states)
-        return RESULT_NOMEM;
-    for (uint32_t i = 0; i < pool->endpoint_count; i++) {
-        const struct pool_endpoint *e = &pool->endpoints[i];
-        enum result r = http_client_origin(client, e->host, e->port, e->tls ? client_tls : NULL,
-                                           &l->seats[i].origin);
-        if (r)
-            return r;
-    }
-    for (uint32_t i = 0; i < pool->model_count; i++)
-        l->states[i] = pool->models[i].key_missing ? POOL_MODEL_NO_KEY : POOL_MODEL_UP;
-    return RESULT_OK;
-}
-
-static bool in_service(const struct pool_seat *s, uint64_t now_us)
-{
-    return s->out_until_us <= now_us && !s->trying;
-}
-
-// Recomputes one model's state after one of its endpoints changed.
-static void refresh_model(struct pool_loop *l, int32_t model, uint64_t now_us)
-{
-    const struct pool_model *m = &l->pool->models[model];
-    if (m->key_missing)
-        return;
-    uint8_t state = POOL_MODEL_DOWN;
-    for (uint32_t k = 0; k < m->endpoint_count; k++) {
-        if (in_service(&l->seats[m->endpoint_first + k], now_us))
-            state = POOL_MODEL_UP;
-    }
-    if (state != l->states[model]) {
-        l->states[model] = state;
-        l->epoch++;
-    }
-}
-
-struct pool_view pool_loop_view(struct pool_loop *l, uint64_t now_us)
-{
-    if (l->next_return_us && l->next_return_us <= now_us) {
-        l->next_return_us = 0;
-        for (uint32_t i = 0; i < l->pool->endpoint_count; i++) {
-            uint64_t until = l->seats[i].out_until_us;
-            if (until > now_us && (!l->next_return_us || until < l->next_return_us))
-                l->next_return_us = until;
+        struct pool_model *m = &p->models[i];
+        m->slot_room = POOL_SPARE_PER_MODEL;
+        for (uint32_t k = 0; k < m->endpoint_count; k++) {
+            if (p->endpoints[first + k].def->discovery != IMAGE_DISCOVER_NONE)
+                m->slot_room = POOL_PLACES_PER_MODEL_MAX - m->endpoint_count;
         }
-        for (uint32_t i = 0; i < l->pool->model_count; i++)
-            refresh_model(l, (int32_t)i, now_us);
+        first += m->endpoint_count;
     }
-    return (struct pool_view){
-        .epoch = l->epoch, .states = l->states, .count = l->pool->model_count};
-}
-
-int32_t pool_pick(struct pool_loop *l, int32_t model, uint32_t tried, bool desperate,
-                  uint64_t now_us)
-{
-    const struct pool_model *m = &l->pool->models[model];
-    int32_t best = IMAGE_NONE, soonest = IMAGE_NONE;
-    uint32_t start = m->endpoint_count > 1 ? l->turn++ % m->endpoint_count : 0;
-    for (uint32_t n = 0; n < m->endpoint_count; n++) {
-        uint32_t k = start + n < m->endpoint_count ? start + n : start + n - m->endpoint_count;
-        if (tried >> k & 1)
-            continue;
-        int32_t at = (int32_t)(m->endpoint_first + k);
-        const struct pool_seat *s = &l->seats[at];
-        if (in_service(s, now_us)) {
-            if (best == IMAGE_NONE || s->in_flight < l->seats[best].in_flight)
-                best = at;
-        } else if (soonest == IMAGE_NONE || s->out_until_us < l->seats[soonest].out_until_us) {
-            soonest = at;
-        }
-    }
-    return best != IMAGE_NONE ? best : desperate ? soonest : IMAGE_NONE;
-}
-
-void pool_begin(struct pool_loop *l, int32_t endpoint)
-{
-    struct pool_seat *s = &l->seats[endpoint];
-    s->in_flight++;
-    s->calls++;
-    if (s->ejections)
-        s->trying = true;
-}
-
-static void eject(struct pool_loop *l, struct pool_seat *s, uint64_t now_us)
-{
-    uint64_t ms = (uint64_t)POOL_EJECT_MS << (s->ejections < 5 ? s->ejections : 5);
-    if (ms > POOL_EJECT_MAX_MS)
-        ms = POOL_EJECT_MAX_MS;
-    s->ejections++;
-    s->failures = 0;
-    s->out_until_us = now_us + ms * 1000;
-    if (!l->next_return_us || s->out_until_us < l->next_return_us)
-        l->next_return_us = s->out_until_us;
-}
-
-void pool_end(struct pool_loop *l, int32_t endpoint, enum pool_outcome outcome, uint64_t now_us)
-{
-    struct pool_seat *s = &l->seats[endpoint];
-    bool was_trying = s->trying, was_out = s->out_until_us > now_us;
-    s->in_flight--;
-    s->trying = false;
-    if (outcome == POOL_OK || outcome == POOL_LIMITED) {
-        s->failures = 0;
-        s->ejections = 0;
-        s->out_until_us = 0;
-    } else if (outcome == POOL_FAILED) {
-        s->errors++;
-        s->failures++;
-        // Calls that were under way when it was put out tell of the same fault once more.
-        if (was_out && !was_trying)
-            s->failures = 0;
-        else if (was_trying || s->failures >= POOL_FAILURES_TO_EJECT)
-            eject(l, s, now_us);
-    }
-    if (was_trying || was_out || outcome == POOL_FAILED)
-        refresh_model(l, l->pool->endpoints[endpoint].model, now_us);
-}
-
-uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
-{
-    const struct pool_model *m = &l->pool->models[model];
-    uint64_t soonest = UINT64_MAX;
-    for (uint32_t k = 0; k < m->endpoint_count; k++) {
-        uint64_t until = l->seats[m->endpoint_first + k].out_until_us;
-        if (until < soonest)
-            soonest = until;
-    }
-    if (soonest == UINT64_MAX || soonest <= now_us)
-        return 1;
-    return (uint32_t)((soonest - now_us + 999999) / 1000000);
+    enum result r = share_slots(p, diag);
+    if (r)
+        return r;
+    p->slots = ARENA_ARRAY(arena, struct pool_slot, p->slot_room);
+    return p->slots ? place_stated(p, diag) : RESULT_NOMEM;
 }

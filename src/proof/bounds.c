@@ -8,7 +8,8 @@ static const struct image_constraint *constraint_at(const struct proof *p, uint3
 
 static const char *unit_word(enum image_unit unit)
 {
-    static const char *const words[] = {"money", "energy", "carbon", "time", "tokens", "calls"};
+    static const char *const words[WAY_UNITS] = {"money", "energy", "carbon",
+                                                 "time",  "tokens", "calls"};
     return words[unit];
 }
 
@@ -24,7 +25,9 @@ static void tell(struct proof *p, const struct way *way, uint32_t chain, uint32_
         [WAY_NO_SINK_ENERGY] = "state it: `energy 20 J/call`",
         [WAY_NO_SINK_TIMEOUT] = "state it: `timeout 5 s`",
         [WAY_NO_ADDS] = "state it: `adds 4k tok`",
-        [WAY_NO_CARBON] = "make the budget `paced`, or bound joules instead",
+        [WAY_NO_CARBON] = "state it: `zone ... carbon 380 g/kWh`",
+        [WAY_NO_SINK_CARBON] = "state it: `zone ... carbon 380 g/kWh`",
+        [WAY_CARBON_FILE] = "make the budget `paced`, or bound joules instead",
         [WAY_OVERFLOW] = "cap the answer: `cap 1k tok`",
     };
     const struct image_constraint *c = constraint_at(p, budget);
@@ -135,7 +138,7 @@ void proof_bounds(struct proof *p)
     find_open(p, open);
     for (uint32_t i = 0; i < p->image->constraints.count && !p->err; i++) {
         const struct image_constraint *c = constraint_at(p, i);
-        if (c->kind == IMAGE_BUDGET && c->hard && open[c->unit])
+        if (c->kind == IMAGE_BUDGET && c->hard && (unsigned)c->unit < WAY_UNITS && open[c->unit])
             check_budget(p, i, &seen);
     }
 }

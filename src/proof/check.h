@@ -42,7 +42,7 @@
 #include "work/signal.h"
 
 // Of what is checked and how: a compiled policy kept in a cache was proved by this version, or is proved again.
-enum { PROOF_VERSION = 2 };
+enum { PROOF_VERSION = 3 };
 
 struct proof_options {
     const struct policy_places *places; // NULL: findings have no spans

@@ -178,8 +178,7 @@ static bool tell_open(struct walk *w)
         w->found.count = 1;
         if (theorem_question(w->r, &c->when, 1) != SAT_YES)
             continue;
-        bool sink = a->open == WAY_NO_SINK_PRICE || a->open == WAY_NO_SINK_ENERGY ||
-                    a->open == WAY_NO_SINK_TIMEOUT || a->open == WAY_NO_ADDS;
+        bool sink = a->open >= WAY_NO_SINK_PRICE && a->open <= WAY_NO_ADDS;
         struct slice name =
             a->index < 0 ? SLICE("this")
             : sink       ? image_text(p, IMAGE_AT(p, p->sinks, struct image_sink)[a->index].name)

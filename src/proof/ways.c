@@ -281,6 +281,44 @@ static struct way_amount window_bound(int64_t in_price, int64_t out_price, uint6
     return priced(in_price, window - out_max, out_price, out_max);
 }
 
+// Microgram of so many microjoule in this zone, rounded up; `bare` when nothing is stated of it.
+static struct way_amount carbon(const struct policy_image *image, int32_t zone,
+                                struct way_amount energy, enum way_open bare, int32_t index)
+{
+    const struct image_zone *z = IMAGE_AT(image, image->zones, struct image_zone) + zone;
+    const unsigned __int128 kwh = 3600000000000; // microjoule
+    if (energy.open == WAY_OVERFLOW)
+        return energy;
+    if (zone == IMAGE_NONE || !z->carbon_stated)
+        return open_for(bare, index);
+    if (z->carbon_file.len)
+        return open_for(WAY_CARBON_FILE, index);
+    if (energy.open)
+        return energy;
+    unsigned __int128 ug =
+        ((unsigned __int128)(uint64_t)energy.value * (uint64_t)z->carbon_ug_kwh + kwh - 1) / kwh;
+    return ug > INT64_MAX ? open_for(WAY_OVERFLOW, IMAGE_NONE) : bounded((int64_t)ug);
+}
+
+// An answer that keeps the machines for as long as it may costs their hours, when that is more than its tokens cost.
+static struct way_amount money(const struct image_model *m, int32_t index, uint64_t window,
+                               uint64_t out)
+{
+    const unsigned __int128 hour = 3600000; // ms
+    if (!m->priced)
+        return open_for(WAY_NO_PRICE, index);
+    if (m->price_gpu_nusd_h && !m->timeout_ms)
+        return open_for(WAY_NO_TIMEOUT, index);
+    unsigned __int128 share =
+        ((unsigned __int128)(uint64_t)m->price_gpu_nusd_h * m->timeout_ms + hour - 1) / hour;
+    int64_t in = m->price_in_nusd;
+    in = m->price_cached_nusd > in ? m->price_cached_nusd : in;
+    in = m->price_written_nusd > in ? m->price_written_nusd : in;
+    struct way_amount tokens =
+        way_add(window_bound(in, m->price_out_nusd, window, out), bounded(m->price_call_nusd));
+    return way_max(tokens, bounded((int64_t)share));
+}
+
 static struct way_bound zero_bound(void)
 {
     struct way_bound b;
@@ -306,7 +344,6 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
         out = step->cap_tok;
     uint64_t attempts = attempts_of(m, step), copies = 1 + (uint64_t)step->hedges;
     struct way_amount *u = b.unit;
-    u[IMAGE_UNIT_UG] = open_for(WAY_NO_CARBON, binding->model);
     u[IMAGE_UNIT_CALLS] = bounded(1);
     u[IMAGE_UNIT_MS] =
         m->timeout_ms ? bounded(m->timeout_ms) : open_for(WAY_NO_TIMEOUT, binding->model);
@@ -315,13 +352,12 @@ struct way_bound way_binding_bound(const struct policy_image *image, const struc
             open_for(WAY_NO_WINDOW, binding->model);
     } else {
         u[IMAGE_UNIT_TOK] = bounded((int64_t)window);
-        u[IMAGE_UNIT_NUSD] = m->priced
-                                 ? window_bound(m->price_in_nusd, m->price_out_nusd, window, out)
-                                 : open_for(WAY_NO_PRICE, binding->model);
+        u[IMAGE_UNIT_NUSD] = money(m, binding->model, window, out);
         u[IMAGE_UNIT_UJ] = m->energy_in_uj >= 0 && m->energy_out_uj >= 0
                                ? window_bound(m->energy_in_uj, m->energy_out_uj, window, out)
                                : open_for(WAY_NO_ENERGY, binding->model);
     }
+    u[IMAGE_UNIT_UG] = carbon(image, m->zone, u[IMAGE_UNIT_UJ], WAY_NO_CARBON, binding->model);
     // Copies run side by side: they cost, but take no longer.
     for (unsigned i = 0; i < WAY_UNITS; i++)
         u[i] = times(u[i], i == IMAGE_UNIT_MS ? attempts : attempts * copies);
@@ -334,11 +370,15 @@ struct way_bound way_binding_least(const struct policy_image *image, const struc
     const struct image_model *m = image_model(image, binding->model);
     struct way_bound b = way_binding_bound(image, step, binding);
     if (!b.unit[IMAGE_UNIT_NUSD].open)
-        b.unit[IMAGE_UNIT_NUSD] = bounded((m->price_in_nusd + m->price_out_nusd) / 1000000);
+        b.unit[IMAGE_UNIT_NUSD] =
+            bounded((m->price_in_nusd + m->price_out_nusd) / 1000000 + m->price_call_nusd);
     if (!b.unit[IMAGE_UNIT_UJ].open)
         b.unit[IMAGE_UNIT_UJ] = bounded((m->energy_in_uj + m->energy_out_uj) / 1000000);
     if (!b.unit[IMAGE_UNIT_TOK].open)
         b.unit[IMAGE_UNIT_TOK] = bounded(2);
+    if (!b.unit[IMAGE_UNIT_UG].open)
+        b.unit[IMAGE_UNIT_UG] =
+            carbon(image, m->zone, b.unit[IMAGE_UNIT_UJ], WAY_NO_CARBON, binding->model);
     return b;
 }
 
@@ -354,7 +394,7 @@ struct way_bound way_sink_bound(const struct policy_image *image, const struct i
         s->call_uj >= 0 ? bounded(s->call_uj) : open_for(WAY_NO_SINK_ENERGY, sink);
     b.unit[IMAGE_UNIT_MS] =
         s->timeout_ms ? bounded(s->timeout_ms) : open_for(WAY_NO_SINK_TIMEOUT, sink);
-    b.unit[IMAGE_UNIT_UG] = open_for(WAY_NO_CARBON, IMAGE_NONE);
+    b.unit[IMAGE_UNIT_UG] = carbon(image, s->zone, b.unit[IMAGE_UNIT_UJ], WAY_NO_SINK_CARBON, sink);
     b.unit[IMAGE_UNIT_CALLS] = bounded(1);
     if (step->kind == IMAGE_STEP_RETRIEVE && !s->cap_tok)
         b.unit[IMAGE_UNIT_NUSD] = b.unit[IMAGE_UNIT_UJ] = b.unit[IMAGE_UNIT_TOK] =
@@ -472,7 +512,9 @@ const char *way_open_text(enum way_open open)
         [WAY_NO_SINK_ENERGY] = "states no energy",
         [WAY_NO_SINK_TIMEOUT] = "states no timeout",
         [WAY_NO_ADDS] = "does not state what it adds",
+        [WAY_NO_SINK_CARBON] = "has no carbon figure",
         [WAY_NO_CARBON] = "has no carbon figure",
+        [WAY_CARBON_FILE] = "has carbon by the hour, which nothing bounds",
         [WAY_OVERFLOW] = "costs more than can be counted",
     };
     return texts[open];

@@ -86,15 +86,18 @@ enum way_open {
     WAY_NO_SINK_PRICE,
     WAY_NO_SINK_ENERGY,
     WAY_NO_SINK_TIMEOUT,
-    WAY_NO_ADDS,   // the retriever does not say how much it adds
-    WAY_NO_CARBON, // nothing says how much a joule emits
-    WAY_OVERFLOW,  // over 2^63 of the smallest unit
+    WAY_NO_SINK_CARBON,
+    WAY_NO_ADDS,     // the retriever does not say how much it adds
+    WAY_NO_CARBON,   // the model's zone does not say how much a joule emits
+    WAY_CARBON_FILE, // the zone has it by the hour, which no figure bounds
+    WAY_OVERFLOW,    // over 2^63 of the smallest unit
 };
 struct way_amount {
     int64_t value; // of WAY_BOUNDED: nano-USD, microjoule, microgram, ms, tokens, calls
     enum way_open open;
     int32_t index;
 };
+// What a path takes; of requests it is always one.
 enum { WAY_UNITS = IMAGE_UNIT_CALLS + 1 };
 struct way_bound {
     struct way_amount unit[WAY_UNITS];

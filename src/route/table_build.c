@@ -109,7 +109,7 @@ static enum result constraints_check(const struct policy_image *p)
         if ((unsigned)c->kind > IMAGE_BUDGET || (c->kind == IMAGE_FORBID && !target_ok(p, c)) ||
             (c->kind == IMAGE_REQUIRE && (unsigned)c->step >= IMAGE_STEP_KIND_COUNT_) ||
             (c->kind == IMAGE_ALLOW && (unsigned)c->extra >= IMAGE_EXTRA_COUNT_) ||
-            (c->kind == IMAGE_BUDGET && (unsigned)c->unit > IMAGE_UNIT_CALLS))
+            (c->kind == IMAGE_BUDGET && (unsigned)c->unit > IMAGE_UNIT_REQUESTS))
             return RESULT_SYNTAX;
     }
     for (uint32_t i = 0; i < p->models.count; i++) {

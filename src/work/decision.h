@@ -8,8 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+#include "work/budget.h"
 #include "work/fact.h"
 #include "work/image.h"
+#include "work/pool.h"
 
 struct route_table; // route/route.h
 
@@ -70,6 +73,7 @@ enum chain_verdict {
     CHAIN_UNMET,       // `constraint` requires a step that its answer has not passed
     CHAIN_NOT_ALLOWED, // `step` needs an `allow` that does not hold
     CHAIN_NO_MODEL,    // no model can serve `step`
+    CHAIN_FAILED,      // it was taken before, and no attempt came to an answer
 };
 
 struct chain_outcome {
@@ -108,10 +112,32 @@ struct decision_option {
     int32_t place;       // of the pool's view, or -1: any of the model's
     uint32_t binding_at; // place of the binding among the step's
     double price_nusd;   // the sum of the terms
-    float terms_nusd[PRICE_TERMS];
+    double terms_nusd[PRICE_TERMS];
     struct estimate expect;
 };
 enum { DECISION_OPTIONS_MAX = 16 };
+
+// The places of a model as the decision saw them: numbers `first` and up. prefix_tok is that of this request's prompt.
+struct decision_places {
+    int32_t model;
+    uint32_t first, count;
+    const struct pool_place *rows;
+};
+
+// What a binding was expected to take, where lengths were learned: tokens.
+struct decision_length {
+    uint32_t binding_at;
+    uint32_t input_tok, output_tok, low_tok, high_tok;
+};
+
+// What was seen besides rows, as in struct pool_view.
+struct decision_seen {
+    int32_t session_place, session_model; // -1: none
+    bool session_locked;
+    uint32_t session_tok, deadline_ms;
+    uint64_t seed, turn;
+    struct slice region;
+};
 
 enum decision_by {
     DECISION_BY_ROUTES, // the routes, first match
@@ -139,9 +165,13 @@ struct decision {
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool effort_dropped;   // the effort that the client asks for is forbidden and left out
-    bool took_else;        // another chain than the path's first was taken, or none could
-    int32_t chain;         // place among the route's chains, or IMAGE_NONE
+    bool effort_dropped; // the effort that the client asks for is forbidden and left out
+    bool took_else;      // another chain than the path's first was taken, or none could
+    int32_t chain;       // place among the route's chains, or IMAGE_NONE
+    // Chains before this one were taken by decisions before this one, and failed; what their attempts may have taken counts
+    // against budgets per request. Per enum image_unit.
+    uint32_t first_chain;
+    int64_t spent[IMAGE_UNIT_REQUESTS + 1];
     uint32_t attempts_max; // that the step allows; 0: each endpoint once
     uint32_t
         output_cap_tok; // most output of a choice that the upstream is to be told; 0: the request's own
@@ -179,6 +209,15 @@ struct decision {
     struct decision_option *options;
     uint32_t option_count;
     int32_t place; // of options[0], as the pool's view numbers them, or -1
+    // What the choice rests on besides the policy; empty where nothing was known of places, budgets and lengths, or where there
+    // was nothing to choose.
+    bool priced; // chosen by dispatch (route/dispatch.h), else by the objective alone
+    const struct decision_places *places; // of the feasible models
+    uint32_t places_count;
+    struct decision_seen seen;
+    const struct budget_state *budgets;    // one per constraint; NULL: none bears
+    const struct decision_length *lengths; // of the feasible bindings; NULL: by rule
+    uint32_t lengths_count;
 
     uint32_t input_tok;  // estimated
     uint32_t output_tok; // expected

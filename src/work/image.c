@@ -391,12 +391,23 @@ static bool claim_ok(const struct policy_image *p, const struct image_claim *c)
     }
 }
 
+static bool budget_ok(const struct image_constraint *c)
+{
+    bool life = c->window == IMAGE_PER_LIFE, request = c->window == IMAGE_PER_REQUEST;
+    if (c->limit < 0 || (life && c->scope != IMAGE_SCOPE_SESSION && c->scope != IMAGE_SCOPE_LOOP) ||
+        ((life || request) && !c->hard))
+        return false;
+    if (c->exhausted == IMAGE_EXHAUSTED_CHEAPER && (!c->hard || request))
+        return false;
+    return c->unit != IMAGE_UNIT_REQUESTS || (!request && c->hard);
+}
+
 static bool rules_ok(const struct policy_image *p)
 {
     const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
     for (uint32_t i = 0; i < p->constraints.count; i++)
         if ((c[i].kind == IMAGE_FORBID && !target_ok(p, c[i].target, c[i].index, c[i].level)) ||
-            (c[i].kind == IMAGE_BUDGET && c[i].limit < 0))
+            (c[i].kind == IMAGE_BUDGET && !budget_ok(&c[i])))
             return false;
     const struct image_claim *l = IMAGE_AT(p, p->claims, struct image_claim);
     for (uint32_t i = 0; i < p->claims.count; i++)
@@ -405,23 +416,86 @@ static bool rules_ok(const struct policy_image *p)
     return true;
 }
 
-static bool energy_ok(const struct image_energy *e)
+static bool within(int64_t v, int64_t least, int64_t most)
 {
-    const double most[] = {1e9, 1e9, 1e9, 1e6, 1e6, 1e6, 1e6, 1e6};
-    const double v[] = {e->a,     e->c,      e->prefill_j_tok, e->prefill_s_tok,
-                        e->batch, e->step_s, e->step_growth,   e->batch_max};
-    for (unsigned i = 0; i < MERIT_COUNT(v); i++)
-        if (!(v[i] >= 0 && v[i] <= most[i]))
-            return false;
-    return e->curve == IMAGE_CURVE_NONE || (e->batch >= 1 && e->batch_max >= 1);
+    return v >= least && v <= most;
 }
 
-static bool rest_of_price_ok(const struct image_model *m)
+// Finite, and in [0, most]. Not so for a NaN.
+static bool amount_ok(double v, double most)
 {
-    return m->price_written_nusd >= 0 && m->price_written_nusd <= IMAGE_PRICE_MAX &&
-           m->price_call_nusd >= 0 && m->price_call_nusd <= IMAGE_PRICE_MAX &&
-           m->price_gpu_nusd_h >= 0 && m->price_gpu_nusd_h <= IMAGE_PRICE_MAX &&
-           m->batch_percent <= 100;
+    return v >= 0 && v <= most;
+}
+
+static bool curve_ok(const struct image_energy *e)
+{
+    const double joules = 1e9; // of a token; far beyond what any machine takes
+    if (!amount_ok(e->a, joules) || !amount_ok(e->c, joules) ||
+        !amount_ok(e->prefill_j_tok, joules) || !amount_ok(e->batch, 1e6) ||
+        !amount_ok(e->batch_max, 1e6) || !amount_ok(e->step_s, 1e6) ||
+        !amount_ok(e->step_growth, 1e6) || !amount_ok(e->prefill_s_tok, 1e6))
+        return false;
+    return e->curve == IMAGE_CURVE_NONE ? e->a == 0 && e->c == 0
+                                        : e->batch >= 1 && e->batch_max >= 1;
+}
+
+static bool knob_ok(const struct image_model *m)
+{
+    for (int i = 0; i < IMAGE_EFFORT_COUNT_; i++)
+        if (m->thinking_tok[i] > (m->knob == IMAGE_KNOB_THINKING ? IMAGE_TOK_MAX : 0))
+            return false;
+    return (m->knob == IMAGE_KNOB_REASONING_EFFORT) == (m->knob_name.len == 0);
+}
+
+static bool date_ok(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (i == 4 || i == 7 ? s.ptr[i] != '-' : s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+    return s.len == 0 || s.len == 10;
+}
+
+static bool price_ok(const struct policy_image *p, const struct image_model *m)
+{
+    const int64_t prices[] = {m->price_in_nusd,      m->price_out_nusd,  m->price_cached_nusd,
+                              m->price_written_nusd, m->price_call_nusd, m->price_gpu_nusd_h};
+    for (size_t i = 0; i < MERIT_COUNT(prices); i++)
+        if (!within(prices[i], 0, IMAGE_PRICE_MAX))
+            return false;
+    return m->batch_percent <= 100 && date_ok(image_text(p, m->price_date));
+}
+
+static bool endpoints_ok(const struct policy_image *p)
+{
+    const struct image_endpoint *e = IMAGE_AT(p, p->endpoints, struct image_endpoint);
+    for (uint32_t i = 0; i < p->endpoints.count; i++, e++)
+        if (e->weight_milli > 1000000 || e->serves_from_tok > IMAGE_TOK_MAX ||
+            e->serves_to_tok > IMAGE_TOK_MAX ||
+            (e->serves_to_tok && e->serves_from_tok > e->serves_to_tok) ||
+            (e->health.len && image_text(p, e->health).ptr[0] != '/'))
+            return false;
+    return true;
+}
+
+static bool zones_ok(const struct policy_image *p)
+{
+    const struct image_zone *z = IMAGE_AT(p, p->zones, struct image_zone);
+    for (uint32_t i = 0; i < p->zones.count; i++, z++)
+        if ((z->pue_milli && (z->pue_milli < 1000 || z->pue_milli > 10000)) ||
+            !within(z->carbon_ug_kwh, 0, IMAGE_CARBON_MAX) ||
+            (!z->carbon_stated && (z->carbon_marginal || z->carbon_ug_kwh || z->carbon_file.len)))
+            return false;
+    return true;
+}
+
+static bool dispatch_ok(const struct image_dispatch *d)
+{
+    for (int i = 0; i < IMAGE_SCORE_COUNT_; i++)
+        if (!amount_ok((double)d->weights[i], IMAGE_SCORE_WEIGHT_MAX))
+            return false;
+    return (unsigned)d->mode < IMAGE_DISPATCH_MODE_COUNT_ &&
+           within(d->second_nusd, 0, IMAGE_WORTH_MAX) && within(d->kwh_nusd, 0, IMAGE_WORTH_MAX) &&
+           within(d->kg_nusd, 0, IMAGE_WORTH_MAX);
 }
 
 static bool models_ok(const struct policy_image *p)
@@ -429,12 +503,10 @@ static bool models_ok(const struct policy_image *p)
     const struct image_model *m = IMAGE_AT(p, p->models, struct image_model);
     for (uint32_t i = 0; i < p->models.count; i++, m++) {
         if (m->endpoints.count == 0 || m->context_tok > IMAGE_TOK_MAX ||
-            m->output_tok > IMAGE_TOK_MAX || m->price_in_nusd < 0 || m->price_out_nusd < 0 ||
-            m->price_cached_nusd < 0 || m->price_in_nusd > IMAGE_PRICE_MAX ||
-            m->price_out_nusd > IMAGE_PRICE_MAX || m->price_cached_nusd > IMAGE_PRICE_MAX ||
-            m->energy_in_uj < -1 || m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
-            m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0 ||
-            !energy_ok(&m->energy) || !rest_of_price_ok(m))
+            m->output_tok > IMAGE_TOK_MAX || !price_ok(p, m) || !curve_ok(&m->energy) ||
+            !knob_ok(m) || !(m->quality <= 1) || m->energy_in_uj < -1 ||
+            m->energy_in_uj > IMAGE_ENERGY_MAX || m->energy_out_uj < -1 ||
+            m->energy_out_uj > IMAGE_ENERGY_MAX || m->efforts >> IMAGE_EFFORT_COUNT_ != 0)
             return false;
     }
     const struct image_alias *a = IMAGE_AT(p, p->aliases, struct image_alias);
@@ -629,8 +701,9 @@ enum result image_open(const void *block, size_t size, const struct policy_image
     for (int s = 0; s < IMAGE_SECTIONS; s++)
         if (!section_ok(p, (enum image_section)s))
             return RESULT_SYNTAX;
-    if (!places_ok(p) || !models_ok(p) || !guards_ok(p) || !signals_ok(p) || !routes_ok(p) ||
-        !steps_ok(p) || !rules_ok(p))
+    if (!dispatch_ok(&p->dispatch) || !places_ok(p) || !zones_ok(p) || !endpoints_ok(p) ||
+        !models_ok(p) || !guards_ok(p) || !signals_ok(p) || !routes_ok(p) || !steps_ok(p) ||
+        !rules_ok(p))
         return RESULT_SYNTAX;
     *out = p;
     return RESULT_OK;

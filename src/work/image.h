@@ -39,6 +39,13 @@ enum {
 // Of an energy, microjoules per million tokens (1 GJ).
 #define IMAGE_ENERGY_MAX INT64_C(1000000000000000)
 
+// Of the carbon of a kWh, micrograms of CO2e (10 kg).
+#define IMAGE_CARBON_MAX INT64_C(10000000000)
+// Of what a second, a kWh or a kilogram is worth, nano-USD (1,000 USD).
+#define IMAGE_WORTH_MAX INT64_C(1000000000000)
+// Of a scorer's weight.
+#define IMAGE_SCORE_WEIGHT_MAX 1000
+
 struct image_str {
     uint32_t at, len;
 };
@@ -177,7 +184,7 @@ struct image_model {
     struct image_str price_date, price_source; // "2026-11-01"; empty: not stated
     struct image_energy energy; // beyond energy_in_uj and energy_out_uj, which then are its bounds
     enum image_knob knob;
-    struct image_str knob_name;
+    struct image_str knob_name;                 // empty: IMAGE_KNOB_REASONING_EFFORT
     uint32_t thinking_tok[IMAGE_EFFORT_COUNT_]; // IMAGE_KNOB_THINKING
 };
 
@@ -193,7 +200,8 @@ enum image_discovery { IMAGE_DISCOVER_NONE, IMAGE_DISCOVER_DNS, IMAGE_DISCOVER_F
 enum image_meter { IMAGE_METER_NONE, IMAGE_METER_NVML, IMAGE_METER_RAPL };
 
 // An endpoint as the policy states it. At run time it is one place or, discovered, several (work/pool.h).
-//   endpoint "http://a:8000/v1" engine vllm weight 2 slots 32 rate 600 region eu serves to 8k tok meter nvml 0,
+//   endpoint "http://a:8000/v1" engine vllm weight 2 slots 32 rate 600 requests/minute region eu serves to 8k tok
+//                                      meter nvml 0,
 //            dns "http://pool.svc:8000/v1", file "places.txt"
 struct image_endpoint {
     struct image_str

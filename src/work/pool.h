@@ -49,6 +49,7 @@ struct pool_place {
     float each_ms;       // time per output token at the load it has, learned; < 0: not known
     float carbon_g_kwh;  // of its zone now; < 0: not known
     uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
+    float weight;        // as the policy says, 1 unless stated
     float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
 };
 
@@ -56,18 +57,22 @@ struct pool_view {
     uint64_t epoch;
     const uint8_t *states; // enum pool_model_state, one per model of the image. NULL: all are up
     uint32_t count;        // of models
-    // The places of model m are `places[first[m]]` to before `places[first[m + 1]]`. NULL: nothing is known of places, and
-    // a decision names none.
+    // The places of model m are `places[first[m]]` to before `places[end[m]]`; between end[m] and first[m + 1] is room for
+    // more. A place keeps its number as long as the policy is served. NULL: nothing is known of places, and a decision names
+    // none.
     const struct pool_place *places;
     const uint32_t *first; // count + 1
+    const uint32_t *end;   // count; NULL: first[m + 1]
     int32_t session_place; // where the session of this request was last, or -1
     int32_t session_model; // and with what model, or -1
     bool session_locked;   // a call of a tool is outstanding: the model stays
     uint32_t session_tok;  // tokens of its prompt that the place holds
     uint32_t deadline_ms;  // to the first token, as the caller or policy says; 0: none
-    uint64_t seed;         // for what is drawn (power of two, near ties)
-    uint64_t turn;         // grows by one with each request of the loop, for taking turns
-    struct slice region;   // where Merit itself runs, as its settings say; empty: not known
+    // Of this request's prompt, per place by its number, what its prefix cache is believed to hold; NULL: as the rows say.
+    const uint32_t *prefix_tok;
+    uint64_t seed;       // for what is drawn (power of two, near ties)
+    uint64_t turn;       // grows by one with each request of the loop, for taking turns
+    struct slice region; // where Merit itself runs, as its settings say; empty: not known
 };
 
 #endif

@@ -221,7 +221,8 @@ static void terminal(struct maker *m, const struct part *p)
                                           "\"caf\xC3\xA9\"",
                                           "\"http://127.0.0.1:8000/v1\"",
                                           "\"/v1/embeddings\""};
-    static const char *const numbers[] = {"0", "1", "32k", "1.5M", "0.03", "7", "-0.3", "0.7"};
+    static const char *const numbers[] = {"0", "1",    "32k", "1.5M", "0.03",
+                                          "7", "-0.3", "0.7", "8b",   "30b-a3b"};
     between(m);
     if (p->kind == PART_LITERAL) {
         buf_add(m->out, p->text);
@@ -234,6 +235,8 @@ static void terminal(struct maker *m, const struct part *p)
         buf_cstr(m->out, name);
     } else if (slice_eq(p->text, SLICE("STRING"))) {
         buf_cstr(m->out, strings[rng_below(&m->rng, MERIT_COUNT(strings))]);
+    } else if (slice_eq(p->text, SLICE("DATE"))) {
+        buf_cstr(m->out, rng_below(&m->rng, 2) ? "2026-11-21" : "2026-02-31");
     } else {
         assert_true(slice_eq(p->text, SLICE("NUMBER")));
         buf_cstr(m->out, numbers[rng_below(&m->rng, MERIT_COUNT(numbers))]);

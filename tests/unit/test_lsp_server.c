@@ -152,7 +152,7 @@ static void test_grammars_that_are_none(void **state)
         {"statement = \"a\" b ; b = [ \"c\" ] ;", RESULT_SYNTAX}, // can be empty
         {"statement = \"a\" b ; b = { \"c\" } ;", RESULT_SYNTAX},
         {"statement = { \"a\" ;", RESULT_SYNTAX},
-        {"statement = \"%\" ;", RESULT_SYNTAX}, // no mark of the language
+        {"statement = \"$\" ;", RESULT_SYNTAX}, // no mark of the language
         {"statement = ( \"a\" ] ;", RESULT_SYNTAX},
         {"= \"a\" ;", RESULT_SYNTAX},
         {"", RESULT_SYNTAX},

@@ -59,10 +59,13 @@ static void shipped_policies_load(void **state)
         const struct tree *tree;
         read_source(names[i], &text);
         enum result r = load(&l, buf_slice(&text));
-        if (r || l.diags.count)
+        uint32_t found = 0;
+        for (uint32_t k = 0; k < l.diags.count; k++)
+            found += l.diags.items[k].severity != DIAG_NOTE;
+        if (r || found)
             complain(&l, buf_slice(&text), names[i]);
         assert_int_equal(r, RESULT_OK);
-        assert_int_equal(l.diags.count, 0);
+        assert_int_equal(found, 0);
         assert_int_equal(plan_open(l.image, &signal_registry, NULL, SLICE_EMPTY, NULL, &plan),
                          RESULT_OK);
         plan_close(plan);

@@ -8,12 +8,12 @@ syntax iskeyword @,48-57,_,-,.
 " Of several that match at a place the last one here counts.
 syntax match meritName /\<[A-Za-z_]\k*\>/ contained
 syntax match meritNumber /\<\d\k*\>/
-syntax match meritClause /\<\%(policy\|version\|lattice\|zone\|clears\|sink\|holds\|adds\|price\|energy\|timeout\|carries\|model\|endpoint\|provider\|as\|key\|env\|file\|context\|output\|can\|effort\|quality\|demo\|out\|cached\|alias\|routes\|route\|pass\|to\|signal\|label\|above\|below\|on_error\|bands\|temperature\|margin\|otherwise\|when\|path\|else\|refuse\|escalate\|retry\|cap\|hedge\|minimise\|maximise\|within\|where\|at\|risk\|forbid\|step\|require\|allow\|budget\|per\|hard\|paced\|prove\|test\|corpus\|given\|expect\|user\|never\|no\|reaches\|every\|passes\|feasible\|agree\|costs\|most\|assume\)\>/
+syntax match meritClause /\<\%(policy\|version\|lattice\|zone\|clears\|pue\|carbon\|average\|marginal\|sink\|holds\|adds\|price\|energy\|timeout\|carries\|model\|endpoint\|provider\|as\|key\|env\|file\|context\|output\|can\|effort\|by\|listed\|since\|from\|quality\|estimate\|demo\|dns\|engine\|weight\|slots\|rate\|region\|serves\|to\|meter\|maintenance\|metrics\|health\|reasoning_effort\|template\|thinking\|out\|cached\|written\|gpu\|batch\|alias\|routes\|route\|pass\|signal\|label\|above\|below\|on_error\|bands\|temperature\|margin\|otherwise\|when\|path\|else\|refuse\|escalate\|retry\|cap\|hedge\|minimise\|maximise\|within\|where\|at\|risk\|forbid\|step\|require\|allow\|budget\|per\|hard\|cheaper\|paced\|dispatch\|least_request\|power_of_two\|round_robin\|weights\|second\|kWh\|kg\|prove\|test\|corpus\|given\|expect\|user\|never\|no\|reaches\|every\|passes\|feasible\|agree\|costs\|most\|assume\)\>/
 syntax match meritOperatorWord /\<\%(and\|or\|not\|in\)\>/
 syntax match meritConstant /\<\%(true\|false\|any\)\>/
 syntax match meritCall /\<[A-Za-z_]\k*\ze(/
 syntax match meritOperator /->\|[=!<>]=\|[=<>|]/
-syntax match meritStatement /^\%(policy\|lattice\|zone\|sink\|model\|alias\|pass\|signal\|path\|route\|otherwise\|forbid\|require\|allow\|budget\|prove\|test\|assume\)\>/ nextgroup=meritName skipwhite
+syntax match meritStatement /^\%(policy\|lattice\|zone\|sink\|model\|alias\|pass\|signal\|path\|route\|otherwise\|forbid\|require\|allow\|budget\|dispatch\|prove\|test\|assume\)\>/ nextgroup=meritName skipwhite
 syntax match meritEscape /\\./ contained
 syntax region meritString start=/"/ skip=/\\./ end=/"/ oneline contains=meritEscape
 syntax match meritComment /#.*$/

@@ -1,0 +1,75 @@
+// A place: one address that serves one model, with what all loops know of it.
+//
+// A place outlives the policy that named it: when the next policy has the same model at the same address, the same
+// `struct place` serves on, and with it what is under way there, its health, what it has learned and what was scraped.
+// Counted references; freed with the last. All fields that loops touch are atomics with relaxed order: a decision may see a
+// number that is a moment old, never one that was not there. Whoever changes `health` uses pool/health.h.
+#ifndef MERIT_POOL_PLACES_H
+#define MERIT_POOL_PLACES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/slice.h"
+#include "pool/health.h"
+#include "pool/limits.h"
+#include "pool/speeds.h"
+
+// What was scraped or reported, as the control side wrote it down. Negative: not known.
+struct place_gauges {
+    _Atomic uint64_t at_ms;    // loop time; 0: never
+    _Atomic uint64_t fresh_ms; // it counts until then
+    _Atomic uint32_t ends;     // calls of ours that had ended at that time
+    _Atomic float queue, running, kv_use;
+    _Atomic uint32_t slots; // that it runs side by side; 0: not known
+    _Atomic bool lora_loaded, lora_room;
+    // Not for decisions: what people see, and what others ask for.
+    _Atomic float prefix_hit_share; // of prompt tokens, since it started
+    _Atomic uint32_t block_tok;     // of its prefix cache; 0: not known
+    _Atomic uint32_t blocks;
+    _Atomic uint64_t preemptions;
+    _Atomic uint32_t restarts; // seen: a counter fell
+};
+
+struct place {
+    // Read by every decision.
+    _Alignas(64) struct health health;
+    _Atomic uint64_t limited_until_ms;
+    _Atomic uint32_t in_flight, ends;
+    _Atomic uint32_t in_flight_tok, wait_tok;
+    _Atomic float prefill_tok_s, first_ms, each_ms; // learned; < 0: not known
+    _Atomic float carbon_g_kwh;                     // of its zone now; < 0: not known
+    struct place_gauges gauges;
+    // Written by every call.
+    _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever
+    _Atomic uint64_t last_call_ms;
+    struct rate requests, tokens;
+    // Of the control side's last look at them (outliers).
+    uint64_t judged_calls, judged_errors;
+    uint32_t judged_firsts;
+    _Atomic uint32_t firsts;       // calls with a first byte
+    _Atomic float recent_first_ms; // of the last few
+    // The learner. Who finds the lock taken lets its call teach nothing.
+    atomic_flag learning;
+    struct speeds speeds;
+
+    _Atomic uint32_t refs;
+    uint64_t key; // of model and address
+    struct slice model, url;
+    char text[]; // that these lie in
+};
+
+// A new one for what the policy calls `model`, at `url`, with one reference. NULL without memory.
+struct place *place_open(struct slice model, struct slice url) MERIT_NODISCARD;
+struct place *place_ref(struct place *p);
+void place_unref(struct place *p); // NULL is a no-op
+bool place_is(const struct place *p, struct slice model, struct slice url);
+
+// One call's lesson. Any thread; never waits.
+void place_learn(struct place *p, const struct speeds_call *call);
+// Asked to be left alone until then.
+void place_limit(struct place *p, uint64_t until_ms);
+
+#endif

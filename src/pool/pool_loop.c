@@ -1,0 +1,450 @@
+// One loop's view of the pool, and its calls.
+#include <assert.h>
+
+#include "pool/pool.h"
+
+static uint64_t ms(uint64_t us)
+{
+    return us / 1000;
+}
+
+static uint32_t load32(const _Atomic uint32_t *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static float loadf(const _Atomic float *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static uint8_t mode_of(const struct pool_loop *l, int32_t place)
+{
+    return atomic_load_explicit(&l->pool->slots[place].mode, memory_order_acquire);
+}
+
+static struct pool_model *model_of(const struct pool_loop *l, const struct pool_site *s)
+{
+    return &l->pool->models[l->pool->endpoints[s->endpoint].model];
+}
+
+enum result pool_loop_open(struct pool_loop *l, struct pool *pool, struct http_client *client,
+                           struct tls_context *client_tls, struct arena *arena)
+{
+    *l = (struct pool_loop){.pool = pool, .client = client, .client_tls = client_tls};
+    l->seats = ARENA_ARRAY(arena, struct pool_seat, pool->slot_room);
+    l->rows = ARENA_ARRAY(arena, struct pool_place, pool->slot_room);
+    l->end = ARENA_ARRAY(arena, uint32_t, pool->model_count + 1);
+    l->states = ARENA_ARRAY(arena, uint8_t, pool->model_count + 1);
+    if (!l->seats || !l->rows || !l->end || !l->states)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < pool->slot_room; i++)
+        l->rows[i].state = POOL_PLACE_GONE;
+    return RESULT_OK;
+}
+
+enum result pool_origin(struct pool_loop *l, int32_t place, struct http_origin **out)
+{
+    struct pool_seat *seat = &l->seats[place];
+    uint32_t generation =
+        atomic_load_explicit(&l->pool->slots[place].generation, memory_order_acquire);
+    if (seat->generation != generation) {
+        const struct pool_site *s = pool_site(l->pool, place);
+        enum result r = http_client_origin_at(l->client, s->host, s->port, s->connect,
+                                              s->tls ? l->client_tls : NULL, &seat->origin);
+        if (r)
+            return r;
+        seat->generation = generation;
+    }
+    *out = seat->origin;
+    return RESULT_OK;
+}
+
+// --- rows
+
+static uint64_t rates_until_us(const struct pool_site *s, uint64_t now_us)
+{
+    uint64_t a = rate_until_us(&s->place->requests, s->rate_min, now_us);
+    uint64_t b = rate_until_us(&s->place->tokens, s->rate_tok_min, now_us);
+    return a > b ? a : b;
+}
+
+static bool is_limited(const struct pool_site *s, uint64_t now_us)
+{
+    return atomic_load_explicit(&s->place->limited_until_ms, memory_order_relaxed) > ms(now_us) ||
+           ((s->rate_min || s->rate_tok_min) && rates_until_us(s, now_us) > now_us);
+}
+
+static enum pool_place_state state_of(const struct pool_loop *l, int32_t number,
+                                      const struct pool_site *s, uint64_t now_us)
+{
+    uint8_t mode = mode_of(l, number);
+    if (mode != POOL_SLOT_SERVES)
+        return mode == POOL_SLOT_DRAINING ? POOL_PLACE_DRAINING : POOL_PLACE_GONE;
+    struct health_seen h = health_look(&s->place->health);
+    if (h.state != HEALTH_UP && h.until_ms > ms(now_us))
+        return h.state == HEALTH_OUT ? POOL_PLACE_OUT : POOL_PLACE_TRYING;
+    return is_limited(s, now_us) ? POOL_PLACE_LIMITED : POOL_PLACE_UP;
+}
+
+// What was scraped, moved on by what Merit has begun and ended there since. A call that ends lets one that waited begin to
+// run, so the queue shrinks first; one that begins runs when nothing waits and there is room.
+static void fill_load(struct pool_place *row, const struct place *p)
+{
+    const struct place_gauges *g = &p->gauges;
+    float queue = loadf(&g->queue), running = loadf(&g->running);
+    row->kv_use = loadf(&g->kv_use);
+    if (queue < 0 || running < 0) {
+        row->queue = queue;
+        row->running = running;
+        return;
+    }
+    uint32_t ended = load32(&p->ends) - load32(&g->ends);
+    float over = (float)ended - queue;
+    row->queue = over < 0 ? -over : 0;
+    row->running = over > 0 ? (running > over ? running - over : 0) : running;
+    // At least what is under way there by our own hands.
+    if (row->queue + row->running < (float)row->in_flight) {
+        float more = (float)row->in_flight - row->queue - row->running;
+        float room = row->slots ? (float)row->slots - row->running : more;
+        float runs = row->queue > 0 || room < 0 ? 0 : more < room ? more : room;
+        row->running += runs;
+        row->queue += more - runs;
+    }
+}
+
+static void fill_row(struct pool_loop *l, int32_t number, uint64_t now_us)
+{
+    struct pool_place *row = &l->rows[number];
+    const struct pool_site *s = pool_site(l->pool, number);
+    const struct place *p = s->place;
+    const struct place_gauges *g = &p->gauges;
+    row->endpoint = l->pool->endpoints[s->endpoint].index;
+    row->model = l->pool->endpoints[s->endpoint].model;
+    row->state = (uint8_t)state_of(l, number, s, now_us);
+    row->weight = (float)s->weight_milli / 1000;
+    row->in_flight = load32(&p->in_flight);
+    row->in_flight_tok = load32(&p->in_flight_tok);
+    row->wait_tok = load32(&p->wait_tok);
+    row->slots = s->slots ? s->slots : load32(&g->slots);
+    row->prefill_tok_s = loadf(&p->prefill_tok_s);
+    row->first_ms = loadf(&p->first_ms);
+    row->each_ms = loadf(&p->each_ms);
+    row->carbon_g_kwh = loadf(&p->carbon_g_kwh);
+    row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
+    row->prefix_tok = 0;
+    if (row->stale) {
+        row->queue = row->running = row->kv_use = -1;
+        row->kv_tok = 0;
+        row->lora_loaded = row->lora_room = false;
+        return;
+    }
+    row->kv_tok = load32(&g->block_tok) * load32(&g->blocks);
+    row->lora_loaded = atomic_load_explicit(&g->lora_loaded, memory_order_relaxed);
+    row->lora_room = atomic_load_explicit(&g->lora_room, memory_order_relaxed);
+    fill_load(row, p);
+}
+
+static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
+{
+    struct pool_model *model = &l->pool->models[m];
+    uint32_t first = model->slot_first;
+    uint32_t end = first + atomic_load_explicit(&model->slot_count, memory_order_acquire);
+    bool serves = false;
+    l->end[m] = end;
+    for (uint32_t i = first; i < end; i++) {
+        fill_row(l, (int32_t)i, now_us);
+        serves |= l->rows[i].state == POOL_PLACE_UP || l->rows[i].state == POOL_PLACE_LIMITED;
+    }
+    l->place_count += end - first;
+    struct health_seen h = health_look(&model->breaker);
+    bool open = h.state != HEALTH_UP && h.until_ms > ms(now_us);
+    return model->key_missing ? POOL_MODEL_NO_KEY
+           : serves && !open  ? POOL_MODEL_UP
+                              : POOL_MODEL_DOWN;
+}
+
+void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out)
+{
+    struct pool *p = l->pool;
+    uint64_t changes = atomic_load_explicit(&p->changes, memory_order_acquire);
+    if (!l->rows_us || changes != l->changes ||
+        now_us - l->rows_us > POOL_ROWS_FRESH_US + l->place_count) {
+        l->place_count = 0;
+        for (uint32_t m = 0; m < p->model_count; m++)
+            l->states[m] = fill_model(l, m, now_us);
+        l->rows_us = now_us;
+        l->changes = changes;
+    }
+    *out = (struct pool_view){
+        .epoch = changes + 1,
+        .states = l->states,
+        .count = p->model_count,
+        .places = l->rows,
+        .first = p->first,
+        .end = l->end,
+        .session_place = -1,
+        .session_model = -1,
+    };
+}
+
+// --- choosing without a decision
+
+uint64_t pool_bit(const struct pool_loop *l, int32_t place)
+{
+    const struct pool_site *s = pool_site(l->pool, place);
+    return UINT64_C(1) << ((uint32_t)place - model_of(l, s)->slot_first);
+}
+
+static uint64_t back_ms(const struct pool_site *s, uint64_t now_us)
+{
+    struct health_seen h = health_look(&s->place->health);
+    uint64_t until = h.state == HEALTH_UP ? 0 : h.until_ms;
+    uint64_t limited = atomic_load_explicit(&s->place->limited_until_ms, memory_order_relaxed);
+    uint64_t rated = (rates_until_us(s, now_us) + 999) / 1000;
+    until = limited > until ? limited : until;
+    return rated > until ? rated : until;
+}
+
+static bool is_full(const struct pool_site *s)
+{
+    return s->slots && load32(&s->place->in_flight) >= s->slots;
+}
+
+int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t closed,
+                  bool desperate, uint64_t now_us)
+{
+    const struct pool_model *m = &l->pool->models[model];
+    uint32_t count = atomic_load_explicit(&m->slot_count, memory_order_acquire);
+    uint32_t start = count > 1 ? l->turn++ % count : 0;
+    int32_t best = IMAGE_NONE, soonest = IMAGE_NONE;
+    uint64_t soonest_ms = UINT64_MAX;
+    double least = 0;
+    for (uint32_t n = 0; n < count; n++) {
+        uint32_t k = start + n < count ? start + n : start + n - count;
+        int32_t at = (int32_t)(m->slot_first + k);
+        const struct pool_site *s = pool_site(l->pool, at);
+        if (tried >> k & 1 || closed >> l->pool->endpoints[s->endpoint].in_model & 1)
+            continue;
+        enum pool_place_state state = state_of(l, at, s, now_us);
+        if (state == POOL_PLACE_DRAINING || state == POOL_PLACE_GONE || is_full(s))
+            continue;
+        if (state == POOL_PLACE_UP) {
+            double load = (double)load32(&s->place->in_flight) / s->weight_milli;
+            if (best == IMAGE_NONE || load < least) {
+                best = at;
+                least = load;
+            }
+        } else if (state != POOL_PLACE_LIMITED && back_ms(s, now_us) < soonest_ms) {
+            soonest = at;
+            soonest_ms = back_ms(s, now_us);
+        }
+    }
+    return best != IMAGE_NONE ? best : desperate ? soonest : IMAGE_NONE;
+}
+
+uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
+{
+    const struct pool_model *m = &l->pool->models[model];
+    uint32_t count = atomic_load_explicit(&m->slot_count, memory_order_acquire);
+    uint64_t soonest = UINT64_MAX, now_ms = ms(now_us);
+    for (uint32_t k = 0; k < count; k++) {
+        int32_t at = (int32_t)(m->slot_first + k);
+        if (mode_of(l, at) != POOL_SLOT_SERVES)
+            continue;
+        uint64_t until = back_ms(pool_site(l->pool, at), now_us);
+        soonest = until < soonest ? until : soonest;
+    }
+    struct health_seen h = health_look(&m->breaker);
+    if (h.state != HEALTH_UP && (soonest == UINT64_MAX || h.until_ms > soonest))
+        soonest = h.until_ms;
+    if (soonest == UINT64_MAX || soonest <= now_ms)
+        return 1;
+    return (uint32_t)((soonest - now_ms + 999) / 1000);
+}
+
+// --- calls
+
+static bool take_slot(struct place *p, uint32_t slots, bool *waited)
+{
+    if (!slots) {
+        uint32_t before = atomic_fetch_add_explicit(&p->in_flight, 1, memory_order_relaxed);
+        uint32_t scraped = load32(&p->gauges.slots);
+        *waited = scraped && before >= scraped;
+        return true;
+    }
+    uint32_t n = load32(&p->in_flight);
+    do {
+        if (n >= slots)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&p->in_flight, &n, n + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void give_slot(struct place *p)
+{
+    atomic_fetch_sub_explicit(&p->in_flight, 1, memory_order_relaxed);
+}
+
+static uint32_t jitter_of(struct pool_loop *l, uint64_t now_us)
+{
+    return (uint32_t)((now_us ^ (uint64_t)l->turn++ << 20) * 0x9e3779b97f4a7c15u >> 40);
+}
+
+static void changed(struct pool_loop *l)
+{
+    atomic_fetch_add_explicit(&l->pool->changes, 1, memory_order_release);
+}
+
+// So that the next decision of this loop sees its own calls at once.
+static void show(struct pool_loop *l, int32_t number, uint64_t now_us)
+{
+    if (l->rows_us)
+        fill_row(l, number, now_us);
+}
+
+enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_ask *ask,
+                       uint64_t now_us, struct pool_call *c)
+{
+    const struct pool_site *s = pool_site(l->pool, number);
+    struct pool_model *m = model_of(l, s);
+    struct place *p = s->place;
+    uint32_t tok = ask->compute_tok + ask->output_tok;
+    *c = (struct pool_call){.place = p,
+                            .breaker = &m->breaker,
+                            .model = m,
+                            .number = number,
+                            .tok = tok,
+                            .wait_tok = ask->compute_tok,
+                            .rate_tok_min = s->rate_tok_min,
+                            .began_us = now_us};
+    if (mode_of(l, number) == POOL_SLOT_GONE || !take_slot(p, s->slots, &c->waited))
+        return RESULT_AGAIN;
+    if (!rate_take(&p->requests, s->rate_min, 1, now_us))
+        goto no_request;
+    if (!rate_take(&p->tokens, s->rate_tok_min, tok, now_us))
+        goto no_tokens;
+    if (!health_claim(&m->breaker, ms(now_us), ask->force, &c->model_claim))
+        goto no_model;
+    if (!health_claim(&p->health, ms(now_us), ask->force, &c->claim))
+        goto no_health;
+    if (c->claim.trial || c->model_claim.trial)
+        changed(l);
+    if (tok)
+        atomic_fetch_add_explicit(&p->in_flight_tok, tok, memory_order_relaxed);
+    if (c->wait_tok)
+        atomic_fetch_add_explicit(&p->wait_tok, c->wait_tok, memory_order_relaxed);
+    c->waits = true;
+    c->waited |= loadf(&p->gauges.queue) >= 1;
+    atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
+    atomic_store_explicit(&p->last_call_ms, ms(now_us), memory_order_relaxed);
+    show(l, number, now_us);
+    return RESULT_OK;
+no_health:
+    health_void(&m->breaker, &c->model_claim, ms(now_us));
+no_model:
+    rate_correct(&p->tokens, s->rate_tok_min, -(int64_t)tok);
+no_tokens:
+    rate_correct(&p->requests, s->rate_min, -1);
+no_request:
+    give_slot(p);
+    return RESULT_AGAIN;
+}
+
+static void stop_waiting(struct pool_call *c)
+{
+    if (c->waits && c->wait_tok)
+        atomic_fetch_sub_explicit(&c->place->wait_tok, c->wait_tok, memory_order_relaxed);
+    c->waits = false;
+}
+
+void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
+{
+    if (c->first_us)
+        return;
+    c->first_us = now_us > c->began_us ? now_us : c->began_us + 1;
+    stop_waiting(c);
+    bool back = health_good(&c->place->health, &c->claim, ms(now_us));
+    back |= health_good(c->breaker, &c->model_claim, ms(now_us));
+    // What breaks behind the first byte is no trial any more, but a call of the new era.
+    if (back) {
+        c->claim.trial = c->model_claim.trial = false;
+        c->claim.era = health_look(&c->place->health).era;
+        changed(l);
+    }
+    show(l, c->number, now_us);
+}
+
+static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now_us)
+{
+    uint32_t cached = r->cached_tok < r->input_tok ? r->cached_tok : r->input_tok;
+    bool streamed = c->first_us != 0;
+    struct speeds_call call = {
+        .computed_tok = r->input_tok - cached,
+        .output_tok = r->output_tok,
+        .first_ms = streamed ? (double)(c->first_us - c->began_us) / 1000 : -1,
+        .total_ms = (double)(now_us - c->began_us) / 1000,
+        .streamed = streamed,
+        .waited = c->waited,
+    };
+    place_learn(c->place, &call);
+}
+
+static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome outcome,
+                  uint64_t now_us)
+{
+    struct health *h = &c->place->health;
+    bool back = false;
+    switch (outcome) {
+    case POOL_OK:
+    case POOL_LIMITED:
+        back = health_good(h, &c->claim, ms(now_us));
+        return health_good(c->breaker, &c->model_claim, ms(now_us)) || back;
+    case POOL_REFUSED:
+        back = health_good(h, &c->claim, ms(now_us));
+        return health_bad(c->breaker, &c->model_claim, POOL_MODEL_REFUSALS, ms(now_us),
+                          jitter_of(l, now_us)) ||
+               back;
+    case POOL_FAILED:
+        atomic_fetch_add_explicit(&c->place->errors, 1, memory_order_relaxed);
+        back = health_bad(h, &c->claim, POOL_FAILURES_TO_EJECT, ms(now_us), jitter_of(l, now_us));
+        return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
+    case POOL_DROPPED:
+        break;
+    }
+    back = health_void(h, &c->claim, ms(now_us));
+    return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
+}
+
+void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report *r,
+              uint64_t now_us)
+{
+    struct place *p = c->place;
+    assert(p);
+    enum pool_outcome outcome = r->outcome;
+    // "Come again in 5 s" is no failure, whatever the status.
+    if (r->retry_after_s && (outcome == POOL_FAILED || outcome == POOL_LIMITED)) {
+        uint32_t s =
+            r->retry_after_s < POOL_RETRY_AFTER_MAX_S ? r->retry_after_s : POOL_RETRY_AFTER_MAX_S;
+        place_limit(p, ms(now_us) + (uint64_t)s * 1000);
+        atomic_fetch_add_explicit(&p->limited, 1, memory_order_relaxed);
+        outcome = POOL_LIMITED;
+        changed(l);
+    }
+    give_slot(p);
+    stop_waiting(c);
+    if (c->tok)
+        atomic_fetch_sub_explicit(&p->in_flight_tok, c->tok, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->ends, 1, memory_order_relaxed);
+    if (r->known) {
+        uint64_t used = (uint64_t)r->input_tok + r->output_tok;
+        rate_correct(&p->tokens, c->rate_tok_min, (int64_t)used - (int64_t)c->tok);
+        if (outcome == POOL_OK)
+            learn(c, r, now_us);
+    }
+    if (judge(l, c, outcome, now_us))
+        changed(l);
+    c->place = NULL;
+    show(l, c->number, now_us);
+}

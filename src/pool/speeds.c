@@ -1,0 +1,111 @@
+#include "pool/speeds.h"
+
+// Grade guessed, 2026-11: 50 calls tell of the last seconds to minutes of a busy place.
+static const double MEMORY = 50;
+static const double SURPRISE = 3;                 // spreads that a call may be off
+static const double SPREAD_MIN_MS = 1;            // below it a clock tells nothing
+static const double LENGTHS_APART_TOK2 = 64 * 64; // variance of prompts that shows a slope
+
+static double clip(double v, double low, double high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+// Milliseconds per token to compute, or 0 when it cannot be told.
+static double slope(const struct speeds *s)
+{
+    if (s->firsts < SPEEDS_FIRSTS_MIN)
+        return 0;
+    double variance = s->xx / s->n - s->x / s->n * (s->x / s->n);
+    if (variance < LENGTHS_APART_TOK2)
+        return 0;
+    double k = (s->xy / s->n - s->x / s->n * (s->y / s->n)) / variance;
+    return k > 0 ? k : 0;
+}
+
+static double base_ms(const struct speeds *s)
+{
+    double b = (s->y - slope(s) * s->x) / s->n;
+    return b > 0 ? b : 0;
+}
+
+static double toward(double spread, double off, uint32_t seen)
+{
+    double w = seen < MEMORY ? 1.0 / (seen + 1) : 1 / MEMORY;
+    return spread + w * ((off < 0 ? -off : off) - spread);
+}
+
+static void learn_first(struct speeds *s, double tokens, double ms)
+{
+    double y = ms;
+    if (s->firsts >= SPEEDS_FIRSTS_MIN) {
+        double expected = base_ms(s) + slope(s) * tokens;
+        double room =
+            SURPRISE * (s->first_spread_ms > SPREAD_MIN_MS ? s->first_spread_ms : SPREAD_MIN_MS);
+        // A surprise moves the spread as far as it may move the rest, so that a lasting change is followed.
+        double off = clip(ms - expected, -room, room);
+        y = expected + off;
+        s->first_spread_ms = toward(s->first_spread_ms, off, s->firsts - SPEEDS_FIRSTS_MIN);
+    }
+    double keep = 1 - 1 / MEMORY;
+    s->n = s->n * keep + 1;
+    s->x = s->x * keep + tokens;
+    s->y = s->y * keep + y;
+    s->xx = s->xx * keep + tokens * tokens;
+    s->xy = s->xy * keep + tokens * y;
+    s->firsts++;
+}
+
+static void learn_each(struct speeds *s, double ms, bool guessed)
+{
+    if (s->each_guessed && !guessed) {
+        s->eaches = 0;
+        s->each_guessed = false;
+    }
+    if (s->eaches && guessed && !s->each_guessed)
+        return;
+    s->each_guessed = guessed;
+    if (!s->eaches) {
+        s->each_ms = ms;
+        s->each_spread_ms = ms / 4;
+    } else {
+        double room = SURPRISE * (s->each_spread_ms > 0.01 ? s->each_spread_ms : 0.01);
+        double off = clip(ms - s->each_ms, -room, room);
+        double w = s->eaches < MEMORY / 2 ? 1.0 / (s->eaches + 1) : 2 / MEMORY;
+        s->each_ms += w * off;
+        s->each_spread_ms = toward(s->each_spread_ms, off, s->eaches);
+    }
+    s->eaches++;
+}
+
+void speeds_learn(struct speeds *s, const struct speeds_call *c)
+{
+    bool split = c->streamed && c->first_ms >= 0 && c->total_ms >= c->first_ms;
+    if (split && !c->waited)
+        learn_first(s, c->computed_tok, c->first_ms);
+    if (c->output_tok < SPEEDS_OUTPUT_MIN)
+        return;
+    if (split) {
+        learn_each(s, (c->total_ms - c->first_ms) / (c->output_tok - 1), false);
+    } else if (!c->streamed && !c->waited && c->total_ms > 0) {
+        double first = s->firsts ? base_ms(s) + slope(s) * c->computed_tok : 0;
+        double rest = c->total_ms > first ? c->total_ms - first : 0;
+        learn_each(s, rest / c->output_tok, true);
+    }
+}
+
+double speeds_prefill_tok_s(const struct speeds *s)
+{
+    double k = slope(s);
+    return k > 0 ? 1000 / k : -1;
+}
+
+double speeds_first_ms(const struct speeds *s)
+{
+    return s->firsts ? base_ms(s) : -1;
+}
+
+double speeds_each_ms(const struct speeds *s)
+{
+    return s->eaches ? s->each_ms : -1;
+}

@@ -1,0 +1,639 @@
+#include "route/dispatch.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "route/energy.h"
+#include "route/score.h"
+
+// Of what a place asks of somebody's time, the share that is not known better: rows are as old as the last scrape, and lengths
+// are expectations. Places within it of the best are equal. Grade: guessed, 2026-11; tests/prop/prop_pool_damping.c shows
+// what it does to a step of load.
+#define NEAR 0.02F
+
+static bool known(const struct pool_view *pool, int32_t model)
+{
+    return pool && pool->places && (uint32_t)model < pool->count;
+}
+
+static uint32_t places_of(const struct pool_view *pool, int32_t model,
+                          const struct pool_place **first)
+{
+    if (!known(pool, model))
+        return 0;
+    uint32_t end = pool->end ? pool->end[model] : pool->first[model + 1];
+    uint32_t count = end - pool->first[model];
+    *first = pool->places + pool->first[model];
+    return count < SCORE_PLACES ? count : SCORE_PLACES;
+}
+
+static const struct image_endpoint *endpoint_of(const struct policy_image *p,
+                                                const struct pool_place *row)
+{
+    bool there = row->endpoint >= 0 && (uint32_t)row->endpoint < p->endpoints.count;
+    return there ? IMAGE_AT(p, p->endpoints, struct image_endpoint) + row->endpoint : NULL;
+}
+
+static bool is_open(const struct pool_place *row, const struct image_endpoint *e, bool own)
+{
+    if (row->state != POOL_PLACE_UP && !(own && row->state == POOL_PLACE_DRAINING))
+        return false;
+    return !e || ((!e->maintenance || own) && (!e->slots || row->in_flight < e->slots));
+}
+
+uint64_t dispatch_open(const struct policy_image *image, const struct pool_view *pool,
+                       int32_t model)
+{
+    const struct pool_place *rows = NULL;
+    uint32_t count = places_of(pool, model, &rows);
+    uint64_t open = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool own = pool->session_place == (int32_t)(pool->first[model] + i);
+        if (is_open(&rows[i], endpoint_of(image, &rows[i]), own))
+            open |= UINT64_C(1) << i;
+    }
+    return open;
+}
+
+// ---- columns
+
+struct seen {
+    int32_t model; // whose places the columns are, or IMAGE_NONE
+    struct score_places places;
+    float
+        joule[SCORE_PLACES]; // per output token, marginal, by the batch that runs there; of `model`
+    bool joules;             // the above is filled
+};
+
+// Columns that may be left as they are where nothing is known of any place.
+static void clear_rare(struct score_places *p)
+{
+    const size_t bytes = p->lanes * sizeof(float);
+    memset(p->kv_use, 0, bytes);
+    memset(p->kv_share, 0, bytes);
+    memset(p->adapter_s, 0, bytes);
+    memset(p->far_s, 0, bytes);
+    p->any_kv = p->any_lora = p->any_context = p->any_far = false;
+}
+
+static void see_load(struct score_places *p, uint32_t i, const struct pool_place *row)
+{
+    bool scraped = !row->stale && row->queue >= 0 && row->running >= 0;
+    float calls = (float)row->in_flight;
+    float load = scraped ? score_max(calls, row->queue + row->running) : calls;
+    float slots = row->slots ? (float)row->slots : SCORE_SLOTS;
+    float waiting = score_max(load - slots, scraped ? row->queue : 0);
+    p->load[i] = load;
+    p->slots[i] = slots;
+    p->waiting[i] = waiting;
+    p->running[i] = load - waiting;
+    p->wait_tok[i] = (float)row->wait_tok;
+    p->stay_tok[i] = row->in_flight && row->in_flight_tok > row->wait_tok
+                         ? (float)(row->in_flight_tok - row->wait_tok) / calls
+                         : -1;
+    p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
+}
+
+static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row,
+                      const struct pool_view *pool)
+{
+    float share = row->kv_tok ? 1 / (float)row->kv_tok : 0;
+    float use = !row->stale && row->kv_use >= 0 ? row->kv_use
+                                                : score_min((float)row->in_flight_tok * share, 1);
+    p->hit_tok[i] = (float)(pool->prefix_tok ? pool->prefix_tok[p->first + i] : row->prefix_tok);
+    p->weight[i] = row->weight > 0 ? row->weight : 1;
+    p->kv_use[i] = use;
+    p->kv_share[i] = share;
+    p->any_kv |= use > 0 || share > 0;
+    p->adapter_s[i] = row->lora_loaded ? 0
+                      : row->lora_room ? SCORE_ADAPTER_LOAD_S
+                                       : SCORE_ADAPTER_WAIT_S;
+    p->any_lora |= row->lora_loaded | row->lora_room;
+}
+
+static void see_endpoint(struct score_places *p, uint32_t i, const struct image_endpoint *e,
+                         const struct pool_view *pool, const struct policy_image *image,
+                         bool first_known)
+{
+    p->from_tok[i] = e ? (float)e->serves_from_tok : 0;
+    p->to_tok[i] = e && e->serves_to_tok ? (float)e->serves_to_tok : INFINITY;
+    p->any_context |= e && (e->serves_from_tok | e->serves_to_tok);
+    // What is learned of a place has the way in it.
+    bool far = e && e->region.len && pool->region.len && !first_known &&
+               !slice_ieq(image_text(image, e->region), pool->region);
+    p->far_s[i] = far ? SCORE_FAR_S : 0;
+    p->any_far |= far;
+}
+
+// Speeds, and in the place of what is not known the mean of what is, of the model's places.
+static void see_speeds(struct score_places *p, const struct pool_place *rows)
+{
+    float sum[3] = {0}, has[3] = {0};
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct pool_place *r = &rows[i];
+        const float v[] = {r->prefill_tok_s > 0 ? 1 / r->prefill_tok_s : -1,
+                           r->each_ms >= 0 ? r->each_ms / 1000 : -1,
+                           r->first_ms >= 0 ? r->first_ms / 1000 : -1};
+        p->prefill_s[i] = v[0];
+        p->each_s[i] = v[1];
+        p->first_s[i] = v[2];
+        for (unsigned k = 0; k < MERIT_COUNT(v); k++) {
+            sum[k] += v[k] >= 0 ? v[k] : 0;
+            has[k] += v[k] >= 0 ? 1 : 0;
+        }
+    }
+    const float guess[] = {SCORE_PREFILL_S, SCORE_EACH_S, 0};
+    float *const columns[] = {p->prefill_s, p->each_s, p->first_s};
+    for (unsigned k = 0; k < MERIT_COUNT(columns); k++) {
+        float mean = has[k] > 0 ? sum[k] / has[k] : guess[k];
+        for (uint32_t i = 0; has[k] < (float)p->count && i < p->count; i++)
+            columns[k][i] = columns[k][i] < 0 ? mean : columns[k][i];
+    }
+}
+
+// Places behind the last one, so that loops over whole vectors have defined numbers.
+static void pad(struct score_places *p)
+{
+    for (uint32_t i = p->count; i < p->lanes; i++) {
+        p->load[i] = p->waiting[i] = p->running[i] = p->wait_tok[i] = p->hit_tok[i] = 0;
+        p->prefill_s[i] = p->each_s[i] = p->first_s[i] = p->from_tok[i] = p->slot_nusd_s[i] = 0;
+        p->slots[i] = p->weight[i] = 1;
+        p->stay_tok[i] = 0;
+        p->to_tok[i] = INFINITY;
+    }
+}
+
+static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
+{
+    const struct pool_view *pool = ask->pool;
+    struct score_places *p = &s->places;
+    const struct pool_place *rows = NULL;
+    if (s->model == model)
+        return;
+    s->model = model;
+    s->joules = false;
+    p->count = places_of(pool, model, &rows);
+    p->lanes = (p->count + SCORE_LANES - 1) / SCORE_LANES * SCORE_LANES;
+    p->session = -1;
+    p->open = 0;
+    if (!p->count)
+        return;
+    p->first = pool->first[model];
+    clear_rare(p);
+    if (pool->session_place >= (int32_t)p->first &&
+        pool->session_place < (int32_t)(p->first + p->count))
+        p->session = pool->session_place - (int32_t)p->first;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct image_endpoint *e = endpoint_of(ask->image, &rows[i]);
+        p->open |= (uint64_t)is_open(&rows[i], e, (int32_t)i == p->session) << i;
+        see_load(p, i, &rows[i]);
+        see_cache(p, i, &rows[i], pool);
+        see_endpoint(p, i, e, pool, ask->image, rows[i].first_ms >= 0);
+    }
+    if (p->session >= 0)
+        p->hit_tok[p->session] = score_max(p->hit_tok[p->session], (float)pool->session_tok);
+    see_speeds(p, rows);
+    pad(p);
+}
+
+// ---- what an action takes
+
+// Prices per unit, the same for all actions.
+struct rates {
+    double uj_nusd, ug_nusd;              // nano-USD per microjoule, microgram
+    double unit[IMAGE_UNIT_REQUESTS + 1]; // sum of the shadow prices per unit
+    bool money, live, shadow; // money counts; so do seconds between actions; a budget is priced
+};
+
+static struct rates rates_of(const struct dispatch_ask *ask)
+{
+    const struct image_dispatch *d = &ask->image->dispatch;
+    const struct image_constraint *c =
+        IMAGE_AT(ask->image, ask->image->constraints, struct image_constraint);
+    bool energy = ask->objective == IMAGE_OBJECTIVE_ENERGY;
+    double kwh = energy && !d->kwh_nusd ? DISPATCH_KWH_NUSD : (double)d->kwh_nusd;
+    struct rates r = {
+        .uj_nusd = kwh / 3.6e12, .ug_nusd = (double)d->kg_nusd / 1e9, .money = !energy};
+    for (uint32_t i = 0; ask->budgets && ask->budgets->states && i < ask->budgets->count &&
+                         i < ask->image->constraints.count;
+         i++) {
+        const struct budget_state *b = &ask->budgets->states[i];
+        if (b->open || !(b->price_nusd > 0) || c[i].kind != IMAGE_BUDGET ||
+            (ask->holds && !(ask->holds[i / 64] >> (i % 64) & 1)))
+            continue;
+        r.unit[c[i].unit] += b->price_nusd;
+        r.shadow = true;
+    }
+    return r;
+}
+
+static double or_none(int64_t v)
+{
+    return v > 0 ? (double)v : 0;
+}
+
+// What the prefix cache of the column saves of the money: cached tokens have a price of their own.
+static double saved_nusd(const struct image_model *m, const struct dispatch_action *a, float hit)
+{
+    double less = (double)(m->price_in_nusd - m->price_cached_nusd);
+    double tok = hit < (float)a->expect.input_tok ? (double)hit : (double)a->expect.input_tok;
+    double saved = a->expect.cost_nusd > 0 && m->priced && less > 0 ? less * tok / 1e6 : 0;
+    return saved < or_none(a->expect.cost_nusd) ? saved : or_none(a->expect.cost_nusd);
+}
+
+static double pue_of(const struct policy_image *p, const struct image_model *m)
+{
+    const struct image_zone *z =
+        m->zone >= 0 ? IMAGE_AT(p, p->zones, struct image_zone) + m->zone : NULL;
+    return z && z->pue_milli ? z->pue_milli / 1000.0 : 1;
+}
+
+// Marginal joules per output token by the batch that runs at each place, this request included. Places with the same batch
+// are common, and the curve's power is the dear part.
+static void see_joules(struct seen *s, const struct image_model *m)
+{
+    const struct score_places *p = &s->places;
+    float batch = -1;
+    double joule = 0;
+    if (s->joules)
+        return;
+    s->joules = true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        float b = floorf(p->running[i]) + 1;
+        if (b != batch)
+            joule = energy_marginal_j(&m->energy, b);
+        batch = b;
+        s->joule[i] = (float)joule;
+    }
+}
+
+// Microjoule of the action at the column, marginal; what the policy states per token, or what was expected, where there is
+// no curve. < 0: not known.
+static double energy_at(const struct dispatch_ask *ask, struct seen *s,
+                        const struct dispatch_action *a, uint32_t i)
+{
+    const struct image_model *m = image_model(ask->image, a->binding.model);
+    const struct estimate *e = &a->expect;
+    double in = e->input_tok, hit = s->places.count ? (double)s->places.hit_tok[i] : 0;
+    hit = hit < in ? hit : in;
+    if (s->places.count && m->energy.curve != IMAGE_CURVE_NONE) {
+        see_joules(s, m);
+        return 1e6 * pue_of(ask->image, m) *
+               (m->energy.prefill_j_tok * (in - hit) + (double)s->joule[i] * e->output_tok);
+    }
+    return (double)(e->marginal_uj >= 0 ? e->marginal_uj : e->energy_uj);
+}
+
+static double carbon_at(const struct dispatch_ask *ask, const struct seen *s,
+                        const struct dispatch_action *a, uint32_t i, double uj)
+{
+    const struct estimate *e = &a->expect;
+    double g_kwh =
+        s->places.count ? (double)ask->pool->places[s->places.first + i].carbon_g_kwh : -1;
+    if (g_kwh >= 0 && uj >= 0)
+        return uj / 3.6e12 * g_kwh * 1e6;
+    if (e->carbon_ug < 0)
+        return 0;
+    return e->energy_uj > 0 && uj >= 0 ? (double)e->carbon_ug * uj / (double)e->energy_uj
+                                       : (double)e->carbon_ug;
+}
+
+// Amounts of the budgets, which are settled by averages.
+static double shadow_at(const struct rates *r, const struct dispatch_action *a, double money,
+                        double seconds)
+{
+    const struct estimate *e = &a->expect;
+    return r->unit[IMAGE_UNIT_NUSD] * money + r->unit[IMAGE_UNIT_UJ] * or_none(e->energy_uj) +
+           r->unit[IMAGE_UNIT_UG] * or_none(e->carbon_ug) + r->unit[IMAGE_UNIT_MS] * seconds * 1e3 +
+           r->unit[IMAGE_UNIT_TOK] * ((double)e->input_tok + e->output_tok) +
+           r->unit[IMAGE_UNIT_CALLS] + r->unit[IMAGE_UNIT_REQUESTS];
+}
+
+// ---- places of one action
+
+struct scored {
+    float nusd[IMAGE_SCORE_COUNT_][SCORE_PLACES];
+    float total[SCORE_PLACES];
+    float slack; // prices so far apart are equal
+    bool ran[IMAGE_SCORE_COUNT_];
+    struct score_ask ask;
+};
+
+typedef void (*scorer)(struct score_ask *, float *restrict);
+// Queue and prefix first: the others read their seconds.
+static const struct {
+    enum image_scorer as;
+    scorer run;
+    enum price_term term;
+} SCORERS[] = {
+    {IMAGE_SCORE_QUEUE, score_queue, PRICE_SECONDS},
+    {IMAGE_SCORE_PREFIX, score_prefix, PRICE_SECONDS},
+    {IMAGE_SCORE_RUNNING, score_running, PRICE_SLOTS},
+    {IMAGE_SCORE_LATENCY, score_latency, PRICE_SECONDS},
+    {IMAGE_SCORE_KV, score_kv, PRICE_OTHER},
+    {IMAGE_SCORE_LORA, score_lora, PRICE_OTHER},
+    {IMAGE_SCORE_SESSION, score_session, PRICE_SESSION},
+    {IMAGE_SCORE_CONTEXT, score_context, PRICE_OTHER},
+};
+
+static bool wanted(const struct score_ask *a, enum image_scorer as)
+{
+    return as == IMAGE_SCORE_KV        ? a->places->any_kv
+           : as == IMAGE_SCORE_LORA    ? a->places->any_lora
+           : as == IMAGE_SCORE_SESSION ? a->session_tok > 0
+           : as == IMAGE_SCORE_CONTEXT ? a->places->any_context
+                                       : true;
+}
+
+static void score(const struct dispatch_ask *ask, const struct seen *s,
+                  const struct dispatch_action *a, struct scored *out)
+{
+    const struct image_dispatch *d = &ask->image->dispatch;
+    const struct score_places *p = &s->places;
+    const struct pool_view *pool = ask->pool;
+    const struct image_model *m = image_model(ask->image, a->binding.model);
+    uint64_t most =
+        ask->work->max_output_tok ? ask->work->max_output_tok : a->expect.output_high_tok;
+    if (most < a->expect.output_tok)
+        most = a->expect.output_tok;
+    if (m->output_tok && most > m->output_tok)
+        most = m->output_tok;
+    out->ask.places = p;
+    out->ask.input_tok = (float)a->expect.input_tok;
+    out->ask.output_tok = (float)a->expect.output_tok;
+    out->ask.most_tok = (float)(a->expect.input_tok + most);
+    out->ask.second_nusd = (float)d->second_nusd;
+    out->ask.deadline_s = (float)pool->deadline_ms / 1000;
+    out->ask.session_tok = pool->session_place >= 0 ? (float)pool->session_tok : 0;
+    out->ask.left = p->session < 0;
+    memset(out->total, 0, p->lanes * sizeof(float));
+    for (unsigned k = 0; k < MERIT_COUNT(SCORERS); k++) {
+        enum image_scorer as = SCORERS[k].as;
+        out->ran[as] = wanted(&out->ask, as);
+        if (!out->ran[as])
+            continue;
+        float *restrict nusd = out->nusd[as], *restrict total = out->total;
+        const float weight = d->weights[as];
+        SCORERS[k].run(&out->ask, nusd);
+        for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
+            for (uint32_t i = b; i < b + SCORE_LANES; i++) {
+                nusd[i] *= weight;
+                total[i] += nusd[i];
+            }
+    }
+}
+
+// splitmix64: one draw per (seed, number).
+static uint64_t draw(uint64_t seed, uint64_t n)
+{
+    uint64_t z = seed + (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static uint32_t nth_bit(uint64_t bits, uint32_t n)
+{
+    while (n--)
+        bits &= bits - 1;
+    return (uint32_t)__builtin_ctzll(bits);
+}
+
+static uint32_t drawn_of(uint64_t bits, uint64_t random)
+{
+    uint32_t count = (uint32_t)__builtin_popcountll(bits);
+    return nth_bit(bits, (uint32_t)((random >> 32) * count >> 32));
+}
+
+static float least_of(const struct scored *s, uint64_t open)
+{
+    float least = INFINITY;
+    for (uint64_t bits = open; bits; bits &= bits - 1) {
+        float v = s->total[__builtin_ctzll(bits)];
+        least = v < least ? v : least;
+    }
+    return least;
+}
+
+// The cheapest open place, or one of those that are as cheap as far as it is known; where the session is, that one.
+static uint32_t cheapest(const struct scored *s, uint64_t open, uint64_t seed)
+{
+    float most = least_of(s, open) + s->slack;
+    uint64_t near = 0;
+    for (uint64_t bits = open; bits; bits &= bits - 1)
+        if (s->total[__builtin_ctzll(bits)] <= most)
+            near |= bits & -bits;
+    if (!near) // prices beyond what a float holds
+        near = open;
+    int32_t session = s->ask.places->session;
+    if (session >= 0 && near >> session & 1)
+        return (uint32_t)session;
+    return drawn_of(near, draw(seed, 0));
+}
+
+static float calls_per_weight(const struct pool_place *rows, const struct score_places *p,
+                              uint32_t i)
+{
+    return ((float)rows[i].in_flight + 1) / p->weight[i];
+}
+
+static uint32_t least_request(const struct pool_place *rows, const struct score_places *p,
+                              uint64_t open, uint64_t seed)
+{
+    float least = INFINITY;
+    uint64_t near = 0;
+    for (uint64_t bits = open; bits; bits &= bits - 1) {
+        float v = calls_per_weight(rows, p, (uint32_t)__builtin_ctzll(bits));
+        if (v < least)
+            near = 0;
+        least = v < least ? v : least;
+        if (v == least)
+            near |= bits & -bits;
+    }
+    return drawn_of(near, draw(seed, 0));
+}
+
+static uint32_t power_of_two(const struct pool_place *rows, const struct score_places *p,
+                             uint64_t open, uint64_t seed)
+{
+    uint32_t a = drawn_of(open, draw(seed, 0)), b = a;
+    uint64_t rest = open & ~(UINT64_C(1) << a);
+    if (rest)
+        b = drawn_of(rest, draw(seed, 1));
+    return calls_per_weight(rows, p, b) < calls_per_weight(rows, p, a) ? b : a;
+}
+
+static uint32_t in_turn(const struct score_places *p, uint64_t open, uint64_t turn)
+{
+    uint64_t sum = 0;
+    for (uint64_t bits = open; bits; bits &= bits - 1)
+        sum += (uint64_t)(p->weight[__builtin_ctzll(bits)] * 1000);
+    uint32_t count = (uint32_t)__builtin_popcountll(open);
+    uint64_t each = (uint64_t)(p->weight[__builtin_ctzll(open)] * 1000);
+    if (!sum || sum == each * count)
+        return nth_bit(open, (uint32_t)(turn % count));
+    // Multiples of the golden ratio spread each place's turns evenly, whatever the weights.
+    uint64_t at = (turn * UINT64_C(0x9e3779b97f4a7c15) >> 32) * sum >> 32;
+    for (uint64_t bits = open; bits; bits &= bits - 1) {
+        uint64_t w = (uint64_t)(p->weight[__builtin_ctzll(bits)] * 1000);
+        if (at < w)
+            return (uint32_t)__builtin_ctzll(bits);
+        at -= w;
+    }
+    return (uint32_t)__builtin_ctzll(open);
+}
+
+static uint32_t place_for(const struct dispatch_ask *ask, const struct seen *s,
+                          const struct scored *scored, uint64_t open)
+{
+    const struct pool_place *rows = ask->pool->places + s->places.first;
+    switch (ask->image->dispatch.mode) {
+    case IMAGE_DISPATCH_LEAST_REQUEST:
+        return least_request(rows, &s->places, open, ask->pool->seed);
+    case IMAGE_DISPATCH_POWER_OF_TWO:
+        return power_of_two(rows, &s->places, open, ask->pool->seed);
+    case IMAGE_DISPATCH_ROUND_ROBIN:
+        return in_turn(&s->places, open, ask->pool->turn);
+    default:
+        return cheapest(scored, open, ask->pool->seed);
+    }
+}
+
+// ---- actions
+
+struct ranked {
+    double key; // less is better, before the price
+    double price;
+    uint32_t option;
+};
+
+static void fill(const struct dispatch_ask *ask, const struct rates *r, struct seen *s,
+                 const struct dispatch_action *a, struct scored *scored, uint32_t column,
+                 struct decision_option *o)
+{
+    const struct image_model *m = image_model(ask->image, a->binding.model);
+    bool there = s->places.count > 0;
+    o->binding = a->binding;
+    o->binding_at = a->binding_at;
+    o->place = there ? (int32_t)(s->places.first + column) : -1;
+    o->expect = a->expect;
+    double money =
+        or_none(a->expect.cost_nusd) - (there ? saved_nusd(m, a, s->places.hit_tok[column]) : 0);
+    double *terms = o->terms_nusd, seconds = 0;
+    memset(o->terms_nusd, 0, sizeof o->terms_nusd);
+    terms[PRICE_MONEY] = r->money ? money : 0;
+    if (r->uj_nusd > 0 || r->ug_nusd > 0) {
+        double uj = energy_at(ask, s, a, column);
+        terms[PRICE_ENERGY] = uj > 0 ? uj * r->uj_nusd : 0;
+        terms[PRICE_CARBON] = r->ug_nusd > 0 ? carbon_at(ask, s, a, column, uj) * r->ug_nusd : 0;
+    }
+    for (unsigned k = 0; there && k < MERIT_COUNT(SCORERS); k++)
+        if (scored->ran[SCORERS[k].as])
+            terms[SCORERS[k].term] += (double)scored->nusd[SCORERS[k].as][column];
+    if (there)
+        seconds = (double)(scored->ask.turn_s[column] + scored->ask.own_s[column] +
+                           s->places.first_s[column]) +
+                  (double)s->places.each_s[column] * a->expect.output_tok;
+    if (r->shadow)
+        terms[PRICE_BUDGETS] = shadow_at(r, a, money, seconds);
+    o->price_nusd = 0;
+    for (unsigned k = 0; k < PRICE_TERMS; k++)
+        o->price_nusd += terms[k];
+}
+
+// What differs between places of an action beside the scorers: cached tokens and joules.
+static void add_places(const struct dispatch_ask *ask, const struct rates *r, struct seen *s,
+                       const struct dispatch_action *a, struct scored *scored)
+{
+    const struct image_model *m = image_model(ask->image, a->binding.model);
+    bool cached = r->money && m->priced && m->price_cached_nusd < m->price_in_nusd;
+    bool joules = r->uj_nusd > 0 && m->energy.curve != IMAGE_CURVE_NONE;
+    for (uint32_t i = 0; (cached || joules || r->ug_nusd > 0) && i < s->places.count; i++) {
+        double more = cached ? -saved_nusd(m, a, s->places.hit_tok[i]) : 0;
+        double uj = joules || r->ug_nusd > 0 ? energy_at(ask, s, a, i) : 0;
+        more += uj > 0 ? uj * r->uj_nusd : 0;
+        more += r->ug_nusd > 0 ? carbon_at(ask, s, a, i, uj) * r->ug_nusd : 0;
+        scored->total[i] += (float)more;
+    }
+}
+
+// What comes before the price.
+static double key_of(const struct dispatch_ask *ask, const struct dispatch_action *a, uint32_t i)
+{
+    const struct pool_view *pool = ask->pool;
+    bool away = pool && pool->session_locked && pool->session_model >= 0 &&
+                a->binding.model != pool->session_model;
+    double key = away ? 1e9 : 0;
+    if (ask->objective == IMAGE_OBJECTIVE_ORDER)
+        key += i;
+    if (ask->objective == IMAGE_OBJECTIVE_QUALITY)
+        key -= (double)a->quality;
+    return key;
+}
+
+double dispatch_between(const struct policy_image *image, const struct decision_option *o)
+{
+    double sum = 0;
+    unsigned count = dispatch_timed(image) ? PRICE_TERMS : PRICE_BUDGETS + 1;
+    for (unsigned k = 0; k < count; k++)
+        sum += o->terms_nusd[k];
+    return sum;
+}
+
+static bool before(const struct ranked *a, const struct ranked *b)
+{
+    return a->key != b->key ? a->key < b->key : a->price < b->price;
+}
+
+uint32_t dispatch_choose(const struct dispatch_ask *ask, struct decision_option *out, uint32_t most)
+{
+    struct ranked ranks[DISPATCH_ACTIONS_MAX];
+    struct seen seen;
+    struct scored scored;
+    struct decision_option one;
+    uint32_t kept = 0;
+    assert(ask->count <= DISPATCH_ACTIONS_MAX);
+    const struct rates rates = rates_of(ask);
+    seen.model = IMAGE_NONE;
+    for (uint32_t i = 0; most && i < ask->count; i++) {
+        const struct dispatch_action *a = &ask->actions[i];
+        uint32_t column = 0;
+        see(ask, a->binding.model, &seen);
+        uint64_t open = seen.places.open & ~a->closed;
+        if (seen.places.count && !open)
+            continue;
+        if (seen.places.count) {
+            score(ask, &seen, a, &scored);
+            scored.slack = NEAR * least_of(&scored, open);
+            if (ask->image->dispatch.mode == IMAGE_DISPATCH_PRICE)
+                add_places(ask, &rates, &seen, a, &scored);
+            column = place_for(ask, &seen, &scored, open);
+        }
+        fill(ask, &rates, &seen, a, &scored, column, &one);
+        struct ranked rank = {key_of(ask, a, i), dispatch_between(ask->image, &one), kept};
+        uint32_t at = kept;
+        while (at > 0 && before(&rank, &ranks[at - 1]))
+            at--;
+        if (at == most)
+            continue;
+        uint32_t move = kept < most ? kept : most - 1;
+        rank.option = kept < most ? kept++ : ranks[move].option;
+        memmove(&ranks[at + 1], &ranks[at], (move - at) * sizeof *ranks);
+        ranks[at] = rank;
+        out[rank.option] = one;
+    }
+    // Options lie as they came; put them in order by following the circles of the permutation.
+    for (uint32_t i = 0; i < kept; i++) {
+        uint32_t from = ranks[i].option;
+        while (from < i)
+            from = ranks[from].option;
+        if (from == i)
+            continue;
+        one = out[i];
+        out[i] = out[from];
+        out[from] = one;
+    }
+    return kept;
+}
