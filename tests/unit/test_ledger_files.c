@@ -142,6 +142,16 @@ static void test_a_start_takes_up_what_was_left(void **state)
     rig_close(&r);
 }
 
+static sqlite3 *lock_store(const struct rig *r)
+{
+    char path[PATH_MAX];
+    sqlite3 *db = NULL;
+    rig_path(r, "ledger.db", path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
 static void copy_file(const char *from, const char *to)
 {
     struct buf b;
@@ -160,12 +170,14 @@ static void test_a_committed_row_is_not_counted_twice(void **state)
     rig_open(&r);
     rig_path(&r, "journal.0", journal);
     rig_path(&r, "kept", kept);
-    r.options.commit_ms = 60000;
     struct ledger *l = rig_ledger(&r, NULL);
+    sqlite3 *db = lock_store(&r);
     struct ledger_budget b = rig_budget(1, 1000);
     for (int i = 0; i < 10; i++)
         assert_true(rig_one(l, &b, 50, 30));
     copy_file(journal, kept);
+    sqlite3_close(db);
+    assert_true(ledger_flush(l, 5000));
     ledger_close(l);
     assert_int_equal(rig_number(&r, "SELECT used FROM account"), 300);
     for (int again = 0; again < 2; again++) {
@@ -210,23 +222,22 @@ static void write_at(const char *path, long at, const void *bytes, size_t n)
     close(fd);
 }
 
-// Leaves `count` settled records in the journal, in slots 0, 1, 2, ..., and the store without them.
+// Leaves `count` settled records in the journal, in slots 0, 1, 2, ..., and no store.
 static void leave(struct rig *r, int count)
 {
-    char path[PATH_MAX], kept[PATH_MAX];
-    rig_path(r, "journal.0", path);
-    rig_path(r, "kept", kept);
-    r->options.commit_ms = 60000;
+    char path[PATH_MAX];
     struct ledger *l = rig_ledger(r, NULL);
+    sqlite3 *db = lock_store(r);
     struct ledger_budget b = rig_budget(1, 100000);
     for (int i = 0; i < count; i++)
         assert_true(rig_one(l, &b, 50, 30));
-    copy_file(path, kept);
     ledger_close(l);
-    assert_int_equal(rename(kept, path), 0);
-    rig_path(r, "ledger.db", path);
-    assert_int_equal(unlink(path), 0);
-    r->options.commit_ms = 5;
+    sqlite3_close(db);
+    const char *const files[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm"};
+    for (size_t i = 0; i < MERIT_COUNT(files); i++) {
+        rig_path(r, files[i], path);
+        unlink(path);
+    }
     r->events[0] = 0;
 }
 
@@ -363,16 +374,6 @@ static void test_a_file_that_is_no_store(void **state)
     ledger_close(l);
     assert_int_equal(rig_number(&r, "SELECT took_nusd FROM attempt"), 30);
     rig_close(&r);
-}
-
-static sqlite3 *lock_store(const struct rig *r)
-{
-    char path[PATH_MAX];
-    sqlite3 *db = NULL;
-    rig_path(r, "ledger.db", path);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-    return db;
 }
 
 static bool wait_for(struct rig *r, const char *text)
