@@ -168,11 +168,6 @@ void check_price(struct checker *c, const struct node *statement, struct image_m
     }
     token_prices(c, m, clause);
     other_prices(c, m, clause);
-    if (m->price_gpu_nusd_h && !m->timeout_ms) {
-        struct diag *d = check_warning(c, clause, "price",
-                                       "nothing bounds how long an answer keeps the machines");
-        diag_help(c->diags, d, "add `timeout 60 s`, so that budgets know the most it can cost");
-    }
 }
 
 static bool costs_something(const struct image_model *m)

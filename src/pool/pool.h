@@ -196,6 +196,7 @@ struct pool_call {
     const struct pool_model *model;
     int32_t number;
     uint32_t tok, wait_tok; // as counted in the place
+    uint32_t ahead_tok;     // that others had to prefill there when it began
     uint32_t rate_tok_min;
     struct health_claim claim, model_claim;
     uint64_t began_us, first_us; // loop time; first_us 0: no good byte yet

@@ -317,6 +317,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
                             .number = number,
                             .tok = tok,
                             .wait_tok = ask->compute_tok,
+                            .ahead_tok = load32(&p->wait_tok),
                             .rate_tok_min = s->rate_tok_min,
                             .began_us = now_us};
     if (mode_of(l, number) == POOL_SLOT_GONE || !take_slot(p, s->slots, &c->waited))
@@ -381,7 +382,8 @@ static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now
     uint32_t cached = r->cached_tok < r->input_tok ? r->cached_tok : r->input_tok;
     bool streamed = c->first_us != 0;
     struct speeds_call call = {
-        .computed_tok = r->input_tok - cached,
+        // Prompts are prefilled one behind the other: its first byte had those before it to wait for.
+        .computed_tok = c->ahead_tok + (r->input_tok - cached),
         .output_tok = r->output_tok,
         .first_ms = streamed ? (double)(c->first_us - c->began_us) / 1000 : -1,
         .total_ms = (double)(now_us - c->began_us) / 1000,
