@@ -26,6 +26,7 @@
 #include "cli/loading.h"
 #include "cli/measuring.h"
 #include "cli/policy_file.h"
+#include "cli/price_file.h"
 #include "cli/reckoning.h"
 #include "policy/policy.h"
 #include "pool/keeper.h"
@@ -90,12 +91,14 @@ static enum result open_policy(void *ctx, struct slice text, struct serving **ou
     struct buf why, message;
     struct arena arena;
     struct diag_list diags;
+    const struct price_list *prices;
     enum result r = RESULT_OK;
     buf_init(&why, WHY_MAX);
     buf_init(&message, 16 * 1024 * 1024);
     arena_init(&arena, 0, 64 * 1024 * 1024);
     diag_init(&diags, &arena, POLICY_DIAGS_MAX);
-    for (int again = 0; again < 2; again++) {
+    enum result listed = r = price_file_open(s->conf.prices, &arena, &prices);
+    for (int again = 0; !listed && again < 2; again++) {
         struct serving_options options = {
             .demo_port = s->sim ? sim_port(s->sim) : 0,
             .cache_dir = s->conf.cache,
@@ -103,6 +106,7 @@ static enum result open_policy(void *ctx, struct slice text, struct serving **ou
             .names = s->names,
             .loops = s->count,
             .trunk = s->encoders.service,
+            .prices = prices,
             .client_tls = &s->client_tls,
             .roots = s->conf.upstream_roots,
         };
@@ -248,10 +252,11 @@ static void watch_file(int fd, const char *path)
     inotify_add_watch(fd, directory, IN_CLOSE_WRITE | IN_MOVED_TO);
 }
 
-static const char *base_name(const char *path)
+// `name` is the last part of `path` (NULL: it is not).
+static bool is_name(const char *name, const char *path)
 {
     const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path;
+    return path && strcmp(name, slash ? slash + 1 : path) == 0;
 }
 
 static void on_watch(struct loop_io *io, uint32_t events)
@@ -263,10 +268,9 @@ static void on_watch(struct loop_io *io, uint32_t events)
     while ((n = read(io->fd, buf, sizeof buf)) > 0) {
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
-            const char *policy = base_name(s->policy_file), *keys = base_name(s->conf.keys);
             // "..data" is how a Kubernetes volume changes all its files at once.
-            if (e->len && ((policy && strcmp(e->name, policy) == 0) ||
-                           (keys && strcmp(e->name, keys) == 0) || strcmp(e->name, "..data") == 0))
+            if (e->len && (is_name(e->name, s->policy_file) || is_name(e->name, s->conf.keys) ||
+                           is_name(e->name, s->conf.prices) || is_name(e->name, "..data")))
                 loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
             at += sizeof *e + e->len;
         }
@@ -589,6 +593,8 @@ static enum result open_control(struct serve *s, const sigset_t *signals)
             watch_file(s->watch.fd, s->policy_file);
         if (s->conf.keys)
             watch_file(s->watch.fd, s->conf.keys);
+        if (s->conf.prices)
+            watch_file(s->watch.fd, s->conf.prices);
         r = loop_add_level(s->loop, &s->watch);
     }
     return r;

@@ -33,6 +33,8 @@ const struct conf_setting conf_settings[] = {
          "CHAIN KEY [SERVER_NAME]", "PEM files for listeners with tls, chosen by SNI; several"),
     ONE("policy", CONF_PATH, policy, "auto", "auto", 0, 0, "PATH|demo",
         "the policy; auto is $MERIT_POLICY, ./merit.merit, or else the built-in demo"),
+    ONE("prices", CONF_PATH, prices, "built-in", "built-in", 0, 0, "PATH",
+        "what providers ask, for `price listed` (docs/price.md)"),
     ONE("observe", CONF_TEXT, observe, "off", "off", 0, 0, "MODEL",
         "decide and record, but send everything to this model"),
     ONE("demo.pace", CONF_RATIO, demo_pace, "1", NULL, 0, 100, "FACTOR",
