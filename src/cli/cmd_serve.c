@@ -17,6 +17,7 @@
 
 #include "api/admin.h"
 #include "api/gateway.h"
+#include "api/hammer.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/commands.h"
@@ -28,6 +29,7 @@
 #include "cli/price_file.h"
 #include "cli/reckoning.h"
 #include "policy/policy.h"
+#include "pool/keeper.h"
 #include "proof/check.h"
 #include "sim/pool.h"
 
@@ -49,6 +51,8 @@ struct serve {
     pthread_t *threads;
     uint32_t count, running;
     struct admin *admin;
+    struct keeper *keeper;
+    char policy_folder[PATH_MAX];
     struct measuring measuring;
     struct reckoning reckoning;
     struct loading loading;
@@ -164,6 +168,11 @@ static enum result open_keys(struct serve *s, const struct key_set *old, struct 
 static void take_policy(void *ctx, struct serving *next)
 {
     struct serve *s = ctx;
+    if (next && keeper_take(s->keeper, &next->pool, next->client_tls)) {
+        fprintf(stderr, "merit: no memory to look after the pool of the policy\n");
+        serving_unref(next);
+        next = NULL;
+    }
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
         reckoning_use(&s->reckoning, next->image);
@@ -458,6 +467,39 @@ static enum result open_shared(struct serve *s)
     s->shared.path.total_timeout_ms = c->total_timeout_ms;
     s->shared.path.attempts_max = c->attempts ? c->attempts : 1;
     s->shared.path.high_water_bytes = c->http.high_water_bytes;
+    if (!r && c->backoff_ms)
+        r = hammer_open(&s->shared.hammer, c->backoff_ms);
+    return r;
+}
+
+static void say_pool(void *ctx, struct slice line)
+{
+    (void)ctx;
+    fprintf(stderr, "merit: %.*s\n", SLICE_FMT(line));
+}
+
+static enum result open_keeper(struct serve *s)
+{
+    const struct conf *c = &s->conf;
+    struct keeper_options options = {
+        .loop = s->loop, .dns = s->dns, .times = keeper_times_default, .say = say_pool, .ctx = s};
+    const char *slash = s->policy_file ? strrchr(s->policy_file, '/') : NULL;
+    if (slash) {
+        snprintf(s->policy_folder, sizeof s->policy_folder, "%.*s", (int)(slash - s->policy_file),
+                 s->policy_file);
+        options.folder = slash == s->policy_file ? "/" : s->policy_folder;
+    }
+    options.times.scrape_ms = c->pool_scrape_ms;
+    options.times.check_ms = c->pool_check_ms;
+    options.times.idle_ms = c->pool_idle_ms;
+    options.times.idle_check_ms = c->pool_idle_ms / 3;
+    options.times.judge_ms = c->pool_judge_ms;
+    options.times.dns_ms = c->pool_dns_ms;
+    enum result r = keeper_open(&s->keeper, &options);
+    if (!r)
+        r = keeper_take(s->keeper, &s->serving->pool, s->serving->client_tls);
+    if (r)
+        fprintf(stderr, "merit: cannot look after the pool: %s\n", result_name(r));
     return r;
 }
 
@@ -650,6 +692,8 @@ static void stop_control(struct serve *s)
         loop_del(s->loop, &s->watch);
     loop_timer_cancel(s->loop, &s->reload_timer);
     loop_timer_cancel(s->loop, &s->drain_timer);
+    keeper_close(s->keeper);
+    s->keeper = NULL;
     reckoning_stop(&s->reckoning);
 }
 
@@ -689,6 +733,7 @@ static void close_all(struct serve *s)
         sim_close(s->sim);
     serving_unref(s->serving);
     encoders_close(&s->encoders);
+    hammer_close(s->shared.hammer);
     buf_deinit(&s->encoder_notes);
     key_set_unref(s->keys);
     if (s->decision_log && s->decision_log != s->access_log)
@@ -729,8 +774,9 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) || loop_open(&s->loop, 0) ||
-        open_loops(s) || open_admin(s) || open_control(s, &signals) || start_threads(s))
+        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) ||
+        loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
+        open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);
