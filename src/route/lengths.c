@@ -56,6 +56,24 @@ struct lengths_task lengths_task(const struct work *work, uint64_t route, uint64
     return t;
 }
 
+struct lengths_task lengths_task_of(const struct work *work, const struct decision *d)
+{
+    uint64_t route = 0, words = 0;
+    if (!d)
+        return lengths_task(work, 0, 0);
+    const struct policy_image *p = d->image;
+    if (d->route != IMAGE_NONE)
+        route = lengths_name(image_text(p, image_route(p, d->route)->name));
+    for (uint32_t i = 0; i < p->signals.count; i++) {
+        const struct image_signal *s = image_signal(p, (int32_t)i);
+        const struct fact *f = &d->facts[i];
+        if (s->type == SIGNAL_ENUM && s->derive == IMAGE_DERIVE_NONE &&
+            (f->state == FACT_KNOWN || f->state == FACT_GIVEN))
+            words = mix(mix(words, lengths_name(image_text(p, s->name))), (uint64_t)f->number);
+    }
+    return lengths_task(work, route, words);
+}
+
 static void keys_of(uint64_t model, enum image_effort effort, const struct lengths_task *t,
                     uint64_t keys[LEVEL_INPUT + 1])
 {

@@ -30,6 +30,7 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "work/decision.h"
 #include "work/image.h"
 #include "work/work.h"
 
@@ -55,6 +56,8 @@ struct lengths_task {
     uint32_t choices;
 };
 struct lengths_task lengths_task(const struct work *work, uint64_t route, uint64_t words);
+// The task of a decision: its route, and the words of those enum signals that it came to know. `d` may be NULL.
+struct lengths_task lengths_task_of(const struct work *work, const struct decision *d);
 
 struct lengths_expect {
     float mean_tok;             // of all choices together
