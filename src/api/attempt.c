@@ -109,11 +109,6 @@ static void mark_tried(struct request *r, int32_t model, uint64_t places)
     r->tried[i].places |= places;
 }
 
-static uint32_t option_count(const struct request *r)
-{
-    return r->obeyed ? after_options(r->decision) : 1;
-}
-
 static void terms_of(struct request *r, uint32_t option, struct after_terms *out)
 {
     if (r->obeyed)
@@ -172,8 +167,13 @@ static int32_t preferred_place(const struct request *r, uint32_t option)
 static bool choose(struct request *r, bool desperate, bool again, uint32_t *option,
                    struct after_terms *terms, uint32_t *slot)
 {
-    uint32_t count = option_count(r);
+    // The first one is there whenever there is an answer; the others are looked for only when they are wanted.
+    uint32_t count = !r->obeyed ? 1 : UINT32_MAX;
     for (*option = 0; *option < count; ++*option) {
+        if (*option == 1)
+            count = after_options(&r->deciding.run);
+        if (*option >= count)
+            break;
         terms_of(r, *option, terms);
         int32_t model = terms->binding.model;
         if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
@@ -268,6 +268,21 @@ static enum path_next no_memory(struct api_error *error)
     return PATH_STOP;
 }
 
+static enum path_next give(struct request *r, uint32_t option, uint32_t slot,
+                           const struct after_terms *terms, struct path_attempt *out,
+                           struct api_error *error)
+{
+    if (r->obeyed && r->body_option != option) {
+        if (make_pieces(r, terms)) {
+            give_back(r, slot);
+            return no_memory(error);
+        }
+        r->body_option = option;
+    }
+    r->made++;
+    return fill(r, slot, terms, out) ? no_memory(error) : PATH_SEND;
+}
+
 // There is no further attempt: what the failures came to, with the time after which it may be worth another try.
 static enum path_next stop(struct request *r, struct api_error *error)
 {
@@ -299,6 +314,41 @@ static enum path_next copy(struct request *r, struct path_attempt *out)
     return fill(r, slot, &terms, out) ? PATH_STOP : PATH_SEND;
 }
 
+static enum path_next refused(const struct request *r, struct api_error *error)
+{
+    *error = (struct api_error){.status = 403,
+                                .type = "policy_refusal",
+                                .code = "refused",
+                                .message = r->decision->message,
+                                .final = true};
+    return PATH_STOP;
+}
+
+// The step has failed: on to what the policy says behind `else`.
+static enum path_next go_else(struct request *r, struct path_attempt *out, struct api_error *error)
+{
+    struct after_terms terms;
+    uint32_t option, slot;
+    while (r->obeyed) {
+        enum result res = r->anew ? r->else_result : chat_decide_else(r);
+        r->anew = false;
+        if (res == RESULT_AGAIN)
+            return PATH_LATER;
+        if (res)
+            break;
+        if (r->decision->end == DECISION_REFUSE)
+            return refused(r, error);
+        if (r->decision->end != DECISION_ANSWER)
+            break;
+        r->tried_count = r->made = r->copies = 0;
+        r->body_option = UINT32_MAX;
+        out->anew = true;
+        if (choose_any(r, PATH_ELSEWHERE, &option, &terms, &slot))
+            return give(r, option, slot, &terms, out, error);
+    }
+    return stop(r, error);
+}
+
 static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_attempt *out,
                                  struct api_error *error)
 {
@@ -309,17 +359,9 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
         return copy(r, out);
     if (ask == PATH_OTHER_MODEL)
         mark_tried(r, r->model, UINT64_MAX);
-    if (!choose_any(r, ask, &option, &terms, &slot))
-        return stop(r, error);
-    if (r->obeyed && r->body_option != option) {
-        if (make_pieces(r, &terms)) {
-            give_back(r, slot);
-            return no_memory(error);
-        }
-        r->body_option = option;
-    }
-    r->made++;
-    return fill(r, slot, &terms, out) ? no_memory(error) : PATH_SEND;
+    if (r->anew || ask == PATH_OTHER_CHAIN || !choose_any(r, ask, &option, &terms, &slot))
+        return go_else(r, out, error);
+    return give(r, option, slot, &terms, out, error);
 }
 
 static void on_first(struct path *p, uint32_t slot)

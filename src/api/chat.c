@@ -207,6 +207,14 @@ static void go_on(struct request *r, uint64_t begin_ns)
     enum result res = decide(r, begin_ns);
     if (res == RESULT_AGAIN)
         return;
+    if (r->running) {
+        if (!res)
+            record_decision(r);
+        r->anew = true;
+        r->else_result = res;
+        path_resume(&r->path);
+        return;
+    }
     if (res) {
         metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
         request_no_memory(r->x, r->g);
@@ -214,6 +222,41 @@ static void go_on(struct request *r, uint64_t begin_ns)
     }
     record_decision(r);
     obey(r);
+}
+
+// The decision so far is history: its chain was tried.
+static void close_slot(struct request *r)
+{
+    if (r->slot && memcmp(r->slot->id, r->decision->id, DECISION_ID_LEN) == 0)
+        buf_printf(&r->slot->outcome, "{\"end\":\"else\",\"us\":%llu}",
+                   (unsigned long long)(loop_now_us(r->g->loop) - r->x->begin_us));
+}
+
+enum result chat_decide_else(struct request *r)
+{
+    const struct decision *d = r->decision;
+    const struct policy_image *p = r->epoch->serving->image;
+    if (d->route == IMAGE_NONE || d->chain == IMAGE_NONE ||
+        (uint32_t)d->chain + 1 >= image_route(p, d->route)->chains.count)
+        return RESULT_NOT_FOUND;
+    uint64_t begin = mono_ns(NULL), most_ms = r->g->shared->compute_deadline_ms;
+    close_slot(r);
+    r->options.given = d->facts;
+    r->options.first_chain = (uint32_t)d->chain + 1;
+    r->options.spent = r->spent.unit;
+    r->measured = false;
+    r->decide_ns = 0;
+    r->decide_until_ns = most_ms ? begin + most_ms * 1000000 : 0;
+    pool_rows(&r->epoch->pool, loop_now_us(r->g->loop), &r->pool);
+    enum result res = decider_begin(&r->epoch->serving->decider, r->epoch->scratch, &r->work,
+                                    &r->pool, &r->options, NULL, r->x->arena, &r->deciding);
+    if (res)
+        return res;
+    r->deciding.sliced = true;
+    res = decide(r, begin);
+    if (!res)
+        record_decision(r);
+    return res;
 }
 
 // The time for deciding: the setting's, and what a caller whose key may steer asks for where that is less. False: the
@@ -292,10 +335,15 @@ void chat_begin(struct request *r)
     go_on(r, begin);
 }
 
-void chat_client_gone(struct request *r)
+void chat_stop(struct request *r)
 {
     waiting_drop(r);
     if (r->paused)
         unpause(r);
+}
+
+void chat_client_gone(struct request *r)
+{
+    chat_stop(r);
     request_end(r, METRICS_GONE, NULL, 0);
 }

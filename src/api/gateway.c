@@ -297,9 +297,10 @@ static void over(struct http_exchange *x, bool gone)
                           memory_order_relaxed);
     if (!r)
         return;
-    if (gone && r->running)
+    if (gone && r->running) {
         path_client_gone(&r->path);
-    else if (gone && (r->waiting || r->paused))
+        chat_stop(r);
+    } else if (gone && (r->waiting || r->paused))
         r->kind == REQUEST_EMBED ? embeddings_client_gone(r) : chat_client_gone(r);
     request_close(r);
 }

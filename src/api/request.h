@@ -71,6 +71,7 @@ struct request {
     enum request_kind kind;
     bool running; // the path is under way
     bool ended;   // outcome written
+    bool anew;    // an else was decided, or could not be, while the path waits
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
     bool obeyed;                     // it goes where it was decided to; else to `fixed`
@@ -91,6 +92,7 @@ struct request {
     struct account account;
     uint32_t made;            // attempts of this step
     uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
+    enum result else_result;
     uint32_t tried_count, copies;
     size_t piece_count;
     struct slice target; // behind the endpoint's prefix: "/chat/completions"
@@ -128,6 +130,11 @@ void chat_begin(struct request *r);
 void chat_resume(struct loop_task *t);
 // The client left while the request waited for the compute pool or its turn.
 void chat_client_gone(struct request *r);
+// Decides again, behind the chain that failed. RESULT_OK: r->decision is the new one, whatever it says. RESULT_AGAIN: it is
+// being decided, and path_resume follows with r->anew and r->else_result. RESULT_NOT_FOUND: the policy has no else.
+enum result chat_decide_else(struct request *r);
+// What waits for it is dropped.
+void chat_stop(struct request *r);
 
 // outcome.c
 // Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.

@@ -354,20 +354,23 @@ static int sim_endpoint(int argc, char **argv)
 int cmd_sim(int argc, char **argv)
 {
     static const char usage[] =
-        "usage: merit sim endpoint [options]\n"
+        "usage: merit sim endpoint|fleet [options]\n"
         "\n"
         "  merit sim endpoint --port 8790     simulated models behind an OpenAI endpoint\n"
+        "  merit sim fleet --constants FILE --trace FILE   a trace on a simulated fleet\n"
         "\n"
-        "merit sim endpoint --help tells more.\n";
+        "merit sim endpoint --help and merit sim fleet --help tell more.\n";
     if (argc > 1 && slice_eq_cstr(SLICE("endpoint"), argv[1]))
         return sim_endpoint(argc - 1, argv + 1);
+    if (argc > 1 && slice_eq_cstr(SLICE("fleet"), argv[1]))
+        return cmd_sim_fleet(argc - 1, argv + 1);
     if (argc > 1 &&
         (slice_eq_cstr(SLICE("--help"), argv[1]) || slice_eq_cstr(SLICE("-h"), argv[1]))) {
         fputs(usage, stdout);
         return EXIT_DONE;
     }
     if (argc > 1)
-        fprintf(stderr, "merit sim: there is no \"%s\"; there is endpoint\n\n", argv[1]);
+        fprintf(stderr, "merit sim: there is no \"%s\"; there are endpoint and fleet\n\n", argv[1]);
     fputs(usage, stderr);
     return EXIT_USAGE;
 }

@@ -23,6 +23,7 @@ int cmd_key(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
+int cmd_sim_fleet(int argc, char **argv);
 int cmd_signal(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_embed(int argc, char **argv);

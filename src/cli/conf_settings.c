@@ -66,9 +66,10 @@ const struct conf_setting conf_settings[] = {
     MS("upstream.idle", upstream_idle_timeout_ms, "2m", "off", 10, 24 * HOUR,
        "between bytes of an answer"),
     // The official SDKs give up after 10 minutes by default; a long stream may take more.
-    MS("upstream.total", total_timeout_ms, "30m", "off", 10, 24 * HOUR, "a whole call"),
-    COUNT("upstream.attempts", attempts, "2", NULL, 1, 8,
-          "endpoints tried for one request while nothing was sent to the client"),
+    MS("upstream.total", total_timeout_ms, "30m", "off", 10, 24 * HOUR,
+       "a whole request, all of its attempts together"),
+    COUNT("upstream.attempts", attempts, "3", NULL, 1, 8,
+          "attempts at one request, and again behind each `else`, while nothing was sent to the client"),
     COUNT("upstream.connections", client.connections_per_origin, "off", "off", 1, 1000000,
           "connections to one origin from each event loop"),
     COUNT("upstream.kept", client.idle_per_origin, "128", NULL, 0, 100000,

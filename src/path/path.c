@@ -191,8 +191,6 @@ static bool may_follow(const struct path *p, const struct path_failure *f)
 {
     if (!(f->flags & (FAIL_ELSEWHERE | FAIL_MODEL)) || (p->plan.acts && !(f->flags & FAIL_UNTAKEN)))
         return false;
-    if (p->counted >= p->plan.settings->attempts_max || p->refused >= PATH_REFUSED_MAX)
-        return false;
     return !p->deadline_us || loop_now_us(p->loop) < p->deadline_us;
 }
 
@@ -210,7 +208,10 @@ void path_fail(struct path_try *t, const struct path_failure *f)
         return; // a copy goes on
     loop_timer_cancel(p->loop, &p->copy_timer);
     if (may_follow(p, f))
-        next(p, f->flags & FAIL_ELSEWHERE ? PATH_ELSEWHERE : PATH_OTHER_MODEL);
+        next(p, p->counted >= p->plan.settings->attempts_max || p->refused >= PATH_REFUSED_MAX
+                    ? PATH_OTHER_CHAIN
+                : f->flags & FAIL_ELSEWHERE ? PATH_ELSEWHERE
+                                            : PATH_OTHER_MODEL);
     else
         give_up(p);
 }
@@ -264,6 +265,8 @@ static void start(struct path_try *t)
     t->begin_us = loop_now_us(p->loop);
     p->result.attempts++;
     p->running[p->running_count++] = t;
+    if (t->attempt.anew)
+        p->counted = 0;
     if (call(t, false)) {
         path_fail(t, &FAILURE_NO_ROOM);
         return;

@@ -81,12 +81,14 @@ struct path_attempt {
     uint32_t timeout_ms;    // of this attempt, below what is left of the settings' total; 0: that
     uint32_t copy_after_ms; // 0: no copy
     uint32_t slot;          // the asker's own name for it
+    bool anew;              // of another chain of the policy: attempts are counted from here on
 };
 
 enum path_ask {
     PATH_FIRST,
     PATH_ELSEWHERE,   // after a failure: another place of the model, or another model
     PATH_OTHER_MODEL, // after a failure that is not the place's: another model
+    PATH_OTHER_CHAIN, // after as many attempts as there may be: only what the policy goes on with then
     PATH_COPY,        // of the attempt that runs, at another place of its model
 };
 enum path_next {

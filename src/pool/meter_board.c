@@ -13,6 +13,7 @@ struct slot {
     _Atomic uint64_t prefill, decode; // since the board began
     _Atomic uint64_t begun;           // prefill + decode when this request took it
     _Atomic uint64_t uj;              // given and not yet taken out
+    _Atomic uint32_t gaps;            // of the board when it was taken
 };
 
 struct seen {
@@ -21,7 +22,7 @@ struct seen {
 
 struct meter_board {
     struct slot slots[METER_SLOTS];
-    _Atomic uint32_t hint;
+    _Atomic uint32_t hint, gaps;
     _Atomic uint64_t metered, given, others, carried, unused, full;
     // The sharer's own.
     struct seen seen[METER_SLOTS];
@@ -61,6 +62,8 @@ int32_t meter_board_begin(struct meter_board *b)
                                                     memory_order_relaxed)) {
             atomic_store_explicit(&s->begun, get(&s->prefill) + get(&s->decode),
                                   memory_order_relaxed);
+            atomic_store_explicit(&s->gaps, atomic_load_explicit(&b->gaps, memory_order_relaxed),
+                                  memory_order_relaxed);
             // Shared out to the one before while it ended.
             add(&b->carried, atomic_exchange_explicit(&s->uj, 0, memory_order_relaxed));
             return (int32_t)at;
@@ -89,9 +92,16 @@ int64_t meter_board_end(struct meter_board *b, int32_t slot)
     struct slot *s = &b->slots[slot];
     assert(atomic_load_explicit(&s->state, memory_order_relaxed) == TAKEN);
     uint64_t uj = atomic_exchange_explicit(&s->uj, 0, memory_order_relaxed);
-    add(&b->given, uj);
+    bool whole = atomic_load_explicit(&s->gaps, memory_order_relaxed) ==
+                 atomic_load_explicit(&b->gaps, memory_order_relaxed);
+    add(whole ? &b->given : &b->unused, uj);
     atomic_store_explicit(&s->state, FREE, memory_order_release);
-    return uj > INT64_MAX ? INT64_MAX : (int64_t)uj;
+    return !whole ? -1 : uj > INT64_MAX ? INT64_MAX : (int64_t)uj;
+}
+
+void meter_board_gap(struct meter_board *b)
+{
+    atomic_fetch_add_explicit(&b->gaps, 1, memory_order_relaxed);
 }
 
 static uint64_t capped(uint64_t v)

@@ -6,7 +6,7 @@
 //   slot = meter_board_begin(b)              a loop, before the attempt; -1: the board is full, the curve must do
 //   meter_board_prefill(b, slot, tokens)     when the first byte came: the prompt's tokens that were computed
 //   meter_board_decode(b, slot, tokens)      as they come
-//   uj = meter_board_end(b, slot)            once; what it was given
+//   uj = meter_board_end(b, slot)            once; what it was given, or -1: the meter missed a part of it
 //
 // What a request did after the last interval is shared out when it has ended already: that part is carried over to those
 // that run next, at most an interval's worth of each. What the machine takes while nothing runs is nobody's (`unused`). So
@@ -50,6 +50,9 @@ struct meter_interval {
 };
 // Control thread only.
 void meter_board_share(struct meter_board *b, const struct meter_interval *interval);
+
+// The meter missed something just now (meter_read said so): what runs is not metered any more. Control thread only.
+void meter_board_gap(struct meter_board *b);
 
 struct meter_totals {
     uint64_t metered_uj; // in all

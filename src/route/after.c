@@ -3,20 +3,6 @@
 #include "route/estimate.h"
 #include "route/fit.h"
 
-uint32_t after_options(const struct decision *d)
-{
-    if (d->end != DECISION_ANSWER)
-        return 0;
-    return d->option_count ? d->option_count : 1;
-}
-
-static struct image_binding binding_of(const struct decision *d, uint32_t option)
-{
-    if (!option || !d->option_count)
-        return (struct image_binding){d->model, d->effort};
-    return d->options[option].binding;
-}
-
 // The step that answers; of a model that the client named, one without modifiers.
 static struct image_step step_of(const struct route_run *run)
 {
@@ -24,6 +10,49 @@ static struct image_step step_of(const struct route_run *run)
     struct fit_ask ask;
     fit_ask_of(run, d->chain >= 0 ? (uint32_t)d->chain : 0, &ask);
     return ask.steps[0];
+}
+
+// The `n`th binding of the feasible set beside the one that was chosen, in the policy's order; false: there is none.
+static bool other_feasible(const struct route_run *run, uint32_t n, struct image_binding *out)
+{
+    const struct decision *d = run->decision;
+    const struct image_step step = step_of(run);
+    const struct image_binding *b =
+        IMAGE_AT(run->table->image, step.bindings, struct image_binding);
+    for (uint32_t i = 0; d->route >= 0 && i < step.bindings.count; i++) {
+        if (!table_bit(d->fits, i) || (b[i].model == d->model && b[i].effort == d->effort))
+            continue;
+        if (n--)
+            continue;
+        *out = b[i];
+        return true;
+    }
+    return false;
+}
+
+uint32_t after_options(const struct route_run *run)
+{
+    const struct decision *d = run->decision;
+    struct image_binding other;
+    uint32_t n = 1;
+    if (d->end != DECISION_ANSWER)
+        return 0;
+    if (d->option_count)
+        return d->option_count;
+    while (n < DECISION_OPTIONS_MAX && other_feasible(run, n - 1, &other))
+        n++;
+    return n;
+}
+
+static struct image_binding binding_of(const struct route_run *run, uint32_t option)
+{
+    const struct decision *d = run->decision;
+    struct image_binding b = {d->model, d->effort};
+    if (option && d->option_count)
+        return d->options[option].binding;
+    if (option)
+        other_feasible(run, option - 1, &b);
+    return b;
 }
 
 // The endpoints that are closed to the request, or could be.
@@ -64,7 +93,7 @@ static bool effort_forbidden(struct route_run *run)
 void after_terms(struct route_run *run, uint32_t option, struct after_terms *out)
 {
     const struct decision *d = run->decision;
-    *out = (struct after_terms){.binding = binding_of(d, option)};
+    *out = (struct after_terms){.binding = binding_of(run, option)};
     const struct image_model *m = image_model(run->table->image, out->binding.model);
     out->timeout_ms = m->timeout_ms;
     out->copies = step_of(run).hedges;

@@ -35,7 +35,8 @@ struct after_terms {
     bool effort_dropped;
 };
 
-uint32_t after_options(const struct decision *d);
+// The decision's own options, or where it lists none what is feasible, in the policy's order.
+uint32_t after_options(const struct route_run *run);
 void after_terms(struct route_run *run, uint32_t option, struct after_terms *out);
 // Whether one more attempt, with `model`, stays within what is promised whatever happens.
 bool after_may(struct route_run *run, const struct after_spent *spent, int32_t model);

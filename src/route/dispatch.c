@@ -8,7 +8,7 @@
 #include "route/energy.h"
 #include "route/score.h"
 
-// Of what a place asks of somebody's time, how much is not known better: rows are as old as the last scrape, and lengths
+// Of what a place asks of somebody's time, the share that is not known better: rows are as old as the last scrape, and lengths
 // are expectations. Places within it of the best are equal. Grade: guessed, 2026-11; tests/prop/prop_pool_damping.c shows
 // what it does to a step of load.
 #define NEAR 0.02F
@@ -23,7 +23,8 @@ static uint32_t places_of(const struct pool_view *pool, int32_t model,
 {
     if (!known(pool, model))
         return 0;
-    uint32_t count = pool->first[model + 1] - pool->first[model];
+    uint32_t end = pool->end ? pool->end[model] : pool->first[model + 1];
+    uint32_t count = end - pool->first[model];
     *first = pool->places + pool->first[model];
     return count < SCORE_PLACES ? count : SCORE_PLACES;
 }
@@ -95,12 +96,14 @@ static void see_load(struct score_places *p, uint32_t i, const struct pool_place
     p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
 }
 
-static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row)
+static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row,
+                      const struct pool_view *pool)
 {
     float share = row->kv_tok ? 1 / (float)row->kv_tok : 0;
     float use = !row->stale && row->kv_use >= 0 ? row->kv_use
                                                 : score_min((float)row->in_flight_tok * share, 1);
-    p->hit_tok[i] = (float)row->prefix_tok;
+    p->hit_tok[i] = (float)(pool->prefix_tok ? pool->prefix_tok[p->first + i] : row->prefix_tok);
+    p->weight[i] = row->weight > 0 ? row->weight : 1;
     p->kv_use[i] = use;
     p->kv_share[i] = share;
     p->any_kv |= use > 0 || share > 0;
@@ -114,7 +117,6 @@ static void see_endpoint(struct score_places *p, uint32_t i, const struct image_
                          const struct pool_view *pool, const struct policy_image *image,
                          bool first_known)
 {
-    p->weight[i] = e && e->weight_milli ? (float)e->weight_milli / 1000 : 1;
     p->from_tok[i] = e ? (float)e->serves_from_tok : 0;
     p->to_tok[i] = e && e->serves_to_tok ? (float)e->serves_to_tok : INFINITY;
     p->any_context |= e && (e->serves_from_tok | e->serves_to_tok);
@@ -187,7 +189,7 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
         const struct image_endpoint *e = endpoint_of(ask->image, &rows[i]);
         p->open |= (uint64_t)is_open(&rows[i], e, (int32_t)i == p->session) << i;
         see_load(p, i, &rows[i]);
-        see_cache(p, i, &rows[i]);
+        see_cache(p, i, &rows[i], pool);
         see_endpoint(p, i, e, pool, ask->image, rows[i].first_ms >= 0);
     }
     if (p->session >= 0)
@@ -316,6 +318,7 @@ static double shadow_at(const struct rates *r, const struct dispatch_action *a, 
 struct scored {
     float nusd[IMAGE_SCORE_COUNT_][SCORE_PLACES];
     float total[SCORE_PLACES];
+    float slack; // prices so far apart are equal
     bool ran[IMAGE_SCORE_COUNT_];
     struct score_ask ask;
 };
@@ -406,16 +409,21 @@ static uint32_t drawn_of(uint64_t bits, uint64_t random)
     return nth_bit(bits, (uint32_t)((random >> 32) * count >> 32));
 }
 
-// The cheapest open place, or one of those that are as cheap as far as it is known; where the session is, that one.
-static uint32_t cheapest(const struct scored *s, uint64_t open, uint64_t seed)
+static float least_of(const struct scored *s, uint64_t open)
 {
     float least = INFINITY;
-    uint64_t near = 0;
     for (uint64_t bits = open; bits; bits &= bits - 1) {
         float v = s->total[__builtin_ctzll(bits)];
         least = v < least ? v : least;
     }
-    float most = least + NEAR * fabsf(least);
+    return least;
+}
+
+// The cheapest open place, or one of those that are as cheap as far as it is known; where the session is, that one.
+static uint32_t cheapest(const struct scored *s, uint64_t open, uint64_t seed)
+{
+    float most = least_of(s, open) + s->slack;
+    uint64_t near = 0;
     for (uint64_t bits = open; bits; bits &= bits - 1)
         if (s->total[__builtin_ctzll(bits)] <= most)
             near |= bits & -bits;
@@ -603,6 +611,7 @@ uint32_t dispatch_choose(const struct dispatch_ask *ask, struct decision_option 
             continue;
         if (seen.places.count) {
             score(ask, &seen, a, &scored);
+            scored.slack = NEAR * least_of(&scored, open);
             if (ask->image->dispatch.mode == IMAGE_DISPATCH_PRICE)
                 add_places(ask, &rates, &seen, a, &scored);
             column = place_for(ask, &seen, &scored, open);

@@ -286,6 +286,9 @@ static void say_chain(const struct decision *d, uint32_t chain, struct buf *out)
     case CHAIN_NOT_REACHED:
     case CHAIN_TAKEN:
         return;
+    case CHAIN_FAILED:
+        BUF_LIT(out, "it was tried and gave no answer");
+        return;
     case CHAIN_CANNOT_RUN:
         buf_printf(out, "this build cannot run its step `%s`", name);
         return;

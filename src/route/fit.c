@@ -353,7 +353,7 @@ static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
     for (uint32_t i = 0; i < ask->count; i++)
         if (i != at)
             sum = add_bound(sum, least_bound(run, ask, i, c->unit, sure));
-    return sum > c->limit;
+    return add_bound(sum, run->decision->spent[c->unit]) > c->limit;
 }
 
 static void join_budgets(struct route_run *run, const struct fit_ask *ask, uint32_t at,
@@ -743,7 +743,7 @@ static bool nothing_left(struct route_run *run)
 {
     struct fit_ask ask;
     struct chain_outcome out;
-    for (uint32_t i = 0; i < fit_chains(run); i++) {
+    for (uint32_t i = run->decision->first_chain; i < fit_chains(run); i++) {
         fit_ask_of(run, i, &ask);
         if (fit_chain(run, &ask, &out) != TRI_FALSE)
             return false;

@@ -26,7 +26,7 @@ const char *record_model_verdict_name(enum model_verdict v)
 const char *record_chain_verdict_name(enum chain_verdict v)
 {
     static const char *const names[] = {"not_reached", "taken",       "cannot_run", "forbidden",
-                                        "unmet",       "not_allowed", "no_model"};
+                                        "unmet",       "not_allowed", "no_model",   "failed"};
     return (unsigned)v < MERIT_COUNT(names) ? names[v] : "unknown";
 }
 
@@ -542,6 +542,8 @@ void record_json(const struct decision *d, const struct record_options *options,
         BUF_LIT(out, "null");
     else
         buf_u64(out, (uint64_t)d->chain);
+    if (d->first_chain)
+        key_u64(out, "first_chain", d->first_chain);
     if (d->attempts_max)
         key_u64(out, "attempts_max", d->attempts_max);
     if (d->output_cap_tok)

@@ -5,6 +5,9 @@
 #include "route/record_inner.h"
 #include "work/pool.h"
 
+const char *const record_spent_keys[IMAGE_UNIT_REQUESTS + 1] = {
+    "spent_nusd", "spent_uj", "spent_ug", "spent_ms", "spent_tok", "spent_calls", "spent_requests"};
+
 static char *put_i64(char *at, int64_t v)
 {
     if (v < 0)
@@ -18,7 +21,7 @@ static char *put_i64(char *at, int64_t v)
 static void compact_head(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
-    enum { ROOM = 1024 };
+    enum { ROOM = 1280 };
     char *begin = buf_reserve(out, ROOM), *at = begin;
     if (!at)
         return;
@@ -77,6 +80,7 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"all_steps\":"), d->all_steps},
         {SLICE(",\"costs\":"), d->costs_epoch},
         {SLICE(",\"late\":"), d->late},
+        {SLICE(",\"from\":"), d->first_chain},
     };
     for (size_t i = 0; i < MERIT_COUNT(rare); i++) {
         if (!rare[i].value)
@@ -85,6 +89,9 @@ static void compact_head(const struct decision *d, struct buf *out)
         at = buf_put_u64(at + rare[i].key.len, rare[i].value);
     }
     out->len += (size_t)(at - begin);
+    for (uint32_t u = 0; d->first_chain && u < MERIT_COUNT(d->spent); u++)
+        if (d->spent[u])
+            buf_printf(out, ",\"%s\":%lld", record_spent_keys[u], (long long)d->spent[u]);
     if (!slice_eq(d->model_asked, SLICE("auto"))) {
         BUF_LIT(out, ",\"asked\":");
         record_put_string(out, d->model_asked);

@@ -22,4 +22,7 @@ static inline bool record_bit(const uint64_t *bits, uint32_t i)
 // The step that answers on the chain taken; NULL without one.
 const struct image_step *record_answering(const struct decision *d);
 
+// Of the compact form, per enum image_unit.
+extern const char *const record_spent_keys[IMAGE_UNIT_REQUESTS + 1];
+
 #endif

@@ -1,5 +1,5 @@
 // The way back: from a compact line to the decision that it records.
-#include "route/record.h"
+#include "route/record_inner.h"
 #include "text/json.h"
 #include "work/pool.h"
 
@@ -196,7 +196,7 @@ static void read_chain(struct reader *r, uint32_t row, uint32_t i)
     uint32_t steps =
         r->d->route < 0 ? 1 : image_chains(p, image_route(p, r->d->route))[i].steps.count;
     struct chain_outcome *o = &r->d->chain_outcomes[i];
-    o->verdict = (enum chain_verdict)whole(r, next(r, row, &at), CHAIN_NO_MODEL);
+    o->verdict = (enum chain_verdict)whole(r, next(r, row, &at), CHAIN_FAILED);
     o->step = (int32_t)place(r, next(r, row, &at), steps ? steps - 1 : 0);
     o->constraint =
         (int32_t)place(r, next(r, row, &at), p->constraints.count ? p->constraints.count - 1 : 0);
@@ -352,6 +352,9 @@ static void read_head(struct reader *r)
     d->choices = d->choices ? d->choices : 1;
     d->expected_tok = (uint32_t)rare(r, "expected", UINT32_MAX);
     d->all_steps = rare(r, "all_steps", 1);
+    d->first_chain = (uint32_t)rare(r, "from", IMAGE_CHAINS_MAX);
+    for (uint32_t u = 0; u < MERIT_COUNT(d->spent); u++)
+        d->spent[u] = (int64_t)rare(r, record_spent_keys[u], INT64_MAX);
     d->costs_epoch = rare(r, "costs", UINT64_MAX);
     d->late = rare(r, "late", 1);
     r->bad |= d->end == DECISION_ANSWER && d->model == IMAGE_NONE;

@@ -24,6 +24,8 @@ enum result record_replay(const struct route_table *table, const struct decision
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,
                                           .all_steps = d->all_steps,
+                                          .first_chain = d->first_chain,
+                                          .spent = d->spent,
                                           .effort = d->effort_asked};
     enum result r = route_begin(&run, table, work, &pool, &options, arena);
     if (r)

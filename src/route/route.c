@@ -240,8 +240,12 @@ static void tell(struct route_run *run, uint32_t chains)
     struct fit_ask ask;
     estimate(run);
     for (uint32_t i = 0; i < chains; i++) {
+        struct chain_outcome *o = &d->chain_outcomes[i];
+        *o = (struct chain_outcome){CHAIN_FAILED, IMAGE_NONE, IMAGE_NONE};
+        if (i < d->first_chain)
+            continue;
         fit_ask_of(run, i, &ask);
-        fit_chain(run, &ask, &d->chain_outcomes[i]);
+        fit_chain(run, &ask, o);
     }
     d->chain_count = chains;
 }
@@ -429,6 +433,9 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->effort_asked = options->effort;
     d->expected_tok = options->output_tok;
     d->all_steps = options->all_steps;
+    run->next_chain = d->first_chain = options->first_chain;
+    if (options->spent)
+        memcpy(d->spent, options->spent, sizeof d->spent);
     d->input_tok = work->input_tok;
     d->anchor = work->anchor;
     d->message_count = work->message_count;

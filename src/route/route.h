@@ -60,6 +60,10 @@ struct route_options {
     // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
     // what a policy does.
     bool all_steps;
+    // The request goes on after a failure: chains before this one are out, and attempts may have taken so much (per enum
+    // image_unit; NULL: nothing).
+    uint32_t first_chain;
+    const int64_t *spent;
     enum image_effort
         effort; // that the client asks for; it counts where the policy leaves the effort open
 };

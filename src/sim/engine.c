@@ -135,16 +135,22 @@ static uint32_t tokens_of(const struct engine_request *r)
     return r->ask.prompt_tok + r->produced_tok;
 }
 
-// The hash of the i-th block, or 0 when it has none.
-static uint64_t hash_of(const struct engine_profile *p, const struct engine_ask *ask, uint32_t i)
+// The hash of the i-th block, or 0 when it has none. What the caller gave no hash for is of this request alone (`own`, its
+// serial; 0: not known): nobody else finds it, but after a preemption it does.
+static uint64_t hash_of(const struct engine_profile *p, const struct engine_ask *ask, uint64_t own,
+                        uint32_t i)
 {
-    if (!p->prefix_cache || !ask->hash_tok)
+    uint32_t per = ask->hash_tok ? ask->hash_tok / p->block_tok : 1;
+    uint64_t h = 0;
+    if (!p->prefix_cache)
         return 0;
-    uint32_t per = ask->hash_tok / p->block_tok, piece = i / per;
-    if (piece >= ask->hash_count)
+    if (ask->hash_tok && i / per < ask->hash_count)
+        h = ask->hashes[i / per] + (uint64_t)(i % per + 1) * 0x9e3779b97f4a7c15u +
+            (uint64_t)(ask->adapter + 1) * 0xd1b54a32d192ed03u;
+    else if (own)
+        h = own * 0xa0761d6478bd642fu + (uint64_t)i * 0xe7037ed1a0b428dbu;
+    else
         return 0;
-    uint64_t h = ask->hashes[piece] + (uint64_t)(i % per + 1) * 0x9e3779b97f4a7c15u +
-                 (uint64_t)(ask->adapter + 1) * 0xd1b54a32d192ed03u;
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
     return (h ^ (h >> 31)) | 1;
@@ -152,11 +158,12 @@ static uint64_t hash_of(const struct engine_profile *p, const struct engine_ask 
 
 // Blocks of the sequence that are cached, in a row from its beginning. The last token is always computed, so that there
 // is something to sample from.
-static uint32_t cached_blocks(const struct engine *e, const struct engine_ask *ask, uint32_t tokens)
+static uint32_t cached_blocks(const struct engine *e, const struct engine_ask *ask, uint64_t own,
+                              uint32_t tokens)
 {
     uint32_t most = (tokens - 1) / e->p.block_tok, n = 0;
     while (n < most) {
-        uint64_t h = hash_of(&e->p, ask, n);
+        uint64_t h = hash_of(&e->p, ask, own, n);
         if (!h || blocks_find(&e->blocks, h) == BLOCKS_NONE)
             break;
         n++;
@@ -166,7 +173,7 @@ static uint32_t cached_blocks(const struct engine *e, const struct engine_ask *a
 
 uint32_t engine_cached_tok(const struct engine *e, const struct engine_ask *ask)
 {
-    return cached_blocks(e, ask, ask->prompt_tok) * e->p.block_tok;
+    return cached_blocks(e, ask, 0, ask->prompt_tok) * e->p.block_tok;
 }
 
 // ---- Blocks of a sequence
@@ -188,7 +195,7 @@ static void name_blocks(struct engine *e, struct engine_request *r, uint32_t bef
 {
     uint32_t from = before / e->p.block_tok, to = r->computed_tok / e->p.block_tok;
     for (uint32_t i = from; i < to; i++) {
-        uint64_t h = hash_of(&e->p, &r->ask, i);
+        uint64_t h = hash_of(&e->p, &r->ask, r->serial, i);
         if (!h)
             break;
         blocks_name(&e->blocks, r->blocks[i], h);
@@ -296,13 +303,13 @@ static uint32_t plan_running(struct engine *e, uint32_t budget, bool *preempted)
 // True when it runs now.
 static bool admit(struct engine *e, struct engine_request *r, uint32_t budget, uint64_t now_us)
 {
-    uint32_t tokens = tokens_of(r), hits = cached_blocks(e, &r->ask, tokens);
+    uint32_t tokens = tokens_of(r), hits = cached_blocks(e, &r->ask, r->serial, tokens);
     uint32_t found = hits * e->p.block_tok, n = tokens - found, idle = 0;
     if (n > budget)
         n = budget;
     uint32_t want = (found + n + e->p.block_tok - 1) / e->p.block_tok;
     for (uint32_t i = 0; i < hits; i++) {
-        r->blocks[i] = blocks_find(&e->blocks, hash_of(&e->p, &r->ask, i));
+        r->blocks[i] = blocks_find(&e->blocks, hash_of(&e->p, &r->ask, r->serial, i));
         idle += !e->blocks.refs[r->blocks[i]];
     }
     if (want - hits > e->blocks.free - idle)

@@ -16,7 +16,8 @@
 // and grade). A token is there at the end of its step.
 //
 // Blocks and prefix cache: sim/blocks.h. A block is found by the hash of everything up to its end, so the caller gives
-// chained hashes; what an answer generated is cached likewise when the hashes go on behind the prompt.
+// chained hashes; what an answer generated is cached likewise when the hashes go on behind the prompt. Where there is no hash
+// a block can be found by its own request alone, after a preemption.
 //
 // Energy: power follows the logistic curve P(b) of the accelerator with b the tokens computed in the step, so that a prefill
 // chunk counts as a full batch (a guess; the curve is for decoding); idle power between steps. The meter is the integral.

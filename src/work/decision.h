@@ -70,6 +70,7 @@ enum chain_verdict {
     CHAIN_UNMET,       // `constraint` requires a step that its answer has not passed
     CHAIN_NOT_ALLOWED, // `step` needs an `allow` that does not hold
     CHAIN_NO_MODEL,    // no model can serve `step`
+    CHAIN_FAILED,      // it was taken before, and no attempt came to an answer
 };
 
 struct chain_outcome {
@@ -139,9 +140,13 @@ struct decision {
     int32_t route; // index, or IMAGE_NONE
     int32_t model; // index, or IMAGE_NONE
     enum image_effort effort;
-    bool effort_dropped;   // the effort that the client asks for is forbidden and left out
-    bool took_else;        // another chain than the path's first was taken, or none could
-    int32_t chain;         // place among the route's chains, or IMAGE_NONE
+    bool effort_dropped; // the effort that the client asks for is forbidden and left out
+    bool took_else;      // another chain than the path's first was taken, or none could
+    int32_t chain;       // place among the route's chains, or IMAGE_NONE
+    // Chains before this one were taken by decisions before this one, and failed; what their attempts may have taken counts
+    // against budgets per request. Per enum image_unit.
+    uint32_t first_chain;
+    int64_t spent[IMAGE_UNIT_REQUESTS + 1];
     uint32_t attempts_max; // that the step allows; 0: each endpoint once
     uint32_t
         output_cap_tok; // most output of a choice that the upstream is to be told; 0: the request's own

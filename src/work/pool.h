@@ -68,9 +68,11 @@ struct pool_view {
     bool session_locked;   // a call of a tool is outstanding: the model stays
     uint32_t session_tok;  // tokens of its prompt that the place holds
     uint32_t deadline_ms;  // to the first token, as the caller or policy says; 0: none
-    uint64_t seed;         // for what is drawn (power of two, near ties)
-    uint64_t turn;         // grows by one with each request of the loop, for taking turns
-    struct slice region;   // where Merit itself runs, as its settings say; empty: not known
+    // Of this request's prompt, per place by its number, what its prefix cache is believed to hold; NULL: as the rows say.
+    const uint32_t *prefix_tok;
+    uint64_t seed;       // for what is drawn (power of two, near ties)
+    uint64_t turn;       // grows by one with each request of the loop, for taking turns
+    struct slice region; // where Merit itself runs, as its settings say; empty: not known
 };
 
 #endif

@@ -6,14 +6,15 @@
 #include "route/dispatch.h"
 #include "support/image_builder.h"
 
-enum { MAKE_MODELS = 16, MAKE_PLACES = 1024, MAKE_BUDGETS = 7 };
+enum { MAKE_MODELS = 16, MAKE_PLACES = 1024 + 64, MAKE_BUDGETS = 7 };
 
 struct dispatch_made {
     struct image_builder builder;
     const struct policy_image *image;
     struct work work;
     struct pool_place places[MAKE_PLACES];
-    uint32_t first[MAKE_MODELS + 1];
+    uint32_t prefix_tok[MAKE_PLACES];
+    uint32_t first[MAKE_MODELS + 1], end[MAKE_MODELS];
     uint8_t states[MAKE_MODELS];
     struct pool_view pool;
     struct budget_state budget_states[MAKE_BUDGETS];
@@ -66,7 +67,6 @@ static inline void make_image(struct dispatch_made *d, struct rng *r,
         for (uint32_t k = 0; k < n; k++)
             b->endpoints[b->endpoint_count++] = (struct image_endpoint){
                 .model = (int32_t)i,
-                .weight_milli = rng_below(r, 2) ? 0 : 500 + (uint32_t)rng_below(r, 2000),
                 .slots = s->full || rng_below(r, 3) ? 0 : (uint32_t)rng_below(r, 200),
                 .serves_from_tok = rng_below(r, 4) ? 0 : (uint32_t)rng_below(r, 20000),
                 .serves_to_tok = rng_below(r, 4) ? 0 : 1 + (uint32_t)rng_below(r, 20000),
@@ -119,6 +119,7 @@ static inline void make_place(struct dispatch_made *d, struct rng *r,
         .each_ms = make_some(r, s, 3, 60),
         .carbon_g_kwh = make_some(r, s, 20, 700),
         .prefix_tok = rng_below(r, 2) ? 0 : (uint32_t)rng_below(r, 12000),
+        .weight = rng_below(r, 2) ? 0 : (float)(500 + rng_below(r, 2000)) / 1000,
         .slot_nusd_s = rng_below(r, 3) ? 0 : (float)rng_below(r, 500000),
     };
     row->wait_tok = row->in_flight ? (uint32_t)rng_below(r, 40000) : 0;
@@ -138,11 +139,17 @@ static inline void make_ask(struct dispatch_made *d, struct rng *r, const struct
         d->first[i] = at;
         for (uint32_t k = 0; k < n; k++)
             make_place(d, r, s, i, &d->places[at++]);
+        d->end[i] = at;
+        at += (uint32_t)rng_below(r, 3); // room
     }
+    for (uint32_t i = 0; i < at; i++)
+        d->prefix_tok[i] = (uint32_t)rng_below(r, 9000);
     d->first[s->models] = at;
     d->pool = (struct pool_view){.count = s->models,
                                  .places = d->places,
                                  .first = d->first,
+                                 .end = d->end,
+                                 .prefix_tok = rng_below(r, 2) ? d->prefix_tok : NULL,
                                  .session_place = none,
                                  .session_model = none,
                                  .deadline_ms = rng_below(r, 2) ? 0 : (uint32_t)rng_below(r, 3000),
@@ -150,8 +157,9 @@ static inline void make_ask(struct dispatch_made *d, struct rng *r, const struct
                                  .turn = rng_next(r),
                                  .region = rng_below(r, 2) ? SLICE("eu") : SLICE_EMPTY};
     if (!s->plain && rng_below(r, 2)) {
-        d->pool.session_place = (int32_t)rng_below(r, at);
-        d->pool.session_model = d->places[d->pool.session_place].model;
+        d->pool.session_model = (int32_t)rng_below(r, s->models);
+        uint32_t first = d->first[d->pool.session_model], end = d->end[d->pool.session_model];
+        d->pool.session_place = (int32_t)(first + rng_below(r, end - first));
         d->pool.session_tok = (uint32_t)rng_below(r, 20000);
         d->pool.session_locked = rng_below(r, 3) == 0;
     }

@@ -12,6 +12,7 @@
 struct naive_row {
     bool open;
     double place; // what differs between places, and ranks them
+    double time;  // the scorers' part of it
     double terms[PRICE_TERMS];
     double price;
 };
@@ -67,7 +68,8 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
     const struct pool_view *v = ask->pool;
     const struct image_model *m = image_model(p, a->binding.model);
     const struct pool_place *rows = v->places + v->first[a->binding.model];
-    uint32_t n = v->first[a->binding.model + 1] - v->first[a->binding.model];
+    uint32_t n = (v->end ? v->end[a->binding.model] : v->first[a->binding.model + 1]) -
+                 v->first[a->binding.model];
     double in = a->expect.input_tok, tok = a->expect.output_tok, second = (double)d->second_nusd;
     bool adapter = false;
     for (uint32_t i = 0; i < n; i++)
@@ -90,7 +92,8 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
             waiting = load - slots;
         if (scraped && r->queue > waiting)
             waiting = r->queue;
-        double running = load - waiting, hit = r->prefix_tok;
+        double running = load - waiting,
+               hit = v->prefix_tok ? v->prefix_tok[v->first[a->binding.model] + i] : r->prefix_tok;
         if (own && v->session_tok > hit)
             hit = v->session_tok;
         double miss = in > hit ? in - hit : 0;
@@ -106,7 +109,7 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
                          : 0;
         double late =
             v->deadline_ms ? fmax(turn + own_s + s.first_s + far - v->deadline_ms / 1e3, 0) : 0;
-        double weight = e->weight_milli ? e->weight_milli / 1e3 : 1;
+        double weight = r->weight > 0 ? (double)r->weight : 1;
         double share = r->kv_tok ? 1.0 / r->kv_tok : 0;
         double use =
             !r->stale && r->kv_use >= 0 ? (double)r->kv_use : fmin(r->in_flight_tok * share, 1);
@@ -151,6 +154,7 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
             o->terms[terms[k]] += scores[k] * d->weights[k];
             o->place += scores[k] * d->weights[k];
         }
+        o->time = o->place;
         bool energy = ask->objective == IMAGE_OBJECTIVE_ENERGY;
         double money = a->expect.cost_nusd > 0 ? (double)a->expect.cost_nusd : 0, saved = 0;
         if (m->priced && money > 0)
@@ -225,10 +229,13 @@ static inline bool naive_agrees(const struct dispatch_ask *ask, const struct dec
     for (uint32_t i = 0; i < ask->count; i++) {
         const struct dispatch_action *a = &ask->actions[i];
         uint32_t n = naive_action(ask, a, rows), at = 0;
-        double least = INFINITY;
+        double least = INFINITY, time = INFINITY;
         for (uint32_t k = 0; k < n; k++)
             if (rows[k].open && rows[k].place < least)
                 least = rows[k].place;
+        for (uint32_t k = 0; k < n; k++)
+            if (rows[k].open && rows[k].time < time)
+                time = rows[k].time;
         if (least == INFINITY)
             continue;
         expected++;
@@ -244,7 +251,7 @@ static inline bool naive_agrees(const struct dispatch_ask *ask, const struct dec
             return false;
         *why = "a place is not among the cheapest";
         if (ask->image->dispatch.mode == IMAGE_DISPATCH_PRICE &&
-            rows[k].place > least + (0.02 + slack) * fabs(least))
+            rows[k].place > least + 0.02 * time + slack * (time + fabs(least)))
             return false;
         *why = "a price is another";
         if (!naive_near(o->price_nusd, rows[k].price, slack))

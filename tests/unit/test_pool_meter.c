@@ -15,7 +15,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "pool/meter.h"
+#include "pool/meter_sampler.h"
+#include "support/image_builder.h"
 
 static const char *const fake = MERIT_FAKES "/nvml.so";
 static char why[METER_WHY_BYTES];
@@ -165,8 +166,81 @@ static void test_rapl(void **state)
     assert_int_equal(system(command), 0);
 }
 
+// Two models on one GPU share a board, a meter that is not there is tried again, and one that breaks takes its word back.
+static void test_sampler(void **state)
+{
+    (void)state;
+    static struct image_builder b;
+    const struct policy_image *image;
+    struct meter_sampler *s;
+    struct meter_view v;
+    bool up;
+    void *lib = dlopen(fake, RTLD_NOW);
+    unsigned long long *mj = dlsym(lib, "fake_mj");
+    int *energy = dlsym(lib, "fake_energy"), *init = dlsym(lib, "fake_init");
+    ib_init(&b);
+    for (int i = 0; i < 3; i++) {
+        struct image_model *m = ib_model(&b, i == 0 ? "a" : i == 1 ? "b" : "c");
+        m->energy = (struct image_energy){.curve = IMAGE_CURVE_INVERSE,
+                                          .a = 0.1,
+                                          .c = 3,
+                                          .prefill_j_tok = 0.02,
+                                          .batch = 32,
+                                          .batch_max = 256,
+                                          .hardware = ib_str(&b, "1 h100")};
+        m->energy_in_uj = m->energy_out_uj = 1;
+        b.endpoints[i].model = i;
+        b.endpoints[i].url = ib_str(&b, "http://a");
+        b.endpoints[i].meter = i < 2 ? IMAGE_METER_NVML : IMAGE_METER_RAPL;
+        b.endpoints[i].meter_index = 0;
+    }
+    b.endpoint_count = 3;
+    image = ib_finish(&b);
+    struct meter_places places = {.nvml = fake, .powercap = "/nonexistent"};
+    assert_int_equal(meter_sampler_new(&s, &places), RESULT_OK);
+    *init = 9;
+    assert_int_equal(meter_sampler_use(s, image, 0), RESULT_OK);
+    assert_int_equal(meter_sampler_use(s, image, 0), RESULT_OK);
+    struct meter_board *board = meter_sampler_board(s, IMAGE_METER_NVML, 0, &up);
+    assert_true(board && !up);
+    assert_null(meter_sampler_board(s, IMAGE_METER_NVML, 1, &up));
+    *init = 0;
+    assert_false(meter_sampler_tick(s, 1000));
+    assert_true(meter_sampler_tick(s, METER_RETRY_MS * UINT64_C(1000)));
+    assert_ptr_equal(meter_sampler_board(s, IMAGE_METER_NVML, 0, &up), board);
+    assert_true(up);
+    int32_t slot = meter_board_begin(board);
+    meter_board_decode(board, slot, 10);
+    mj[0] += 42;
+    assert_false(meter_sampler_tick(s, METER_RETRY_MS * UINT64_C(1000) + 100000));
+    assert_int_equal(meter_board_end(board, slot), 42000);
+    assert_true(meter_sampler_each(s, 0, &v) && v.up && v.watts > 0.419 && v.watts < 0.421);
+    assert_true(meter_sampler_each(s, 1, &v) && !v.up && v.why[0]);
+    assert_false(meter_sampler_each(s, 2, &v));
+    slot = meter_board_begin(board);
+    *energy = 999;
+    assert_true(meter_sampler_tick(s, METER_RETRY_MS * UINT64_C(1000) + 200000));
+    assert_int_equal(meter_board_end(board, slot), -1);
+    meter_sampler_board(s, IMAGE_METER_NVML, 0, &up);
+    assert_false(up);
+    *energy = 0;
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    meter_sampler_metrics(s, &out);
+    buf_byte(&out, 0);
+    assert_non_null(strstr(out.ptr, "merit_meter_up{meter=\"rapl 0\"} 0\n"));
+    assert_non_null(
+        strstr(out.ptr, "merit_meter_joules_total{meter=\"nvml 0\",part=\"requests\"} 0.042\n"));
+    buf_deinit(&out);
+    meter_sampler_free(s);
+    meter_sampler_free(NULL);
+    ib_deinit(&b);
+    dlclose(lib);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nvml), cmocka_unit_test(test_rapl)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nvml), cmocka_unit_test(test_rapl),
+                                       cmocka_unit_test(test_sampler)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

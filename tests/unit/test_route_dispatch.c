@@ -80,9 +80,13 @@ static void alike(uint32_t models, uint32_t places)
     make_all(&made, &r, &shape);
     struct policy_image *image = (struct policy_image *)(void *)made.builder.block;
     image->dispatch = image_dispatch_default();
-    for (uint32_t i = 0; i < made.first[models]; i++)
+    made.pool.prefix_tok = NULL;
+    made.pool.end = NULL;
+    for (uint32_t i = 0; i <= models; i++)
+        made.first[i] = i * places;
+    for (uint32_t i = 0; i < models * places; i++)
         made.places[i] = (struct pool_place){.endpoint = -1,
-                                             .model = made.places[i].model,
+                                             .model = (int32_t)(i / places),
                                              .slots = 32,
                                              .queue = -1,
                                              .running = -1,
@@ -243,6 +247,18 @@ static void seconds_count_between_models_only_by_statement(void **state)
     ib_deinit(&made.builder);
 }
 
+static void the_view_may_have_room_and_prefixes_of_its_own(void **state)
+{
+    const uint32_t prefixes[] = {0, 0, 3000, 3999}, end[] = {3};
+    (void)state;
+    alike(1, 4);
+    made.pool.end = end;
+    made.pool.prefix_tok = prefixes;
+    made.places[1].prefix_tok = 4000;
+    assert_int_equal(chosen(), 2);
+    ib_deinit(&made.builder);
+}
+
 static void budgets_have_a_price(void **state)
 {
     (void)state;
@@ -299,15 +315,14 @@ static void turns_follow_weights(void **state)
     (void)state;
     ib_init(&b);
     ib_model(&b, "m");
-    const uint32_t weights[] = {3000, 2000, 1000};
     for (uint32_t i = 0; i < 3; i++)
-        b.endpoints[b.endpoint_count++] = (struct image_endpoint){.weight_milli = weights[i]};
+        b.endpoints[b.endpoint_count++] = (struct image_endpoint){.line = i};
     const struct policy_image *image = ib_finish(&b);
     ((struct policy_image *)(void *)b.block)->dispatch.mode = IMAGE_DISPATCH_ROUND_ROBIN;
     struct pool_place rows[3];
     memset(rows, 0, sizeof rows);
     for (int i = 0; i < 3; i++)
-        rows[i].endpoint = i;
+        rows[i] = (struct pool_place){.endpoint = i, .weight = (float)(3 - i)};
     const uint32_t first[] = {0, 3};
     struct work work = {.input_tok = 10};
     struct pool_view view = {
@@ -400,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_session_stays_unless_it_pays),
         cmocka_unit_test(a_locked_session_keeps_its_model),
         cmocka_unit_test(seconds_count_between_models_only_by_statement),
+        cmocka_unit_test(the_view_may_have_room_and_prefixes_of_its_own),
         cmocka_unit_test(budgets_have_a_price),
         cmocka_unit_test(modes_choose_as_they_are_called),
         cmocka_unit_test(turns_follow_weights),

@@ -1,0 +1,26 @@
+// A file of carbon: whatever the bytes, no crash; what was read is in order and in range.
+#include <stdlib.h>
+
+#include "pool/carbon.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct carbon_table t;
+    char why[CARBON_WHY_BYTES];
+    enum result r = carbon_read(slice_make(data, size), SLICE("de"), &t, why);
+    if ((r == RESULT_OK) != !why[0])
+        abort();
+    for (uint32_t i = 0; i < t.count; i++) {
+        int64_t ug;
+        if ((i && t.rows[i].hour <= t.rows[i - 1].hour) || t.rows[i].ug_kwh < 0 ||
+            t.rows[i].ug_kwh > CARBON_G_MAX * INT64_C(1000000))
+            abort();
+        if (carbon_at(&t, t.rows[i].hour * UINT64_C(3600000000), &ug) != CARBON_HOUR ||
+            ug != t.rows[i].ug_kwh)
+            abort();
+    }
+    carbon_table_free(&t);
+    return 0;
+}

@@ -1,0 +1,255 @@
+"""What follows a failure before the first byte: every fault against every way there is to go on, held to a plain table.
+
+One bad upstream does the fault, one good one answers. Each case has models (and so places, whose health is their own) of
+its own; the upstreams count what came for which.
+"""
+import contextlib
+import itertools
+import json
+import socket
+import time
+
+import openai
+import pytest
+
+import mock_upstream as up
+from conftest import SLOW, free_port, until
+from mock_upstream import Mock
+
+FAST = ["--upstream-connect", "500ms", "--upstream-first-byte", "1s", "--upstream-idle", "1s"]
+ACTS = [{"type": "web_search"}]
+FUNCTION = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+def late_reset(conn, r):
+    """Takes its time with the request, then resets."""
+    conn.sleep(0.05)
+    conn.reset()
+    return False
+
+
+def early_error_event(conn, r):
+    up.sse_head(conn)
+    conn.chunk('data: {"error": {"message": "no", "type": "server_error"}}\n\n')
+    return False
+
+
+def error_inside(conn, r):
+    up.answer(conn, {"error": {"message": "went wrong inside", "type": "server_error"}})
+    return True
+
+
+def wrong_model(conn, r):
+    if r.json().get("stream"):
+        return up.chat("From elsewhere.")(conn, r)
+    up.answer(conn, {"id": "x", "object": "chat.completion", "created": 1, "model": "another-one", "choices": [
+        {"index": 0, "message": up.message("From elsewhere."), "finish_reason": "stop"}]})
+    return True
+
+
+# What may follow: "any" another place or model; "model" only another model; "none"; "pass" the upstream's own error is the
+# answer; "ok" it is an answer; "broken" a stream that has begun. `untaken`: the upstream has done nothing for sure.
+#        behaviour, of a whole answer, of a stream, untaken
+FAULTS = {
+    "refused": (None, "any", "any", True),
+    "closes": (up.close_at_once, "any", "any", False),
+    "resets": (up.reset_at_once, "any", "any", False),
+    "resets late": (late_reset, "any", "any", False),
+    "429": (up.error(429), "any", "any", True),
+    "429 with its wait": (up.error(429, headers={"Retry-After": "7"}), "any", "any", True),
+    "500": (up.error(500), "any", "any", False),
+    "503": (up.error(503), "any", "any", True),
+    "504": (up.error(504), "any", "any", False),
+    "hangs": (up.hang, "none", "none", False),
+    "cut": (up.cut_body, "any", "any", False),  # a stream is asked for and half a JSON body comes
+    "cut stream": (up.cut(), "any", "broken", False),  # JSON is asked for and a stream comes
+    "garbage": (up.raw(b"\x00\x01\x02 nonsense\r\n\r\n"), "any", "any", False),
+    "error event first": (early_error_event, "any", "any", False),
+    "error event later": (up.error_event(), "any", "broken", False),
+    "error inside": (error_inside, "any", "any", False),
+    "wrong model": (wrong_model, "ok", "ok", False),
+    "key refused": (up.error(401), "model", "model", True),
+    "unknown there": (up.error(404), "model", "model", True),
+    "its own fault": (up.error(400, type="invalid_request_error"), "pass", "pass", True),
+}
+KINDS = {"whole": {}, "stream": {"stream": True}, "tools": {"tools": FUNCTION}, "acts": {"tools": ACTS},
+         "acts stream": {"stream": True, "tools": ACTS}, "searches": {"web_search_options": {}}}
+WAYS = ["one", "pair", "models", "chain", "refuse", "named"]
+
+
+def policy_of(bad, good):
+    out = ['policy "failover" version 1', "zone local"]
+    routes = []
+    for i, (way, kind) in enumerate(itertools.product(WAYS, KINDS)):
+        urls = {"one": [[bad]], "pair": [[bad, good]]}.get(way, [[bad], [good]])
+        for letter, places in zip("ab", urls):
+            out.append(f"model m{i}{letter} zone local endpoint {', '.join(json.dumps(u) for u in places)}\n"
+                       "  context 32k tok output 4k tok can tools price 1 in, 2 out usd/Mtok")
+        path = {"models": f"answer(m{i}a, m{i}b)", "chain": f"answer(m{i}a) else answer(m{i}b)",
+                "refuse": f'answer(m{i}a) else refuse "no luck today"'}.get(way, f"answer(m{i}a)")
+        out.append(f'signal s{i} = keywords("case{i}x")')
+        routes.append(f"route r{i} when s{i} -> {path}")
+    return "\n".join([*out, *routes, "otherwise -> answer(m0a)"]) + "\n"
+
+
+def expected(way, kind, follow, untaken, bad_came_first):
+    """("answer" from "good" or "bad", or "error", "refused", "pass", "broken")"""
+    if not bad_came_first:
+        return "good"
+    if follow == "ok":
+        return "bad"
+    if follow in ("pass", "broken"):
+        return follow
+    if ("acts" in kind or kind == "searches") and not untaken:
+        follow = "none"
+    if follow == "none":
+        return "error"
+    return {"one": "error", "pair": "good" if follow == "any" else "error", "models": "good", "chain": "good",
+            "refuse": "refused", "named": "error"}[way]
+
+
+def ask(m, i, way, kind):
+    """(what came, headers)"""
+    model = f"m{i}a" if way == "named" else "auto"
+    body = {"model": model, "messages": [{"role": "user", "content": f"please do case{i}x"}], **KINDS[kind]}
+    with openai.OpenAI(base_url=m.v1, api_key="sk-x", max_retries=0, timeout=15 * SLOW) as client:
+        try:
+            raw = client.chat.completions.with_raw_response.create(**body)
+            got = raw.parse()
+            if body.get("stream"):
+                text = "".join(c.choices[0].delta.content or "" for c in got if c.choices)
+            else:
+                text = got.choices[0].message.content
+            return ("good" if text == "Hello from the mock." else "bad"), raw.headers
+        except openai.APIStatusError as e:
+            if e.status_code == 403:
+                assert "no luck today" in e.message
+                return "refused", e.response.headers
+            if e.status_code in (429, 503):
+                assert int(e.response.headers["retry-after"]) >= 1
+            return ("pass" if e.status_code == 400 else "error"), e.response.headers
+        except Exception:  # of the package or the transport beneath it: what it read was no whole answer
+            return "broken", {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_table(start, fault):
+    behaviour, whole, stream, untaken = FAULTS[fault]
+    with contextlib.ExitStack() as stack:
+        good = stack.enter_context(Mock())
+        bad = stack.enter_context(Mock(behaviour)) if behaviour else None
+        url = bad.url if bad else f"http://127.0.0.1:{free_port()}/v1"
+        m = start(policy_of(url, good.url), *FAST)
+        for i, (way, kind) in enumerate(itertools.product(WAYS, KINDS)):
+            if fault == "hangs" and kind not in ("whole", "stream"):
+                continue  # each takes a second
+            began = time.monotonic()
+            got, headers = ask(m, i, way, kind)
+            assert time.monotonic() - began < 5 * SLOW, (way, kind)
+            sent = [r for r in (bad.requests if bad else []) if r.json().get("model") == f"m{i}a"]
+            answered = [r for r in good.requests if r.json().get("model") in (f"m{i}a", f"m{i}b")]
+            first = bool(sent) if bad and way == "pair" else not (way == "pair" and not bad and got == "good")
+            follow = stream if "stream" in kind else whole
+            want = expected(way, kind, follow, untaken, first)
+            assert got == want, (way, kind, got, want)
+            assert len(sent) == (1 if first and bad else 0), (way, kind)
+            assert len(answered) == (got == "good"), (way, kind)
+            if got == "good" and headers:
+                assert headers["x-merit-model"] == (f"m{i}a" if way == "pair" else f"m{i}b")
+            if fault == "429 with its wait" and got == "error":
+                assert headers["retry-after"] == "7"
+        assert m.alive()
+
+
+def test_the_body_is_made_for_each_model(start, mock):
+    with Mock() as good:
+        mock.default = up.error(500)
+        m = start(f"""policy "p" version 1
+zone local
+model a zone local endpoint "{mock.url}" as "first/one" context 32k tok output 4k tok effort low, high
+model b zone local endpoint "{good.url}" as "second" context 32k tok output 4k tok effort low, high
+otherwise -> answer(a high, b low)
+""", *FAST)
+        assert m.chat("hi")[0] == 200
+        first, second = mock.requests[0].json(), good.requests[0].json()
+        assert (first["model"], first["reasoning_effort"]) == ("first/one", "high")
+        assert (second["model"], second["reasoning_effort"]) == ("second", "low")
+        assert first["messages"] == second["messages"]
+
+
+def test_a_chain_behind_else_is_a_decision_of_its_own(start, mock, tmp_path):
+    with Mock() as good:
+        mock.default = up.error(500)
+        m = start(f"""policy "p" version 1
+zone local
+model a zone local endpoint "{mock.url}" context 32k tok output 4k tok
+model b zone local endpoint "{good.url}" context 32k tok output 4k tok
+otherwise -> answer(a) retry 1 else answer(b)
+""", *FAST)
+        code, headers, _ = m.chat("hi")
+        assert code == 200 and headers["x-merit-model"] == "b" and len(mock.requests) == 2
+        shown = json.loads(m.admin(f"/merit/v1/decisions/{headers['x-merit-decision']}")[2])
+        decision = shown.get("decision", shown)
+        assert decision["chain"] == 1 and decision["took_else"] and decision["first_chain"] == 1
+        listed = json.loads(m.admin("/merit/v1/decisions?n=5")[2])
+        text = json.dumps(listed)
+        assert text.count('"first_chain"') == 1 and '"end": "else"' in text
+
+
+def test_what_has_passed_is_counted_against_a_budget(start, mock):
+    """A hard budget bears one attempt that may have been charged for, not two."""
+    with Mock() as good:
+        text = f"""policy "p" version 1
+zone local
+model a zone local endpoint "{mock.url}" context 32k tok output 1k tok price 1000 in, 1000 out usd/Mtok
+model b zone local endpoint "{good.url}" context 32k tok output 1k tok price 1000 in, 1000 out usd/Mtok
+budget 1.5 usd/request hard
+otherwise -> answer(a, b)
+"""
+        m = start(text, *FAST)
+        mock.default = up.error(500)
+        assert m.chat("hi", None, max_tokens=1000)[0] == 502 and not good.requests
+        mock.default = up.error(429)  # refused for sure: nothing was spent
+        assert m.chat("ho", None, max_tokens=1000)[0] == 200
+
+
+def test_attempts_end(start):
+    """However many places fail: upstream.attempts, and refused connections once each."""
+    with contextlib.ExitStack() as stack:
+        bad = [stack.enter_context(Mock(up.error(500))) for _ in range(6)]
+        dead = [f"http://127.0.0.1:{free_port()}/v1" for _ in range(6)]
+        good = stack.enter_context(Mock())
+        urls = ", ".join(json.dumps(u) for u in [b.url for b in bad])
+        more = ", ".join(json.dumps(u) for u in [*dead, good.url])
+        m = start(f"""policy "p" version 1
+zone local
+model a zone local endpoint {urls} context 32k tok output 4k tok
+model c zone local endpoint {more} context 32k tok output 4k tok
+signal second = keywords("second")
+route second when second -> answer(c)
+otherwise -> answer(a)
+""", *FAST)
+        assert m.chat("first")[0] == 502
+        assert sum(len(b.requests) for b in bad) == 3
+        assert all(m.chat(f"second {i}")[0] == 200 for i in range(8))
+
+
+def test_the_client_leaves_between_attempts(start, mock):
+    def behave(conn, r):
+        conn.sleep(0.3)
+        return up.error(500)(conn, r)
+    mock.default = behave
+    with Mock(up.hang) as second:
+        m = start(f"""policy "p" version 1
+zone local
+model a zone local endpoint "{mock.url}" context 32k tok output 4k tok
+model b zone local endpoint "{second.url}" context 32k tok output 4k tok
+otherwise -> answer(a) else answer(b)
+""")
+        s = socket.create_connection(("127.0.0.1", m.port))
+        body = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        second.wait(1)
+        s.close()
+        assert second.requests[0].gone.wait(3 * SLOW)
+        until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
