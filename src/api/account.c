@@ -9,13 +9,14 @@
 #include "route/estimate.h"
 #include "route/fit.h"
 #include "route/price.h"
+#include "route/ratio.h"
 
 // A token stands for at most so many bytes of text (runs of blanks; guessed, 2026-11): fewer tokens than that were not
 // counted, whatever an upstream says.
 enum { TOKEN_BYTES_MAX = 64 };
 
-const char *const account_lie_names[ACCOUNT_LIES] = {
-    "", "no_usage", "absurd", "too_little", "other_model", "error_inside"};
+const char *const account_lie_names[ACCOUNT_LIES] = {"",           "no_usage",    "absurd",
+                                                     "too_little", "other_model", "error_inside"};
 
 _Static_assert((int)ACCOUNT_LIES == (int)METRICS_LIES, "one counter each");
 
@@ -114,8 +115,7 @@ static uint64_t chosen(const struct request *r, uint64_t identity, struct slice 
 // else the session's.
 static struct slice loop_id(const struct request *r)
 {
-    static const struct slice names[] = {
-        {"x-loop-id", 9}, {"x-inferoa-run-id", 16}, {"x-conversation-id", 17}};
+    static const char *const names[] = {"x-loop-id", "x-inferoa-run-id", "x-conversation-id"};
     for (size_t i = 0; i < MERIT_COUNT(names); i++) {
         struct slice id = http_header_get(r->x->head, names[i]);
         if (id.len && id.len <= OPENAI_SESSION_MAX)
@@ -341,8 +341,7 @@ static void fill_ask(const struct request *r, const struct account_try *t, struc
                             [IMAGE_UNIT_UJ] = t->expect.energy_uj,
                             [IMAGE_UNIT_UG] = t->expect.carbon_ug,
                             [IMAGE_UNIT_MS] = -1,
-                            [IMAGE_UNIT_TOK] =
-                                (int64_t)t->expect.input_tok + t->expect.output_tok,
+                            [IMAGE_UNIT_TOK] = (int64_t)t->expect.input_tok + t->expect.output_tok,
                             [IMAGE_UNIT_CALLS] = 1,
                             [IMAGE_UNIT_REQUESTS] = t->bound.of[IMAGE_UNIT_REQUESTS]}},
     };
@@ -502,8 +501,7 @@ static int32_t frontier(const struct request *r)
     int32_t best = IMAGE_NONE;
     for (uint32_t i = 0; i < p->models.count; i++) {
         const struct image_model *m = image_model(p, (int32_t)i);
-        if (could_serve(&r->work, m) &&
-            (best == IMAGE_NONE || is_finer(m, image_model(p, best))))
+        if (could_serve(&r->work, m) && (best == IMAGE_NONE || is_finer(m, image_model(p, best))))
             best = (int32_t)i;
     }
     return best;
@@ -555,13 +553,12 @@ static void took_of(const struct request *r, const struct account_try *t, bool n
         return;
     }
     out->used = used_of(r, t, u);
-    out->price = priced(r, t->binding.model, &out->used,
-                        bound_or_none(t->bound.of[IMAGE_UNIT_NUSD]),
-                        bound_or_none(t->bound.of[IMAGE_UNIT_UJ]));
+    out->price =
+        priced(r, t->binding.model, &out->used, bound_or_none(t->bound.of[IMAGE_UNIT_NUSD]),
+               bound_or_none(t->bound.of[IMAGE_UNIT_UJ]));
     int32_t best = frontier(r);
     if (best != IMAGE_NONE)
-        out->base =
-            priced(r, best, &out->used, ESTIMATE_UNBOUNDED, ESTIMATE_UNBOUNDED);
+        out->base = priced(r, best, &out->used, ESTIMATE_UNBOUNDED, ESTIMATE_UNBOUNDED);
 }
 
 static void count_try(struct request *r, const struct account_try *t, const struct took *k,
@@ -587,10 +584,12 @@ static void count_try(struct request *r, const struct account_try *t, const stru
         metric_add(&m->carbon_ug, (uint64_t)k->price.carbon_ug);
     if (!answered)
         return;
-    if (k->price.cost_nusd >= 0 && t->expect.cost_nusd >= 0) {
-        metric_add(&m->expected_nusd, (uint64_t)t->expect.cost_nusd);
-        metric_add(&m->compared_nusd, (uint64_t)k->price.cost_nusd);
-        metric_add(&m->compared, 1);
+    struct ratio *ratio = r->g->shared->ratio;
+    uint32_t slot = r->epoch->serving->model_slots[t->binding.model];
+    if (ratio) {
+        ratio_count(ratio, r->g->index, slot, RATIO_USD, t->expect.cost_nusd, k->price.cost_nusd);
+        ratio_count(ratio, r->g->index, slot, RATIO_J, t->expect.energy_uj, k->price.energy_uj);
+        ratio_count(ratio, r->g->index, slot, RATIO_TOK, t->expect.output_tok, k->used.output_tok);
     }
     if (k->base.cost_nusd >= 0)
         metric_add(&m->baseline_nusd, (uint64_t)k->base.cost_nusd);
@@ -617,8 +616,7 @@ static void settle(struct request *r, struct account_try *t, const struct took *
                    const struct path_attempt_end *end)
 {
     bool answered = end->outcome == PATH_DID && end->status < 400;
-    int64_t tok = k->unread && !k->nothing ? -1
-                                           : (int64_t)k->used.input_tok + k->used.output_tok;
+    int64_t tok = k->unread && !k->nothing ? -1 : (int64_t)k->used.input_tok + k->used.output_tok;
     struct ledger_settled s = {
         .now_us = loop_wall_us(r->g->loop),
         .end = end_of(end),
@@ -660,6 +658,9 @@ static void sum_up(struct account *a, const struct took *k, bool answered)
     add(&a->settled.carbon_ug, k->price.carbon_ug);
     if (answered)
         add(&a->settled.baseline_nusd, k->base.cost_nusd);
+    a->input_tok += k->used.input_tok;
+    a->cached_tok += k->used.cached_tok;
+    a->output_tok += k->used.output_tok;
     a->estimated |= k->used.estimated;
     if (k->used.lie)
         a->lies |= (uint8_t)(1u << k->used.lie);

@@ -35,27 +35,30 @@
 #include "work/decision.h"
 
 enum {
-    ACCOUNT_BUDGETS_MAX = 64,  // of a policy that may bear on one caller; LEDGER_BUDGETS_MAX of them do
-    ACCOUNT_IMAGE_TOK = 32768, // most that one picture, sound or file that is only named can come to (guessed, 2026-11)
+    ACCOUNT_BUDGETS_MAX =
+        64, // of a policy that may bear on one caller; LEDGER_BUDGETS_MAX of them do
+    ACCOUNT_IMAGE_TOK =
+        32768, // most that one picture, sound or file that is only named can come to (guessed, 2026-11)
     ACCOUNT_HEADER_BYTES = 512,
 };
 
 // How a report of usage is wrong.
 enum account_lie {
     ACCOUNT_TRUE,
-    ACCOUNT_NO_USAGE, // none was told, though it answered
-    ACCOUNT_ABSURD,   // no sane number, or more than was possible
+    ACCOUNT_NO_USAGE,   // none was told, though it answered
+    ACCOUNT_ABSURD,     // no sane number, or more than was possible
     ACCOUNT_TOO_LITTLE, // fewer tokens than what passed must have
     ACCOUNT_OTHER_MODEL, // the answer names another model than was asked; it is reckoned as the one asked
     ACCOUNT_ERROR_INSIDE, // a success that holds an error
-    ACCOUNT_LIES // METRICS_LIES, too
+    ACCOUNT_LIES          // METRICS_LIES, too
 };
 extern const char *const account_lie_names[ACCOUNT_LIES]; // "no_usage", ...
 
 // A budget over time of a policy, made ready once.
 struct account_rule {
     int32_t constraint;
-    uint64_t identity; // of scope, unit, window and guard: the same over edits of the limit and the name
+    uint64_t
+        identity; // of scope, unit, window and guard: the same over edits of the limit and the name
 };
 struct account_rules {
     const struct account_rule *rules;
@@ -88,9 +91,10 @@ struct account {
     uint8_t *bearing; // places in `budgets` of those that bear
     struct budget_view view;
     struct account_sum settled; // of all attempts that are over
-    uint32_t attempts;          // reserved so far
-    bool estimated;             // some of it was not counted by the upstream
-    uint8_t lies;               // bit per enum account_lie
+    uint64_t input_tok, cached_tok, output_tok;
+    uint32_t attempts; // reserved so far
+    bool estimated;    // some of it was not counted by the upstream
+    uint8_t lies;      // bit per enum account_lie
     bool refused;
     struct ledger_refusal refusal;
 };

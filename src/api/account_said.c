@@ -31,8 +31,8 @@ static const char *window_name(enum image_window w)
 
 static const char *scope_name(enum image_scope s)
 {
-    static const char *const names[] = {"all",    "session", "key", "caller",
-                                        "team",   "tenant",  "loop"};
+    static const char *const names[] = {"all",  "session", "key", "caller",
+                                        "team", "tenant",  "loop"};
     return names[s];
 }
 
@@ -82,8 +82,7 @@ static struct slice message_of(struct request *r, const struct image_constraint 
     BUF_LIT(&b, "The budget \"");
     buf_add(&b, slice_head(image_text(r->epoch->serving->image, c->name), 200));
     if (f->kind == LEDGER_UNBOUNDED) {
-        buf_printf(&b,
-                   "\" counts %s, and nothing bounds how much of that this request could take.",
+        buf_printf(&b, "\" counts %s, and nothing bounds how much of that this request could take.",
                    unit);
     } else {
         BUF_LIT(&b, "\" has ");
@@ -124,8 +123,7 @@ static struct slice members_of(struct request *r, const struct image_constraint 
     if (f->renews_us) {
         buf_byte(&b, '"');
         put_time(&b, f->renews_us);
-        buf_printf(&b, "\",\"renews_in_s\":%u",
-                   seconds_to(f->renews_us, loop_wall_us(r->g->loop)));
+        buf_printf(&b, "\",\"renews_in_s\":%u", seconds_to(f->renews_us, loop_wall_us(r->g->loop)));
     } else {
         BUF_LIT(&b, "null");
     }
@@ -135,10 +133,10 @@ static struct slice members_of(struct request *r, const struct image_constraint 
 
 static const char *code_of(const struct image_constraint *c, const struct ledger_refusal *f)
 {
-    static const char *const codes[] = {
-        "budget_exceeded", "session_budget_exceeded", "key_budget_exceeded",
-        "caller_budget_exceeded", "team_budget_exceeded", "tenant_budget_exceeded",
-        "loop_budget_exceeded"};
+    static const char *const codes[] = {"budget_exceeded",      "session_budget_exceeded",
+                                        "key_budget_exceeded",  "caller_budget_exceeded",
+                                        "team_budget_exceeded", "tenant_budget_exceeded",
+                                        "loop_budget_exceeded"};
     if (f->kind == LEDGER_UNBOUNDED)
         return "budget_unbounded";
     return is_rate(c) ? "rate_limit_exceeded" : codes[c->scope];
@@ -147,12 +145,12 @@ static const char *code_of(const struct image_constraint *c, const struct ledger
 static void refuse(struct request *r, const struct ledger_refusal *f, struct api_error *e)
 {
     if (f->constraint == IMAGE_NONE || f->kind == LEDGER_FULL || f->kind == LEDGER_BACKLOG) {
-        *e = (struct api_error){
-            .status = 503,
-            .type = "server_error",
-            .code = "ledger_full",
-            .message = SLICE("Merit's ledger has no room for another reservation."),
-            .retry_after_s = 1};
+        *e = (struct api_error){.status = 503,
+                                .type = "server_error",
+                                .code = "ledger_full",
+                                .message =
+                                    SLICE("Merit's ledger has no room for another reservation."),
+                                .retry_after_s = 1};
         return;
     }
     const struct image_constraint *c = constraint_of(r, f->constraint);
@@ -192,13 +190,13 @@ bool account_spent(struct request *r, struct api_error *error)
     int64_t need = c->unit == IMAGE_UNIT_REQUESTS || c->unit == IMAGE_UNIT_CALLS
                        ? 1
                        : estimate_bound(&r->work, &m, c->unit, 0, &step);
-    const struct ledger_refusal f = {
-        .kind = need == ESTIMATE_UNBOUNDED ? LEDGER_UNBOUNDED : LEDGER_SPENT,
-        .constraint = o->constraint,
-        .limit = c->limit,
-        .left = s->left > 0 ? s->left : 0,
-        .need = need == ESTIMATE_UNBOUNDED ? -1 : need,
-        .renews_us = s->renews_us};
+    const struct ledger_refusal f = {.kind = need == ESTIMATE_UNBOUNDED ? LEDGER_UNBOUNDED
+                                                                        : LEDGER_SPENT,
+                                     .constraint = o->constraint,
+                                     .limit = c->limit,
+                                     .left = s->left > 0 ? s->left : 0,
+                                     .need = need == ESTIMATE_UNBOUNDED ? -1 : need,
+                                     .renews_us = s->renews_us};
     refuse(r, &f, error);
     return true;
 }
@@ -229,12 +227,12 @@ struct left {
 static int64_t after_settling(const struct account_try *t, const struct account_sum *now,
                               const struct account *a, enum image_unit unit, int64_t left)
 {
-    const int64_t took[LEDGER_UNITS] = {
-        [IMAGE_UNIT_NUSD] = now->cost_nusd, [IMAGE_UNIT_UJ] = now->energy_uj,
-        [IMAGE_UNIT_UG] = now->carbon_ug};
-    const int64_t before[LEDGER_UNITS] = {
-        [IMAGE_UNIT_NUSD] = a->settled.cost_nusd, [IMAGE_UNIT_UJ] = a->settled.energy_uj,
-        [IMAGE_UNIT_UG] = a->settled.carbon_ug};
+    const int64_t took[LEDGER_UNITS] = {[IMAGE_UNIT_NUSD] = now->cost_nusd,
+                                        [IMAGE_UNIT_UJ] = now->energy_uj,
+                                        [IMAGE_UNIT_UG] = now->carbon_ug};
+    const int64_t before[LEDGER_UNITS] = {[IMAGE_UNIT_NUSD] = a->settled.cost_nusd,
+                                          [IMAGE_UNIT_UJ] = a->settled.energy_uj,
+                                          [IMAGE_UNIT_UG] = a->settled.carbon_ug};
     if (!t || unit > IMAGE_UNIT_UG || t->bound.of[unit] < 0 || took[unit] < 0 || before[unit] < 0)
         return left;
     return left + t->bound.of[unit] - (took[unit] - before[unit]);
@@ -260,8 +258,8 @@ static bool tightest(const struct request *r, const struct account_try *t,
         if (settled)
             left = after_settling(t, now, a, b->unit, left);
         left = left < 0 ? 0 : left > b->limit ? b->limit : left;
-        uint32_t percent = b->limit > 0 ? (uint32_t)(100 - (double)left / (double)b->limit * 100)
-                                        : 100;
+        uint32_t percent =
+            b->limit > 0 ? (uint32_t)(100 - (double)left / (double)b->limit * 100) : 100;
         if (!out->budget || percent > out->percent)
             *out = (struct left){b, left, states[i].renews_us, percent};
     }
@@ -286,8 +284,8 @@ static struct slice left_text(struct request *r, const struct left *l)
 }
 
 static void budget_headers(struct request *r, const struct account_try *t,
-                           const struct account_sum *now, bool settled,
-                           struct http_header *headers, size_t *n)
+                           const struct account_sum *now, bool settled, struct http_header *headers,
+                           size_t *n)
 {
     struct left l;
     if (!tightest(r, t, now, settled, &l))
@@ -296,10 +294,10 @@ static void budget_headers(struct request *r, const struct account_try *t,
     if (text.len)
         headers[(*n)++] = (struct http_header){SLICE("x-merit-budget-left"), text};
     if (l.percent >= WARN_PERCENT)
-        headers[(*n)++] = (struct http_header){SLICE("x-merit-budget-warning"),
-                                               l.percent >= 100  ? SLICE("100")
-                                               : l.percent >= 90 ? SLICE("90")
-                                                                 : SLICE("80")};
+        headers[(*n)++] =
+            (struct http_header){SLICE("x-merit-budget-warning"), l.percent >= 100  ? SLICE("100")
+                                                                  : l.percent >= 90 ? SLICE("90")
+                                                                                    : SLICE("80")};
 }
 
 void account_headers(struct request *r, const struct usage *usage, struct http_header *headers,
@@ -313,6 +311,10 @@ void account_headers(struct request *r, const struct usage *usage, struct http_h
     }
     struct account_sum s = account_sum(r, slot, usage);
     bool est = t && !usage;
+    if (r->model == IMAGE_NONE) {
+        budget_headers(r, t, &s, false, headers, n);
+        return;
+    }
     headers[(*n)++] = (struct http_header){SLICE("x-merit-cost-usd"),
                                            amount_text(r, IMAGE_UNIT_NUSD, s.cost_nusd, est)};
     if (s.energy_uj >= 0)

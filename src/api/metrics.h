@@ -87,8 +87,7 @@ struct metrics_model {
     metric ends[METRICS_ENDS], attempts, input_tok, output_tok, cached_tok, cost_nusd, unpriced,
         estimated;
     metric energy_uj, carbon_ug, baseline_nusd;
-    metric expected_nusd, compared_nusd, compared; // of answers with both: what was expected, what came
-    metric lies[METRICS_LIES];                     // by enum account_lie
+    metric lies[METRICS_LIES]; // by enum account_lie
 };
 
 struct metrics_shard {

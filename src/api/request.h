@@ -90,8 +90,8 @@ struct request {
     struct after_terms fixed; // where it goes when it is not obeyed
     struct after_spent spent; // by attempts that failed
     struct account account;
-    uint32_t made;            // attempts of this step
-    uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
+    uint32_t made;        // attempts of this step
+    uint32_t body_option; // that `pieces` were made for; UINT32_MAX: none
     enum result else_result;
     uint32_t tried_count, copies;
     size_t piece_count;
