@@ -7,6 +7,7 @@
 #include "api/openai_answer.h"
 #include "api/openai_request.h"
 #include "api/page.h"
+#include "api/reckon.h"
 #include "api/request.h"
 #include "base/alloc.h"
 #include "route/record.h"
@@ -406,6 +407,8 @@ static void answer_metrics(struct http_exchange *x, struct admin *a)
         shards[i] = gateway_metrics(a->options.gateways[i]);
     a->options.process(a->options.ctx, &process);
     metrics_write(a->options.names, shards, shards ? n : 0, &process, &out);
+    if (a->options.reckon)
+        reckon_metrics(a->options.reckon, a->options.names, &out);
     respond_buf(x, SLICE("text/plain; version=0.0.4; charset=utf-8"), &out);
 }
 

@@ -25,10 +25,13 @@ enum {
     ADMIN_ANSWER_MAX = 64 * 1024 * 1024
 };
 
+struct reckon; // api/reckon.h
+
 struct admin_options {
     struct gateway *const *gateways;
     uint32_t gateway_count;
     struct metrics_names *names;
+    const struct reckon *reckon; // its metrics are shown, too; NULL: none
     // Fills what no shard knows; called on the control thread at each scrape.
     void (*process)(void *ctx, struct metrics_process *out);
     void *ctx;

@@ -25,6 +25,7 @@
 #include "cli/loading.h"
 #include "cli/measuring.h"
 #include "cli/policy_file.h"
+#include "cli/reckoning.h"
 #include "policy/policy.h"
 #include "proof/check.h"
 #include "sim/pool.h"
@@ -48,6 +49,7 @@ struct serve {
     uint32_t count, running;
     struct admin *admin;
     struct measuring measuring;
+    struct reckoning reckoning;
     struct loading loading;
     struct encoders encoders;
     struct buf encoder_notes; // what is missing
@@ -131,6 +133,14 @@ static enum result first_policy(struct serve *s)
     return r;
 }
 
+static enum result open_reckoning(struct serve *s)
+{
+    enum result r = reckoning_open(&s->reckoning, s->count, s->names);
+    if (!r)
+        reckoning_use(&s->reckoning, s->serving->image);
+    return r;
+}
+
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
 {
     struct buf why;
@@ -152,6 +162,7 @@ static void take_policy(void *ctx, struct serving *next)
     struct serve *s = ctx;
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
+        reckoning_use(&s->reckoning, next->image);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
                 fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);
@@ -431,6 +442,7 @@ static enum result open_shared(struct serve *s)
         .access_log = s->access_log,
         .decision_log = s->decision_log,
         .names = s->names,
+        .reckon = s->reckoning.reckon,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),
         .compute = s->encoders.compute,
@@ -493,6 +505,7 @@ static enum result open_admin(struct serve *s)
         .gateways = s->gateways,
         .gateway_count = s->count,
         .names = s->names,
+        .reckon = s->reckoning.reckon,
         .process = fill_process,
         .ctx = s,
         .hosts = s->conf.admin_hosts,
@@ -631,6 +644,7 @@ static void stop_control(struct serve *s)
         loop_del(s->loop, &s->watch);
     loop_timer_cancel(s->loop, &s->reload_timer);
     loop_timer_cancel(s->loop, &s->drain_timer);
+    reckoning_stop(&s->reckoning);
 }
 
 static void close_all(struct serve *s)
@@ -659,6 +673,7 @@ static void close_all(struct serve *s)
             loop_close(s->loops[i]);
     }
     admin_close(s->admin);
+    reckoning_close(&s->reckoning);
     loop_close(s->loop);
     if (s->signals.on_event && s->signals.fd >= 0)
         close(s->signals.fd);
@@ -708,12 +723,13 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_encoders(s) || first_policy(s) || open_shared(s) || loop_open(&s->loop, 0) ||
+        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) || loop_open(&s->loop, 0) ||
         open_loops(s) || open_admin(s) || open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);
     measuring_open(&s->measuring, s->loop, s->conf.data, s->serving, s->gateways, s->count);
+    reckoning_start(&s->reckoning, s->loop);
     print_ready(s);
     loop_run(s->loop);
     return EXIT_DONE;

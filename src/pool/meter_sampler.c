@@ -12,7 +12,7 @@ struct sampled {
     struct meter_board *board;
     struct meter *meter; // NULL: not open
     _Atomic bool up;
-    bool told; // what tick last told of `up`
+    int told; // what tick last told of `up`; -1: nothing yet
     char why[METER_WHY_BYTES];
     struct image_energy energy;
     double idle_w, watts;
@@ -89,6 +89,7 @@ static enum result use(struct meter_sampler *s, const struct policy_image *image
             return RESULT_NOMEM;
         m->kind = e->meter;
         m->index = e->meter_index;
+        m->told = -1;
         try_open(s, m, now_us);
         atomic_store_explicit(&s->count, n + 1, memory_order_release);
     }
@@ -145,7 +146,7 @@ bool meter_sampler_tick(struct meter_sampler *s, uint64_t mono_us)
             sample(m, mono_us);
         else if (mono_us >= m->retry_us)
             try_open(s, m, mono_us);
-        changed |= m->up != m->told;
+        changed |= (int)m->up != m->told;
         m->told = m->up;
     }
     return changed;

@@ -214,10 +214,8 @@ static struct rates rates_of(const struct dispatch_ask *ask)
         IMAGE_AT(ask->image, ask->image->constraints, struct image_constraint);
     bool energy = ask->objective == IMAGE_OBJECTIVE_ENERGY;
     double kwh = energy && !d->kwh_nusd ? DISPATCH_KWH_NUSD : (double)d->kwh_nusd;
-    struct rates r = {.uj_nusd = kwh / 3.6e12,
-                      .ug_nusd = (double)d->kg_nusd / 1e9,
-                      .money = !energy,
-                      .live = dispatch_timed(ask->image)};
+    struct rates r = {
+        .uj_nusd = kwh / 3.6e12, .ug_nusd = (double)d->kg_nusd / 1e9, .money = !energy};
     for (uint32_t i = 0; ask->budgets && ask->budgets->states && i < ask->budgets->count &&
                          i < ask->image->constraints.count;
          i++) {
@@ -521,10 +519,10 @@ static void fill(const struct dispatch_ask *ask, const struct rates *r, struct s
     o->binding_at = a->binding_at;
     o->place = there ? (int32_t)(s->places.first + column) : -1;
     o->expect = a->expect;
-    memset(o->terms_nusd, 0, sizeof o->terms_nusd);
     double money =
         or_none(a->expect.cost_nusd) - (there ? saved_nusd(m, a, s->places.hit_tok[column]) : 0);
-    double terms[PRICE_TERMS] = {0}, seconds = 0;
+    double *terms = o->terms_nusd, seconds = 0;
+    memset(o->terms_nusd, 0, sizeof o->terms_nusd);
     terms[PRICE_MONEY] = r->money ? money : 0;
     if (r->uj_nusd > 0 || r->ug_nusd > 0) {
         double uj = energy_at(ask, s, a, column);
@@ -541,10 +539,8 @@ static void fill(const struct dispatch_ask *ask, const struct rates *r, struct s
     if (r->shadow)
         terms[PRICE_BUDGETS] = shadow_at(r, a, money, seconds);
     o->price_nusd = 0;
-    for (unsigned k = 0; k < PRICE_TERMS; k++) {
-        o->terms_nusd[k] = (float)terms[k];
+    for (unsigned k = 0; k < PRICE_TERMS; k++)
         o->price_nusd += terms[k];
-    }
 }
 
 // What differs between places of an action beside the scorers: cached tokens and joules.
@@ -577,13 +573,12 @@ static double key_of(const struct dispatch_ask *ask, const struct dispatch_actio
     return key;
 }
 
-static double between(const struct rates *r, const struct decision_option *o)
+double dispatch_between(const struct policy_image *image, const struct decision_option *o)
 {
-    double sum = (double)o->terms_nusd[PRICE_BUDGETS];
-    if (r->live)
-        return o->price_nusd;
-    for (unsigned k = PRICE_MONEY; k <= PRICE_CARBON; k++)
-        sum += (double)o->terms_nusd[k];
+    double sum = 0;
+    unsigned count = dispatch_timed(image) ? PRICE_TERMS : PRICE_BUDGETS + 1;
+    for (unsigned k = 0; k < count; k++)
+        sum += o->terms_nusd[k];
     return sum;
 }
 
@@ -617,7 +612,7 @@ uint32_t dispatch_choose(const struct dispatch_ask *ask, struct decision_option 
             column = place_for(ask, &seen, &scored, open);
         }
         fill(ask, &rates, &seen, a, &scored, column, &one);
-        struct ranked rank = {key_of(ask, a, i), between(&rates, &one), kept};
+        struct ranked rank = {key_of(ask, a, i), dispatch_between(ask->image, &one), kept};
         uint32_t at = kept;
         while (at > 0 && before(&rank, &ranks[at - 1]))
             at--;

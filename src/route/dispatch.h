@@ -76,6 +76,9 @@ uint32_t dispatch_choose(const struct dispatch_ask *ask, struct decision_option 
 uint64_t dispatch_open(const struct policy_image *image, const struct pool_view *pool,
                        int32_t model);
 
+// What of an option's price counts between actions.
+double dispatch_between(const struct policy_image *image, const struct decision_option *option);
+
 // Whether seconds and slots count between actions (a `dispatch` statement).
 static inline bool dispatch_timed(const struct policy_image *image)
 {

@@ -9,8 +9,8 @@ static const struct image_constraint *constraint_at(const struct route_run *run,
     return IMAGE_AT(run->table->image, run->table->image->constraints, struct image_constraint) + i;
 }
 
-static const struct image_binding *
-bindings_of(const struct route_run *run, const struct fit_ask *ask, const struct image_step *s)
+const struct image_binding *fit_bindings(const struct route_run *run, const struct fit_ask *ask,
+                                         const struct image_step *s)
 {
     return ask->named ? ask->named : IMAGE_AT(run->table->image, s->bindings, struct image_binding);
 }
@@ -252,7 +252,7 @@ static enum model_verdict model_able(const struct route_run *run, int32_t index,
     return MODEL_CHOSEN;
 }
 
-static int64_t energy_of(const struct route_run *run, int32_t model)
+int64_t fit_energy_uj(const struct route_run *run, int32_t model)
 {
     const struct image_model *m = image_model(run->table->image, model);
     return estimate_energy_uj(m, run->work->input_tok,
@@ -272,7 +272,7 @@ static enum model_verdict model_wanted(const struct route_run *run, const struct
         return MODEL_UNPRICED;
     if (route->cost_max_nusd >= 0 && o->cost_nusd > route->cost_max_nusd)
         return MODEL_COST;
-    if (route->objective == IMAGE_OBJECTIVE_ENERGY && energy_of(run, index) < 0)
+    if (route->objective == IMAGE_OBJECTIVE_ENERGY && fit_energy_uj(run, index) < 0)
         return MODEL_UNMETERED;
     return MODEL_CHOSEN;
 }
@@ -322,7 +322,7 @@ static int64_t least_bound(struct route_run *run, const struct fit_ask *ask, uin
                            enum image_unit unit, bool sure)
 {
     const struct image_step *s = &ask->steps[at];
-    const struct image_binding *b = bindings_of(run, ask, s);
+    const struct image_binding *b = fit_bindings(run, ask, s);
     int64_t least = ESTIMATE_UNBOUNDED, all = 0;
     if (!s->bindings.count)
         return step_bound(run, s, NULL, unit);
@@ -344,7 +344,7 @@ static bool above(struct route_run *run, const struct fit_ask *ask, uint32_t at,
         step_bound(run, &ask->steps[at], image_model(run->table->image, b->model), c->unit);
     for (uint32_t i = 0;
          ask->steps[at].kind == IMAGE_STEP_FUSE && i < ask->steps[at].bindings.count; i++) {
-        const struct image_binding *other = &bindings_of(run, ask, &ask->steps[at])[i];
+        const struct image_binding *other = &fit_bindings(run, ask, &ask->steps[at])[i];
         int64_t one =
             step_bound(run, &ask->steps[at], image_model(run->table->image, other->model), c->unit);
         if (other != b)
@@ -564,7 +564,7 @@ static enum tri closed(struct route_run *run, const struct fit_ask *ask, struct 
     return v.is == TRI_UNKNOWN ? TRI_UNKNOWN : is;
 }
 
-static uint32_t first_answer(const struct fit_ask *ask)
+uint32_t fit_answers(const struct fit_ask *ask)
 {
     uint32_t i = 0;
     while (i < ask->count && !answers(&ask->steps[i]) && ask->steps[i].kind != IMAGE_STEP_REFUSE)
@@ -576,10 +576,10 @@ static uint32_t first_answer(const struct fit_ask *ask)
 static enum tri step_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at)
 {
     const struct image_step *s = &ask->steps[at];
-    const struct image_binding *b = bindings_of(run, ask, s);
+    const struct image_binding *b = fit_bindings(run, ask, s);
     struct model_outcome *all = run->decision->model_outcomes;
     uint32_t stay = 0, open = 0;
-    bool kept = answers(s) && at == first_answer(ask);
+    bool kept = answers(s) && at == fit_answers(ask);
     if (kept)
         memset(run->fits, 0, (s->bindings.count + 63) / 64 * sizeof *run->fits);
     for (uint32_t i = 0; i < s->bindings.count; i++) {
@@ -636,85 +636,6 @@ enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chai
         is = fits == TRI_UNKNOWN ? TRI_UNKNOWN : is;
     }
     return is;
-}
-
-// ---- choosing
-
-// True when `b` is strictly better than `a` under the route's objective; `*loser` is the verdict on the other one.
-static bool better(const struct route_run *run, const struct image_route *route, int32_t a,
-                   int32_t b, enum model_verdict *loser)
-{
-    const struct model_outcome *o = run->decision->model_outcomes;
-    *loser = MODEL_LATER;
-    if (route && route->objective == IMAGE_OBJECTIVE_COST && o[a].cost_nusd != o[b].cost_nusd) {
-        *loser = MODEL_DEARER;
-        return o[b].cost_nusd < o[a].cost_nusd;
-    }
-    if (route && route->objective == IMAGE_OBJECTIVE_ENERGY) {
-        int64_t ea = energy_of(run, a), eb = energy_of(run, b);
-        if (ea != eb)
-            *loser = MODEL_HUNGRIER;
-        return eb < ea;
-    }
-    if (route && route->objective == IMAGE_OBJECTIVE_QUALITY) {
-        float qa = image_model(run->table->image, a)->quality,
-              qb = image_model(run->table->image, b)->quality;
-        if (qa != qb)
-            *loser = MODEL_LOWER_QUALITY;
-        return qb > qa;
-    }
-    return false;
-}
-
-// What the step's bound counted on: so many attempts, and no more output.
-static void hold_to(struct route_run *run, const struct image_step *s)
-{
-    struct decision *d = run->decision;
-    const struct table_constraints *t = &run->table->constraints;
-    bool bounded = s->cap_tok > 0;
-    for (uint32_t w = 0; w < t->words; w++)
-        for (uint64_t bits = t->budget[w] & run->constraints_hold[w]; bits; bits &= bits - 1) {
-            enum image_unit unit =
-                constraint_at(run, w * 64 + (uint32_t)__builtin_ctzll(bits))->unit;
-            bounded |= unit != IMAGE_UNIT_MS && unit != IMAGE_UNIT_CALLS;
-        }
-    d->attempts_max = s->retries ? 1 + s->retries : 0;
-    d->output_cap_tok =
-        bounded ? estimate_output_most_tok(run->work, image_model(run->table->image, d->model), s)
-                : 0;
-}
-
-// From the bindings that the last look at the chain has left.
-void fit_choose(struct route_run *run, const struct fit_ask *ask)
-{
-    struct decision *d = run->decision;
-    uint32_t at = first_answer(ask);
-    if (at == ask->count || ask->steps[at].kind == IMAGE_STEP_REFUSE) {
-        d->end = DECISION_REFUSE;
-        if (at < ask->count)
-            d->message = image_text(run->table->image, ask->steps[at].text);
-        return;
-    }
-    const struct image_step *s = &ask->steps[at];
-    const struct image_binding *b = bindings_of(run, ask, s), *best = NULL;
-    enum model_verdict loser;
-    for (uint32_t i = 0; i < s->bindings.count; i++) {
-        bool fits = table_bit(run->fits, i);
-        if (fits && (!best || better(run, ask->route, best->model, b[i].model, &loser)))
-            best = &b[i];
-    }
-    for (uint32_t i = 0; i < s->bindings.count; i++) {
-        struct model_outcome *o = &d->model_outcomes[b[i].model];
-        if (!table_bit(run->fits, i))
-            continue;
-        better(run, ask->route, best->model, b[i].model, &loser);
-        *o = (struct model_outcome){loser, 0, 0, o->cost_nusd, IMAGE_NONE};
-    }
-    d->model_outcomes[best->model].verdict = MODEL_CHOSEN;
-    d->end = DECISION_ANSWER;
-    d->model = best->model;
-    d->effort = best->effort;
-    hold_to(run, s);
 }
 
 // ---- why nothing is left

@@ -41,8 +41,19 @@ enum tri fit_constraint(struct route_run *run, uint32_t constraint);
 // constraints whose guards can still change that. Fills the outcomes of the models that it asks for unless it is unknown.
 enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chain_outcome *out);
 
-// Chooses among the candidates of a feasible chain's first step that answers, and fills the decision.
+// Chooses among the candidates of a feasible chain's first step that answers, and fills the decision: its options and what
+// they rest on, too. In route/choose.c.
 void fit_choose(struct route_run *run, const struct fit_ask *ask);
+// Whether it is known which endpoints of all candidates are closed: TRI_UNKNOWN, and run->open has what can still change
+// that. Only asked where places are known, because only then another place can make another model the best.
+enum tri fit_places(struct route_run *run, const struct fit_ask *ask);
+
+// The candidates of a step, and the first step that answers (or refuses; ask->count without one).
+const struct image_binding *fit_bindings(const struct route_run *run, const struct fit_ask *ask,
+                                         const struct image_step *s);
+uint32_t fit_answers(const struct fit_ask *ask);
+// Expected joules of a model by what the policy alone says; -1: not known.
+int64_t fit_energy_uj(const struct route_run *run, int32_t model);
 
 // Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
 enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);

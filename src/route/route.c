@@ -208,6 +208,10 @@ static void finish(struct route_run *run)
     d->output_tok =
         d->end == DECISION_REFUSE ? 0 : estimate_output_tok(run->work, m, run->output_tok);
     d->cost_nusd = m ? d->model_outcomes[d->model].cost_nusd : d->end == DECISION_REFUSE ? 0 : -1;
+    if (d->end == DECISION_ANSWER && d->priced) {
+        d->output_tok = d->options[0].expect.output_tok;
+        d->cost_nusd = d->options[0].expect.cost_nusd;
+    }
     uint64_t avoided = 0;
     uint32_t groups = run->groups_paid;
     for (uint32_t i = 0; run->taken_in < p->signals.count && i < p->signals.count; i++) {
@@ -351,7 +355,29 @@ static size_t lay_out(struct route_run *run, char *block, struct decision **out)
     d->model_outcomes = piece(block, &used, p->models.count, sizeof *d->model_outcomes);
     run->states = piece(block, &used, p->models.count, 1);
     d->chain_outcomes = piece(block, &used, t->chains_max, sizeof *d->chain_outcomes);
+    uint32_t most = t->bindings_max < DECISION_OPTIONS_MAX ? t->bindings_max : DECISION_OPTIONS_MAX;
+    run->options = piece(block, &used, most, sizeof *run->options);
+    run->places = piece(block, &used, run->rows_room ? p->models.count : 0, sizeof *run->places);
+    run->rows = piece(block, &used, run->rows_room, sizeof *run->rows);
+    run->kept_first =
+        piece(block, &used, run->rows_room ? p->models.count + 1 : 0, sizeof(uint32_t));
+    run->kept_end = piece(block, &used, run->rows_room ? p->models.count : 0, sizeof(uint32_t));
+    run->budgets_seen =
+        piece(block, &used, run->budgets ? p->constraints.count : 0, sizeof *run->budgets_seen);
+    run->lengths_seen = piece(block, &used, run->lengths || run->expected ? t->bindings_max : 0,
+                              sizeof *run->lengths_seen);
     return used;
+}
+
+// Rows that a decision may have to keep.
+static uint32_t rows_of(const struct pool_view *pool, uint32_t models)
+{
+    uint64_t sum = 0;
+    if (!pool || !pool->places)
+        return 0;
+    for (uint32_t m = 0; m < pool->count && m < models; m++)
+        sum += (pool->end ? pool->end[m] : pool->first[m + 1]) - pool->first[m];
+    return sum < POOL_PLACES_MAX ? (uint32_t)sum : POOL_PLACES_MAX;
 }
 
 // One block for the decision and all it points to.
@@ -387,6 +413,15 @@ static void see_pool(struct route_run *run, const struct pool_view *pool)
     memset(run->states + seen, POOL_MODEL_UP, all - seen);
 }
 
+// Budgets as they are now, for the record.
+static void keep_budgets(struct route_run *run)
+{
+    const struct budget_view *b = run->budgets;
+    for (uint32_t i = 0; b && i < run->table->image->constraints.count; i++)
+        run->budgets_seen[i] = i < b->count ? b->states[i] : (struct budget_state){.open = true};
+    run->decision->budgets = b ? run->budgets_seen : NULL;
+}
+
 // What is given from the start. A derived signal that was computed is computed again.
 static void take_given(struct route_run *run, const struct fact *given)
 {
@@ -412,6 +447,13 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
         .costs = options->costs ? options->costs : table->costs,
         .output_tok = options->output_tok,
         .all_steps = options->all_steps,
+        .estimates = options->estimates,
+        .pool = pool,
+        .budgets = options->budgets && options->budgets->states ? options->budgets : NULL,
+        .lengths = options->lengths,
+        .expected = options->expected,
+        .expected_count = options->expected_count,
+        .rows_room = rows_of(pool, table->image->models.count),
         .asked_effort = options->effort,
         .length = route_length_class(anchor_bytes(work)),
         .asked = IMAGE_NONE,
@@ -424,7 +466,8 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     see_pool(run, pool);
     d->costs_epoch = run->costs->epoch;
     d->by = DECISION_BY_ROUTES;
-    d->route = d->model = d->chain = IMAGE_NONE;
+    d->route = d->model = d->chain = d->place = IMAGE_NONE;
+    d->seen.session_place = d->seen.session_model = IMAGE_NONE;
     d->observed = options->observe;
     d->model_asked = options->model.len ? options->model : work->model_asked;
     d->needs = work->needs;
@@ -439,6 +482,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->input_tok = work->input_tok;
     d->anchor = work->anchor;
     d->message_count = work->message_count;
+    keep_budgets(run);
     derive_begin(run);
     take_given(run, options->given);
     aim(run);
@@ -472,6 +516,8 @@ static enum open advance_chains(struct route_run *run)
         d->chain_count = run->next_chain + 1;
         if (!run->table->endpoints_forbidden && !run->asked_effort)
             break;
+        if (fit_places(run, &ask) == TRI_UNKNOWN)
+            return OPEN_CONSTRAINTS;
         fit_choose(run, &ask);
         if (d->end == DECISION_ANSWER &&
             (fit_endpoints(run, d->model, &d->endpoints_closed) == TRI_UNKNOWN ||

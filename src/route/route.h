@@ -57,6 +57,11 @@ struct route_options {
     uint32_t output_tok; // tokens of output to expect instead of the rule (route/estimate.h), or 0
     const struct budget_view *budgets;   // NULL: none bears
     const struct lengths_epoch *lengths; // what output lengths were seen (route/lengths.h), or NULL
+    // Lengths that another decision expected, instead: for deciding again from its record.
+    const struct decision_length *expected;
+    uint32_t expected_count;
+    // Options have whole estimates (energy, carbon, intervals) also where nothing is known of places.
+    bool estimates;
     // Chains with steps that this build cannot run are decided as if it could, rather than passed over: for whoever asks
     // what a policy does.
     bool all_steps;
@@ -82,6 +87,20 @@ struct route_run {
     uint64_t *dirty, *seen;       // scratch of derive
     uint64_t *constraints_known, *constraints_hold; // bitsets over constraints
     uint64_t *open, *spare;                         // scratch of fit, the same
+    const struct pool_view *pool;
+    const struct budget_view *budgets;
+    const struct lengths_epoch *lengths;
+    const struct decision_length *expected;
+    uint32_t expected_count;
+    // Room for what a choice keeps: options, places, their rows, budgets, lengths.
+    struct decision_option *options;
+    struct decision_places *places;
+    struct pool_place *rows;
+    uint32_t rows_room;
+    uint32_t *kept_first, *kept_end; // per model, into `rows`
+    bool rows_kept;                  // the rows of the first look stay
+    struct budget_state *budgets_seen;
+    struct decision_length *lengths_seen;
     const uint64_t *spared;     // constraints that are taken for not there; NULL: none
     uint64_t *fits;             // bit per binding of the step that answers: the feasible set
     struct image_binding named; // by the client
@@ -91,7 +110,7 @@ struct route_run {
     uint64_t *core;
     size_t cleared; // bytes of the block that begin as zero
     enum image_effort asked_effort;
-    bool matched, noting, all_steps;
+    bool matched, noting, all_steps, estimates;
     uint32_t next_route;  // the first one not settled
     uint32_t output_tok;  // expectation, 0: by rule
     uint32_t groups_paid; // bit per group
@@ -101,7 +120,7 @@ struct route_run {
     bool decided;
 };
 
-// `work` and what `options` (NULL: none) points to must live until the run is decided; the image and `work` as long as the
+// `work`, `pool` and what `options` (NULL: none) points to must live until the run is decided; the image and `work` as long as the
 // decision is read. `pool` NULL: everything is up. RESULT_NOMEM.
 enum result route_begin(struct route_run *run, const struct route_table *table,
                         const struct work *work, const struct pool_view *pool,

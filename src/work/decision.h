@@ -8,8 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+#include "work/budget.h"
 #include "work/fact.h"
 #include "work/image.h"
+#include "work/pool.h"
 
 struct route_table; // route/route.h
 
@@ -109,10 +112,32 @@ struct decision_option {
     int32_t place;       // of the pool's view, or -1: any of the model's
     uint32_t binding_at; // place of the binding among the step's
     double price_nusd;   // the sum of the terms
-    float terms_nusd[PRICE_TERMS];
+    double terms_nusd[PRICE_TERMS];
     struct estimate expect;
 };
 enum { DECISION_OPTIONS_MAX = 16 };
+
+// The places of a model as the decision saw them: numbers `first` and up. prefix_tok is that of this request's prompt.
+struct decision_places {
+    int32_t model;
+    uint32_t first, count;
+    const struct pool_place *rows;
+};
+
+// What a binding was expected to take, where lengths were learned: tokens.
+struct decision_length {
+    uint32_t binding_at;
+    uint32_t input_tok, output_tok, low_tok, high_tok;
+};
+
+// What was seen besides rows, as in struct pool_view.
+struct decision_seen {
+    int32_t session_place, session_model; // -1: none
+    bool session_locked;
+    uint32_t session_tok, deadline_ms;
+    uint64_t seed, turn;
+    struct slice region;
+};
 
 enum decision_by {
     DECISION_BY_ROUTES, // the routes, first match
@@ -184,6 +209,15 @@ struct decision {
     struct decision_option *options;
     uint32_t option_count;
     int32_t place; // of options[0], as the pool's view numbers them, or -1
+    // What the choice rests on besides the policy; empty where nothing was known of places, budgets and lengths, or where there
+    // was nothing to choose.
+    bool priced; // chosen by dispatch (route/dispatch.h), else by the objective alone
+    const struct decision_places *places; // of the feasible models
+    uint32_t places_count;
+    struct decision_seen seen;
+    const struct budget_state *budgets;    // one per constraint; NULL: none bears
+    const struct decision_length *lengths; // of the feasible bindings; NULL: by rule
+    uint32_t lengths_count;
 
     uint32_t input_tok;  // estimated
     uint32_t output_tok; // expected

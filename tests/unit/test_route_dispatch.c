@@ -270,7 +270,7 @@ static void budgets_have_a_price(void **state)
     assert_int_equal(chosen(), 1);
     made.budget_states[IMAGE_UNIT_UJ] = (struct budget_state){.left = 1, .price_nusd = 0.001};
     assert_int_equal(chosen(), 0);
-    assert_true(fabs((double)options[0].terms_nusd[PRICE_BUDGETS] - 1000) < 0.1);
+    assert_true(fabs(options[0].terms_nusd[PRICE_BUDGETS] - 1000) < 0.1);
     uint64_t holds = 0;
     made.ask.holds = &holds; // its guard does not hold
     assert_int_equal(chosen(), 1);

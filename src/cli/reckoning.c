@@ -1,0 +1,58 @@
+#include "cli/reckoning.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+static void say(void *ctx, struct slice line)
+{
+    (void)ctx;
+    fprintf(stderr, "merit: %.*s\n", SLICE_FMT(line));
+}
+
+static void on_due(struct loop_timer *t)
+{
+    struct reckoning *r = MERIT_CONTAINER(t, struct reckoning, timer);
+    reckon_tick(r->reckon, r->names, clock_mono_us(&clock_system), clock_wall_us(&clock_system),
+                say, NULL);
+    loop_timer_set(r->loop, t, reckon_every_ms(r->reckon));
+}
+
+enum result reckoning_open(struct reckoning *r, uint32_t loops, const struct metrics_names *names)
+{
+    r->names = names;
+    r->timer.on_due = on_due;
+    return reckon_open(&r->reckon, loops, NULL);
+}
+
+void reckoning_start(struct reckoning *r, struct loop *loop)
+{
+    r->loop = loop;
+    loop_timer_set(loop, &r->timer, reckon_every_ms(r->reckon));
+}
+
+void reckoning_use(struct reckoning *r, const struct policy_image *image)
+{
+    if (!r->reckon)
+        return;
+    enum result result =
+        reckon_use(r->reckon, image, clock_mono_us(&clock_system), clock_wall_us(&clock_system));
+    if (result)
+        fprintf(stderr, "merit: some meters or files of carbon are left out: %s\n",
+                result == RESULT_LIMIT ? "there are too many" : result_name(result));
+    if (r->loop)
+        loop_timer_set(r->loop, &r->timer, reckon_every_ms(r->reckon));
+}
+
+void reckoning_stop(struct reckoning *r)
+{
+    if (r->loop)
+        loop_timer_cancel(r->loop, &r->timer);
+    r->loop = NULL;
+}
+
+void reckoning_close(struct reckoning *r)
+{
+    reckon_close(r->reckon);
+    r->reckon = NULL;
+}
