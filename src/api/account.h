@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/reckon.h"
 #include "base/arena.h"
 #include "ledger/ledger.h"
 #include "path/path.h"
@@ -67,6 +68,10 @@ struct account_rules {
 enum result account_rules_open(const struct policy_image *image, struct arena *arena,
                                struct account_rules *out) MERIT_NODISCARD;
 
+// The account of a rule for a holder whose name no client chose (all, a key, a caller, a team, a tenant).
+struct ledger_budget account_budget(const struct policy_image *image,
+                                    const struct account_rule *rule, struct slice holder);
+
 // One attempt.
 struct account_try {
     struct ledger_ticket ticket;
@@ -76,6 +81,8 @@ struct account_try {
     uint32_t input_most_tok, output_most_tok;
     struct lengths_task task;
     struct lengths_expect length;
+    struct price_here here;
+    struct reckon_meter meter;
     bool reserved;
 };
 
@@ -110,6 +117,8 @@ void account_decided(struct request *r);
 enum result account_reserve(struct request *r, uint32_t slot,
                             struct after_terms *terms) MERIT_NODISCARD;
 bool account_may_go_on(const struct request *r);
+// The first byte of its answer has come.
+void account_first(struct request *r, uint32_t slot);
 // The attempt is not made after all.
 void account_drop(struct request *r, uint32_t slot);
 void account_settle(struct request *r, uint32_t slot, const struct path_attempt_end *end);

@@ -156,7 +156,8 @@ static void refuse(struct request *r, const struct ledger_refusal *f, struct api
     const struct image_constraint *c = constraint_of(r, f->constraint);
     metric_add(&r->g->metrics->budget_refusals[r->epoch->serving->budget_slots[f->constraint]], 1);
     bool rate = is_rate(c) && f->kind == LEDGER_SPENT && f->need <= f->limit;
-    int status = rate ? 429 : r->g->shared->budget_status;
+    int spent = r->g->shared->budget_status ? r->g->shared->budget_status : 402;
+    int status = rate ? 429 : spent;
     *e = (struct api_error){.status = status,
                             .type = rate ? "rate_limit_error" : "budget_exceeded",
                             .code = code_of(c, f),

@@ -383,6 +383,7 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
 static void on_first(struct path *p, uint32_t slot)
 {
     struct request *r = p->user;
+    account_first(r, slot);
     pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
 

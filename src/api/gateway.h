@@ -32,12 +32,11 @@ struct gateway_shared {
     struct dns *dns;
     struct log_sink *access_log, *decision_log; // NULL: off
     struct metrics_names *names;
-    struct reckon *reckon;   // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
+    struct reckon *reckon; // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
     uint32_t decisions_kept; // in each loop's ring
     bool key_required;       // without a valid key a request is refused
     struct ledger *ledger;   // NULL: nothing is reserved and no row is kept
     struct lengths *lengths; // the learner; NULL: nothing is learned
-    struct ratio *ratio;     // of estimates; NULL: not counted
     int budget_status;       // 402 or 429: of a budget that does not bear it
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.
     struct compute *compute;

@@ -52,17 +52,17 @@ static void check_budgets(struct proof *p)
     const struct image_constraint *c =
         IMAGE_AT(p->image, p->image->constraints, struct image_constraint);
     for (uint32_t i = 0; i < p->image->constraints.count; i++) {
-        bool kept = c[i].hard && c[i].window == IMAGE_PER_REQUEST;
+        // Budgets over time are the ledger's; of one request only what is never exceeded can be kept.
+        bool kept = c[i].hard || c[i].window != IMAGE_PER_REQUEST;
         if (c[i].kind != IMAGE_BUDGET || kept)
             continue;
         struct slice name = image_text(p->image, c[i].name);
         struct diag *d =
             proof_finding(p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
-                          "this build's server does not keep the %s \"%.*s\"",
-                          c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time",
+                          "this build's server does not keep the paced budget \"%.*s\"",
                           SLICE_FMT(name));
         diag_help(p->diags, d,
-                  "make it `hard` and per request, or write `assume unenforced \"why\"`");
+                  "make it `hard` or of a longer window, or write `assume unenforced \"why\"`");
     }
 }
 
