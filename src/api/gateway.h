@@ -25,6 +25,8 @@
 #include "net/http_server.h"
 #include "path/path.h"
 
+struct hammer; // api/hammer.h
+
 struct gateway_shared {
     struct path_settings path;
     struct http_limits http;
@@ -38,6 +40,7 @@ struct gateway_shared {
     struct ledger *ledger;   // NULL: nothing is reserved and no row is kept
     struct lengths *lengths; // the learner; NULL: nothing is learned
     int budget_status;       // 402 or 429: of a budget that does not bear it
+    struct hammer *hammer;   // errors that were just given; NULL: none is remembered
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.
     struct compute *compute;
     uint32_t

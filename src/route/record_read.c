@@ -155,6 +155,11 @@ static void read_route(struct reader *r, uint32_t row, uint32_t i)
     o->atom = (int32_t)place(r, next(r, row, &at), p->atoms.count ? p->atoms.count - 1 : 0);
 }
 
+static bool names_constraint(enum model_verdict v)
+{
+    return v == MODEL_FORBIDDEN || v == MODEL_OVER_BUDGET || v == MODEL_SPENT;
+}
+
 static void read_model(struct reader *r, uint32_t row, uint32_t i)
 {
     uint32_t at = 0;
@@ -169,13 +174,13 @@ static void read_model(struct reader *r, uint32_t row, uint32_t i)
     uint32_t token = next(r, row, &at);
     if (token == JSON_NONE) {
         // Place 0 is left out as a detail of 0 is.
-        if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
+        if (names_constraint(o->verdict))
             o->constraint = 0;
         r->bad |= o->constraint >= (int64_t)r->d->image->constraints.count;
         return;
     }
     uint32_t detail = (uint32_t)whole(r, token, UINT32_MAX);
-    if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET) {
+    if (names_constraint(o->verdict)) {
         r->bad |= detail >= r->d->image->constraints.count;
         o->constraint = (int32_t)detail;
     } else if (o->verdict == MODEL_LACKS)
@@ -235,6 +240,33 @@ static uint32_t bindings(const struct decision *d)
     return 0;
 }
 
+static void read_budgets(struct reader *r)
+{
+    const struct policy_image *p = r->d->image;
+    uint32_t array = member(r, "budgets"), at = 0, row;
+    if (array == JSON_NONE)
+        return;
+    struct budget_state *seen = ARENA_ARRAY(r->arena, struct budget_state, p->constraints.count);
+    r->bad |= !seen || json_type(&r->json, array) != JSON_ARRAY;
+    for (uint32_t i = 0; !r->bad && i < p->constraints.count; i++)
+        seen[i] = (struct budget_state){.open = true};
+    while (!r->bad && (row = next(r, array, &at)) != JSON_NONE) {
+        uint32_t in = 0, token;
+        r->bad |= json_type(&r->json, row) != JSON_ARRAY || !p->constraints.count;
+        if (r->bad)
+            return;
+        struct budget_state *b = &seen[whole(r, next(r, row, &in), p->constraints.count - 1)];
+        b->open = false;
+        b->left = (int64_t)whole(r, next(r, row, &in), INT64_MAX);
+        if ((token = next(r, row, &in)) != JSON_NONE) {
+            uint64_t bits = whole(r, token, UINT64_MAX);
+            memcpy(&b->price_nusd, &bits, sizeof bits);
+            r->bad |= !(b->price_nusd >= 0 && b->price_nusd <= 1e300);
+        }
+    }
+    r->d->budgets = seen;
+}
+
 static void read_policy(struct reader *r)
 {
     struct decision *d = r->d;
@@ -257,6 +289,7 @@ static void read_policy(struct reader *r)
     d->constraints_known = read_bits(r, "known", p->constraints.count);
     d->constraints_hold = read_bits(r, "hold", p->constraints.count);
     d->core = read_bits(r, "core", p->constraints.count);
+    read_budgets(r);
     d->fits = read_bits(r, "fits", bindings(d));
 }
 

@@ -20,7 +20,9 @@ enum result record_replay(const struct route_table *table, const struct decision
     work->anchor = WORK_NO_ANCHOR;
     struct pool_view pool = {
         .epoch = d->pool_epoch, .states = d->pool_states, .count = d->image->models.count};
+    const struct budget_view budgets = {.states = d->budgets, .count = d->image->constraints.count};
     const struct route_options options = {.given = d->facts,
+                                          .budgets = d->budgets ? &budgets : NULL,
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,
                                           .all_steps = d->all_steps,

@@ -61,7 +61,7 @@ struct model_outcome {
     uint32_t missing;   // enum work_need bits, for MODEL_LACKS
     uint32_t need_tok;  // for MODEL_WINDOW and MODEL_OUTPUT
     int64_t cost_nusd;  // expected; negative when unknown
-    int32_t constraint; // for MODEL_FORBIDDEN and MODEL_OVER_BUDGET, else IMAGE_NONE
+    int32_t constraint; // for MODEL_FORBIDDEN, MODEL_OVER_BUDGET and MODEL_SPENT, else IMAGE_NONE
 };
 
 // What became of a chain of the route's path.
@@ -158,7 +158,7 @@ struct decision {
     const struct policy_image *image;
     uint64_t pool_epoch;
     const uint8_t *pool_states; // enum pool_model_state per model, as they were seen
-    uint64_t costs_epoch;       // of the statistics by which signals were bought; 0: guessed costs
+    uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
     enum decision_end end;
