@@ -12,7 +12,7 @@
 //   bound          a hard budget covers an action that nothing bounds
 //   theorem        a `prove` of the policy does not hold
 //   unserved       a path that can be reached needs what this build's server cannot do (with `serving` only)
-//   unenforced     a budget that this build's server does not enforce (with `serving` only)
+//   unenforced     more budgets than this build's server keeps for one request (with `serving` only)
 //   not-proved     a limit was met: the finding says where
 //   dead-chain, unused-allow, unused-sink, unused-assume, vacuous, redundant   warnings: nothing comes of it
 //   no-effect      note, with `notes` only: a constraint, or a signal, that changes nothing

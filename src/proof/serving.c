@@ -47,22 +47,55 @@ static void check_way(struct proof *p, const struct way *way)
     }
 }
 
+// Budgets that can never hold for one request with any other of their group.
+struct group {
+    uint32_t *at;
+    uint32_t count;
+};
+
+static bool apart(struct proof *p, const struct group *g, uint32_t budget)
+{
+    for (uint32_t i = 0; i < g->count; i++) {
+        uint32_t claims[] = {feasible_active(p->feasible, g->at[i]),
+                             feasible_active(p->feasible, budget)};
+        if (space_ask(p->space, claims, 2, SPACE_FAILURES) != SAT_NO)
+            return false;
+    }
+    return true;
+}
+
+// The ledger draws on so many accounts for one request. Each of them is of another group, so that few groups are enough.
 static void check_budgets(struct proof *p)
 {
     const struct image_constraint *c =
         IMAGE_AT(p->image, p->image->constraints, struct image_constraint);
-    for (uint32_t i = 0; i < p->image->constraints.count; i++) {
-        bool kept = c[i].hard && c[i].window == IMAGE_PER_REQUEST;
-        if (c[i].kind != IMAGE_BUDGET || kept)
+    struct group groups[IMAGE_BUDGETS_MAX];
+    uint32_t count = 0, n = p->image->constraints.count;
+    for (uint32_t i = 0; i < n && !p->err; i++) {
+        if (c[i].kind != IMAGE_BUDGET)
             continue;
+        uint32_t k = 0;
+        while (k < count && !apart(p, &groups[k], i))
+            k++;
+        if (k == count && count < IMAGE_BUDGETS_MAX) {
+            groups[count] = (struct group){ARENA_ARRAY(p->arena, uint32_t, n), 0};
+            if (!groups[count++].at) {
+                p->err = RESULT_NOMEM;
+                return;
+            }
+        }
+        if (k < count) {
+            groups[k].at[groups[k].count++] = i;
+            continue;
+        }
         struct slice name = image_text(p->image, c[i].name);
-        struct diag *d =
-            proof_finding(p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
-                          "this build's server does not keep the %s \"%.*s\"",
-                          c[i].window == IMAGE_PER_REQUEST ? "paced budget" : "budget over time",
-                          SLICE_FMT(name));
-        diag_help(p->diags, d,
-                  "make it `hard` and per request, or write `assume unenforced \"why\"`");
+        struct diag *d = proof_finding(
+            p, DIAG_ERROR, "unenforced", name, proof_span(p, IMAGE_CONSTRAINTS, i),
+            "this build's server keeps at most %d budgets for one request, and \"%.*s\" would be "
+            "one more",
+            IMAGE_BUDGETS_MAX, SLICE_FMT(name));
+        diag_help(p->diags, d, "drop one, or write `assume unenforced \"why\"`");
+        return;
     }
 }
 

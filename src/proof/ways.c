@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "route/estimate.h"
+
 // --- labels
 
 static void label_init(struct way_label *l)
@@ -286,7 +288,6 @@ static struct way_amount carbon(const struct policy_image *image, int32_t zone,
                                 struct way_amount energy, enum way_open bare, int32_t index)
 {
     const struct image_zone *z = IMAGE_AT(image, image->zones, struct image_zone) + zone;
-    const unsigned __int128 kwh = 3600000000000; // microjoule
     if (energy.open == WAY_OVERFLOW)
         return energy;
     if (zone == IMAGE_NONE || !z->carbon_stated)
@@ -295,28 +296,25 @@ static struct way_amount carbon(const struct policy_image *image, int32_t zone,
         return open_for(WAY_CARBON_FILE, index);
     if (energy.open)
         return energy;
-    unsigned __int128 ug =
-        ((unsigned __int128)(uint64_t)energy.value * (uint64_t)z->carbon_ug_kwh + kwh - 1) / kwh;
-    return ug > INT64_MAX ? open_for(WAY_OVERFLOW, IMAGE_NONE) : bounded((int64_t)ug);
+    int64_t ug = estimate_carbon_bound(image, zone, energy.value);
+    return ug == ESTIMATE_UNBOUNDED ? open_for(WAY_OVERFLOW, IMAGE_NONE) : bounded(ug);
 }
 
 // An answer that keeps the machines for as long as it may costs their hours, when that is more than its tokens cost.
 static struct way_amount money(const struct image_model *m, int32_t index, uint64_t window,
                                uint64_t out)
 {
-    const unsigned __int128 hour = 3600000; // ms
     if (!m->priced)
         return open_for(WAY_NO_PRICE, index);
-    if (m->price_gpu_nusd_h && !m->timeout_ms)
+    int64_t share = m->price_gpu_nusd_h ? estimate_share_bound(m, window, out) : 0;
+    if (share == ESTIMATE_UNBOUNDED)
         return open_for(WAY_NO_TIMEOUT, index);
-    unsigned __int128 share =
-        ((unsigned __int128)(uint64_t)m->price_gpu_nusd_h * m->timeout_ms + hour - 1) / hour;
     int64_t in = m->price_in_nusd;
     in = m->price_cached_nusd > in ? m->price_cached_nusd : in;
     in = m->price_written_nusd > in ? m->price_written_nusd : in;
     struct way_amount tokens =
         way_add(window_bound(in, m->price_out_nusd, window, out), bounded(m->price_call_nusd));
-    return way_max(tokens, bounded((int64_t)share));
+    return way_max(tokens, bounded(share));
 }
 
 static struct way_bound zero_bound(void)

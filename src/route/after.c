@@ -124,6 +124,9 @@ static int64_t one_bound(const struct route_run *run, int32_t model, enum image_
         once.kind = IMAGE_STEP_VERIFY; // whose input is its window
     if (unit == IMAGE_UNIT_REQUESTS)
         return 0;
+    if (unit == IMAGE_UNIT_UG)
+        return estimate_carbon_bound(run->table->image, m.zone,
+                                     estimate_bound(run->work, &m, IMAGE_UNIT_UJ, 0, &once));
     return estimate_bound(run->work, &m, unit, 0, &once);
 }
 

@@ -234,9 +234,9 @@ static const struct decision_places *places_of(const struct decision *d, int32_t
 
 static bool budgets_priced(const struct route_run *run)
 {
-    const struct budget_view *b = run->budgets;
-    for (uint32_t i = 0; b && i < b->count && i < run->table->constraints.count; i++)
-        if (!b->states[i].open && b->states[i].price_nusd > 0)
+    const struct budget_state *b = run->decision->budgets;
+    for (uint32_t i = 0; b && i < run->table->image->constraints.count; i++)
+        if (!b[i].open && b[i].price_nusd > 0)
             return true;
     return false;
 }
@@ -377,10 +377,12 @@ static uint32_t by_dispatch(struct choice *c)
     bool places = knows_places(run);
     if (places)
         view = kept_view(run);
+    const struct budget_view budgets = {.states = d->budgets,
+                                        .count = run->table->constraints.count};
     const struct dispatch_ask ask = {.image = run->table->image,
                                      .work = run->work,
                                      .pool = places ? &view : NULL,
-                                     .budgets = run->budgets,
+                                     .budgets = d->budgets ? &budgets : NULL,
                                      .holds = d->constraints_hold,
                                      .objective = objective_of(c->ask),
                                      .actions = actions,
@@ -473,6 +475,11 @@ static void hold_to(struct route_run *run, const struct image_step *s)
             enum image_unit unit = all[w * 64 + (uint32_t)__builtin_ctzll(bits)].unit;
             bounded |= unit != IMAGE_UNIT_MS && unit != IMAGE_UNIT_CALLS;
         }
+    // What is reserved of a budget over time is kept in the same way.
+    for (uint32_t i = 0; d->budgets && i < t->count; i++)
+        bounded |= table_bit(t->over, i) && table_bit(run->constraints_hold, i) && all[i].hard &&
+                   !d->budgets[i].open && all[i].unit != IMAGE_UNIT_MS &&
+                   all[i].unit != IMAGE_UNIT_CALLS && all[i].unit != IMAGE_UNIT_REQUESTS;
     d->attempts_max = s->retries ? 1 + s->retries : 0;
     d->output_cap_tok =
         bounded ? estimate_output_most_tok(run->work, image_model(run->table->image, d->model), s)

@@ -130,6 +130,22 @@ static bool most_share(const struct image_model *m, uint64_t in, uint64_t out, _
     return true;
 }
 
+int64_t estimate_share_bound(const struct image_model *model, uint64_t input_tok,
+                             uint64_t output_tok)
+{
+    __uint128_t once;
+    return most_share(model, input_tok, output_tok, &once) ? saturate(once) : ESTIMATE_UNBOUNDED;
+}
+
+int64_t estimate_carbon_bound(const struct policy_image *image, int32_t zone, int64_t uj)
+{
+    const __uint128_t kwh = 3600000000000; // microjoule
+    const struct image_zone *z = IMAGE_AT(image, image->zones, struct image_zone) + zone;
+    if (zone == IMAGE_NONE || !z->carbon_stated || z->carbon_file.len || uj == ESTIMATE_UNBOUNDED)
+        return ESTIMATE_UNBOUNDED;
+    return saturate(((__uint128_t)(uint64_t)uj * (uint64_t)z->carbon_ug_kwh + kwh - 1) / kwh);
+}
+
 static bool most_money(const struct image_model *m, uint64_t in, uint64_t out, __uint128_t *once)
 {
     int64_t in_price = m->price_in_nusd;

@@ -297,11 +297,15 @@ static int64_t step_bound(const struct route_run *run, const struct image_step *
                           const struct image_model *m, enum image_unit unit)
 {
     const struct policy_image *p = run->table->image;
-    if (m)
-        return estimate_bound(run->work, m, unit, run->added_tok, s);
-    if (s->sink == IMAGE_NONE)
+    const struct image_sink *sink =
+        m || s->sink == IMAGE_NONE ? NULL : IMAGE_AT(p, p->sinks, struct image_sink) + s->sink;
+    if (!m && !sink)
         return 0;
-    return estimate_sink_bound(IMAGE_AT(p, p->sinks, struct image_sink) + s->sink, unit, s);
+    if (unit == IMAGE_UNIT_UG)
+        return estimate_carbon_bound(p, m ? m->zone : sink->zone,
+                                     step_bound(run, s, m, IMAGE_UNIT_UJ));
+    return m ? estimate_bound(run->work, m, unit, run->added_tok, s)
+             : estimate_sink_bound(sink, unit, s);
 }
 
 static int64_t add_bound(int64_t a, int64_t b)
@@ -376,6 +380,64 @@ static void join_budgets(struct route_run *run, const struct fit_ask *ask, uint3
         }
 }
 
+// ---- budgets over time
+
+static bool bears_on(const struct route_run *run, uint32_t i)
+{
+    return run->decision->budgets && !run->decision->budgets[i].open;
+}
+
+// Whether one attempt can take more than is left: what is reserved is one attempt's, and the next one's is when it comes.
+static bool spent(struct route_run *run, const struct image_step *s, int32_t model, uint32_t i)
+{
+    const struct image_constraint *c = constraint_at(run, i);
+    struct image_step once = *s;
+    struct image_model m = *image_model(run->table->image, model);
+    once.retries = once.hedges = 0;
+    m.endpoints.count = 1;
+    int64_t one = c->unit == IMAGE_UNIT_REQUESTS ? 1 : step_bound(run, &once, &m, c->unit);
+    return one > run->decision->budgets[i].left;
+}
+
+// Those that go on to the next cheaper choice.
+static void join_spent(struct route_run *run, const struct image_step *s,
+                       const struct image_binding *b, struct verdict *v)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    for (uint32_t w = 0; w < t->words; w++)
+        for (uint64_t bits = t->over[w]; bits && v->is != TRI_TRUE; bits &= bits - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (constraint_at(run, i)->exhausted == IMAGE_EXHAUSTED_CHEAPER && bears_on(run, i) &&
+                spent(run, s, b->model, i))
+                join(run, v, i);
+        }
+}
+
+int32_t fit_spent(struct route_run *run, const struct image_step *s, int32_t model)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    for (uint32_t i = 0; i < t->count; i++)
+        if (table_bit(t->over, i) && constraint_at(run, i)->hard && bears_on(run, i) &&
+            fit_constraint(run, i) == TRI_TRUE && spent(run, s, model, i))
+            return (int32_t)i;
+    return IMAGE_NONE;
+}
+
+enum tri fit_budgets(struct route_run *run)
+{
+    const struct table_constraints *t = &run->table->constraints;
+    enum tri known = TRI_TRUE;
+    if (!run->decision->budgets)
+        return TRI_TRUE;
+    memset(run->open, 0, t->words * sizeof *run->open);
+    for (uint32_t i = 0; i < t->count; i++)
+        if (table_bit(t->over, i) && bears_on(run, i) && fit_constraint(run, i) == TRI_UNKNOWN) {
+            run->open[i / 64] |= UINT64_C(1) << (i % 64);
+            known = TRI_UNKNOWN;
+        }
+    return known;
+}
+
 // What becomes of one binding: TRI_TRUE when it stays, for sure.
 static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, uint32_t at,
                              const struct image_binding *b, struct model_outcome *o)
@@ -395,6 +457,13 @@ static enum tri binding_fits(struct route_run *run, const struct fit_ask *ask, u
         join_budgets(run, ask, at, b, &v);
     if (v.is == TRI_TRUE) {
         o->verdict = MODEL_OVER_BUDGET;
+        o->constraint = v.constraint;
+        return TRI_FALSE;
+    }
+    if (run->decision->budgets)
+        join_spent(run, &ask->steps[at], b, &v);
+    if (v.is == TRI_TRUE) {
+        o->verdict = MODEL_SPENT;
         o->constraint = v.constraint;
         return TRI_FALSE;
     }
@@ -638,12 +707,18 @@ enum tri fit_chain(struct route_run *run, const struct fit_ask *ask, struct chai
     return is;
 }
 
-// ---- why nothing is left
+// ---- chains of a decision
 
 uint32_t fit_chains(const struct route_run *run)
 {
     int32_t route = run->decision->route;
     return route == IMAGE_NONE ? 1 : image_route(run->table->image, route)->chains.count;
+}
+
+bool fit_refuses(const struct fit_ask *ask)
+{
+    uint32_t at = fit_answers(ask);
+    return at == ask->count || ask->steps[at].kind == IMAGE_STEP_REFUSE;
 }
 
 void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask)
@@ -658,45 +733,4 @@ void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask
     const struct image_route *r = image_route(p, run->decision->route);
     struct image_list steps = image_chains(p, r)[chain].steps;
     *ask = (struct fit_ask){r, IMAGE_AT(p, steps, struct image_step), steps.count, NULL};
-}
-
-static bool nothing_left(struct route_run *run)
-{
-    struct fit_ask ask;
-    struct chain_outcome out;
-    for (uint32_t i = run->decision->first_chain; i < fit_chains(run); i++) {
-        fit_ask_of(run, i, &ask);
-        if (fit_chain(run, &ask, &out) != TRI_FALSE)
-            return false;
-    }
-    return true;
-}
-
-void fit_core(struct route_run *run, uint64_t *core)
-{
-    const struct table_constraints *t = &run->table->constraints;
-    uint64_t *spared = run->spare;
-    // Allowances make room: they are no part of what empties.
-    for (uint32_t w = 0; w < t->words; w++)
-        core[w] = run->constraints_known[w] & run->constraints_hold[w] & ~t->allow[w];
-    memset(spared, 0, t->words * sizeof *spared);
-    run->spared = spared;
-    // Many at once first: few of them matter.
-    for (uint32_t w = 0; w < t->words; w++) {
-        spared[w] = core[w];
-        if (nothing_left(run)) {
-            core[w] = 0;
-            continue;
-        }
-        spared[w] = 0;
-        for (uint64_t bits = core[w]; bits; bits &= bits - 1) {
-            uint64_t bit = bits & -bits;
-            spared[w] |= bit;
-            if (nothing_left(run))
-                core[w] &= ~bit;
-            else
-                spared[w] &= ~bit;
-        }
-    }
-    run->spared = NULL;
 }

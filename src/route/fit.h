@@ -11,6 +11,8 @@
 //           What comes out of a cache has passed what stands before the cache. A model that the client names has passed
 //           nothing.
 //   ALLOW   allows as many on one chain as the greatest count of those that hold.
+//   BUDGET  over time, `hard cheaper`, removes a model one attempt of which can take more than is left (MODEL_SPENT); a plain
+//           hard one leaves the choice to the objective, and the reservation refuses.
 //   BUDGET  (hard, per request) removes a model whose bound, together with the least that the chain's other steps can
 //           cost, is above it; of `fuse` all models are counted, of time the longest.
 #ifndef MERIT_ROUTE_FIT_H
@@ -33,6 +35,9 @@ struct fit_ask {
 // The chains of the decision's route, or the one of a model that the client named.
 uint32_t fit_chains(const struct route_run *run);
 void fit_ask_of(const struct route_run *run, uint32_t chain, struct fit_ask *ask);
+
+// No step of it answers.
+bool fit_refuses(const struct fit_ask *ask);
 
 // What is known of a constraint.
 enum tri fit_constraint(struct route_run *run, uint32_t constraint);
@@ -57,6 +62,12 @@ int64_t fit_energy_uj(const struct route_run *run, int32_t model);
 
 // Which endpoints of a model are closed: TRI_UNKNOWN, and run->open has what can still change that, or TRI_TRUE.
 enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
+
+// Whether all budgets over time that bear on the caller are known to hold or not: a reservation asks all of them.
+// TRI_UNKNOWN: run->open has the others.
+enum tri fit_budgets(struct route_run *run);
+// A hard budget over time that holds and does not bear one attempt of the step with `model`, or IMAGE_NONE. Of chosen models too.
+int32_t fit_spent(struct route_run *run, const struct image_step *step, int32_t model);
 
 // Whether the effort that the client asks for is forbidden: TRI_UNKNOWN, and run->open has what can still change that.
 enum tri fit_asked_effort(struct route_run *run, bool *dropped);

@@ -334,6 +334,14 @@ static void full_routes(const struct decision *d, struct buf *out)
     buf_byte(out, ']');
 }
 
+// In whose whole units a budget counts.
+static const char *unit_name(enum image_unit unit)
+{
+    static const char *const names[] = {"nano_usd", "microjoule", "microgram", "ms",
+                                        "tok",      "calls",      "requests"};
+    return (unsigned)unit < MERIT_COUNT(names) ? names[unit] : "calls";
+}
+
 static struct slice constraint_name(const struct policy_image *p, uint32_t i)
 {
     return image_text(p, IMAGE_AT(p, p->constraints, struct image_constraint)[i].name);
@@ -421,6 +429,34 @@ static void full_constraints(const struct decision *d, struct buf *out)
     buf_byte(out, ']');
 }
 
+// What was left of the budgets over time that bear on the caller.
+static void full_budgets(const struct decision *d, struct buf *out)
+{
+    const struct image_constraint *c =
+        IMAGE_AT(d->image, d->image->constraints, struct image_constraint);
+    const char *between = "";
+    if (!d->budgets)
+        return;
+    record_put_key(out, "budgets");
+    buf_byte(out, '[');
+    for (uint32_t i = 0; i < d->image->constraints.count; i++) {
+        if (d->budgets[i].open)
+            continue;
+        buf_printf(out, "%s{\"name\":", between);
+        record_put_string(out, constraint_name(d->image, i));
+        key_cstr(out, "unit", unit_name(c[i].unit));
+        key_u64(out, "limit", (uint64_t)c[i].limit);
+        key_u64(out, "left", (uint64_t)d->budgets[i].left);
+        if (d->budgets[i].price_nusd > 0) {
+            record_put_key(out, "price_nusd");
+            record_put_number(out, d->budgets[i].price_nusd);
+        }
+        buf_byte(out, '}');
+        between = ",";
+    }
+    buf_byte(out, ']');
+}
+
 static void full_feasible(const struct decision *d, struct buf *out)
 {
     const struct policy_image *p = d->image;
@@ -484,7 +520,8 @@ static void full_models(const struct decision *d, struct buf *out)
         }
         if (o->verdict == MODEL_WINDOW || o->verdict == MODEL_OUTPUT)
             key_u64(out, "need_tok", o->need_tok);
-        if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET)
+        if (o->verdict == MODEL_FORBIDDEN || o->verdict == MODEL_OVER_BUDGET ||
+            o->verdict == MODEL_SPENT)
             key_string(out, "constraint", true, constraint_name(p, (uint32_t)o->constraint));
         buf_byte(out, '}');
     }
@@ -570,6 +607,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     full_routes(d, out);
     full_chains(d, out);
     full_constraints(d, out);
+    full_budgets(d, out);
     full_feasible(d, out);
     full_models(d, out);
     record_choice_json(d, out);

@@ -84,28 +84,6 @@ static void compact_places(const struct decision *d, struct buf *out)
     buf_byte(out, ']');
 }
 
-static void compact_budgets(const struct decision *d, struct buf *out)
-{
-    bool begun = false;
-    for (uint32_t i = 0; d->budgets && i < d->image->constraints.count; i++) {
-        const struct budget_state *b = &d->budgets[i];
-        if (b->open)
-            continue;
-        buf_cstr(out, begun ? ",[" : ",\"budgets\":[[");
-        begun = true;
-        buf_u64(out, i);
-        buf_byte(out, ',');
-        put_i64(out, b->left);
-        buf_byte(out, ',');
-        record_put_number(out, b->price_nusd);
-        buf_byte(out, ',');
-        buf_u64(out, b->renews_us);
-        buf_byte(out, ']');
-    }
-    if (begun)
-        buf_byte(out, ']');
-}
-
 static void compact_lengths(const struct decision *d, struct buf *out)
 {
     for (uint32_t i = 0; i < d->lengths_count; i++) {
@@ -153,7 +131,6 @@ static void compact_options(const struct decision *d, struct buf *out)
 
 void record_choice_compact(const struct decision *d, struct buf *out)
 {
-    compact_budgets(d, out);
     compact_lengths(d, out);
     if (!d->priced)
         return;
@@ -355,36 +332,9 @@ static void full_seen(const struct decision *d, struct buf *out)
         key_text(out, "region", s->region);
 }
 
-static void full_budgets(const struct decision *d, struct buf *out)
-{
-    const struct image_constraint *c =
-        IMAGE_AT(d->image, d->image->constraints, struct image_constraint);
-    bool begun = false;
-    for (uint32_t i = 0; i < d->image->constraints.count; i++) {
-        const struct budget_state *b = &d->budgets[i];
-        if (b->open)
-            continue;
-        if (!begun)
-            record_put_key(out, "budgets");
-        buf_cstr(out, begun ? ",{\"name\":" : "[{\"name\":");
-        begun = true;
-        record_put_string(out, image_text(d->image, c[i].name));
-        record_put_key(out, "left");
-        put_i64(out, b->left);
-        record_put_key(out, "price_nusd");
-        record_put_number(out, b->price_nusd);
-        key_u64(out, "renews_us", b->renews_us);
-        buf_byte(out, '}');
-    }
-    if (begun)
-        buf_byte(out, ']');
-}
-
 void record_choice_json(const struct decision *d, struct buf *out)
 {
     bool whole_estimates = d->option_count && d->estimated;
-    if (d->budgets)
-        full_budgets(d, out);
     if (!d->priced && !whole_estimates)
         return;
     record_put_key(out, "priced");

@@ -237,6 +237,31 @@ static void compact_states(const char *name, enum pool_model_state state, const 
         buf_byte(out, ']');
 }
 
+// Budgets over time as they were seen: place, what was left, and the bits of the shadow price where there was one.
+static void compact_budgets(const struct decision *d, struct buf *out)
+{
+    bool begun = false;
+    for (uint32_t i = 0; d->budgets && i < d->image->constraints.count; i++) {
+        const struct budget_state *b = &d->budgets[i];
+        uint64_t bits;
+        if (b->open)
+            continue;
+        memcpy(&bits, &b->price_nusd, sizeof bits);
+        buf_cstr(out, begun ? ",[" : ",\"budgets\":[[");
+        buf_u64(out, i);
+        buf_byte(out, ',');
+        buf_u64(out, (uint64_t)b->left);
+        if (bits) {
+            buf_byte(out, ',');
+            buf_u64(out, bits);
+        }
+        buf_byte(out, ']');
+        begun = true;
+    }
+    if (begun)
+        buf_byte(out, ']');
+}
+
 // What constraints did; nothing where they did nothing and the path's first chain was taken.
 static void compact_policy(const struct decision *d, struct buf *out)
 {
@@ -257,6 +282,7 @@ static void compact_policy(const struct decision *d, struct buf *out)
         buf_byte(out, ']');
     compact_bits("known", d->constraints_known, p->constraints.count, out);
     compact_bits("hold", d->constraints_hold, p->constraints.count, out);
+    compact_budgets(d, out);
     if (d->end == DECISION_INFEASIBLE)
         compact_bits("core", d->core, p->constraints.count, out);
     if (s && p->constraints.count)

@@ -240,6 +240,33 @@ static uint32_t bindings(const struct decision *d)
     return 0;
 }
 
+static void read_budgets(struct reader *r)
+{
+    const struct policy_image *p = r->d->image;
+    uint32_t array = member(r, "budgets"), at = 0, row;
+    if (array == JSON_NONE)
+        return;
+    struct budget_state *seen = ARENA_ARRAY(r->arena, struct budget_state, p->constraints.count);
+    r->bad |= !seen || json_type(&r->json, array) != JSON_ARRAY;
+    for (uint32_t i = 0; !r->bad && i < p->constraints.count; i++)
+        seen[i] = (struct budget_state){.open = true};
+    while (!r->bad && (row = next(r, array, &at)) != JSON_NONE) {
+        uint32_t in = 0, token;
+        r->bad |= json_type(&r->json, row) != JSON_ARRAY || !p->constraints.count;
+        if (r->bad)
+            return;
+        struct budget_state *b = &seen[whole(r, next(r, row, &in), p->constraints.count - 1)];
+        b->open = false;
+        b->left = (int64_t)whole(r, next(r, row, &in), INT64_MAX);
+        if ((token = next(r, row, &in)) != JSON_NONE) {
+            uint64_t bits = whole(r, token, UINT64_MAX);
+            memcpy(&b->price_nusd, &bits, sizeof bits);
+            r->bad |= !(b->price_nusd >= 0 && b->price_nusd <= 1e300);
+        }
+    }
+    r->d->budgets = seen;
+}
+
 static void read_policy(struct reader *r)
 {
     struct decision *d = r->d;
@@ -262,6 +289,7 @@ static void read_policy(struct reader *r)
     d->constraints_known = read_bits(r, "known", p->constraints.count);
     d->constraints_hold = read_bits(r, "hold", p->constraints.count);
     d->core = read_bits(r, "core", p->constraints.count);
+    read_budgets(r);
     d->fits = read_bits(r, "fits", bindings(d));
 }
 
@@ -381,31 +409,6 @@ static void read_seen(struct reader *r)
         s->region = text(r, token);
 }
 
-static void read_budgets(struct reader *r)
-{
-    struct decision *d = r->d;
-    uint32_t count = rows(r, "budgets"), array = member(r, "budgets"), at = 0;
-    uint32_t all = d->image->constraints.count;
-    if (!count || r->bad)
-        return;
-    struct budget_state *states = ARENA_ARRAY(r->arena, struct budget_state, all + 1);
-    r->bad |= !states || !all;
-    for (uint32_t i = 0; !r->bad && i < all; i++)
-        states[i].open = true;
-    for (uint32_t i = 0; !r->bad && i < count; i++) {
-        uint32_t row = next(r, array, &at), k = 0;
-        if (!is_row(r, row))
-            return;
-        struct budget_state *b = &states[whole(r, next(r, row, &k), all - 1)];
-        b->open = false;
-        b->left = number(r, next(r, row, &k));
-        uint32_t price = next(r, row, &k);
-        r->bad |= price == JSON_NONE || json_double(&r->json, price, &b->price_nusd);
-        b->renews_us = whole(r, next(r, row, &k), UINT64_MAX);
-    }
-    d->budgets = states;
-}
-
 static void read_lengths(struct reader *r, uint32_t most)
 {
     uint32_t count = rows(r, "lengths"), array = member(r, "lengths"), at = 0;
@@ -480,9 +483,7 @@ static void read_choice(struct reader *r)
     const struct image_step *s = record_answering(d);
     const struct image_binding named = {d->model, d->effort};
     uint32_t most = s ? s->bindings.count : d->end == DECISION_ANSWER && d->route < 0;
-    read_budgets(r);
-    if (!r->bad)
-        read_lengths(r, most);
+    read_lengths(r, most);
     if (!r->bad)
         read_places(r);
     if (!r->bad)

@@ -58,8 +58,7 @@ enum result record_replay(const struct route_table *table, const struct decision
                              .session_model = IMAGE_NONE};
     if (d->priced && d->places_count && !see_places(d, arena, &pool))
         return RESULT_NOMEM;
-    const struct budget_view budgets = {.states = d->budgets,
-                                        .count = d->budgets ? d->image->constraints.count : 0};
+    const struct budget_view budgets = {.states = d->budgets, .count = d->image->constraints.count};
     const struct route_options options = {.given = d->facts,
                                           .observe = d->observed,
                                           .output_tok = d->expected_tok,

@@ -413,12 +413,17 @@ static void see_pool(struct route_run *run, const struct pool_view *pool)
     memset(run->states + seen, POOL_MODEL_UP, all - seen);
 }
 
-// Budgets as they are now, for the record.
+// Budgets over time as they are now, for the record. What is overdrawn has nothing left.
 static void keep_budgets(struct route_run *run)
 {
     const struct budget_view *b = run->budgets;
-    for (uint32_t i = 0; b && i < run->table->image->constraints.count; i++)
-        run->budgets_seen[i] = i < b->count ? b->states[i] : (struct budget_state){.open = true};
+    const struct table_constraints *t = &run->table->constraints;
+    for (uint32_t i = 0; b && i < t->count; i++) {
+        bool over = i < b->count && table_bit(t->over, i);
+        run->budgets_seen[i] = over ? b->states[i] : (struct budget_state){.open = true};
+        if (run->budgets_seen[i].left < 0)
+            run->budgets_seen[i].left = 0;
+    }
     run->decision->budgets = b ? run->budgets_seen : NULL;
 }
 
@@ -514,6 +519,8 @@ static enum open advance_chains(struct route_run *run)
         if (v == TRI_FALSE)
             continue;
         d->chain_count = run->next_chain + 1;
+        if (d->budgets && !fit_refuses(&ask) && fit_budgets(run) == TRI_UNKNOWN)
+            return OPEN_CONSTRAINTS;
         if (!run->table->endpoints_forbidden && !run->asked_effort)
             break;
         if (fit_places(run, &ask) == TRI_UNKNOWN)

@@ -54,6 +54,7 @@ struct table_constraints {
     const uint64_t *endpoint; // those of IMAGE_FORBID_ENDPOINT
     const uint64_t *require, *allow;
     const uint64_t *budget; // hard ones per request
+    const uint64_t *over;   // budgets over time, hard and paced
     const uint64_t *always; // those without a guard
 };
 

@@ -436,7 +436,8 @@ static inline void set_bit(uint64_t *bits, uint32_t i)
 }
 
 struct rows {
-    uint64_t *model, *effort, *step, *sink, *below, *endpoint, *require, *allow, *budget, *always;
+    uint64_t *model, *effort, *step, *sink, *below, *endpoint, *require, *allow, *budget, *over,
+        *always;
 };
 
 static void forbid_add(const struct policy_image *p, const struct image_constraint *c, uint32_t i,
@@ -465,9 +466,9 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
     const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
     uint32_t words = (p->constraints.count + 63) / 64;
     struct rows r;
-    uint64_t **const rows[] = {&r.effort, &r.step,   &r.below,  &r.endpoint, &r.require,
-                               &r.allow,  &r.budget, &r.always, &r.model,    &r.sink};
-    const size_t counts[] = {IMAGE_EFFORT_COUNT_, IMAGE_STEP_KIND_COUNT_, 1, 1, 1, 1, 1, 1,
+    uint64_t **const rows[] = {&r.effort, &r.step, &r.below,  &r.endpoint, &r.require, &r.allow,
+                               &r.budget, &r.over, &r.always, &r.model,    &r.sink};
+    const size_t counts[] = {IMAGE_EFFORT_COUNT_, IMAGE_STEP_KIND_COUNT_, 1, 1, 1, 1, 1, 1, 1,
                              p->models.count,     p->sinks.count};
     static_assert(MERIT_COUNT(rows) == MERIT_COUNT(counts), "one count per row");
     size_t all = 0;
@@ -489,7 +490,9 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
             set_bit(r.require, i);
         else if (c->kind == IMAGE_ALLOW)
             set_bit(r.allow, i);
-        else if (c->hard && c->window == IMAGE_PER_REQUEST)
+        else if (c->window != IMAGE_PER_REQUEST)
+            set_bit(r.over, i);
+        else if (c->hard)
             set_bit(r.budget, i);
     }
     for (uint32_t w = 0; w < words; w++)
@@ -506,6 +509,7 @@ enum result table_index_constraints(struct route_table *t, struct arena *arena)
                                                 .require = r.require,
                                                 .allow = r.allow,
                                                 .budget = r.budget,
+                                                .over = r.over,
                                                 .always = r.always};
     return RESULT_OK;
 }

@@ -61,7 +61,7 @@ struct model_outcome {
     uint32_t missing;   // enum work_need bits, for MODEL_LACKS
     uint32_t need_tok;  // for MODEL_WINDOW and MODEL_OUTPUT
     int64_t cost_nusd;  // expected; negative when unknown
-    int32_t constraint; // for MODEL_FORBIDDEN and MODEL_OVER_BUDGET, else IMAGE_NONE
+    int32_t constraint; // for MODEL_FORBIDDEN, MODEL_OVER_BUDGET and MODEL_SPENT, else IMAGE_NONE
 };
 
 // What became of a chain of the route's path.

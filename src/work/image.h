@@ -32,6 +32,7 @@ enum {
     IMAGE_CHAIN_STEPS_MAX = 64, // of a chain
     IMAGE_RETRIES_MAX = 8,      // of a step; also of the questions of `clarify`
     IMAGE_HEDGES_MAX = 4,
+    IMAGE_BUDGETS_MAX = 16, // that bear on one request
 };
 // Of a price, nano-USD per million tokens (100,000 USD). A price times IMAGE_TOK_MAX exceeds 64 bits: divide first or
 // multiply in 128.
