@@ -26,6 +26,7 @@ int cmd_sim(int argc, char **argv);
 int cmd_sim_fleet(int argc, char **argv);
 int cmd_signal(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+int cmd_price(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_classify(int argc, char **argv);
 int cmd_train(int argc, char **argv);

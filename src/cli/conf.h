@@ -55,6 +55,7 @@ struct conf {
     uint32_t certificate_count;
 
     const char *policy;  // path, or "demo" for the built-in one; NULL: where policy_file_read looks
+    const char *prices;  // path of a list of prices; NULL: the built-in one
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 
@@ -74,6 +75,7 @@ struct conf {
 
     uint32_t compute_threads; // of the pool of encoders; 0: one less than CPUs
     uint32_t compute_queue_tok, compute_cache_bytes, compute_deadline_ms;
+    uint32_t pool_scrape_ms, pool_check_ms, pool_idle_ms, pool_judge_ms, pool_dns_ms;
     const char *model_embed, *model_entity; // names or folders; NULL: none
 
     const char *log_access;    // path, "-" for standard output, NULL for off

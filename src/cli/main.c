@@ -20,6 +20,7 @@ static const struct command {
     {"signal", cmd_signal, "list signals, and measure them on labelled texts"},
     {"train", cmd_train, "train the head of a signal on labelled texts"},
     {"model", cmd_model, "encoder models: list, fetch, add, time"},
+    {"price", cmd_price, "what a request takes: prices, curves of energy, one request reckoned"},
     {"embed", cmd_embed, "the embedding of a text"},
     {"classify", cmd_classify, "what a classifier says of a text"},
     {"sim", cmd_sim, "simulated models behind an OpenAI endpoint"},

@@ -32,6 +32,8 @@ enum result pool_loop_open(struct pool_loop *l, struct pool *pool, struct http_c
                            struct tls_context *client_tls, struct arena *arena)
 {
     *l = (struct pool_loop){.pool = pool, .client = client, .client_tls = client_tls};
+    // Loops that draw alike would choose alike. Nothing hangs on its being hard to guess.
+    l->seed = (uint64_t)(uintptr_t)l * UINT64_C(0x9e3779b97f4a7c15);
     l->seats = ARENA_ARRAY(arena, struct pool_seat, pool->slot_room);
     l->rows = ARENA_ARRAY(arena, struct pool_place, pool->slot_room);
     l->end = ARENA_ARRAY(arena, uint32_t, pool->model_count + 1);
@@ -183,9 +185,12 @@ void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out)
         .places = l->rows,
         .first = p->first,
         .end = l->end,
+        .seed = l->seed ^ l->views * UINT64_C(0x9e3779b97f4a7c15),
+        .turn = l->views,
         .session_place = -1,
         .session_model = -1,
     };
+    l->views++;
 }
 
 // --- choosing without a decision
