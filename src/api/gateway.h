@@ -34,7 +34,7 @@ struct gateway_shared {
     struct dns *dns;
     struct log_sink *access_log, *decision_log; // NULL: off
     struct metrics_names *names;
-    struct reckon *reckon;   // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
+    struct reckon *reckon; // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
     uint32_t decisions_kept; // in each loop's ring
     bool key_required;       // without a valid key a request is refused
     struct hammer *hammer;   // errors that were just given; NULL: none is remembered
