@@ -71,6 +71,8 @@ enum pool_source {
     POOL_FROM_ADMIN,
 };
 extern const char *const pool_source_names[];
+// By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone".
+extern const char *const pool_place_state_names[];
 
 // What a slot holds: immutable once it stands there.
 struct pool_site {
