@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/effort.h"
+#include "api/hammer.h"
 #include "api/openai_answer.h"
 
 // --- the body that goes on
@@ -148,6 +149,7 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
             r->tries[*slot].model = r->model = model;
             r->tries[*slot].place = r->place = place;
             r->place_url = pool_site(l->pool, place)->url;
+            r->models_asked |= UINT64_C(1) << ((uint32_t)model % 64);
             return true;
         }
         tried |= pool_bit(l, place);
@@ -391,8 +393,11 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     t->place = IMAGE_NONE;
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
-    if (end->outcome == PATH_DID)
+    if (end->outcome == PATH_DID) {
+        if (r->g->shared->hammer)
+            hammer_good(r->g->shared->hammer, t->model, loop_now_us(r->g->loop) / 1000);
         return;
+    }
     mark_tried(r, t->model, bit);
     if (end->sent && end->taken && r->obeyed)
         after_spend(&r->spent, &r->deciding.run, t->model);
@@ -406,6 +411,41 @@ static void on_path_head(struct path *p, int status, const struct usage *usage,
     request_headers(r, usage, headers, n);
 }
 
+// --- requests that are sent again and again
+
+static uint64_t hammer_key_of(struct request *r)
+{
+    const struct hammer *h = r->g->shared->hammer;
+    struct slice caller = r->key ? r->key->id : slice_cstr(r->x->peer);
+    struct slice digest = slice_make((const char *)r->epoch->serving->digest, IMAGE_DIGEST_BYTES);
+    if (!r->hammer_key)
+        r->hammer_key = hammer_key(h, caller, digest, r->x->head->path, r->x->body);
+    return r->hammer_key;
+}
+
+bool request_is_repeated(struct request *r)
+{
+    struct hammer *h = r->g->shared->hammer;
+    uint64_t now_ms = loop_now_us(r->g->loop) / 1000;
+    struct api_error error;
+    if (!h || MERIT_LIKELY(!hammer_any(h, now_ms)) ||
+        !hammer_find(h, hammer_key_of(r), now_ms, &error))
+        return false;
+    metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+    request_reject(r->x, r->g, &error, METRICS_REJECT_REPEATED);
+    return true;
+}
+
+static void remember(struct request *r, const struct path_result *result)
+{
+    struct hammer *h = r->g->shared->hammer;
+    uint64_t now_ms = loop_now_us(r->g->loop) / 1000;
+    if (!h)
+        return;
+    if (result->end == PATH_FAILED && result->error)
+        hammer_failed(h, hammer_key_of(r), r->models_asked, result->error, now_ms);
+}
+
 static void on_path_end(struct path *p, const struct path_result *result)
 {
     static const enum metrics_end ends[] = {
@@ -415,6 +455,7 @@ static void on_path_end(struct path *p, const struct path_result *result)
     };
     struct request *r = p->user;
     r->running = false;
+    remember(r, result);
     request_end(r, ends[result->end], result, result->status);
     if (result->end == PATH_BROKEN)
         request_close(r); // the path aborts the exchange next, and no callback follows that
@@ -506,6 +547,8 @@ void attempt_pass(struct request *r, int32_t model)
     uint32_t closed;
     int32_t constraint;
     r->model = model;
+    if (request_is_repeated(r))
+        return;
     if (!route_may_pass(r->epoch->serving->decider.table, model, &closed, &constraint)) {
         refuse_pass(r, constraint);
         return;

@@ -281,6 +281,8 @@ void chat_begin(struct request *r)
     struct openai_fault fault;
     struct gateway *g = r->g;
     const struct serving *s = r->epoch->serving;
+    if (request_is_repeated(r))
+        return;
     read_headers(r);
     read_caller(r);
     enum result res = openai_request_parse(r->x->body, r->x->arena, &r->work, &r->openai, &fault);

@@ -36,6 +36,13 @@ static enum result prove(struct decider *d, const struct policy_places *places,
 enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
                          enum decider_proof proof, struct diag_list *diags)
 {
+    return decider_open_priced(d, text, trunk, proof, NULL, diags);
+}
+
+enum result decider_open_priced(struct decider *d, struct slice text,
+                                const struct trunk_service *trunk, enum decider_proof proof,
+                                const struct price_list *prices, struct diag_list *diags)
+{
     // Compiling and proving need far more memory than the result: they get an arena of their own, and only the image is
     // kept.
     struct arena work;
@@ -48,7 +55,7 @@ enum result decider_open(struct decider *d, struct slice text, const struct trun
     enum result r = policy_parse(text, &work, diags, &tree);
     if (tree) {
         enum result compiled =
-            policy_compile_places(tree, &signal_registry, &work, diags, &image, &places);
+            policy_compile_priced(tree, &signal_registry, prices, &work, diags, &image, &places);
         r = r ? r : compiled;
     }
     void *copy = r ? NULL : arena_alloc(&d->arena, image->size);

@@ -23,6 +23,8 @@ struct decider {
     const struct route_table *table;
 };
 
+struct price_list; // policy/price_list.h
+
 // What must hold of a policy beside its form before it decides.
 enum decider_proof {
     DECIDER_ANY,    // nothing: for whoever asks what a policy does, whatever is wrong with it
@@ -34,6 +36,11 @@ enum decider_proof {
 // RESULT_NOMEM; nothing is left open then.
 enum result decider_open(struct decider *d, struct slice text, const struct trunk_service *trunk,
                          enum decider_proof proof, struct diag_list *diags) MERIT_NODISCARD;
+// The same, with the list that `price listed` looks at (NULL: the built-in one), which need not outlive the call.
+enum result decider_open_priced(struct decider *d, struct slice text,
+                                const struct trunk_service *trunk, enum decider_proof proof,
+                                const struct price_list *prices,
+                                struct diag_list *diags) MERIT_NODISCARD;
 // The same from an image that was compiled and proved before and outlives the decider. `patterns` as for plan_open.
 enum result decider_open_image(struct decider *d, const struct policy_image *image,
                                const struct trunk_service *trunk, struct slice patterns,

@@ -25,6 +25,8 @@
 #include "net/http_server.h"
 #include "path/path.h"
 
+struct hammer; // api/hammer.h
+
 struct gateway_shared {
     struct path_settings path;
     struct http_limits http;
@@ -35,6 +37,7 @@ struct gateway_shared {
     struct reckon *reckon;   // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
     uint32_t decisions_kept; // in each loop's ring
     bool key_required;       // without a valid key a request is refused
+    struct hammer *hammer;   // errors that were just given; NULL: none is remembered
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.
     struct compute *compute;
     uint32_t

@@ -196,8 +196,9 @@ static void signals(struct buf *out, const struct sum *s, const struct metrics_n
 
 static void rejects(struct buf *out, const struct sum *s)
 {
-    static const char *const names[METRICS_REJECTS] = {
-        "bad_request", "too_large", "timeout", "key", "rate", "not_found", "model", "overload"};
+    static const char *const names[METRICS_REJECTS] = {"bad_request", "too_large", "timeout",
+                                                       "key",         "rate",      "not_found",
+                                                       "model",       "overload",  "repeated"};
     head(out, "merit_rejected_total", "counter",
          "Requests that were answered with an error before a decision.");
     for (int i = 0; i < METRICS_REJECTS; i++)

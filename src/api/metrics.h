@@ -72,6 +72,7 @@ enum metrics_reject {
     METRICS_REJECT_NOT_FOUND,
     METRICS_REJECT_MODEL,
     METRICS_REJECT_OVERLOAD,
+    METRICS_REJECT_REPEATED, // the last error of the same request, api/hammer.h
     METRICS_REJECTS
 };
 

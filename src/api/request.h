@@ -90,6 +90,8 @@ struct request {
     uint32_t made;            // attempts of this step
     uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
     enum result else_result;
+    uint64_t models_asked; // bit per model, number modulo 64
+    uint64_t hammer_key;   // 0: not made yet
     uint32_t tried_count, copies;
     size_t piece_count;
     struct slice target; // behind the endpoint's prefix: "/chat/completions"
@@ -121,6 +123,10 @@ extern const struct api_error request_error_no_memory;
 void request_no_memory(struct http_exchange *x, struct gateway *g);
 // Headers of the client that go on to the upstream, into r->headers.
 void request_forward_headers(struct request *r);
+
+// attempt.c
+// Whether the same request has just failed, and was answered by its error.
+bool request_is_repeated(struct request *r);
 
 // chat.c
 void chat_begin(struct request *r);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "policy/policy.h"
+#include "policy/price_list.h"
 #include "proof/check.h"
 #include "text/json.h"
 
@@ -17,12 +18,19 @@ enum { ARENA_FIRST = 16 * 1024, MODELS_JSON_MAX = 16 * 1024 * 1024, CACHE_HEADER
 
 // A cache file is CACHE_HEADER bytes (image size, pattern size, both 64 bit), the image, then the pattern set.
 // Its name carries the policy's digest, the build's version and that of the proof, so an old one is never read by mistake:
-// what lies in the cache was proved.
+// what lies in the cache was proved. And the digest of the list of prices, of which the image has taken what it names.
 
-static struct slice cache_path(struct serving *s, const char *dir)
+enum { PRICES_HEX = 16 };
+
+static struct slice cache_path(struct serving *s, const struct price_list *prices, const char *dir)
 {
-    return arena_printf(&s->arena, "%s/%.*s-%s-%d-%d.policy", dir, SLICE_FMT(s->digest_hex),
-                        MERIT_VERSION, IMAGE_VERSION, PROOF_VERSION);
+    uint8_t built_in[PRICE_LIST_DIGEST];
+    char hex[2 * PRICE_LIST_DIGEST];
+    if (!prices)
+        sha256_of(PRICE_LIST_SHIPPED, built_in);
+    sha256_hex(prices ? prices->digest : built_in, PRICES_HEX / 2, hex);
+    return arena_printf(&s->arena, "%s/%.*s-%.*s-%s-%d-%d.policy", dir, SLICE_FMT(s->digest_hex),
+                        PRICES_HEX, hex, MERIT_VERSION, IMAGE_VERSION, PROOF_VERSION);
 }
 
 // Opens the decider from a cache file; false when there is none that can be believed.
@@ -321,10 +329,10 @@ enum result serving_open(struct serving **out, struct slice text, const struct s
         sha256_hex(s->digest, sizeof s->digest, hex);
     s->digest_hex = slice_make(hex, 2 * sizeof s->digest);
     if (o->cache_dir && hex)
-        cached = cache_path(s, o->cache_dir);
+        cached = cache_path(s, o->prices, o->cache_dir);
     enum result r = hex ? RESULT_OK : RESULT_NOMEM;
     if (!r && !(cached.ptr && open_cached(s, cached.ptr, o->trunk, diags)))
-        r = decider_open(&s->decider, text, o->trunk, DECIDER_SERVED, diags);
+        r = decider_open_priced(&s->decider, text, o->trunk, DECIDER_SERVED, o->prices, diags);
     s->image = s->decider.image;
     if (!r)
         r = make_ready(s, o, why);

@@ -45,6 +45,7 @@ struct serving_options {
     struct metrics_names *names;
     uint32_t loops;                    // that will measure signals; 0: none does
     const struct trunk_service *trunk; // NULL: no encoder; outlives every policy
+    const struct price_list *prices;   // NULL: the built-in one; need not outlive the call
     // The client side of TLS, opened by the first policy that has an https endpoint and then kept by the caller, so
     // that sessions are reused over reloads and nobody without TLS pays for it. `roots` NULL: the system's.
     struct tls_context **client_tls;

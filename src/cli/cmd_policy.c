@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/encoders.h"
 #include "cli/policy_file.h"
+#include "cli/price_file.h"
 #include "policy/explain.h"
 #include "policy/fmt.h"
 #include "policy/policy.h"
@@ -172,8 +173,11 @@ static enum result prove(struct session *s, struct checked *c)
     enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
     if (r && !tree)
         return r;
-    enum result compiled =
-        policy_compile_places(tree, &signal_registry, &s->arena, &s->diags, &c->image, &places);
+    const struct price_list *prices;
+    enum result compiled = price_file_open(NULL, &s->arena, &prices);
+    if (!compiled)
+        compiled = policy_compile_priced(tree, &signal_registry, prices, &s->arena, &s->diags,
+                                         &c->image, &places);
     if (r || compiled)
         return r ? r : compiled;
     if ((r = prepare(s, c->image, places, &costs)))
@@ -254,9 +258,18 @@ static int check(struct session *s)
 
 static int explain(struct session *s)
 {
-    const struct policy_image *image;
-    enum result r =
-        policy_load(buf_slice(&s->text), &signal_registry, &s->arena, &s->diags, &image);
+    const struct policy_image *image = NULL;
+    const struct policy_places *places;
+    const struct price_list *prices;
+    const struct tree *tree = NULL;
+    enum result r = price_file_open(NULL, &s->arena, &prices);
+    if (!r)
+        r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &tree);
+    if (tree) {
+        enum result compiled = policy_compile_priced(tree, &signal_registry, prices, &s->arena,
+                                                     &s->diags, &image, &places);
+        r = r ? r : compiled;
+    }
     if (r) {
         report(s);
         return failed(s, "does not load:", r);

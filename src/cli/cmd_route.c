@@ -16,6 +16,7 @@
 #include "cli/encoders.h"
 #include "cli/given.h"
 #include "cli/policy_file.h"
+#include "cli/price_file.h"
 #include "policy/policy.h"
 #include "route/explain.h"
 #include "route/record.h"
@@ -184,8 +185,11 @@ static int open_policy(struct session *s)
         return EXIT_FOUND;
     }
     buf_reset(&s->out);
-    r = decider_open(&s->decider, buf_slice(&s->policy_text), s->encoders.service, DECIDER_ANY,
-                     &diags);
+    const struct price_list *prices;
+    r = price_file_open(NULL, &s->arena, &prices);
+    if (!r)
+        r = decider_open_priced(&s->decider, buf_slice(&s->policy_text), s->encoders.service,
+                                DECIDER_ANY, prices, &diags);
     if (diags.errors || r) {
         diag_render(&diags, buf_slice(&s->policy_text), slice_cstr(s->policy_name),
                     isatty(STDERR_FILENO) && !getenv("NO_COLOR"), &s->out);

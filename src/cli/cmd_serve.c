@@ -17,6 +17,7 @@
 
 #include "api/admin.h"
 #include "api/gateway.h"
+#include "api/hammer.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/commands.h"
@@ -25,8 +26,10 @@
 #include "cli/loading.h"
 #include "cli/measuring.h"
 #include "cli/policy_file.h"
+#include "cli/price_file.h"
 #include "cli/reckoning.h"
 #include "policy/policy.h"
+#include "pool/keeper.h"
 #include "proof/check.h"
 #include "sim/pool.h"
 
@@ -48,6 +51,8 @@ struct serve {
     pthread_t *threads;
     uint32_t count, running;
     struct admin *admin;
+    struct keeper *keeper;
+    char policy_folder[PATH_MAX];
     struct measuring measuring;
     struct reckoning reckoning;
     struct loading loading;
@@ -86,12 +91,14 @@ static enum result open_policy(void *ctx, struct slice text, struct serving **ou
     struct buf why, message;
     struct arena arena;
     struct diag_list diags;
+    const struct price_list *prices;
     enum result r = RESULT_OK;
     buf_init(&why, WHY_MAX);
     buf_init(&message, 16 * 1024 * 1024);
     arena_init(&arena, 0, 64 * 1024 * 1024);
     diag_init(&diags, &arena, POLICY_DIAGS_MAX);
-    for (int again = 0; again < 2; again++) {
+    enum result listed = r = price_file_open(s->conf.prices, &arena, &prices);
+    for (int again = 0; !listed && again < 2; again++) {
         struct serving_options options = {
             .demo_port = s->sim ? sim_port(s->sim) : 0,
             .cache_dir = s->conf.cache,
@@ -99,6 +106,7 @@ static enum result open_policy(void *ctx, struct slice text, struct serving **ou
             .names = s->names,
             .loops = s->count,
             .trunk = s->encoders.service,
+            .prices = prices,
             .client_tls = &s->client_tls,
             .roots = s->conf.upstream_roots,
         };
@@ -160,6 +168,11 @@ static enum result open_keys(struct serve *s, const struct key_set *old, struct 
 static void take_policy(void *ctx, struct serving *next)
 {
     struct serve *s = ctx;
+    if (next && keeper_take(s->keeper, &next->pool, next->client_tls)) {
+        fprintf(stderr, "merit: no memory to look after the pool of the policy\n");
+        serving_unref(next);
+        next = NULL;
+    }
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
         reckoning_use(&s->reckoning, next->image);
@@ -239,10 +252,11 @@ static void watch_file(int fd, const char *path)
     inotify_add_watch(fd, directory, IN_CLOSE_WRITE | IN_MOVED_TO);
 }
 
-static const char *base_name(const char *path)
+// `name` is the last part of `path` (NULL: it is not).
+static bool is_name(const char *name, const char *path)
 {
     const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash ? slash + 1 : path;
+    return path && strcmp(name, slash ? slash + 1 : path) == 0;
 }
 
 static void on_watch(struct loop_io *io, uint32_t events)
@@ -254,10 +268,9 @@ static void on_watch(struct loop_io *io, uint32_t events)
     while ((n = read(io->fd, buf, sizeof buf)) > 0) {
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
-            const char *policy = base_name(s->policy_file), *keys = base_name(s->conf.keys);
             // "..data" is how a Kubernetes volume changes all its files at once.
-            if (e->len && ((policy && strcmp(e->name, policy) == 0) ||
-                           (keys && strcmp(e->name, keys) == 0) || strcmp(e->name, "..data") == 0))
+            if (e->len && (is_name(e->name, s->policy_file) || is_name(e->name, s->conf.keys) ||
+                           is_name(e->name, s->conf.prices) || is_name(e->name, "..data")))
                 loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
             at += sizeof *e + e->len;
         }
@@ -454,6 +467,39 @@ static enum result open_shared(struct serve *s)
     s->shared.path.total_timeout_ms = c->total_timeout_ms;
     s->shared.path.attempts_max = c->attempts ? c->attempts : 1;
     s->shared.path.high_water_bytes = c->http.high_water_bytes;
+    if (!r && c->backoff_ms)
+        r = hammer_open(&s->shared.hammer, c->backoff_ms);
+    return r;
+}
+
+static void say_pool(void *ctx, struct slice line)
+{
+    (void)ctx;
+    fprintf(stderr, "merit: %.*s\n", SLICE_FMT(line));
+}
+
+static enum result open_keeper(struct serve *s)
+{
+    const struct conf *c = &s->conf;
+    struct keeper_options options = {
+        .loop = s->loop, .dns = s->dns, .times = keeper_times_default, .say = say_pool, .ctx = s};
+    const char *slash = s->policy_file ? strrchr(s->policy_file, '/') : NULL;
+    if (slash) {
+        snprintf(s->policy_folder, sizeof s->policy_folder, "%.*s", (int)(slash - s->policy_file),
+                 s->policy_file);
+        options.folder = slash == s->policy_file ? "/" : s->policy_folder;
+    }
+    options.times.scrape_ms = c->pool_scrape_ms;
+    options.times.check_ms = c->pool_check_ms;
+    options.times.idle_ms = c->pool_idle_ms;
+    options.times.idle_check_ms = c->pool_idle_ms / 3;
+    options.times.judge_ms = c->pool_judge_ms;
+    options.times.dns_ms = c->pool_dns_ms;
+    enum result r = keeper_open(&s->keeper, &options);
+    if (!r)
+        r = keeper_take(s->keeper, &s->serving->pool, s->serving->client_tls);
+    if (r)
+        fprintf(stderr, "merit: cannot look after the pool: %s\n", result_name(r));
     return r;
 }
 
@@ -547,6 +593,8 @@ static enum result open_control(struct serve *s, const sigset_t *signals)
             watch_file(s->watch.fd, s->policy_file);
         if (s->conf.keys)
             watch_file(s->watch.fd, s->conf.keys);
+        if (s->conf.prices)
+            watch_file(s->watch.fd, s->conf.prices);
         r = loop_add_level(s->loop, &s->watch);
     }
     return r;
@@ -644,6 +692,8 @@ static void stop_control(struct serve *s)
         loop_del(s->loop, &s->watch);
     loop_timer_cancel(s->loop, &s->reload_timer);
     loop_timer_cancel(s->loop, &s->drain_timer);
+    keeper_close(s->keeper);
+    s->keeper = NULL;
     reckoning_stop(&s->reckoning);
 }
 
@@ -683,6 +733,7 @@ static void close_all(struct serve *s)
         sim_close(s->sim);
     serving_unref(s->serving);
     encoders_close(&s->encoders);
+    hammer_close(s->shared.hammer);
     buf_deinit(&s->encoder_notes);
     key_set_unref(s->keys);
     if (s->decision_log && s->decision_log != s->access_log)
@@ -723,8 +774,9 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) || loop_open(&s->loop, 0) ||
-        open_loops(s) || open_admin(s) || open_control(s, &signals) || start_threads(s))
+        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) ||
+        loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
+        open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);

@@ -55,6 +55,7 @@ struct conf {
     uint32_t certificate_count;
 
     const char *policy;  // path, or "demo" for the built-in one; NULL: where policy_file_read looks
+    const char *prices;  // path of a list of prices; NULL: the built-in one
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 
@@ -69,10 +70,12 @@ struct conf {
     uint32_t connect_timeout_ms, first_byte_timeout_ms, upstream_idle_timeout_ms,
         total_timeout_ms;       // 0: none
     uint32_t attempts;          // endpoints tried for one request before the first byte
+    uint32_t backoff_ms;        // longest pause of a request that is sent again and again; 0: none
     const char *upstream_roots; // PEM file of trusted roots; NULL: the system's
 
     uint32_t compute_threads; // of the pool of encoders; 0: one less than CPUs
     uint32_t compute_queue_tok, compute_cache_bytes, compute_deadline_ms;
+    uint32_t pool_scrape_ms, pool_check_ms, pool_idle_ms, pool_judge_ms, pool_dns_ms;
     const char *model_embed, *model_entity; // names or folders; NULL: none
 
     const char *log_access;    // path, "-" for standard output, NULL for off

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/policy_file.h"
+#include "cli/price_file.h"
 #include "signal/registry.h"
 
 static int failed(const struct policy_session *s, const char *what, enum result r)
@@ -56,8 +57,11 @@ static enum result compile(struct policy_session *s)
     enum result r = policy_parse(buf_slice(&s->text), &s->arena, &s->diags, &s->tree);
     if (!s->tree)
         return r ? r : RESULT_SYNTAX;
-    return policy_compile_places(s->tree, &signal_registry, &s->arena, &s->diags, &s->image,
-                                 &s->places);
+    const struct price_list *prices;
+    enum result listed = price_file_open(NULL, &s->arena, &prices);
+    return listed ? listed
+                  : policy_compile_priced(s->tree, &signal_registry, prices, &s->arena, &s->diags,
+                                          &s->image, &s->places);
 }
 
 void policy_session_report(struct policy_session *s)

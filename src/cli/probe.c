@@ -77,11 +77,14 @@ static enum result start(struct probe *p, const struct probe_request *r, const s
         return res;
     struct http_header headers[] = {{SLICE("accept"), SLICE("application/json")},
                                     {SLICE("user-agent"), SLICE("merit/" MERIT_VERSION)},
+                                    {SLICE("content-type"), SLICE("application/json")},
                                     {SLICE("authorization"), r->authorization}};
-    struct http_request request = {.method = HTTP_GET,
+    struct http_request request = {.method = r->method,
                                    .target = slice_cstr(target),
                                    .headers = headers,
-                                   .header_count = r->authorization.len ? 3 : 2,
+                                   .header_count = r->authorization.len ? 4 : 3,
+                                   .pieces = &r->body,
+                                   .piece_count = r->body.len ? 1 : 0,
                                    .connect_timeout_ms = r->timeout_ms,
                                    .first_byte_timeout_ms = r->timeout_ms,
                                    .total_timeout_ms = r->timeout_ms};

@@ -1,10 +1,11 @@
-// One HTTP GET, waited for: what `merit init` and `merit doctor` ask servers with.
+// One HTTP call, waited for: what `merit init`, `merit doctor` and `merit pool` ask servers with.
 #ifndef MERIT_CLI_PROBE_H
 #define MERIT_CLI_PROBE_H
 
 #include "base/buf.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "net/http.h"
 
 enum { PROBE_BODY_MAX = 4 * 1024 * 1024 };
 
@@ -13,6 +14,8 @@ struct probe_request {
     const char *path;           // put behind it: "/models"
     struct slice authorization; // the header's value, or empty; never shown
     uint32_t timeout_ms;        // for all of it
+    enum http_method method;    // GET when it is not set
+    struct slice body;          // JSON; empty: none
     const char *roots;          // PEM file of trusted roots, NULL for the system's
 };
 

@@ -21,8 +21,10 @@ struct account {
 };
 _Static_assert(sizeof(struct account) <= 64, "one cache line");
 
-// Written while it is claimed, then only read.
+// Written while it is claimed, then only read; the label may come later, when recovery claimed it, and is read after
+// `labelled`.
 struct about {
+    _Atomic uint32_t labelled;
     uint64_t account, number;
     uint32_t before; // attempts of the window before
     uint8_t window, unit;
@@ -256,18 +258,28 @@ static uint64_t expiry(const struct accounts *a, enum image_window w, uint64_t n
     return window_begin(w, number + 1);
 }
 
+static void label(struct about *about, const struct ledger_budget *b)
+{
+    if (!b->name.len || atomic_load_explicit(&about->labelled, memory_order_relaxed))
+        return;
+    about->name_len = copy_label(about->name, b->name);
+    about->holder_len = copy_label(about->holder, b->holder);
+    atomic_store_explicit(&about->labelled, 1, memory_order_release);
+}
+
 static void fill(struct accounts *a, uint32_t i, const struct ledger_budget *b, uint64_t number,
                  uint64_t now_us)
 {
     struct account *e = &a->hot[i];
     struct about *about = &a->about[i];
-    *about = (struct about){.account = b->account,
-                            .number = number,
-                            .window = (uint8_t)b->window,
-                            .unit = (uint8_t)b->unit,
-                            .hard = b->hard};
-    about->name_len = copy_label(about->name, b->name);
-    about->holder_len = copy_label(about->holder, b->holder);
+    about->account = b->account;
+    about->number = number;
+    about->before = 0;
+    about->window = (uint8_t)b->window;
+    about->unit = (uint8_t)b->unit;
+    about->hard = b->hard;
+    atomic_store_explicit(&about->labelled, 0, memory_order_relaxed);
+    label(about, b);
     atomic_store_explicit(&e->sum, 0, memory_order_relaxed);
     atomic_store_explicit(&e->count, 0, memory_order_relaxed);
     pacer_put(e, (struct pacer){0});
@@ -288,11 +300,15 @@ uint32_t accounts_claim(struct accounts *a, const struct ledger_budget *b, uint6
 {
     uint64_t key = key_of(a, b->account, b->window, number);
     uint32_t i = find(a, key);
-    if (i != ACCOUNTS_NONE)
+    if (i != ACCOUNTS_NONE &&
+        (!b->name.len || atomic_load_explicit(&a->about[i].labelled, memory_order_relaxed)))
         return i;
     _Atomic uint32_t *claim = &a->claims[walk_of(a, key).base / ACCOUNTS_REGION];
     enter(claim);
-    i = find(a, key); // another may have been faster
+    if (i != ACCOUNTS_NONE)
+        label(&a->about[i], b);
+    else
+        i = find(a, key); // another may have been faster
     if (i == ACCOUNTS_NONE) {
         i = vacancy(a, key, now_us);
         if (i != ACCOUNTS_NONE) {
@@ -381,6 +397,13 @@ void accounts_pace(struct accounts *a, uint32_t at, int64_t took, int64_t nusd, 
     pacer_put(e, p);
 }
 
+void accounts_resume(struct accounts *a, uint32_t at, uint32_t count, struct pacer p)
+{
+    atomic_fetch_add_explicit(&a->hot[at].count, count, memory_order_relaxed);
+    if (p.lambda >= 0 && p.lambda <= PACER_LAMBDA_MAX && p.ema >= 0 && p.share >= 0)
+        pacer_put(&a->hot[at], p);
+}
+
 double accounts_price(const struct accounts *a, uint32_t at)
 {
     return pacer_price(pacer_of(&a->hot[at]));
@@ -402,8 +425,12 @@ void accounts_about(const struct accounts *a, uint32_t at, struct accounts_about
         .unit = (enum image_unit)b->unit,
         .hard = b->hard,
         .limit = atomic_load_explicit(&a->hot[at].limit, memory_order_relaxed),
-        .name_len = b->name_len,
-        .holder_len = b->holder_len};
-    memcpy(out->name, b->name, sizeof out->name);
-    memcpy(out->holder, b->holder, sizeof out->holder);
+        .count = atomic_load_explicit(&a->hot[at].count, memory_order_relaxed),
+        .pacer = pacer_of(&a->hot[at])};
+    if (!atomic_load_explicit(&b->labelled, memory_order_acquire))
+        return;
+    out->name_len = b->name_len;
+    out->holder_len = b->holder_len;
+    memcpy(out->name, b->name, b->name_len);
+    memcpy(out->holder, b->holder, b->holder_len);
 }

@@ -62,6 +62,9 @@ void accounts_pace(struct accounts *a, uint32_t at, int64_t took, int64_t nusd, 
                    uint64_t now_us);
 double accounts_price(const struct accounts *a, uint32_t at);
 
+// What an earlier process knew of its pace.
+void accounts_resume(struct accounts *a, uint32_t at, uint32_t count, struct pacer p);
+
 // What is kept of an account beside its sum, for the store.
 struct accounts_about {
     uint64_t account, number;
@@ -69,6 +72,8 @@ struct accounts_about {
     enum image_unit unit;
     bool hard;
     int64_t limit; // of the last ask
+    uint32_t count;
+    struct pacer pacer;
     uint8_t name_len, holder_len;
     char name[LEDGER_LABEL_MAX], holder[LEDGER_LABEL_MAX];
 };

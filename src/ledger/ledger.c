@@ -1,12 +1,18 @@
 #include "ledger/ledger.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "ledger/accounts.h"
+#include "ledger/carrier.h"
+#include "ledger/journal.h"
 #include "ledger/window.h"
 
 // Tickets count up from the milliseconds since 2020 at the start, shifted by this: four million tickets a millisecond
@@ -16,7 +22,10 @@ enum { TICKET_SHIFT = 22 };
 
 struct ledger {
     struct accounts *accounts;
+    struct journal *journal; // NULL: in memory only
+    struct carrier *carrier;
     struct ledger_source source;
+    uint64_t recovered;
     _Atomic uint64_t next_id;
     _Atomic uint64_t reserved, settled, over_bound, unknown, passed_over;
     _Atomic uint64_t refused[LEDGER_REFUSED_COUNT_];
@@ -48,6 +57,70 @@ static void add_one(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+// --- opening
+
+// A ticket of an earlier process: settled at its bound if it was open, and counted in its accounts.
+static void recover(struct ledger *l, uint32_t slot, uint64_t now_us)
+{
+    struct journal_record r;
+    if (!journal_read(l->journal, slot, &r))
+        return;
+    if (!r.settled) {
+        journal_settle_open(l->journal, slot, now_us);
+        l->recovered++;
+    }
+    for (uint32_t i = 0; i < r.draw_count; i++) {
+        const struct journal_draw *d = &r.draws[i];
+        struct ledger_budget b = {.account = d->account,
+                                  .unit = d->unit,
+                                  .window = d->window,
+                                  .hard = d->hard,
+                                  .limit = -1};
+        uint32_t at = accounts_claim(l->accounts, &b, d->number, now_us);
+        if (at == ACCOUNTS_NONE)
+            continue;
+        accounts_add(l->accounts, at, journal_charge(&r, d));
+        accounts_unpin(l->accounts, at);
+    }
+}
+
+static enum result open_files(struct ledger *l, const struct ledger_options *o, struct buf *why)
+{
+    struct journal_options jo = {.directory = o->directory,
+                                 .file_slots = o->journal_slots,
+                                 .limit_bytes =
+                                     o->backlog_bytes ? o->backlog_bytes : LEDGER_BACKLOG_BYTES,
+                                 .now_us = o->now_us,
+                                 .event = o->event,
+                                 .context = o->context};
+    enum result r = journal_open(&l->journal, &jo, why);
+    if (r)
+        return r;
+    uint32_t at = 0, slot;
+    while ((slot = journal_next_live(l->journal, &at)) != JOURNAL_NONE)
+        recover(l, slot, o->now_us);
+    if (l->recovered && o->event) {
+        char text[160];
+        int n = snprintf(text, sizeof text,
+                         "%" PRIu64 " attempts were open when the process before ended: they are "
+                         "settled at their bound, unconfirmed",
+                         l->recovered);
+        struct ledger_event e = {"ledger-recovered", false, slice_make(text, (size_t)n)};
+        o->event(o->context, &e);
+    }
+    struct carrier_options co = {.directory = o->directory,
+                                 .journal = l->journal,
+                                 .accounts = l->accounts,
+                                 .commit_ms = o->commit_ms ? o->commit_ms : LEDGER_COMMIT_MS,
+                                 .life_idle_us =
+                                     o->life_idle_us ? o->life_idle_us : LEDGER_LIFE_IDLE_US,
+                                 .now_us = o->now_us,
+                                 .first_id = journal_last_id(l->journal) + 1,
+                                 .event = o->event,
+                                 .context = o->context};
+    return carrier_open(&l->carrier, &co, why);
+}
+
 enum result ledger_open(struct ledger **out, const struct ledger_options *o, struct buf *why)
 {
     struct ledger *l = alloc_zeroed(1, sizeof *l);
@@ -71,8 +144,26 @@ enum result ledger_open(struct ledger **out, const struct ledger_options *o, str
         goto out;
     }
     l->source = o->source;
-    uint64_t ms = o->now_us / 1000;
-    atomic_init(&l->next_id, (ms > EPOCH_2020_MS ? ms - EPOCH_2020_MS : 1) << TICKET_SHIFT);
+    uint64_t ms = o->now_us / 1000, last = 0;
+    if (o->directory) {
+        r = open_files(l, o, why);
+        if (r)
+            goto out;
+        last = journal_last_id(l->journal);
+        if (carrier_last_id(l->carrier) > last)
+            last = carrier_last_id(l->carrier);
+    }
+    uint64_t first = (ms > EPOCH_2020_MS ? ms - EPOCH_2020_MS : 1) << TICKET_SHIFT;
+    // The clock may have been set back since.
+    if (first <= last)
+        first = last + 1;
+    if (l->journal)
+        first = journal_begin_ids(l->journal, first);
+    atomic_init(&l->next_id, first);
+    if (l->carrier)
+        r = carrier_start(l->carrier, why);
+    if (r)
+        goto out;
     *out = l;
     return RESULT_OK;
 out:
@@ -84,6 +175,8 @@ void ledger_close(struct ledger *l)
 {
     if (!l)
         return;
+    carrier_close(l->carrier);
+    journal_close(l->journal);
     accounts_close(l->accounts);
     alloc_free(l);
 }
@@ -140,12 +233,12 @@ static void undo(struct ledger *l, struct ledger_ticket *t)
 // Finds and pins the accounts, and looks whether they bear it: what will be refused anyway then takes nothing from
 // anyone, not even for a moment.
 static enum result look(struct ledger *l, const struct ledger_ask *ask, struct ledger_ticket *t,
-                        struct ledger_refusal *refusal)
+                        uint64_t numbers[LEDGER_BUDGETS_MAX], struct ledger_refusal *refusal)
 {
     for (uint32_t i = 0; i < ask->budget_count; i++) {
         const struct ledger_budget *b = &ask->budgets[i];
         int64_t need = need_of(ask, b);
-        uint64_t number = window_number(b->window, ask->now_us);
+        uint64_t number = numbers[i] = window_number(b->window, ask->now_us);
         t->accounts[i] = ACCOUNTS_NONE;
         t->reserved[i] = 0;
         t->limits[i] = b->limit;
@@ -199,6 +292,26 @@ static enum result take(struct ledger *l, const struct ledger_ask *ask, struct l
     return RESULT_OK;
 }
 
+// Into the journal: from then on the reservation outlives the process.
+static enum result note(struct ledger *l, const struct ledger_ask *ask, struct ledger_ticket *t,
+                        const uint64_t *numbers, struct ledger_refusal *refusal)
+{
+    t->id = atomic_fetch_add_explicit(&l->next_id, 1, memory_order_relaxed);
+    t->slot = JOURNAL_NONE;
+    if (!l->journal)
+        return RESULT_OK;
+    t->slot = journal_claim(l->journal);
+    if (journal_is_low(l->journal))
+        carrier_low(l->carrier);
+    if (t->slot == JOURNAL_NONE) {
+        add_one(&l->refused[LEDGER_BACKLOG]);
+        *refusal = (struct ledger_refusal){.kind = LEDGER_BACKLOG, .constraint = IMAGE_NONE};
+        return RESULT_LIMIT;
+    }
+    journal_reserve(l->journal, t->slot, ask, t, numbers);
+    return RESULT_OK;
+}
+
 enum result ledger_reserve(struct ledger *l, const struct ledger_ask *ask, struct ledger_ticket *t,
                            struct ledger_refusal *refusal)
 {
@@ -206,17 +319,20 @@ enum result ledger_reserve(struct ledger *l, const struct ledger_ask *ask, struc
     t->id = 0;
     t->budget_count = 0;
     t->paced = 0;
-    enum result r = look(l, ask, t, refusal);
+    uint64_t numbers[LEDGER_BUDGETS_MAX];
+    enum result r = look(l, ask, t, numbers, refusal);
     if (!r)
         r = take(l, ask, t, refusal);
+    if (!r)
+        r = note(l, ask, t, numbers, refusal);
     if (r) {
         undo(l, t);
+        t->id = 0;
         return r;
     }
     for (uint32_t i = 0; i < t->budget_count; i++)
         if (t->accounts[i] != ACCOUNTS_NONE && t->paced >> i & 1)
             accounts_count(l->accounts, t->accounts[i]);
-    t->id = atomic_fetch_add_explicit(&l->next_id, 1, memory_order_relaxed);
     add_one(&l->reserved);
     return RESULT_OK;
 }
@@ -239,6 +355,8 @@ void ledger_settle(struct ledger *l, struct ledger_ticket *t, const struct ledge
 {
     if (!t->id)
         return;
+    if (t->slot != JOURNAL_NONE)
+        journal_settle(l->journal, t->slot, t->id, s);
     for (uint32_t i = 0; i < t->budget_count; i++) {
         uint32_t at = t->accounts[i];
         if (at == ACCOUNTS_NONE)
@@ -255,6 +373,8 @@ void ledger_settle(struct ledger *l, struct ledger_ticket *t, const struct ledge
     t->id = 0;
     t->budget_count = 0;
     add_one(&l->settled);
+    if (l->carrier)
+        carrier_poke(l->carrier);
 }
 
 // --- looking
@@ -309,4 +429,40 @@ void ledger_stats(struct ledger *l, struct ledger_stats *out)
     for (int i = 0; i < LEDGER_REFUSED_COUNT_; i++)
         out->refused[i] = read_of(&l->refused[i]);
     out->open = out->reserved - out->settled;
+    if (!l->journal)
+        return;
+    struct journal_counts jc;
+    struct carrier_counts cc;
+    journal_count(l->journal, &jc);
+    carrier_count(l->carrier, &cc);
+    out->recovered = l->recovered;
+    out->damaged = journal_damaged(l->journal);
+    out->backlog = jc.settled;
+    out->slots = jc.slots;
+    out->stored = cc.stored;
+    out->store_failures = cc.failures;
+    out->store_lag_us = cc.lag_us;
+    out->storing = cc.storing;
+}
+
+bool ledger_flush(struct ledger *l, uint32_t timeout_ms)
+{
+    if (!l->journal)
+        return true;
+    struct journal_counts jc;
+    struct carrier_counts cc;
+    const struct timespec rest = {.tv_nsec = 500000};
+    uint64_t stop = clock_mono_us(&clock_system) + timeout_ms * UINT64_C(1000);
+    journal_count(l->journal, &jc);
+    carrier_count(l->carrier, &cc);
+    uint64_t target = cc.stored + jc.settled;
+    while (jc.settled && cc.stored < target) {
+        if (clock_mono_us(&clock_system) >= stop)
+            return false;
+        carrier_hurry(l->carrier);
+        nanosleep(&rest, NULL);
+        journal_count(l->journal, &jc);
+        carrier_count(l->carrier, &cc);
+    }
+    return true;
 }

@@ -171,6 +171,7 @@ struct ledger_options {
     uint32_t commit_ms;     // 0: LEDGER_COMMIT_MS
     uint64_t backlog_bytes; // 0: LEDGER_BACKLOG_BYTES
     uint64_t life_idle_us;  // 0: LEDGER_LIFE_IDLE_US
+    uint32_t journal_slots; // of one journal file; 0: JOURNAL_FILE_SLOTS (ledger/journal.h)
     struct ledger_source source;
     // Called by ledger_open and by the store thread; may be NULL.
     void (*event)(void *context, const struct ledger_event *e);
@@ -217,5 +218,7 @@ struct ledger_stats {
     bool storing;            // the last commit went well
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *out);
+// Waits until what is settled by now is in the store, or for `timeout_ms`; false then. True at once without a directory.
+bool ledger_flush(struct ledger *l, uint32_t timeout_ms);
 
 #endif

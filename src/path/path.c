@@ -60,7 +60,8 @@ void path_end_with_error(struct path *p, const struct api_error *e, enum path_en
     const struct dialect *dialect = p->plan.dialect;
     p->ops->on_head(p, e->status, NULL, headers, &n);
     path_stamp_first_byte(p);
-    path_finish(p, end, e->status, e->code, e);
+    bool failed = p->failure && e->code == p->failure->code;
+    path_finish(p, end, e->status, e->code, failed ? e : NULL);
     answer_error(x, dialect, e, headers, n);
 }
 

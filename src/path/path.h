@@ -136,7 +136,9 @@ struct path_result {
     struct usage usage;
     uint32_t attempts;
     uint64_t first_byte_us; // loop time at which the first byte went to the client; 0: none did
-    const struct api_error *error; // of PATH_FAILED: what the client was told, valid in on_end
+    // Of PATH_FAILED: what attempts failed of, as the client was told; valid in on_end, its texts for ever. NULL: the client
+    // was told something else.
+    const struct api_error *error;
 };
 
 struct path;

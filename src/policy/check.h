@@ -35,6 +35,7 @@ struct level {
 struct checker {
     const struct tree *tree;
     const struct signal_registry *registry;
+    const struct price_list *prices; // NULL: the built-in one
     struct arena *arena;
     struct diag_list *diags;
     struct builder build;

@@ -132,11 +132,11 @@ static void listed(struct checker *c, struct image_model *m, const struct node *
     // Names are kept in the builder's bytes, which what is added below may move.
     provider = arena_copy(c->arena, provider);
     name = arena_copy(c->arena, name);
-    if (!provider.ptr || !name.ptr || price_list_shipped(c->arena, &list)) {
+    if (!provider.ptr || !name.ptr || (!c->prices && price_list_shipped(c->arena, &list))) {
         c->nomem = true;
         return;
     }
-    const struct price_row *row = price_list_find(&list, provider, name);
+    const struct price_row *row = price_list_find(c->prices ? c->prices : &list, provider, name);
     if (!row) {
         struct diag *d =
             check_error(c, clause, "price", "the list has no price of `%.*s` for \"%.*s\"",

@@ -87,7 +87,16 @@ enum result policy_compile_places(const struct tree *tree, const struct signal_r
                                   const struct policy_image **out,
                                   const struct policy_places **places)
 {
-    struct checker c = {.tree = tree, .registry = registry, .arena = arena, .diags = diags};
+    return policy_compile_priced(tree, registry, NULL, arena, diags, out, places);
+}
+
+enum result policy_compile_priced(const struct tree *tree, const struct signal_registry *registry,
+                                  const struct price_list *prices, struct arena *arena,
+                                  struct diag_list *diags, const struct policy_image **out,
+                                  const struct policy_places **places)
+{
+    struct checker c = {
+        .tree = tree, .registry = registry, .prices = prices, .arena = arena, .diags = diags};
     struct names *const kinds[] = {&c.lattices, &c.levels, &c.zones,  &c.sinks,   &c.models,
                                    &c.signals,  &c.paths,  &c.routes, &c.aliases, &c.tests};
     static const char *const what[] = {"lattice", "level", "zone",  "sink",  "model",

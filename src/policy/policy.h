@@ -30,7 +30,8 @@ enum {
     POLICY_ARENA_MAX = 512 * 1024 * 1024,
 };
 
-struct tree; // policy/tree.h
+struct tree;       // policy/tree.h
+struct price_list; // policy/price_list.h
 
 // Where the elements of an image stand in the text: a span per element of a section, for messages of those who reason
 // about the image. A constraint's or route's span is its name or first words; a guard node's the condition it was made
@@ -64,6 +65,12 @@ enum result policy_compile(const struct tree *tree, const struct signal_registry
 enum result policy_compile_places(const struct tree *tree, const struct signal_registry *registry,
                                   struct arena *arena, struct diag_list *diags,
                                   const struct policy_image **out,
+                                  const struct policy_places **places);
+
+// The same, with the list that `price listed` looks at; NULL: the built-in one.
+enum result policy_compile_priced(const struct tree *tree, const struct signal_registry *registry,
+                                  const struct price_list *prices, struct arena *arena,
+                                  struct diag_list *diags, const struct policy_image **out,
                                   const struct policy_places **places);
 
 // Both. `*out` is NULL unless RESULT_OK.

@@ -31,6 +31,7 @@ struct place_gauges {
     _Atomic uint32_t blocks;
     _Atomic uint64_t preemptions;
     _Atomic uint32_t restarts; // seen: a counter fell
+    _Atomic uint32_t fault;    // enum telemetry_fault of the last reading
 };
 
 struct place {

@@ -71,6 +71,8 @@ enum pool_source {
     POOL_FROM_ADMIN,
 };
 extern const char *const pool_source_names[];
+// By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone".
+extern const char *const pool_place_state_names[];
 
 // What a slot holds: immutable once it stands there.
 struct pool_site {
@@ -90,9 +92,12 @@ struct pool_site {
 enum pool_slot_mode { POOL_SLOT_SERVES, POOL_SLOT_DRAINING, POOL_SLOT_GONE };
 
 struct pool_slot {
-    _Atomic(struct pool_site *) site;
-    _Atomic uint32_t generation; // grows with each site
-    _Atomic uint8_t mode;        // enum pool_slot_mode
+    _Atomic(struct pool_site *) site; // NULL: none yet
+    _Atomic uint32_t generation;      // grows with each site
+    _Atomic uint8_t mode;             // enum pool_slot_mode
+    // Control side only (pool/discovery.h).
+    bool leaving; // draining, and then gone
+    bool held;    // by an administrator: no list brings it back
 };
 
 struct pool {
@@ -139,6 +144,8 @@ void pool_set_mode(struct pool *p, uint32_t slot, enum pool_slot_mode mode);
 void pool_remove(struct pool *p, uint32_t slot, uint64_t now_ms);
 // The slot of a model's place by its URL, GONE ones excluded; -1: none.
 int32_t pool_find(const struct pool *p, int32_t model, struct slice url);
+// Loops look again at the next decision: something changed that they do not learn of otherwise.
+void pool_changed(struct pool *p);
 // Frees what was removed long ago.
 void pool_sweep(struct pool *p, uint64_t now_ms);
 
@@ -166,7 +173,9 @@ struct pool_loop {
     uint64_t rows_us; // when they were filled; 0: never
     uint64_t changes; // that they show
     uint32_t place_count;
-    uint32_t turn; // breaks ties
+    uint32_t turn;  // breaks ties
+    uint64_t views; // given out
+    uint64_t seed;  // of this loop
 };
 
 // `client_tls` is used for https places. RESULT_NOMEM.
@@ -196,6 +205,7 @@ struct pool_call {
     const struct pool_model *model;
     int32_t number;
     uint32_t tok, wait_tok; // as counted in the place
+    uint32_t ahead_tok;     // that others had to prefill there when it began
     uint32_t rate_tok_min;
     struct health_claim claim, model_claim;
     uint64_t began_us, first_us; // loop time; first_us 0: no good byte yet

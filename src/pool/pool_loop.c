@@ -32,6 +32,8 @@ enum result pool_loop_open(struct pool_loop *l, struct pool *pool, struct http_c
                            struct tls_context *client_tls, struct arena *arena)
 {
     *l = (struct pool_loop){.pool = pool, .client = client, .client_tls = client_tls};
+    // Loops that draw alike would choose alike. Nothing hangs on its being hard to guess.
+    l->seed = (uint64_t)(uintptr_t)l * UINT64_C(0x9e3779b97f4a7c15);
     l->seats = ARENA_ARRAY(arena, struct pool_seat, pool->slot_room);
     l->rows = ARENA_ARRAY(arena, struct pool_place, pool->slot_room);
     l->end = ARENA_ARRAY(arena, uint32_t, pool->model_count + 1);
@@ -183,9 +185,12 @@ void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out)
         .places = l->rows,
         .first = p->first,
         .end = l->end,
+        .seed = l->seed ^ l->views * UINT64_C(0x9e3779b97f4a7c15),
+        .turn = l->views,
         .session_place = -1,
         .session_model = -1,
     };
+    l->views++;
 }
 
 // --- choosing without a decision
@@ -317,6 +322,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
                             .number = number,
                             .tok = tok,
                             .wait_tok = ask->compute_tok,
+                            .ahead_tok = load32(&p->wait_tok),
                             .rate_tok_min = s->rate_tok_min,
                             .began_us = now_us};
     if (mode_of(l, number) == POOL_SLOT_GONE || !take_slot(p, s->slots, &c->waited))
@@ -381,7 +387,8 @@ static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now
     uint32_t cached = r->cached_tok < r->input_tok ? r->cached_tok : r->input_tok;
     bool streamed = c->first_us != 0;
     struct speeds_call call = {
-        .computed_tok = r->input_tok - cached,
+        // Prompts are prefilled one behind the other: its first byte had those before it to wait for.
+        .computed_tok = c->ahead_tok + (r->input_tok - cached),
         .output_tok = r->output_tok,
         .first_ms = streamed ? (double)(c->first_us - c->began_us) / 1000 : -1,
         .total_ms = (double)(now_us - c->began_us) / 1000,

@@ -10,7 +10,16 @@ const char *const pool_source_names[] = {
     [POOL_FROM_ADMIN] = "admin",
 };
 
-static void changed(struct pool *p)
+const char *const pool_place_state_names[] = {
+    [POOL_PLACE_UP] = "up",
+    [POOL_PLACE_TRYING] = "trying",
+    [POOL_PLACE_OUT] = "out",
+    [POOL_PLACE_LIMITED] = "limited",
+    [POOL_PLACE_DRAINING] = "draining",
+    [POOL_PLACE_GONE] = "gone",
+};
+
+void pool_changed(struct pool *p)
 {
     atomic_fetch_add_explicit(&p->changes, 1, memory_order_release);
 }
@@ -28,7 +37,8 @@ static enum result take_apart(const struct pool *p, const struct pool_add *add,
                               struct http_url *out)
 {
     const struct pool_endpoint *e = &p->endpoints[add->endpoint];
-    if (add->source == POOL_FROM_POLICY) {
+    // What a name is looked up to is connected to under that name.
+    if (add->source == POOL_FROM_POLICY || add->connect.len) {
         *out = (struct http_url){e->tls, e->host, e->port, e->path};
         return RESULT_OK;
     }
@@ -93,7 +103,8 @@ static int32_t free_slot(struct pool *p, const struct pool_model *m, struct slic
             continue;
         if (slice_eq(s->url, url))
             return (int32_t)i;
-        if (atomic_load_explicit(&s->place->in_flight, memory_order_relaxed) == 0 &&
+        if (!p->slots[i].held &&
+            atomic_load_explicit(&s->place->in_flight, memory_order_relaxed) == 0 &&
             (best < 0 || s->retired_ms < pool_site(p, best)->retired_ms))
             best = (int32_t)i;
     }
@@ -154,14 +165,14 @@ enum result pool_add(struct pool *p, const struct pool_add *add, uint64_t now_ms
     uint32_t used = atomic_load_explicit(&m->slot_count, memory_order_relaxed);
     if (*slot == m->slot_first + used)
         atomic_store_explicit(&m->slot_count, used + 1, memory_order_release);
-    changed(p);
+    pool_changed(p);
     return RESULT_OK;
 }
 
 void pool_set_mode(struct pool *p, uint32_t slot, enum pool_slot_mode mode)
 {
     atomic_store_explicit(&p->slots[slot].mode, (uint8_t)mode, memory_order_release);
-    changed(p);
+    pool_changed(p);
 }
 
 void pool_remove(struct pool *p, uint32_t slot, uint64_t now_ms)

@@ -90,9 +90,7 @@ static void see_load(struct score_places *p, uint32_t i, const struct pool_place
     p->waiting[i] = waiting;
     p->running[i] = load - waiting;
     p->wait_tok[i] = (float)row->wait_tok;
-    p->stay_tok[i] = row->in_flight && row->in_flight_tok > row->wait_tok
-                         ? (float)(row->in_flight_tok - row->wait_tok) / calls
-                         : -1;
+    p->others[i] = scraped ? score_max(row->queue - calls, 0) : 0;
     p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
 }
 
@@ -157,10 +155,10 @@ static void see_speeds(struct score_places *p, const struct pool_place *rows)
 static void pad(struct score_places *p)
 {
     for (uint32_t i = p->count; i < p->lanes; i++) {
-        p->load[i] = p->waiting[i] = p->running[i] = p->wait_tok[i] = p->hit_tok[i] = 0;
+        p->load[i] = p->waiting[i] = p->running[i] = p->wait_tok[i] = p->others[i] = p->hit_tok[i] =
+            0;
         p->prefill_s[i] = p->each_s[i] = p->first_s[i] = p->from_tok[i] = p->slot_nusd_s[i] = 0;
         p->slots[i] = p->weight[i] = 1;
-        p->stay_tok[i] = 0;
         p->to_tok[i] = INFINITY;
     }
 }

@@ -24,6 +24,8 @@ enum {
 #define SCORE_PREFILL_S (1.0F / 15928)
 // Seconds per output token. Grade: guessed, 2026-11 (an 8B model on one H100 takes 10 to 30 ms).
 #define SCORE_EACH_S 0.02F
+// Share of the KV cache in use from which requests wait for blocks. Grade: guessed, 2026-11; llm-d takes 0.8 for saturation.
+#define SCORE_KV_FULL 0.9F
 
 struct score_places {
     uint32_t count, lanes; // places, and columns in use: a multiple of SCORE_LANES
@@ -31,13 +33,13 @@ struct score_places {
     int32_t session;       // column of the session's place, or -1
     bool any_kv, any_lora, any_context, any_far, any_slot; // whether a column below is not all zero
     uint64_t open;                                         // bit per column: may be chosen at all
-    float load[SCORE_PLACES];     // requests there, Merit's and others', running or waiting
-    float waiting[SCORE_PLACES];  // of them for a slot
-    float running[SCORE_PLACES];  // of them in the batch
-    float slots[SCORE_PLACES];    // most in the batch
-    float wait_tok[SCORE_PLACES]; // tokens of prompts that are to be prefilled first
-    float stay_tok
-        [SCORE_PLACES]; // tokens that a request there still generates, on average; < 0: as this one
+    float load[SCORE_PLACES];    // requests there, Merit's and others', running or waiting
+    float waiting[SCORE_PLACES]; // of them for a slot
+    float running[SCORE_PLACES]; // of them in the batch
+    float slots[SCORE_PLACES];   // most in the batch
+    float wait_tok
+        [SCORE_PLACES]; // tokens of prompts that are to be prefilled first, of Merit's own calls
+    float others[SCORE_PLACES];    // requests that wait there beyond Merit's own
     float hit_tok[SCORE_PLACES];   // of this prompt, held by its prefix cache
     float prefill_s[SCORE_PLACES]; // per token
     float each_s[SCORE_PLACES];    // per token

@@ -293,6 +293,11 @@ struct rng *fleet_rng(struct fleet *f)
     return &f->rng;
 }
 
+uint32_t fleet_scrape_ms(const struct fleet *f)
+{
+    return f->o.scrape_ms;
+}
+
 uint32_t fleet_in_flight(const struct fleet *f, uint32_t replica)
 {
     return f->replicas[replica].in_flight;

@@ -10,6 +10,7 @@
 //   oracle   knows every cache and every queue as they are: least seconds to the first token by the true constants
 //   warm     knows every cache: most cached tokens among replicas with at most 1.3 x the mean in flight; for prefill alone
 //   merit    Merit's own pool and dispatch over what they can know (sim/fleet_merit.h)
+//   blind    the same without its index of prefixes and its sessions
 //
 // rr, lr, p2c, oracle and warm are told at once which replicas are up.
 //
@@ -92,6 +93,7 @@ uint32_t fleet_replicas(const struct fleet *f);
 const struct engine *fleet_engine(const struct fleet *f, uint32_t replica);
 const struct constants *fleet_constants(const struct fleet *f);
 struct rng *fleet_rng(struct fleet *f);
+uint32_t fleet_scrape_ms(const struct fleet *f);
 uint32_t fleet_in_flight(const struct fleet *f, uint32_t replica);
 uint64_t fleet_placed(const struct fleet *f, uint32_t replica); // jobs sent there so far
 // Seconds it was up, and requests in flight integrated over that, up to now.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "sim/fleet_merit.h"
 
 struct place {
     struct fleet *f;
@@ -159,12 +160,13 @@ PLACEMENT(p2c, "p2c");
 PLACEMENT(oracle, "oracle");
 PLACEMENT(warm, "warm");
 
-const char fleet_placement_names[] = "merit, rr, lr, p2c, oracle, warm";
+const char fleet_placement_names[] = "merit, blind, rr, lr, p2c, oracle, warm";
 
 const struct fleet_placement *fleet_placement(const char *name)
 {
-    static const struct fleet_placement *const all[] = {&fleet_rr, &fleet_lr, &fleet_p2c,
-                                                        &fleet_oracle, &fleet_warm};
+    static const struct fleet_placement *const all[] = {
+        &fleet_merit, &fleet_merit_blind, &fleet_rr,  &fleet_lr,
+        &fleet_p2c,   &fleet_oracle,      &fleet_warm};
     for (size_t i = 0; i < MERIT_COUNT(all); i++) {
         if (!strcmp(all[i]->name, name))
             return all[i];

@@ -18,7 +18,7 @@ import pytest
 
 from conftest import MERIT, ROOT
 
-DOCUMENTS = ["docs/policy.md", "docs/from-vllm-sr.md", "README.md"]
+DOCUMENTS = ["docs/policy.md", "docs/price.md", "docs/energy.md", "docs/from-vllm-sr.md", "README.md"]
 BLOCK = re.compile(r"^(`{3,})(merit|console)([^\n]*)\n(.*?)^\1$", re.M | re.S)
 TIME = re.compile(r"\b\d+(\.\d+)? (ns|us|ms|s)\b")
 

@@ -13,8 +13,9 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import SLOW, free_port, until
+from conftest import SLOW, free_port, policy_text, until
 from mock_upstream import Mock
+from test_operation import make_key
 
 FAST = ["--upstream-connect", "500ms", "--upstream-first-byte", "1s", "--upstream-idle", "1s"]
 ACTS = [{"type": "web_search"}]
@@ -253,3 +254,42 @@ otherwise -> answer(a) else answer(b)
         s.close()
         assert second.requests[0].gone.wait(3 * SLOW)
         until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
+
+
+def hammer(m, seconds, text, headers=None, gap=0.83):
+    """As an agent does it: the same request every `gap` seconds, whatever comes."""
+    got, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        got.append((m.chat(text, headers), time.monotonic() - began))
+        time.sleep(max(0.0, gap - (time.monotonic() - began)))
+    return got
+
+
+def test_a_client_that_hammers_does_not_multiply_work(start, mock):
+    """30 identical requests in 25 s, twice as fast here: few of them reach the upstream, and each caller has its own."""
+    mock.default = up.error(500)
+    m = start(policy_text({"small": mock.url}), *FAST)
+    got = hammer(m, 12.5, "fix the build", gap=0.415)
+    assert len(got) >= 25 and all(a[0] in (502, 503) for a, _ in got)
+    assert len(mock.requests) <= 5, len(mock.requests)
+    again = [a for a, _ in got[2:] if "retry-after" in a[1]]
+    assert len(again) >= 20 and all(1 <= int(a[1]["retry-after"]) <= 30 for a in again)
+    assert m.metric(r'merit_rejected_total\{reason="repeated"\}') >= 5
+    # Another request is not held up by it, and brings the model back for all.
+    mock.default = up.chat()
+    until(lambda: m.chat("something else")[0] == 200, 8)
+    assert m.chat("fix the build")[0] == 200
+
+
+def test_each_caller_has_its_own_pause(start, mock, scratch):
+    mock.default = up.error(500)
+    keys = scratch / "merit.keys"
+    one, two = ({"Authorization": f"Bearer {make_key(scratch, keys, '--caller', who)[0]}"} for who in ("ann", "bob"))
+    m = start(policy_text({"small": mock.url}), *FAST, "--keys", keys)
+    assert [m.chat("same", one)[0] for _ in range(2)] == [502, 502] and len(mock.requests) == 2
+    code, headers, body = m.chat("same", one)
+    assert code == 502 and headers["retry-after"] and len(mock.requests) == 2
+    assert json.loads(body)["error"]["code"] == "upstream_error"
+    assert m.chat("same", two)[0] == 502 and len(mock.requests) == 3
+    assert m.chat("other", one)[0] in (502, 503)

@@ -97,11 +97,13 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
         if (own && v->session_tok > hit)
             hit = v->session_tok;
         double miss = in > hit ? in - hit : 0;
-        double stay = tok;
-        if (r->in_flight && r->in_flight_tok > r->wait_tok)
-            stay = (double)(r->in_flight_tok - r->wait_tok) / r->in_flight;
-        double ahead = waiting + (load >= slots || waiting > 0 ? 1 : 0);
-        double turn = fmax(ahead * stay * s.each_s / fmax(running, 1), r->wait_tok * s.prefill_s);
+        double share = r->kv_tok ? 1.0 / r->kv_tok : 0;
+        double use =
+            !r->stale && r->kv_use >= 0 ? (double)r->kv_use : fmin(r->in_flight_tok * share, 1);
+        double others = scraped ? fmax((double)r->queue - r->in_flight, 0) : 0;
+        double ahead = load >= slots || use > (double)0.9F ? waiting + 1 : 0;
+        double turn = fmax(ahead * tok * s.each_s / fmax(running, 1),
+                           (r->wait_tok + others * in) * s.prefill_s);
         double own_s = miss * s.prefill_s, answer = tok * s.each_s;
         double far = e->region.len && v->region.len && r->first_ms < 0 &&
                              !slice_ieq(image_text(p, e->region), v->region)
@@ -110,9 +112,6 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
         double late =
             v->deadline_ms ? fmax(turn + own_s + s.first_s + far - v->deadline_ms / 1e3, 0) : 0;
         double weight = r->weight > 0 ? (double)r->weight : 1;
-        double share = r->kv_tok ? 1.0 / r->kv_tok : 0;
-        double use =
-            !r->stale && r->kv_use >= 0 ? (double)r->kv_use : fmin(r->in_flight_tok * share, 1);
         double over = use + (miss + tok) * share - 0.9;
         double likely = naive_clamp(over * 10, 0, 1);
         double kv = likely * likely * (in + tok / 2) * s.prefill_s;

@@ -1,0 +1,67 @@
+// The store thread: carries settled slots of the journal into the store, many in a transaction, and frees them.
+//
+// It sleeps without a timer while nothing is settled. The first settlement wakes it; it commits commit_ms later what has
+// come together. When the store cannot be written (locked, full, read-only, damaged) the slots stay in the journal, an
+// event says so once, and it tries again, ever less often up to CARRIER_RETRY_MAX_MS, with the store opened anew. It
+// also adds journal files when few slots are free.
+#ifndef MERIT_LEDGER_CARRIER_H
+#define MERIT_LEDGER_CARRIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "ledger/accounts.h"
+#include "ledger/journal.h"
+
+enum {
+    CARRIER_BATCH = 2048, // rows of one transaction
+    CARRIER_RETRY_MS = 200,
+    CARRIER_RETRY_MAX_MS = 10000,
+};
+// Accounts that were over for so long leave the store; it is looked at so often. Grade guessed, 2026-11.
+#define CARRIER_KEEP_US (UINT64_C(32) * 86400 * 1000000)
+#define CARRIER_FORGET_US (UINT64_C(3600) * 1000000)
+
+struct carrier;
+
+struct carrier_options {
+    const char *directory;
+    struct journal *journal;
+    struct accounts *accounts;
+    uint32_t commit_ms;
+    uint64_t life_idle_us;
+    uint64_t now_us;   // wall, at the start
+    uint64_t first_id; // tickets below it were recovered, and are in the accounts
+    void (*event)(void *context, const struct ledger_event *e);
+    void *context;
+};
+
+// Opens the store and adds what it knows of the accounts to them. A store that cannot be opened now is tried again by the
+// thread. RESULT_VERSION with a sentence in `why`, RESULT_NOMEM.
+enum result carrier_open(struct carrier **out, const struct carrier_options *o,
+                         struct buf *why) MERIT_NODISCARD;
+// Starts the thread. RESULT_NOMEM.
+enum result carrier_start(struct carrier *c, struct buf *why) MERIT_NODISCARD;
+// Carries what it can and joins the thread. NULL: no-op.
+void carrier_close(struct carrier *c);
+uint64_t carrier_last_id(const struct carrier *c); // the largest ticket of the store at the start
+
+// Something was settled. Any thread; a system call only when the thread sleeps.
+void carrier_poke(struct carrier *c);
+// Slots are few: wakes it at once, one time until they are no longer. Any thread.
+void carrier_low(struct carrier *c);
+// Commits now rather than soon. Any thread.
+void carrier_hurry(struct carrier *c);
+
+struct carrier_counts {
+    uint64_t stored; // rows, those included that were there already
+    uint64_t failures;
+    uint64_t lag_us;
+    bool storing;
+};
+void carrier_count(const struct carrier *c, struct carrier_counts *out);
+
+#endif

@@ -1,0 +1,66 @@
+// The store: settled attempts in SQLite, one row each, and what the accounts sum up to.
+//
+// WAL mode: one process writes while others read (ledger/report.h). One thread at a time has a `struct store`. A
+// transaction takes many rows; with synchronous NORMAL a committed one survives the death of the process, and a power
+// cut may take the last ones back whole.
+//
+// Tables: `attempt` (see the SQL in store.c), `name` (the texts that repeat), `account`. The view `attempts` has names
+// in place of numbers, for whoever looks with the sqlite3 program. PRAGMA user_version is STORE_VERSION.
+#ifndef MERIT_LEDGER_STORE_H
+#define MERIT_LEDGER_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/result.h"
+#include "ledger/journal.h"
+#include "ledger/pacer.h"
+
+enum { STORE_VERSION = 1, STORE_BUSY_MS = 50 };
+#define STORE_FILE "ledger.db"
+
+struct store;
+
+// Opens or makes it. RESULT_VERSION (written by a newer program), RESULT_IO (locked, full, damaged, not a store, ...)
+// with a sentence in `why`; RESULT_NOMEM.
+enum result store_open(struct store **out, const char *path, struct buf *why) MERIT_NODISCARD;
+void store_close(struct store *s); // NULL: no-op
+
+// One account in one window. `used` is a difference when it is added, the sum when it is loaded.
+struct store_account {
+    uint64_t account, number;
+    enum image_window window;
+    enum image_unit unit;
+    bool hard;
+    int64_t limit, used;       // limit is negative when not known
+    uint64_t expires_us;       // 0 when not known
+    struct slice name, holder; // empty when not known
+    uint32_t count;
+    struct pacer pacer;
+};
+
+// Calls `each` for all accounts that are not over at `now_us`. Slices live during the call. RESULT_IO.
+enum result store_load(struct store *s, uint64_t now_us,
+                       void (*each)(void *context, const struct store_account *a),
+                       void *context) MERIT_NODISCARD;
+// The largest ticket; 0 when it is empty or cannot be read.
+uint64_t store_last_id(struct store *s);
+bool store_has(struct store *s, uint64_t id);
+
+// A transaction: begin, rows and accounts, then commit or roll back. After a failure only rolling back helps. RESULT_IO;
+// store_problem tells why.
+enum result store_begin(struct store *s) MERIT_NODISCARD;
+// `fresh` is false when the ticket's row was there already; then nothing was written.
+enum result store_put(struct store *s, const struct journal_record *r, bool *fresh) MERIT_NODISCARD;
+enum result store_add(struct store *s, const struct store_account *a) MERIT_NODISCARD;
+// Takes away accounts that were over before `before_us`.
+enum result store_forget(struct store *s, uint64_t before_us) MERIT_NODISCARD;
+enum result store_commit(struct store *s) MERIT_NODISCARD;
+void store_rollback(struct store *s);
+
+// What went wrong last: "locked", "full", "read-only", "damaged" or "failed", and SQLite's words.
+const char *store_problem(const struct store *s, struct buf *words);
+
+#endif

@@ -1,0 +1,122 @@
+#include "pool/resolve.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "net/dns.h"
+
+// getaddrinfo and its plug-ins work in some 64 kB; the rest is never touched.
+enum { STACK_BYTES = 512 * 1024 };
+
+struct resolve {
+    struct loop_message message;
+    pthread_mutex_t lock; // of the next three
+    struct loop *loop;    // NULL: nobody waits
+    bool posted;
+    void (*on_answer)(void *ctx, const struct resolve_answer *a);
+    void *ctx;
+    struct resolve_answer answer;
+    char host[DNS_NAME_MAX + 1];
+};
+
+static void free_job(struct resolve *r)
+{
+    pthread_mutex_destroy(&r->lock);
+    alloc_free(r);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void look_up(const char *host, struct resolve_answer *out)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    out->result = getaddrinfo(host, NULL, &hints, &list) ? RESULT_DNS : RESULT_OK;
+    for (struct addrinfo *a = list; a && out->count < RESOLVE_ADDRESSES_MAX; a = a->ai_next) {
+        char *to = out->addresses[out->count];
+        const void *from =
+            a->ai_family == AF_INET6
+                ? (const void *)&((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr
+                : (const void *)&((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr;
+        if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
+            !inet_ntop(a->ai_family, from, to, RESOLVE_ADDRESS_BYTES))
+            continue;
+        uint32_t k = 0;
+        while (strcmp(out->addresses[k], to) != 0)
+            k++;
+        out->count += k == out->count;
+    }
+    if (list)
+        freeaddrinfo(list);
+    // Servers turn their lists; a place should not change its number for that.
+    qsort(out->addresses, out->count, RESOLVE_ADDRESS_BYTES, by_text);
+    if (!out->count)
+        out->result = RESULT_DNS;
+}
+
+static void on_message(struct loop_message *m, struct loop *loop)
+{
+    struct resolve *r = MERIT_CONTAINER(m, struct resolve, message);
+    (void)loop;
+    if (r->on_answer)
+        r->on_answer(r->ctx, &r->answer);
+    free_job(r);
+}
+
+static void *run(void *arg)
+{
+    struct resolve *r = arg;
+    look_up(r->host, &r->answer);
+    pthread_mutex_lock(&r->lock);
+    struct loop *loop = r->loop;
+    r->posted = loop != NULL;
+    if (loop)
+        loop_post(loop, &r->message);
+    pthread_mutex_unlock(&r->lock);
+    if (!loop)
+        free_job(r);
+    return NULL;
+}
+
+enum result resolve_start(struct resolve **out, struct loop *loop, struct slice host,
+                          void (*on_answer)(void *ctx, const struct resolve_answer *a), void *ctx)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    if (host.len > DNS_NAME_MAX)
+        return RESULT_LIMIT;
+    struct resolve *r = alloc_zeroed(1, sizeof *r);
+    if (!r)
+        return RESULT_NOMEM;
+    memcpy(r->host, host.ptr, host.len);
+    r->loop = loop;
+    r->on_answer = on_answer;
+    r->ctx = ctx;
+    r->message.run = on_message;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    int failed = pthread_create(&thread, &attr, run, r);
+    pthread_attr_destroy(&attr);
+    if (failed) {
+        free_job(r);
+        return RESULT_NOMEM;
+    }
+    *out = r;
+    return RESULT_OK;
+}
+
+void resolve_cancel(struct resolve *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->loop = NULL;
+    r->on_answer = NULL;
+    pthread_mutex_unlock(&r->lock);
+}
