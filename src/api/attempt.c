@@ -158,6 +158,14 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
     return false;
 }
 
+static void give_back(struct request *r, uint32_t slot)
+{
+    const struct pool_report nothing = {.outcome = POOL_DROPPED};
+    account_drop(r, slot);
+    r->tries[slot].place = IMAGE_NONE;
+    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
+}
+
 // The place that the decision found best for an option, as long as nothing speaks against it.
 static int32_t preferred_place(const struct request *r, uint32_t option)
 {
@@ -180,8 +188,14 @@ static bool choose(struct request *r, bool desperate, bool again, uint32_t *opti
         int32_t model = terms->binding.model;
         if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
             continue;
-        if (claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+        if (!claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+            continue;
+        enum result res = account_reserve(r, *slot, terms);
+        if (!res)
             return true;
+        give_back(r, *slot);
+        if (res != RESULT_LIMIT || !account_may_go_on(r))
+            return false;
     }
     return false;
 }
@@ -198,14 +212,14 @@ static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
     bool again = ask != PATH_FIRST;
     if (!again)
         return choose(r, false, false, option, terms, slot) ||
-               choose(r, true, false, option, terms, slot);
+               (!r->account.refused && choose(r, true, false, option, terms, slot));
     if (made_max(r) && r->made >= made_max(r))
         return false;
     r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
         (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
     if (choose(r, false, true, option, terms, slot))
         return true;
-    if (!made_max(r) || ask != PATH_ELSEWHERE)
+    if (!made_max(r) || ask != PATH_ELSEWHERE || r->account.refused)
         return false;
     // The policy asks for retries: once all have been asked they may go where one failed before.
     r->tried_count = 0;
@@ -220,13 +234,6 @@ static const struct api_error NO_PLACE = {
     .code = "upstream_busy",
     .message = {"No endpoint of the model has room now.", 38},
 };
-
-static void give_back(struct request *r, uint32_t slot)
-{
-    const struct pool_report nothing = {.outcome = POOL_DROPPED};
-    r->tries[slot].place = IMAGE_NONE;
-    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
-}
 
 // A stream is hedged, as the policy asks: somebody reads along. What nobody waits at is not worth paying twice for, and a
 // whole answer takes as long as it is long. Tools that act must not act twice.
@@ -288,6 +295,10 @@ static enum path_next give(struct request *r, uint32_t option, uint32_t slot,
 // There is no further attempt: what the failures came to, with the time after which it may be worth another try.
 static enum path_next stop(struct request *r, struct api_error *error)
 {
+    if (r->account.refused && (!error->status || !r->account.attempts)) {
+        account_refuse(r, error);
+        return PATH_STOP;
+    }
     if (!error->status)
         *error = NO_PLACE;
     if ((error->status == 429 || error->status == 503) && !error->retry_after_s)
@@ -312,6 +323,11 @@ static enum path_next copy(struct request *r, struct path_attempt *out)
     uint64_t tried = tried_of(r, r->model) | busy_places(r, r->model);
     if (!claim(r, &terms, IMAGE_NONE, tried, false, &slot))
         return PATH_STOP;
+    if (account_reserve(r, slot, &terms)) {
+        give_back(r, slot);
+        r->account.refused = false; // the one that runs goes on
+        return PATH_STOP;
+    }
     r->copies++;
     return fill(r, slot, &terms, out) ? PATH_STOP : PATH_SEND;
 }
@@ -331,7 +347,7 @@ static enum path_next go_else(struct request *r, struct path_attempt *out, struc
 {
     struct after_terms terms;
     uint32_t option, slot;
-    while (r->obeyed) {
+    while (r->obeyed && account_may_go_on(r)) {
         enum result res = r->anew ? r->else_result : chat_decide_else(r);
         r->anew = false;
         if (res == RESULT_AGAIN)
@@ -369,6 +385,7 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
 static void on_first(struct path *p, uint32_t slot)
 {
     struct request *r = p->user;
+    account_first(r, slot);
     pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
 
@@ -390,6 +407,7 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     if (report.outcome == POOL_REFUSED && end->status == 404)
         report.outcome = POOL_OK;
     uint64_t bit = pool_bit(&r->epoch->pool, t->place);
+    account_settle(r, end->slot, end);
     t->place = IMAGE_NONE;
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
@@ -442,7 +460,8 @@ static void remember(struct request *r, const struct path_result *result)
     uint64_t now_ms = loop_now_us(r->g->loop) / 1000;
     if (!h)
         return;
-    if (result->end == PATH_FAILED && result->error)
+    // A budget's refusal is no failure of anybody, and its text is the request's own.
+    if (result->end == PATH_FAILED && result->error && !r->account.refused)
         hammer_failed(h, hammer_key_of(r), r->models_asked, result->error, now_ms);
 }
 
@@ -454,9 +473,10 @@ static void on_path_end(struct path *p, const struct path_result *result)
         [PATH_GONE] = METRICS_GONE,
     };
     struct request *r = p->user;
+    bool refused = r->account.refused && !r->account.attempts;
     r->running = false;
     remember(r, result);
-    request_end(r, ends[result->end], result, result->status);
+    request_end(r, refused ? METRICS_REFUSED : ends[result->end], result, result->status);
     if (result->end == PATH_BROKEN)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
@@ -558,6 +578,11 @@ void attempt_pass(struct request *r, int32_t model)
         .closed = closed,
         .timeout_ms = image_model(r->epoch->serving->image, model)->timeout_ms,
     };
+    if (account_begin(r)) {
+        request_refuse(r, &request_error_no_memory, METRICS_FAILED);
+        return;
+    }
+    account_decided(r);
     r->pieces[0] = r->x->body;
     r->piece_count = r->x->body.len ? 1 : 0;
     metric_add(&r->g->metrics->passed_through, 1);

@@ -153,6 +153,7 @@ static void record_decision(struct request *r)
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
+    account_decided(r);
     count_signals(r);
     if (r->measured)
         measured_count(r->epoch->serving->measured, g->index, &r->deciding.run);
@@ -321,6 +322,13 @@ void chat_begin(struct request *r)
     pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
                                         .effort = effort_asked(&r->openai)};
+    if (account_begin(r)) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, g);
+        return;
+    }
+    r->options.budgets = r->account.view.states ? &r->account.view : NULL;
+    r->options.lengths = g->lengths;
     r->costs = r->epoch->costs;
     if (r->costs) {
         r->costs->refs++;

@@ -322,7 +322,7 @@ static void end_gathered(struct path_try *t)
     }
     if (!p->result.usage.known) {
         p->result.usage.input_tok = p->plan.input_tok;
-        p->result.usage.output_tok = usage_guess_tok(t->gathered.len);
+        p->result.usage.output_tok = p->result.usage.seen_tok;
     }
     send_head(t, 200, &p->result.usage, (int64_t)t->gathered.len);
     http_respond_body(p->x, buf_slice(&t->gathered));

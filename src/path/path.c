@@ -74,9 +74,12 @@ static struct usage usage_of(const struct path_try *t)
     struct usage u = t->meter.usage;
     if (t->mode != MODE_STREAM)
         return p->result.usage;
+    u.seen_tok = usage_guess_tok(t->meter.content_bytes);
+    u.error_inside = t->meter.failed;
+    u.model = slice_make(t->meter.model, t->meter.model_len);
     if (!u.known && t->meter.events) {
         u.input_tok = p->plan.input_tok;
-        u.output_tok = usage_guess_tok(t->meter.content_bytes);
+        u.output_tok = u.seen_tok;
     }
     return u;
 }
@@ -119,6 +122,7 @@ static void leave(struct path_try *t, enum path_outcome outcome, const char *rea
         sse_deinit(&t->sse);
     forget(t);
     p->ops->on_attempt_end(p, &end);
+    p->result.usage.model = SLICE_EMPTY; // it lay in the answer
 }
 
 void path_leave(struct path_try *t, enum path_outcome outcome, const char *reason)
