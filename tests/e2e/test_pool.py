@@ -22,10 +22,10 @@ vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1
 """
 
 
-def policy(endpoints, more=""):
+def policy(endpoints, more="", last=""):
     return ('policy "pool" version 1\nzone local\n'
             f"model small zone local endpoint {endpoints}\n    context 32k tok output 4k tok price 0.5 in, 1.5 out usd/Mtok\n"
-            f"{more}\notherwise -> answer(small) else refuse \"nowhere\"\n")
+            f"{more}\notherwise -> answer(small) {last}\n")
 
 
 def metrics(page, status="200 OK", content_type="text/plain"):
@@ -156,7 +156,7 @@ def test_an_endpoint_dies_and_comes_back(start):
         for _ in range(12):
             assert m.chat()[0] == 200
         until(lambda: place(m, url)["state"] == "out")
-        assert "out of service" in until(m.errors)
+        until(lambda: "out of service (failures)" in m.errors())
         # It is checked while it is out; nobody's request is.
         before = place(m, url)["calls"]
         for _ in range(20):
@@ -233,7 +233,7 @@ def test_retry_after_is_kept(start):
 
 
 def test_slots_and_rates(start):
-    with Mock(up.chat(delay=0.05)) as a:
+    with Mock(up.slow(0.1, up.chat())) as a:
         m = start(policy(f'"{a.url}" slots 2'), *QUICK)
         most, codes = [0], []
 
@@ -303,7 +303,7 @@ def test_a_name_is_looked_up(start):
 def test_edits_by_hand(start):
     with Mock() as a, Mock() as b, Mock(up.slow(1.0, up.chat())) as c:
         m = start(policy(f'"{a.url}"', f'model other zone local endpoint "{b.url}" context 8k tok price 1 in, 1 out usd/Mtok\n'
-                         f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")'), *QUICK)
+                         f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")', 'else refuse "nowhere"'), *QUICK)
 
         def pool(*args, check=True):
             return run_program([MERIT, "pool", *args, "--admin", f"127.0.0.1:{m.admin_port}"], m.folder, check=check)
