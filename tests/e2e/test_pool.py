@@ -351,6 +351,21 @@ def test_the_next_policy_keeps_what_is_known(start):
         assert place(m, bad.url)["ejections"] >= 1 and place(m, good.url)["calls"] >= calls > 0
 
 
+def test_what_metrics_say(start):
+    with Mock(metrics(VLLM % (7, 3, "0.25", 1000))) as a, Mock(up.close_at_once) as b:
+        m = start(policy(f'"{a.url}" engine vllm, "{b.url}"'), *QUICK)
+        until(lambda: not place(m, a.url)["stale"])
+        until(lambda: m.chat()[0] == 200 and place(m, b.url)["state"] == "out")
+        assert m.chat(stream=True)[0] == 200
+        page = m.metrics()
+        for line in ('merit_pool_places{model="small",state="up"} 1', 'merit_pool_places{model="small",state="out"} 1',
+                     'merit_pool_queue{model="small"} 3', 'merit_pool_kv_use{model="small"} 0.25',
+                     'merit_pool_stale_places{model="small"} 0', 'merit_pool_ejections{model="small"} 1',
+                     'merit_first_token_seconds_count{model="small",effort="default",route="otherwise"} 1',
+                     'merit_output_token_seconds_count{model="small",effort="default",route="otherwise"} 1'):
+            assert line in page, line
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"url":1}', b'{"url":"x","colour":1}', b'{"url":"http://a/v1","model":"small","weight":-1}',
                                   b'{"url":"http://a/v1","model":"small","slots":1e99}'])
 def test_bad_edits(served, body):
