@@ -420,6 +420,8 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     uint64_t bit = pool_bit(&r->epoch->pool, t->place);
     account_settle(r, end->slot, end);
     t->place = IMAGE_NONE;
+    if (end->load.len)
+        pool_load(&t->call, end->load, loop_now_us(r->g->loop));
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {
