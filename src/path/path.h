@@ -112,6 +112,7 @@ struct path_attempt_end {
     enum path_outcome outcome;
     bool sent;          // bytes of the request left: it may have been worked on
     bool taken;         // ... and it was not refused for sure
+    bool cut_off;       // its connection failed or broke before any answer
     int status;         // of the upstream; 0: none came
     const char *reason; // "" when answered
     struct usage
