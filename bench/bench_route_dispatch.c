@@ -66,8 +66,8 @@ static void open_asks(void)
             struct policy_image *image = (struct policy_image *)(void *)made[s][i]->builder.block;
             image->dispatch = image_dispatch_default();
             image->dispatch.line = 1;
-            image->dispatch.kwh_nusd = getenv("NOE") ? 0 : 100000000;
-            image->dispatch.kg_nusd = getenv("NOE") ? 0 : 50000000;
+            image->dispatch.kwh_nusd = 100000000;
+            image->dispatch.kg_nusd = 50000000;
         }
 }
 

@@ -80,6 +80,8 @@ enum result discovery_parse(struct slice text, struct discovery_list *out,
     out->count = 0;
     diag[0] = '\0';
     for (uint32_t n = 1; slice_split(&text, '\n', &line); n++) {
+        if (line.len && line.ptr[line.len - 1] == '\r')
+            line.len--;
         const char *comment = line.len ? memchr(line.ptr, '#', line.len) : NULL;
         if (comment)
             line = slice_head(line, (size_t)(comment - line.ptr));

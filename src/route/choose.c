@@ -507,9 +507,7 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
     d->options = run->options;
     d->option_count = d->lengths_count = 0;
     if (run->lengths)
-        c.task = lengths_task(
-            run->work,
-            ask->route ? lengths_name(image_text(run->table->image, ask->route->name)) : 0, 0);
+        c.task = lengths_task_of(run->work, run->table->image, ask->route, d->facts);
     if (knows_places(run))
         keep_places(&c);
     d->priced = is_live(&c) && by_dispatch(&c) > 0;

@@ -88,7 +88,7 @@ static void see_cache(struct score_places *p, uint32_t i, const struct pool_plac
 {
     float kv_tok = (float)row->kv_tok, use = row->stale ? -1 : row->kv_use;
     p->kv_tok[i] = kv_tok;
-    p->kv_use[i] = use >= 0 ? use
+    p->kv_use[i] = use >= 0     ? use
                    : kv_tok > 0 ? score_min((float)row->in_flight_tok / kv_tok, 1)
                                 : 0;
     p->any_kv |= use > 0 || kv_tok > 0;
@@ -129,8 +129,8 @@ static void fill_unknown(float *column, uint32_t count, float guess)
 // Places behind the last one, so that loops over whole vectors have defined numbers.
 static void pad(struct score_places *p)
 {
-    float *const zero[] = {p->load,    p->waiting,   p->running, p->wait_tok, p->others,
-                           p->hit_tok, p->prefill_s, p->each_s,  p->first_s,  p->far_s,
+    float *const zero[] = {p->load,    p->waiting,   p->running,   p->wait_tok, p->others,
+                           p->hit_tok, p->prefill_s, p->each_s,    p->first_s,  p->far_s,
                            p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok, p->slot_nusd_s};
     for (uint32_t i = p->count; i < p->lanes; i++) {
         for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
@@ -143,13 +143,14 @@ static void pad(struct score_places *p)
 // Division is dear, and several scorers and actions divide by the same.
 static void invert(struct score_places *p)
 {
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t i = b; i < b + SCORE_LANES; i++) {
-            p->per_slot[i] = 1 / p->slots[i];
-            p->per_running[i] = 1 / score_max(p->running[i], 1);
-            p->per_weight[i] = 1 / p->weight[i];
-            p->kv_share[i] = p->kv_tok[i] > 0 ? 1 / p->kv_tok[i] : 0;
-        }
+    const uint32_t lanes = score_lanes(p);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        p->per_slot[i] = 1 / p->slots[i];
+        p->per_running[i] = 1 / score_max(p->running[i], 1);
+        p->per_weight[i] = 1 / p->weight[i];
+        p->kv_share[i] = p->kv_tok[i] > 0 ? 1 / p->kv_tok[i] : 0;
+    }
 }
 
 static void see_rows(const struct dispatch_ask *ask, struct score_places *p,
@@ -264,8 +265,8 @@ static void see_joules(const struct dispatch_ask *ask, struct seen *s, const str
         return;
     s->joules = true;
     for (uint32_t i = 0; i < p->lanes; i++) {
-        float b = i < p->count && m->energy.curve != IMAGE_CURVE_NONE ? floorf(p->running[i]) + 1
-                                                                      : batch;
+        float b =
+            i < p->count && m->energy.curve != IMAGE_CURVE_NONE ? floorf(p->running[i]) + 1 : batch;
         if (b != batch)
             joule = (float)(pue * energy_marginal_j(&m->energy, b));
         batch = b;
@@ -278,8 +279,8 @@ static void see_joules(const struct dispatch_ask *ask, struct seen *s, const str
 // nano-USD of it. Marginal; what the policy states per token, or was expected, where there is no curve.
 struct joules {
     float fixed_uj, computed_uj, output_tok, input_tok;
-    float nusd_uj, nusd_g;      // nano-USD per microjoule; per gram
-    float carbon_g, carbon_uj;  // expected, and of how many microjoule; 0: of none
+    float nusd_uj, nusd_g;     // nano-USD per microjoule; per gram
+    float carbon_g, carbon_uj; // expected, and of how many microjoule; 0: of none
     bool known;
 };
 
@@ -380,6 +381,7 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
     out->ask.input_tok = (float)a->expect.input_tok;
     out->ask.output_tok = (float)a->expect.output_tok;
     out->ask.most_tok = (float)(a->expect.input_tok + most);
+    out->ask.reading = ask->work->stream ? SCORE_READING : 1;
     out->ask.deadline_s = (float)pool->deadline_ms / 1000;
     out->ask.session_tok = pool->session_place >= 0 ? (float)pool->session_tok : 0;
     out->ask.left = p->session < 0;
@@ -394,9 +396,10 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
         out->ask.weight = d->weights[as];
         out->ask.second_nusd = (float)d->second_nusd * d->weights[as];
         SCORERS[k].run(&out->ask, nusd);
-        for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-            for (uint32_t i = b; i < b + SCORE_LANES; i++)
-                total[i] += nusd[i];
+        const uint32_t lanes = score_lanes(p);
+        SCORE_SIMD
+        for (uint32_t i = 0; i < lanes; i++)
+            total[i] += nusd[i];
     }
 }
 
@@ -576,11 +579,12 @@ static void add_places(const struct dispatch_ask *ask, const struct rates *r, st
         return;
     const struct joules j = joules_of(ask, r, m, a);
     see_joules(ask, s, m);
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t i = b; i < b + SCORE_LANES; i++) {
-            float uj = uj_at(&j, p->hit_tok[i], s->joule[i]);
-            total[i] += uj * j.nusd_uj + grams_at(&j, uj, s->g_kwh[i]) * j.nusd_g;
-        }
+    const uint32_t lanes = score_lanes(p);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float uj = uj_at(&j, p->hit_tok[i], s->joule[i]);
+        total[i] += uj * j.nusd_uj + grams_at(&j, uj, s->g_kwh[i]) * j.nusd_g;
+    }
 }
 
 // What comes before the price.
