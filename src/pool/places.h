@@ -46,12 +46,15 @@ struct place {
     // Written by every call.
     _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever
     _Atomic uint64_t last_call_ms;
+    _Atomic bool
+        cut_off; // its last failure was that of its connection: it died, and to ask it costs it nothing
     struct rate requests, tokens;
     // Of the control side's last look at them (outliers).
     uint64_t judged_calls, judged_errors;
     uint32_t judged_firsts;
     _Atomic uint32_t firsts;       // calls with a first byte
     _Atomic float recent_first_ms; // of the last few
+    _Atomic float slow_ms;         // 95 of 100 first bytes come sooner; < 0: not known
     // The learner. Who finds the lock taken lets its call teach nothing.
     atomic_flag learning;
     struct speeds speeds;

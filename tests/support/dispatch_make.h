@@ -171,6 +171,7 @@ static inline void make_ask(struct dispatch_made *d, struct rng *r, const struct
     }
     memset(&d->work, 0, sizeof d->work);
     d->work.input_tok = (uint32_t)rng_below(r, 16000);
+    d->work.stream = rng_below(r, 2);
     d->work.max_output_tok = rng_below(r, 2) ? 0 : 1 + (uint32_t)rng_below(r, 4000);
     for (uint32_t i = 0; i < MAKE_BUDGETS; i++)
         d->budget_states[i] =
