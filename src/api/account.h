@@ -130,6 +130,9 @@ void account_refuse(struct request *r, struct api_error *error);
 // When the decision found nothing because of budgets over time: fills `error`.
 bool account_spent(struct request *r, struct api_error *error);
 
+// The most that one attempt with the model can take of a unit; negative: not known.
+int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit);
+
 // What is known of the whole request: settled, and with `usage` what the attempt in `slot` will be settled with.
 struct account_sum account_sum(const struct request *r, int32_t slot, const struct usage *usage);
 // Cost, joules, grams and what is left of the budgets, as headers.
