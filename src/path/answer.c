@@ -62,6 +62,9 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
     t->kept_count = 0;
     for (uint32_t i = 0; i < head->header_count && t->kept_count < MERIT_COUNT(t->kept); i++) {
         const struct http_header *h = &head->headers[i];
+        // A hint: without memory for it, it was not given.
+        if (h->name.len == 21 && slice_ieq(h->name, SLICE("endpoint-load-metrics")))
+            t->load = arena_copy(arena, h->value);
         if (!passes(h->name))
             continue;
         struct http_header *to = &t->kept[t->kept_count++];
@@ -240,6 +243,8 @@ static void stream_body(struct path_try *t, struct slice piece)
             run = SLICE_EMPTY;
         }
     }
+    if (t->path->ops->on_output)
+        t->path->ops->on_output(t->path, t->attempt.slot, t->meter.content_bytes);
     forward(t, run);
     if (r == RESULT_AGAIN)
         return;

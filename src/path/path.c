@@ -111,6 +111,7 @@ static void leave(struct path_try *t, enum path_outcome outcome, const char *rea
         .reason = reason,
         .usage = answer ? usage_of(t) : (struct usage){.known = false},
         .retry_after_s = t->retry_after_s,
+        .load = t->load,
         .begin_us = t->begin_us,
         .first_byte_us = t->first_byte_us,
         .end_us = loop_now_us(p->loop),

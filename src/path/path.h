@@ -118,6 +118,7 @@ struct path_attempt_end {
     struct usage
         usage; // what was counted, or a guess at what came of a stream; zero where nothing came
     uint32_t retry_after_s; // that the upstream asks for; 0: it does not
+    struct slice load;      // what it says of its load (`endpoint-load-metrics`), valid in the call
     uint64_t begin_us, first_byte_us,
         end_us; // first byte of the answer, of a stream its first event; 0: none came
 };
@@ -159,6 +160,8 @@ struct path_ops {
                     struct http_header *headers, size_t *count);
     // It is over; called once. The exchange may still be flushing.
     void (*on_end)(struct path *p, const struct path_result *r);
+    // More of a stream's answer has come: bytes of text so far. May be NULL.
+    void (*on_output)(struct path *p, uint32_t slot, uint64_t content_bytes);
 };
 
 // One attempt under way. Private to path/.
@@ -170,6 +173,7 @@ struct path_try {
     struct buf gathered;
     struct sse sse;
     struct slice type; // content type, in the arena
+    struct slice load; // endpoint-load-metrics, in the arena; empty without
     int status;
     uint32_t retry_after_s, kept_count;
     uint8_t mode;

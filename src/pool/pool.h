@@ -37,6 +37,7 @@ enum {
     POOL_RETRY_AFTER_MAX_S = 300, // longer than that no place is left alone at its own word
     POOL_ROWS_FRESH_US = 200,     // rows may be so old, and a microsecond more per place
     POOL_SITES_MAX = 65536,       // that a table remembers, removed ones included
+    POOL_LOAD_FRESH_MS = 2000,    // what an answer says of the place's load counts for so long
     POOL_SITE_KEPT_MS = 3600 * 1000,
     POOL_URL_MAX = 2048,
 };
@@ -233,6 +234,9 @@ enum result pool_begin(struct pool_loop *l, int32_t place, const struct pool_ask
 // The first event of a stream, good as it is: a trial is won, and the prompt is computed. Not for whole answers.
 void pool_first(struct pool_loop *l, struct pool_call *call, uint64_t now_us);
 
+// What the answer's head says of the place's load, before pool_end (pool/telemetry.h).
+void pool_load(struct pool_call *call, struct slice header, uint64_t now_us);
+
 enum pool_outcome {
     POOL_OK,      // it answered as it should; client errors are its right
     POOL_FAILED,  // it did not, or with 5xx
@@ -250,6 +254,9 @@ struct pool_report {
 };
 void pool_end(struct pool_loop *l, struct pool_call *call, const struct pool_report *report,
               uint64_t now_us);
+
+// After so long without a first byte a call there is slower than 19 of 20; < 0: not known yet.
+float pool_slow_ms(const struct pool_loop *l, int32_t place);
 
 // Seconds until the first place of the model is tried again, at least 1; for Retry-After.
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us);

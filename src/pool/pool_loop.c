@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "pool/pool.h"
+#include "pool/telemetry.h"
 
 static uint64_t ms(uint64_t us)
 {
@@ -259,6 +260,11 @@ bool pool_may_be_back(struct pool_loop *l, int32_t model, uint64_t now_us)
            pool_pick(l, model, 0, 0, POOL_PICK_CUT_OFF, now_us) != IMAGE_NONE;
 }
 
+float pool_slow_ms(const struct pool_loop *l, int32_t place)
+{
+    return loadf(&pool_site(l->pool, place)->place->slow_ms);
+}
+
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
 {
     const struct pool_model *m = &l->pool->models[model];
@@ -392,6 +398,24 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
         changed(l);
     }
     show(l, c->number, now_us);
+}
+
+void pool_load(struct pool_call *c, struct slice header, uint64_t now_us)
+{
+    struct place_gauges *g = &c->place->gauges;
+    struct telemetry t;
+    if (!telemetry_orca(header, &t))
+        return;
+    if (t.queue >= 0)
+        atomic_store_explicit(&g->queue, (float)t.queue, memory_order_relaxed);
+    if (t.running >= 0)
+        atomic_store_explicit(&g->running, (float)t.running, memory_order_relaxed);
+    if (t.kv_use >= 0)
+        atomic_store_explicit(&g->kv_use, (float)t.kv_use, memory_order_relaxed);
+    atomic_store_explicit(&g->ends, load32(&c->place->ends), memory_order_relaxed);
+    uint64_t until = ms(now_us) + POOL_LOAD_FRESH_MS;
+    if (atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) < until)
+        atomic_store_explicit(&g->fresh_ms, until, memory_order_relaxed);
 }
 
 static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now_us)

@@ -88,7 +88,9 @@ static struct ends at(const struct image_model *m, const struct image_zone *zone
 static int64_t intensity(const struct image_zone *zone, const struct price_here *here,
                          bool *marginal)
 {
-    *marginal = here->carbon_ug_kwh >= 0 ? here->carbon_marginal : zone && zone->carbon_marginal;
+    // The policy says of a file what its figures are, whoever brings them here.
+    *marginal =
+        (zone && zone->carbon_marginal) || (here->carbon_ug_kwh >= 0 && here->carbon_marginal);
     return here->carbon_ug_kwh >= 0      ? here->carbon_ug_kwh
            : zone && zone->carbon_stated ? zone->carbon_ug_kwh
                                          : -1;
