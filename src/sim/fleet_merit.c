@@ -131,18 +131,20 @@ static struct session *session_of(struct merit *m, uint64_t name)
     return name && !m->blind ? m->sessions + name % SESSIONS_MAX : NULL;
 }
 
-// The prompt's blocks, as Merit would cut them from the body.
+// The prompt's blocks, as Merit would cut them from the body: several of the job's pieces where those are shorter.
 static void cut_prompt(struct merit *m, const struct fleet_job *job)
 {
     struct prefix_prompt *p = &m->prompt;
-    uint32_t most = job->hash_tok ? job->prompt_tok / job->hash_tok : 0;
-    p->count = job->hash_count < most ? job->hash_count : most;
+    uint32_t block = PREFIX_BLOCK_BYTES / HASH_TOK_BYTES;
+    uint32_t per = job->hash_tok && job->hash_tok < block ? block / job->hash_tok : 1;
+    uint32_t whole = job->hash_tok ? job->prompt_tok / job->hash_tok : 0;
+    p->count = (job->hash_count < whole ? job->hash_count : whole) / per;
     p->count = p->count < PREFIX_BLOCKS_MAX ? p->count : PREFIX_BLOCKS_MAX;
     p->tok = job->prompt_tok;
     p->bytes = job->prompt_tok * HASH_TOK_BYTES;
     for (uint32_t i = 0; i < p->count; i++) {
-        p->end[i] = (i + 1) * job->hash_tok * HASH_TOK_BYTES;
-        p->chain[i] = job->hashes[i];
+        p->end[i] = (i + 1) * per * job->hash_tok * HASH_TOK_BYTES;
+        p->chain[i] = job->hashes[(i + 1) * per - 1];
     }
 }
 
