@@ -87,7 +87,8 @@ struct account_try {
 };
 
 struct account_sum {
-    int64_t cost_nusd, energy_uj, carbon_ug, baseline_nusd; // negative: some of it is not known
+    // Negative: some of it is not known.
+    int64_t cost_nusd, energy_uj, carbon_ug, baseline_nusd, tok;
 };
 
 // Of one request; zero at first.

@@ -228,13 +228,17 @@ struct left {
 static int64_t after_settling(const struct account_try *t, const struct account_sum *now,
                               const struct account *a, enum image_unit unit, int64_t left)
 {
+    const struct account_sum *old = &a->settled;
     const int64_t took[LEDGER_UNITS] = {[IMAGE_UNIT_NUSD] = now->cost_nusd,
                                         [IMAGE_UNIT_UJ] = now->energy_uj,
-                                        [IMAGE_UNIT_UG] = now->carbon_ug};
-    const int64_t before[LEDGER_UNITS] = {[IMAGE_UNIT_NUSD] = a->settled.cost_nusd,
-                                          [IMAGE_UNIT_UJ] = a->settled.energy_uj,
-                                          [IMAGE_UNIT_UG] = a->settled.carbon_ug};
-    if (!t || unit > IMAGE_UNIT_UG || t->bound.of[unit] < 0 || took[unit] < 0 || before[unit] < 0)
+                                        [IMAGE_UNIT_UG] = now->carbon_ug,
+                                        [IMAGE_UNIT_TOK] = now->tok};
+    const int64_t before[LEDGER_UNITS] = {[IMAGE_UNIT_NUSD] = old->cost_nusd,
+                                          [IMAGE_UNIT_UJ] = old->energy_uj,
+                                          [IMAGE_UNIT_UG] = old->carbon_ug,
+                                          [IMAGE_UNIT_TOK] = old->tok};
+    bool counted = unit <= IMAGE_UNIT_UG || unit == IMAGE_UNIT_TOK;
+    if (!t || !counted || t->bound.of[unit] < 0 || took[unit] < 0 || before[unit] < 0)
         return left;
     return left + t->bound.of[unit] - (took[unit] - before[unit]);
 }
@@ -256,6 +260,8 @@ static bool tightest(const struct request *r, const struct account_try *t,
     for (uint32_t i = 0; i < n; i++) {
         const struct ledger_budget *b = &a->budgets[a->bearing[i]];
         int64_t left = states[i].left;
+        if (left <= 0) // of a paced one it may be less
+            left = b->limit - ledger_used(r->g->shared->ledger, b, loop_wall_us(r->g->loop));
         if (settled)
             left = after_settling(t, now, a, b->unit, left);
         left = left < 0 ? 0 : left > b->limit ? b->limit : left;

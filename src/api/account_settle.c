@@ -231,11 +231,15 @@ static void learn(const struct request *r, const struct account_try *t, const st
     lengths_saw(r->g->shared->lengths, r->g->index, &a);
 }
 
+static int64_t tok_of(const struct took *k)
+{
+    return k->unread && !k->nothing ? -1 : (int64_t)k->used.input_tok + k->used.output_tok;
+}
+
 static void settle(struct request *r, struct account_try *t, const struct took *k,
                    const struct path_attempt_end *end)
 {
     bool answered = end->outcome == PATH_DID && end->status < 400;
-    int64_t tok = k->unread && !k->nothing ? -1 : (int64_t)k->used.input_tok + k->used.output_tok;
     struct ledger_settled s = {
         .now_us = loop_wall_us(r->g->loop),
         .end = end_of(end),
@@ -243,7 +247,7 @@ static void settle(struct request *r, struct account_try *t, const struct took *
                         [IMAGE_UNIT_UJ] = k->price.energy_uj,
                         [IMAGE_UNIT_UG] = k->price.carbon_ug,
                         [IMAGE_UNIT_MS] = (int64_t)((end->end_us - end->begin_us) / 1000),
-                        [IMAGE_UNIT_TOK] = tok,
+                        [IMAGE_UNIT_TOK] = tok_of(k),
                         [IMAGE_UNIT_CALLS] = end->sent,
                         [IMAGE_UNIT_REQUESTS] = t->bound.of[IMAGE_UNIT_REQUESTS]}},
         .input_tok = k->used.input_tok,
@@ -275,6 +279,7 @@ static void sum_up(struct account *a, const struct took *k, bool answered)
     add(&a->settled.cost_nusd, k->price.cost_nusd);
     add(&a->settled.energy_uj, k->price.energy_uj);
     add(&a->settled.carbon_ug, k->price.carbon_ug);
+    add(&a->settled.tok, tok_of(k));
     if (answered)
         add(&a->settled.baseline_nusd, k->base.cost_nusd);
     a->input_tok += k->used.input_tok;
@@ -349,5 +354,6 @@ struct account_sum account_sum(const struct request *r, int32_t slot, const stru
     add(&s.cost_nusd, k.price.cost_nusd);
     add(&s.energy_uj, k.price.energy_uj);
     add(&s.carbon_ug, k.price.carbon_ug);
+    add(&s.tok, tok_of(&k));
     return s;
 }

@@ -129,12 +129,12 @@ static uint64_t busy_places(const struct request *r, int32_t model)
 
 // A slot for the attempt, with a place of the model that takes it; false: none does.
 static bool claim(struct request *r, const struct after_terms *terms, int32_t preferred,
-                  uint64_t tried, bool desperate, uint32_t *slot)
+                  uint64_t tried, enum pool_pick_how how, uint32_t *slot)
 {
     struct pool_loop *l = &r->epoch->pool;
     uint64_t now = loop_now_us(r->g->loop);
     int32_t model = terms->binding.model, place = preferred;
-    struct pool_ask ask = {.force = desperate};
+    struct pool_ask ask = {.force = how != POOL_PICK_SERVING};
     if (r->kind == REQUEST_CHAT) {
         ask.compute_tok = r->work.input_tok;
         ask.output_tok = r->decision->output_tok;
@@ -143,7 +143,7 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
     while (r->tries[*slot].place != IMAGE_NONE)
         ++*slot;
     if (place == IMAGE_NONE || tried & pool_bit(l, place))
-        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+        place = pool_pick(l, model, tried, terms->closed, how, now);
     while (place != IMAGE_NONE) {
         if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
             r->tries[*slot].model = r->model = model;
@@ -153,7 +153,7 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
             return true;
         }
         tried |= pool_bit(l, place);
-        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+        place = pool_pick(l, model, tried, terms->closed, how, now);
     }
     return false;
 }
@@ -173,8 +173,8 @@ static int32_t preferred_place(const struct request *r, uint32_t option)
     return r->obeyed && option < d->option_count ? d->options[option].place : IMAGE_NONE;
 }
 
-// The first option with a place that was not tried yet; `desperate`: also one that is out of service.
-static bool choose(struct request *r, bool desperate, bool again, uint32_t *option,
+// The first option with a place that was not tried yet.
+static bool choose(struct request *r, enum pool_pick_how how, bool again, uint32_t *option,
                    struct after_terms *terms, uint32_t *slot)
 {
     // The first one is there whenever there is an answer; the others are looked for only when they are wanted.
@@ -188,7 +188,7 @@ static bool choose(struct request *r, bool desperate, bool again, uint32_t *opti
         int32_t model = terms->binding.model;
         if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
             continue;
-        if (!claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+        if (!claim(r, terms, preferred_place(r, *option), tried_of(r, model), how, slot))
             continue;
         enum result res = account_reserve(r, *slot, terms);
         if (!res)
@@ -211,19 +211,26 @@ static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
 {
     bool again = ask != PATH_FIRST;
     if (!again)
-        return choose(r, false, false, option, terms, slot) ||
-               (!r->account.refused && choose(r, true, false, option, terms, slot));
+        return choose(r, POOL_PICK_SERVING, false, option, terms, slot) ||
+               (!r->account.refused &&
+                (choose(r, POOL_PICK_CUT_OFF, false, option, terms, slot) ||
+                 (!r->account.refused && choose(r, POOL_PICK_ANY, false, option, terms, slot))));
     if (made_max(r) && r->made >= made_max(r))
         return false;
     r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
         (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
-    if (choose(r, false, true, option, terms, slot))
+    if (choose(r, POOL_PICK_SERVING, true, option, terms, slot))
         return true;
-    if (!made_max(r) || ask != PATH_ELSEWHERE || r->account.refused)
+    if (ask != PATH_ELSEWHERE || r->account.refused)
+        return false;
+    // One that died may be back.
+    if (choose(r, POOL_PICK_CUT_OFF, true, option, terms, slot))
+        return true;
+    if (!made_max(r) || r->account.refused)
         return false;
     // The policy asks for retries: once all have been asked they may go where one failed before.
     r->tried_count = 0;
-    return choose(r, false, true, option, terms, slot);
+    return choose(r, POOL_PICK_SERVING, true, option, terms, slot);
 }
 
 // --- one attempt
@@ -321,7 +328,7 @@ static enum path_next copy(struct request *r, struct path_attempt *out)
         return PATH_STOP;
     uint32_t slot;
     uint64_t tried = tried_of(r, r->model) | busy_places(r, r->model);
-    if (!claim(r, &terms, IMAGE_NONE, tried, false, &slot))
+    if (!claim(r, &terms, IMAGE_NONE, tried, POOL_PICK_SERVING, &slot))
         return PATH_STOP;
     if (account_reserve(r, slot, &terms)) {
         give_back(r, slot);
@@ -399,6 +406,7 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     struct request_try *t = &r->tries[end->slot];
     struct pool_report report = {.outcome = outcomes[end->outcome],
                                  .retry_after_s = end->retry_after_s,
+                                 .cut_off = end->cut_off,
                                  .known = end->usage.known,
                                  .input_tok = end->usage.input_tok,
                                  .cached_tok = end->usage.cached_tok,
@@ -409,6 +417,8 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     uint64_t bit = pool_bit(&r->epoch->pool, t->place);
     account_settle(r, end->slot, end);
     t->place = IMAGE_NONE;
+    if (end->load.len)
+        pool_load(&t->call, end->load, loop_now_us(r->g->loop));
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {

@@ -71,6 +71,7 @@ struct request {
     enum request_kind kind;
     bool running; // the path is under way
     bool ended;   // outcome written
+    bool hoping;  // it was decided as if what has died were back
     bool anew;    // an else was decided, or could not be, while the path waits
     bool paused;  // stands in gateway.paused
     struct request *paused_next;

@@ -105,10 +105,13 @@ static void leave(struct path_try *t, enum path_outcome outcome, const char *rea
         .outcome = outcome,
         .sent = sent,
         .taken = taken,
+        .cut_off = outcome != PATH_DID && (strcmp(reason, "upstream_cut") == 0 ||
+                                           strcmp(reason, "upstream_unreachable") == 0),
         .status = t->status,
         .reason = reason,
         .usage = answer ? usage_of(t) : (struct usage){.known = false},
         .retry_after_s = t->retry_after_s,
+        .load = t->load,
         .begin_us = t->begin_us,
         .first_byte_us = t->first_byte_us,
         .end_us = loop_now_us(p->loop),
