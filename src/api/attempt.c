@@ -85,8 +85,8 @@ static enum result make_pieces(struct request *r, const struct after_terms *term
 
 // --- where to
 
-// After so long without a byte an attempt is slow, where nothing was learned of its place.
-enum { HEDGE_UNKNOWN_MS = 5000 };
+// After so long without a byte an attempt is slow where nothing was learned of its place; never sooner than the floor.
+enum { HEDGE_UNKNOWN_MS = 5000, HEDGE_FLOOR_MS = 50 };
 
 static uint64_t tried_of(const struct request *r, int32_t model)
 {
@@ -248,7 +248,10 @@ static uint32_t copy_after_ms(const struct request *r, const struct after_terms 
 {
     if (!r->obeyed || r->copies >= terms->copies || !r->work.stream || r->openai.acts)
         return 0;
-    return HEDGE_UNKNOWN_MS;
+    float slow_ms = pool_slow_ms(&r->epoch->pool, r->place);
+    return slow_ms < 0                       ? HEDGE_UNKNOWN_MS
+           : slow_ms < (float)HEDGE_FLOOR_MS ? HEDGE_FLOOR_MS
+                                             : (uint32_t)slow_ms + 1;
 }
 
 static enum result fill(struct request *r, uint32_t slot, const struct after_terms *terms,
