@@ -33,7 +33,11 @@ bench: build ## every benchmark; writes docs/benchmarks.md
 	@scripts/deps bench
 	@bench/all
 
+<<<<<<< HEAD
 bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, ledger
+=======
+bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, lost
+>>>>>>> main
 	@scripts/deps bench
 	@bench/$*
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/admin_pool.h"
 #include "api/openai_answer.h"
 #include "api/openai_request.h"
 #include "api/page.h"
@@ -454,6 +455,25 @@ static void answer_measured(struct http_exchange *x, struct admin *a)
     respond_buf(x, SLICE("application/json"), &out);
 }
 
+// False: it is none of the pool's paths.
+static bool answer_pool(struct http_exchange *x, struct admin *a)
+{
+    struct admin_pool_answer answer;
+    struct buf out;
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    if (!admin_pool_answer(x, a->serving, loop_now_us(a->loop), &answer, &out)) {
+        buf_deinit(&out);
+        return false;
+    }
+    if (!answer.code) {
+        respond_buf(x, SLICE("application/json"), &out);
+        return true;
+    }
+    buf_deinit(&out);
+    refuse(x, answer.status, answer.code, answer.message);
+    return true;
+}
+
 static bool get(const struct http_exchange *x, struct slice path)
 {
     return slice_eq(x->head->path, path) &&
@@ -489,6 +509,8 @@ static void on_request(struct http_exchange *x)
         answer_route(x, a);
     } else if (slice_eq(path, SLICE("/merit/v1/route"))) {
         refuse(x, 405, "method_not_allowed", "Use POST for this path.");
+    } else if (answer_pool(x, a)) {
+        return;
     } else {
         refuse(x, 404, "unknown_path", "See GET / for what the admin side offers.");
     }

@@ -5,6 +5,7 @@
 //   GET  /metrics                    Prometheus
 //   GET  /merit/v1/policy            name, version, digest, routes and models of what is served
 //   POST /merit/v1/route             a chat body, or {"text": "..."}: the decision it would get
+//   GET, POST, DELETE /merit/v1/pool...   places, and edits of them by hand (api/admin_pool.h)
 //   GET  /merit/v1/decisions?n=20    the newest decisions of all loops, newest first
 //   GET  /merit/v1/decisions/{id}    one
 //

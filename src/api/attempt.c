@@ -129,12 +129,12 @@ static uint64_t busy_places(const struct request *r, int32_t model)
 
 // A slot for the attempt, with a place of the model that takes it; false: none does.
 static bool claim(struct request *r, const struct after_terms *terms, int32_t preferred,
-                  uint64_t tried, bool desperate, uint32_t *slot)
+                  uint64_t tried, enum pool_pick_how how, uint32_t *slot)
 {
     struct pool_loop *l = &r->epoch->pool;
     uint64_t now = loop_now_us(r->g->loop);
     int32_t model = terms->binding.model, place = preferred;
-    struct pool_ask ask = {.force = desperate};
+    struct pool_ask ask = {.force = how != POOL_PICK_SERVING};
     if (r->kind == REQUEST_CHAT) {
         ask.compute_tok = r->work.input_tok;
         ask.output_tok = r->decision->output_tok;
@@ -143,7 +143,7 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
     while (r->tries[*slot].place != IMAGE_NONE)
         ++*slot;
     if (place == IMAGE_NONE || tried & pool_bit(l, place))
-        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+        place = pool_pick(l, model, tried, terms->closed, how, now);
     while (place != IMAGE_NONE) {
         if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
             r->tries[*slot].model = r->model = model;
@@ -153,9 +153,17 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
             return true;
         }
         tried |= pool_bit(l, place);
-        place = pool_pick(l, model, tried, terms->closed, desperate, now);
+        place = pool_pick(l, model, tried, terms->closed, how, now);
     }
     return false;
+}
+
+static void give_back(struct request *r, uint32_t slot)
+{
+    const struct pool_report nothing = {.outcome = POOL_DROPPED};
+    account_drop(r, slot);
+    r->tries[slot].place = IMAGE_NONE;
+    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
 }
 
 // The place that the decision found best for an option, as long as nothing speaks against it.
@@ -165,8 +173,8 @@ static int32_t preferred_place(const struct request *r, uint32_t option)
     return r->obeyed && option < d->option_count ? d->options[option].place : IMAGE_NONE;
 }
 
-// The first option with a place that was not tried yet; `desperate`: also one that is out of service.
-static bool choose(struct request *r, bool desperate, bool again, uint32_t *option,
+// The first option with a place that was not tried yet.
+static bool choose(struct request *r, enum pool_pick_how how, bool again, uint32_t *option,
                    struct after_terms *terms, uint32_t *slot)
 {
     // The first one is there whenever there is an answer; the others are looked for only when they are wanted.
@@ -180,8 +188,14 @@ static bool choose(struct request *r, bool desperate, bool again, uint32_t *opti
         int32_t model = terms->binding.model;
         if (again && r->obeyed && !after_may(&r->deciding.run, &r->spent, model))
             continue;
-        if (claim(r, terms, preferred_place(r, *option), tried_of(r, model), desperate, slot))
+        if (!claim(r, terms, preferred_place(r, *option), tried_of(r, model), how, slot))
+            continue;
+        enum result res = account_reserve(r, *slot, terms);
+        if (!res)
             return true;
+        give_back(r, *slot);
+        if (res != RESULT_LIMIT || !account_may_go_on(r))
+            return false;
     }
     return false;
 }
@@ -197,19 +211,26 @@ static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
 {
     bool again = ask != PATH_FIRST;
     if (!again)
-        return choose(r, false, false, option, terms, slot) ||
-               choose(r, true, false, option, terms, slot);
+        return choose(r, POOL_PICK_SERVING, false, option, terms, slot) ||
+               (!r->account.refused &&
+                (choose(r, POOL_PICK_CUT_OFF, false, option, terms, slot) ||
+                 (!r->account.refused && choose(r, POOL_PICK_ANY, false, option, terms, slot))));
     if (made_max(r) && r->made >= made_max(r))
         return false;
     r->spent.unit[IMAGE_UNIT_MS] = r->spent.window[IMAGE_UNIT_MS] =
         (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
-    if (choose(r, false, true, option, terms, slot))
+    if (choose(r, POOL_PICK_SERVING, true, option, terms, slot))
         return true;
-    if (!made_max(r) || ask != PATH_ELSEWHERE)
+    if (ask != PATH_ELSEWHERE || r->account.refused)
+        return false;
+    // One that died may be back.
+    if (choose(r, POOL_PICK_CUT_OFF, true, option, terms, slot))
+        return true;
+    if (!made_max(r) || r->account.refused)
         return false;
     // The policy asks for retries: once all have been asked they may go where one failed before.
     r->tried_count = 0;
-    return choose(r, false, true, option, terms, slot);
+    return choose(r, POOL_PICK_SERVING, true, option, terms, slot);
 }
 
 // --- one attempt
@@ -220,13 +241,6 @@ static const struct api_error NO_PLACE = {
     .code = "upstream_busy",
     .message = {"No endpoint of the model has room now.", 38},
 };
-
-static void give_back(struct request *r, uint32_t slot)
-{
-    const struct pool_report nothing = {.outcome = POOL_DROPPED};
-    r->tries[slot].place = IMAGE_NONE;
-    pool_end(&r->epoch->pool, &r->tries[slot].call, &nothing, loop_now_us(r->g->loop));
-}
 
 // A stream is hedged, as the policy asks: somebody reads along. What nobody waits at is not worth paying twice for, and a
 // whole answer takes as long as it is long. Tools that act must not act twice.
@@ -288,6 +302,10 @@ static enum path_next give(struct request *r, uint32_t option, uint32_t slot,
 // There is no further attempt: what the failures came to, with the time after which it may be worth another try.
 static enum path_next stop(struct request *r, struct api_error *error)
 {
+    if (r->account.refused && (!error->status || !r->account.attempts)) {
+        account_refuse(r, error);
+        return PATH_STOP;
+    }
     if (!error->status)
         *error = NO_PLACE;
     if ((error->status == 429 || error->status == 503) && !error->retry_after_s)
@@ -310,8 +328,13 @@ static enum path_next copy(struct request *r, struct path_attempt *out)
         return PATH_STOP;
     uint32_t slot;
     uint64_t tried = tried_of(r, r->model) | busy_places(r, r->model);
-    if (!claim(r, &terms, IMAGE_NONE, tried, false, &slot))
+    if (!claim(r, &terms, IMAGE_NONE, tried, POOL_PICK_SERVING, &slot))
         return PATH_STOP;
+    if (account_reserve(r, slot, &terms)) {
+        give_back(r, slot);
+        r->account.refused = false; // the one that runs goes on
+        return PATH_STOP;
+    }
     r->copies++;
     return fill(r, slot, &terms, out) ? PATH_STOP : PATH_SEND;
 }
@@ -331,7 +354,7 @@ static enum path_next go_else(struct request *r, struct path_attempt *out, struc
 {
     struct after_terms terms;
     uint32_t option, slot;
-    while (r->obeyed) {
+    while (r->obeyed && account_may_go_on(r)) {
         enum result res = r->anew ? r->else_result : chat_decide_else(r);
         r->anew = false;
         if (res == RESULT_AGAIN)
@@ -369,6 +392,7 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
 static void on_first(struct path *p, uint32_t slot)
 {
     struct request *r = p->user;
+    account_first(r, slot);
     pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
 
@@ -382,6 +406,7 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     struct request_try *t = &r->tries[end->slot];
     struct pool_report report = {.outcome = outcomes[end->outcome],
                                  .retry_after_s = end->retry_after_s,
+                                 .cut_off = end->cut_off,
                                  .known = end->usage.known,
                                  .input_tok = end->usage.input_tok,
                                  .cached_tok = end->usage.cached_tok,
@@ -390,7 +415,10 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     if (report.outcome == POOL_REFUSED && end->status == 404)
         report.outcome = POOL_OK;
     uint64_t bit = pool_bit(&r->epoch->pool, t->place);
+    account_settle(r, end->slot, end);
     t->place = IMAGE_NONE;
+    if (end->load.len)
+        pool_load(&t->call, end->load, loop_now_us(r->g->loop));
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {
@@ -442,7 +470,8 @@ static void remember(struct request *r, const struct path_result *result)
     uint64_t now_ms = loop_now_us(r->g->loop) / 1000;
     if (!h)
         return;
-    if (result->end == PATH_FAILED && result->error)
+    // A budget's refusal is no failure of anybody, and its text is the request's own.
+    if (result->end == PATH_FAILED && result->error && !r->account.refused)
         hammer_failed(h, hammer_key_of(r), r->models_asked, result->error, now_ms);
 }
 
@@ -454,9 +483,10 @@ static void on_path_end(struct path *p, const struct path_result *result)
         [PATH_GONE] = METRICS_GONE,
     };
     struct request *r = p->user;
+    bool refused = r->account.refused && !r->account.attempts;
     r->running = false;
     remember(r, result);
-    request_end(r, ends[result->end], result, result->status);
+    request_end(r, refused ? METRICS_REFUSED : ends[result->end], result, result->status);
     if (result->end == PATH_BROKEN)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
@@ -558,6 +588,11 @@ void attempt_pass(struct request *r, int32_t model)
         .closed = closed,
         .timeout_ms = image_model(r->epoch->serving->image, model)->timeout_ms,
     };
+    if (account_begin(r)) {
+        request_refuse(r, &request_error_no_memory, METRICS_FAILED);
+        return;
+    }
+    account_decided(r);
     r->pieces[0] = r->x->body;
     r->piece_count = r->x->body.len ? 1 : 0;
     metric_add(&r->g->metrics->passed_through, 1);

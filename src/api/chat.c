@@ -153,6 +153,7 @@ static void record_decision(struct request *r)
     d->decide_ns = r->decide_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)r->decide_ns;
     record_id(d->wall_us, rng_next(&g->rng), d->id);
     r->decision = d;
+    account_decided(r);
     count_signals(r);
     if (r->measured)
         measured_count(r->epoch->serving->measured, g->index, &r->deciding.run);
@@ -202,9 +203,45 @@ static void obey(struct request *r)
     }
 }
 
+// Nothing can serve it, and yet places that died may be back: decides again as if they were. Asking one that is still dead
+// costs nobody anything.
+static enum result decide_hoping(struct request *r)
+{
+    struct decision *d = r->deciding.run.decision;
+    uint32_t count = d->image->models.count;
+    uint64_t now = loop_now_us(r->g->loop);
+    bool hope = false;
+    if (d->end != DECISION_INFEASIBLE || r->hoping)
+        return RESULT_OK;
+    uint8_t *states = arena_alloc(r->x->arena, count);
+    for (uint32_t i = 0; states && i < count; i++) {
+        bool may = d->model_outcomes[i].verdict == MODEL_DOWN &&
+                   pool_may_be_back(&r->epoch->pool, (int32_t)i, now);
+        states[i] = may ? POOL_MODEL_UP : d->pool_states[i];
+        hope |= may;
+    }
+    if (!hope)
+        return RESULT_OK;
+    r->hoping = true;
+    r->measured = false;
+    r->options.given = d->facts;
+    r->pool = (struct pool_view){.epoch = d->pool_epoch,
+                                 .states = states,
+                                 .count = count,
+                                 .session_place = -1,
+                                 .session_model = -1};
+    if (decider_begin(&r->epoch->serving->decider, r->epoch->scratch, &r->work, &r->pool,
+                      &r->options, NULL, r->x->arena, &r->deciding))
+        return RESULT_NOMEM;
+    r->deciding.sliced = true;
+    return decide(r, mono_ns(NULL));
+}
+
 static void go_on(struct request *r, uint64_t begin_ns)
 {
     enum result res = decide(r, begin_ns);
+    if (!res)
+        res = decide_hoping(r);
     if (res == RESULT_AGAIN)
         return;
     if (r->running) {
@@ -244,7 +281,7 @@ enum result chat_decide_else(struct request *r)
     r->options.given = d->facts;
     r->options.first_chain = (uint32_t)d->chain + 1;
     r->options.spent = r->spent.unit;
-    r->measured = false;
+    r->measured = r->hoping = false;
     r->decide_ns = 0;
     r->decide_until_ns = most_ms ? begin + most_ms * 1000000 : 0;
     pool_rows(&r->epoch->pool, loop_now_us(r->g->loop), &r->pool);
@@ -254,6 +291,8 @@ enum result chat_decide_else(struct request *r)
         return res;
     r->deciding.sliced = true;
     res = decide(r, begin);
+    if (!res)
+        res = decide_hoping(r);
     if (!res)
         record_decision(r);
     return res;
@@ -321,6 +360,13 @@ void chat_begin(struct request *r)
     pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
                                         .effort = effort_asked(&r->openai)};
+    if (account_begin(r)) {
+        metric_add(&g->metrics->in_flight, (uint64_t)-1);
+        request_no_memory(r->x, g);
+        return;
+    }
+    r->options.budgets = r->account.view.states ? &r->account.view : NULL;
+    r->options.lengths = g->lengths;
     r->costs = r->epoch->costs;
     if (r->costs) {
         r->costs->refs++;

@@ -494,6 +494,7 @@ void gateway_close(struct gateway *g)
     if (g->epoch)
         gateway_epoch_unref(g->epoch);
     key_set_unref(g->keys);
+    lengths_epoch_unref(g->lengths);
     arena_deinit(&g->scratch);
     buf_deinit(&g->line);
     alloc_free(g->metrics);
@@ -535,6 +536,7 @@ struct order {
     struct plan_scratch *scratch;
     struct measured_epoch *costs;
     struct key_set *keys;
+    struct lengths_epoch *lengths;
     void (*on_idle)(void *ctx);
     void *ctx;
 };
@@ -564,6 +566,15 @@ static void run_costs(struct loop_message *m, struct loop *loop)
         measured_epoch_unref(o->costs);
     }
     serving_unref(o->serving);
+    alloc_free(o);
+}
+
+static void run_lengths(struct loop_message *m, struct loop *loop)
+{
+    struct order *o = MERIT_CONTAINER(m, struct order, message);
+    (void)loop;
+    lengths_epoch_unref(o->gateway->lengths);
+    o->gateway->lengths = o->lengths;
     alloc_free(o);
 }
 
@@ -635,6 +646,15 @@ enum result gateway_post_costs(struct gateway *g, struct serving *serving,
         serving_unref(serving);
         measured_epoch_unref(costs);
     }
+    return r;
+}
+
+enum result gateway_post_lengths(struct gateway *g, struct lengths_epoch *lengths)
+{
+    lengths_epoch_ref(lengths);
+    enum result r = post(g, run_lengths, (struct order){.lengths = lengths});
+    if (r)
+        lengths_epoch_unref(lengths);
     return r;
 }
 

@@ -34,9 +34,12 @@ struct gateway_shared {
     struct dns *dns;
     struct log_sink *access_log, *decision_log; // NULL: off
     struct metrics_names *names;
-    struct reckon *reckon;   // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
+    struct reckon *reckon; // carbon, meters, ratios (api/reckon.h); NULL: nothing is known of them
     uint32_t decisions_kept; // in each loop's ring
     bool key_required;       // without a valid key a request is refused
+    struct ledger *ledger;   // NULL: nothing is reserved and no row is kept
+    struct lengths *lengths; // the learner; NULL: nothing is learned
+    int budget_status;       // 402 or 429: of a budget that does not bear it
     struct hammer *hammer;   // errors that were just given; NULL: none is remembered
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.
     struct compute *compute;
@@ -65,6 +68,8 @@ enum result gateway_post_serving(struct gateway *g, struct serving *serving);
 // is no longer the current one.
 enum result gateway_post_costs(struct gateway *g, struct serving *serving,
                                struct measured_epoch *costs);
+// What lengths are expected from now on; takes a reference of its own.
+enum result gateway_post_lengths(struct gateway *g, struct lengths_epoch *lengths);
 enum result gateway_post_keys(struct gateway *g, struct key_set *keys);
 // Stops accepting; `on_idle` runs on the loop when the last exchange is over. Call once.
 enum result gateway_post_drain(struct gateway *g, void (*on_idle)(void *ctx), void *ctx);

@@ -1,5 +1,7 @@
 #include "api/metrics.h"
 
+#include "api/account.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,10 +167,60 @@ static void models(struct buf *out, const struct sum *s, const struct metrics_na
     model_counter(out, s, n, "merit_unpriced_total",
                   "Answers of models without a price, whose cost is unknown.",
                   offsetof(struct metrics_model, unpriced));
-    head(out, "merit_cost_usd_total", "counter", "Settled cost by the policy's prices.");
+    const struct {
+        const char *name, *help;
+        size_t at;
+        double unit;
+    } sums[] = {{"merit_cost_usd_total", "Settled cost by the policy's prices.",
+                 offsetof(struct metrics_model, cost_nusd), 1e9},
+                {"merit_baseline_usd_total", "What frontier-by-default would have cost.",
+                 offsetof(struct metrics_model, baseline_nusd), 1e9},
+                {"merit_energy_joules_total", "Settled energy, PUE included.",
+                 offsetof(struct metrics_model, energy_uj), 1e6},
+                {"merit_carbon_grams_total", "Settled grams of CO2e.",
+                 offsetof(struct metrics_model, carbon_ug), 1e6}};
+    for (size_t k = 0; k < MERIT_COUNT(sums); k++) {
+        head(out, sums[k].name, "counter", sums[k].help);
+        for (uint32_t i = 1; i < count; i++)
+            buf_printf(out, "%s{model=\"%s\"} %.9f\n", sums[k].name,
+                       n->family[METRICS_MODELS].names[i],
+                       (double)sum_at(s, offsetof(struct metrics_shard, models) +
+                                             i * sizeof(struct metrics_model) + sums[k].at) /
+                           sums[k].unit);
+    }
+    head(out, "merit_usage_wrong_total", "counter",
+         "Reports of usage that were missing, impossible or of another model.");
     for (uint32_t i = 1; i < count; i++)
-        buf_printf(out, "merit_cost_usd_total{model=\"%s\"} %.9f\n",
-                   n->family[METRICS_MODELS].names[i], (double)SUM(s, models[i].cost_nusd) / 1e9);
+        for (int k = 1; k < ACCOUNT_LIES; k++) {
+            uint64_t v = SUM(s, models[i].lies[k]);
+            if (v)
+                buf_printf(out, "merit_usage_wrong_total{model=\"%s\",how=\"%s\"} %llu\n",
+                           n->family[METRICS_MODELS].names[i], account_lie_names[k],
+                           (unsigned long long)v);
+        }
+}
+
+static void budgets(struct buf *out, const struct sum *s, const struct metrics_names *n,
+                    const struct metrics_process *p)
+{
+    uint32_t count = atomic_load(&n->family[METRICS_BUDGETS].count);
+    head(out, "merit_budget_refusals_total", "counter",
+         "Requests that a budget over time did not bear.");
+    for (uint32_t i = 1; i < count; i++)
+        buf_printf(out, "merit_budget_refusals_total{budget=\"%s\"} %llu\n",
+                   n->family[METRICS_BUDGETS].names[i],
+                   (unsigned long long)SUM(s, budget_refusals[i]));
+    head(out, "merit_budget_left", "gauge",
+         "What is left of budgets that all share, in their units.");
+    for (uint32_t i = 0; i < p->budget_count; i++)
+        buf_printf(out, "merit_budget_left{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.9g\n",
+                   n->family[METRICS_BUDGETS].names[p->budgets[i].slot], p->budgets[i].unit,
+                   p->budgets[i].window, p->budgets[i].left);
+    head(out, "merit_budget_limit", "gauge", "Their limits.");
+    for (uint32_t i = 0; i < p->budget_count; i++)
+        buf_printf(out, "merit_budget_limit{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.9g\n",
+                   n->family[METRICS_BUDGETS].names[p->budgets[i].slot], p->budgets[i].unit,
+                   p->budgets[i].window, p->budgets[i].limit);
 }
 
 static void signals(struct buf *out, const struct sum *s, const struct metrics_names *n)
@@ -241,6 +293,12 @@ static void process_values(struct buf *out, const struct metrics_process *p)
                (unsigned long long)p->reloads_ok, (unsigned long long)p->reloads_failed);
     simple(out, "merit_log_lines_dropped_total", "counter", "Log lines that found their ring full.",
            p->log_dropped);
+    simple(out, "merit_lengths_learned_total", "counter",
+           "Answers that expectations of output lengths rest on.", p->lengths_answers);
+    simple(out, "merit_lengths_dropped_total", "counter",
+           "Answers not learned from because too many came at once.", p->lengths_dropped);
+    simple(out, "merit_lengths_cells", "gauge",
+           "Cells of model, effort and task that are told apart.", p->lengths_cells);
     simple(out, "merit_ready", "gauge", "1 when requests are served.", p->ready);
 }
 
@@ -301,6 +359,7 @@ void metrics_write(const struct metrics_names *names, struct metrics_shard *cons
     routes(out, &s, names);
     models(out, &s, names);
     signals(out, &s, names);
+    budgets(out, &s, names, process);
     rejects(out, &s);
     simple(out, "merit_decisions_total", "counter", "Decisions taken.", SUM(&s, decisions));
     simple(out, "merit_observed_total", "counter",

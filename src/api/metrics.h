@@ -24,7 +24,13 @@ static inline void metric_add(metric *m, uint64_t n)
                           memory_order_relaxed);
 }
 
-enum metrics_family { METRICS_ROUTES, METRICS_MODELS, METRICS_SIGNALS, METRICS_FAMILIES };
+enum metrics_family {
+    METRICS_ROUTES,
+    METRICS_MODELS,
+    METRICS_SIGNALS,
+    METRICS_BUDGETS,
+    METRICS_FAMILIES
+};
 
 // The names, process-wide. Written by the control thread only; a name is complete before its count shows it.
 struct metrics_names {
@@ -76,9 +82,13 @@ enum metrics_reject {
     METRICS_REJECTS
 };
 
+enum { METRICS_LIES = 6 };
+
 struct metrics_model {
     metric ends[METRICS_ENDS], attempts, input_tok, output_tok, cached_tok, cost_nusd, unpriced,
         estimated;
+    metric energy_uj, carbon_ug, baseline_nusd;
+    metric lies[METRICS_LIES]; // by enum account_lie
 };
 
 struct metrics_shard {
@@ -86,12 +96,21 @@ struct metrics_shard {
     struct metrics_model models[METRICS_NAMES_MAX];
     metric signals[METRICS_NAMES_MAX], avoided[METRICS_NAMES_MAX], signal_errors[METRICS_NAMES_MAX];
     metric rejects[METRICS_REJECTS];
+    metric budget_refusals[METRICS_NAMES_MAX];
     metric passed_through;
     struct metrics_histogram decision, request, first_byte;
     metric connections, in_flight; // gauges, set by their loop
     metric decisions, observed;
     metric embeddings, embedded_texts, embedded_tok; // POST /v1/embeddings
 };
+
+// What is left of a budget that everybody shares, in its unit.
+struct metrics_budget {
+    uint16_t slot;
+    const char *unit, *window;
+    double limit, left;
+};
+enum { METRICS_BUDGETS_SHOWN = 64 };
 
 // What is not in a shard.
 struct metrics_process {
@@ -101,6 +120,10 @@ struct metrics_process {
     uint64_t start_wall_us;
     bool ready;
     struct compute_counts compute;
+    uint32_t budget_count;
+    struct metrics_budget budgets[METRICS_BUDGETS_SHOWN];
+    uint64_t lengths_answers, lengths_dropped; // learned from, and not for want of room
+    uint32_t lengths_cells;
 };
 
 // The exposition text (version 0.0.4) of the sum of all shards.

@@ -17,6 +17,7 @@ static void error_body(const struct api_error *e, struct buf *out)
         BUF_LIT(out, "null");
     BUF_LIT(out, ",\"code\":");
     json_write_string(out, slice_cstr(e->code));
+    buf_add(out, e->members);
     BUF_LIT(out, "}}");
 }
 
@@ -27,13 +28,18 @@ static void error_event(const struct api_error *e, struct buf *out)
     BUF_LIT(out, "\n\n");
 }
 
-static uint32_t number_of(const struct json *j, uint32_t object, struct slice key)
+// False: it is there and no number of tokens.
+static bool number_of(const struct json *j, uint32_t object, struct slice key, uint32_t *out)
 {
     uint64_t v;
     uint32_t token = json_get(j, object, key, NULL);
-    if (token == JSON_NONE || json_u64(j, token, &v))
-        return 0;
-    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+    *out = 0;
+    if (token == JSON_NONE || json_type(j, token) == JSON_NULL)
+        return true;
+    if (json_u64(j, token, &v))
+        return false;
+    *out = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+    return true;
 }
 
 // True when `root` has a usage object with numbers that can be believed.
@@ -42,17 +48,41 @@ static bool read_usage(const struct json *j, uint32_t root, struct usage *u)
     uint32_t usage = json_get(j, root, SLICE("usage"), NULL);
     if (usage == JSON_NONE || json_type(j, usage) != JSON_OBJECT)
         return false;
-    uint64_t v;
-    uint32_t out = json_get(j, usage, SLICE("completion_tokens"), NULL);
-    if (out == JSON_NONE || json_u64(j, out, &v))
-        return false;
-    *u = (struct usage){.known = true,
-                        .input_tok = number_of(j, usage, SLICE("prompt_tokens")),
-                        .output_tok = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v};
+    struct usage told = {.known = true};
     uint32_t details = json_get(j, usage, SLICE("prompt_tokens_details"), NULL);
+    bool whole = number_of(j, usage, SLICE("prompt_tokens"), &told.input_tok) &&
+                 json_get(j, usage, SLICE("completion_tokens"), NULL) != JSON_NONE &&
+                 number_of(j, usage, SLICE("completion_tokens"), &told.output_tok);
     if (details != JSON_NONE && json_type(j, details) == JSON_OBJECT)
-        u->cached_tok = number_of(j, details, SLICE("cached_tokens"));
-    return true;
+        whole = number_of(j, details, SLICE("cached_tokens"), &told.cached_tok) && whole;
+    u->odd = !whole;
+    if (whole)
+        *u = told;
+    return whole;
+}
+
+static size_t string_len(const struct json *j, uint32_t object, struct slice key)
+{
+    uint32_t token = json_get(j, object, key, NULL);
+    return token == JSON_NONE || json_type(j, token) != JSON_STRING ? 0 : json_raw(j, token).len;
+}
+
+// Bytes of text and of calls in a whole answer's choices.
+static size_t content_of(const struct json *j, uint32_t choices)
+{
+    size_t bytes = 0;
+    for (uint32_t i = choices + 1; i < j->tokens[choices].next; i = j->tokens[i].next) {
+        uint32_t message =
+            json_type(j, i) == JSON_OBJECT ? json_get(j, i, SLICE("message"), NULL) : JSON_NONE;
+        if (message == JSON_NONE || json_type(j, message) != JSON_OBJECT)
+            continue;
+        uint32_t calls = json_get(j, message, SLICE("tool_calls"), NULL);
+        bytes += string_len(j, message, SLICE("content")) +
+                 string_len(j, message, SLICE("reasoning_content"));
+        if (calls != JSON_NONE && json_type(j, calls) == JSON_ARRAY)
+            bytes += json_raw(j, calls).len;
+    }
+    return bytes;
 }
 
 static void keep(const struct json *j, uint32_t root, struct slice key, char *to, size_t room,
@@ -185,12 +215,18 @@ static enum result answer(struct slice body, struct arena *scratch, struct usage
         return RESULT_TYPE;
     uint32_t choices = json_get(&j, 0, SLICE("choices"), NULL);
     uint32_t error = json_get(&j, 0, SLICE("error"), NULL);
-    if (error != JSON_NONE && json_type(&j, error) != JSON_NULL && choices == JSON_NONE)
+    *usage = (struct usage){.known = false};
+    if (error != JSON_NONE && json_type(&j, error) != JSON_NULL && choices == JSON_NONE) {
+        usage->error_inside = true;
         return RESULT_DENIED;
+    }
     if (choices == JSON_NONE || json_type(&j, choices) != JSON_ARRAY)
         return RESULT_TYPE;
-    if (!read_usage(&j, 0, usage))
-        *usage = (struct usage){.known = false};
+    read_usage(&j, 0, usage);
+    uint32_t model = json_get(&j, 0, SLICE("model"), NULL);
+    if (model != JSON_NONE && json_type(&j, model) == JSON_STRING)
+        usage->model = json_raw(&j, model);
+    usage->seen_tok = usage_guess_tok(content_of(&j, choices));
     return RESULT_OK;
 }
 

@@ -1,23 +1,8 @@
 // What became of a request: metrics, logs, the ring's outcome.
 
 #include "api/request.h"
-#include "route/estimate.h"
 
-static const struct image_model *model_of(const struct request *r)
-{
-    return r->model == IMAGE_NONE ? NULL : image_model(r->epoch->serving->image, r->model);
-}
-
-int64_t request_cost_nusd(const struct request *r, const struct usage *u)
-{
-    const struct image_model *m = model_of(r);
-    if (!m || !(u->input_tok | u->output_tok))
-        return m && m->priced ? 0 : -1;
-    return estimate_cost_nusd(m, u->input_tok, u->cached_tok, u->output_tok);
-}
-
-static void count(struct request *r, enum metrics_end end, const struct path_result *result,
-                  int64_t cost_nusd)
+static void count(struct request *r, enum metrics_end end, const struct path_result *result)
 {
     struct metrics_shard *s = r->g->metrics;
     const struct serving *serving = r->epoch->serving;
@@ -34,18 +19,6 @@ static void count(struct request *r, enum metrics_end end, const struct path_res
         return;
     struct metrics_model *m = &s->models[serving->model_slots[r->model]];
     metric_add(&m->ends[end], 1);
-    if (!result)
-        return;
-    metric_add(&m->input_tok, result->usage.input_tok);
-    metric_add(&m->output_tok, result->usage.output_tok);
-    metric_add(&m->cached_tok, result->usage.cached_tok);
-    if (end == METRICS_ANSWERED || end == METRICS_BROKEN) {
-        metric_add(&m->estimated, !result->usage.known);
-        if (cost_nusd < 0)
-            metric_add(&m->unpriced, 1);
-        else
-            metric_add(&m->cost_nusd, (uint64_t)cost_nusd);
-    }
 }
 
 static void add_string(struct buf *out, const char *key, struct slice value)
@@ -66,10 +39,33 @@ static void add_number(struct buf *out, const char *key, uint64_t value)
     buf_u64(out, value);
 }
 
+// Sums over all attempts, as they were settled.
+static void write_account(const struct account *a, struct buf *out)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } sums[] = {{"cost_nusd", a->settled.cost_nusd},
+                {"energy_uj", a->settled.energy_uj},
+                {"carbon_ug", a->settled.carbon_ug},
+                {"baseline_nusd", a->settled.baseline_nusd}};
+    add_number(out, "input_tok", a->input_tok);
+    add_number(out, "output_tok", a->output_tok);
+    if (a->cached_tok)
+        add_number(out, "cached_tok", a->cached_tok);
+    if (a->estimated)
+        BUF_LIT(out, ",\"usage_estimated\":true");
+    for (size_t i = 0; i < MERIT_COUNT(sums); i++)
+        if (sums[i].value >= 0)
+            add_number(out, sums[i].name, (uint64_t)sums[i].value);
+    for (int i = 1; i < ACCOUNT_LIES; i++)
+        if (a->lies >> i & 1)
+            add_string(out, "usage_wrong", slice_cstr(account_lie_names[i]));
+}
+
 // What came of it: the tail of the access log's line, and the ring's outcome. Begins without a brace.
 static void write_outcome(const struct request *r, enum metrics_end end,
-                          const struct path_result *result, int status, int64_t cost_nusd,
-                          struct buf *out)
+                          const struct path_result *result, int status, struct buf *out)
 {
     uint64_t now = loop_now_us(r->g->loop);
     BUF_LIT(out, "\"end\":\"");
@@ -82,14 +78,7 @@ static void write_outcome(const struct request *r, enum metrics_end end,
     if (result->first_byte_us)
         add_number(out, "first_byte_us", result->first_byte_us - r->x->begin_us);
     add_number(out, "attempts", result->attempts);
-    add_number(out, "input_tok", result->usage.input_tok);
-    add_number(out, "output_tok", result->usage.output_tok);
-    if (result->usage.cached_tok)
-        add_number(out, "cached_tok", result->usage.cached_tok);
-    if (!result->usage.known)
-        BUF_LIT(out, ",\"usage_estimated\":true");
-    if (cost_nusd >= 0)
-        add_number(out, "cost_nusd", (uint64_t)cost_nusd);
+    write_account(&r->account, out);
     if (r->place != IMAGE_NONE)
         add_string(out, "endpoint", r->place_url);
     if (result->reason[0])
@@ -129,16 +118,15 @@ void request_end(struct request *r, enum metrics_end end, const struct path_resu
                  int status)
 {
     struct gateway *g = r->g;
-    int64_t cost = result ? request_cost_nusd(r, &result->usage) : -1;
     metric_add(&g->metrics->in_flight, (uint64_t)-1);
-    count(r, end, result, cost);
+    count(r, end, result);
     bool kept =
         r->slot && r->decision && memcmp(r->slot->id, r->decision->id, DECISION_ID_LEN) == 0;
     if (!g->access_log && !kept)
         return;
     char room[RING_OUTCOME_MAX];
     struct buf outcome = {.ptr = room, .room = sizeof room, .cap = sizeof room};
-    write_outcome(r, end, result, status, cost, &outcome);
+    write_outcome(r, end, result, status, &outcome);
     if (buf_result(&outcome))
         return;
     if (kept) {

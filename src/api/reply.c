@@ -7,16 +7,6 @@
 
 enum { MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
-// "0.000123", with ";est" when it is not settled; "unknown" without a price.
-static struct slice cost_text(struct request *r, int64_t nusd, bool estimated)
-{
-    struct buf b = {.ptr = r->cost, .room = sizeof r->cost, .cap = sizeof r->cost};
-    explain_usd(nusd, &b);
-    if (estimated && nusd >= 0)
-        BUF_LIT(&b, ";est");
-    return buf_slice(&b);
-}
-
 void request_headers(struct request *r, const struct usage *usage, struct http_header *headers,
                      size_t *n)
 {
@@ -29,17 +19,14 @@ void request_headers(struct request *r, const struct usage *usage, struct http_h
             headers[(*n)++] = (struct http_header){SLICE("x-merit-route"),
                                                    image_text(p, image_route(p, d->route)->name)};
     }
-    if (r->model == IMAGE_NONE)
+    if (r->model == IMAGE_NONE) {
+        account_headers(r, NULL, headers, n);
         return;
+    }
     struct slice model = image_text(p, image_model(p, r->model)->name);
     headers[(*n)++] = (struct http_header){SLICE("x-merit-model"), model};
     headers[(*n)++] = (struct http_header){SLICE("x-selected-model"), model};
-    if (usage)
-        headers[(*n)++] = (struct http_header){SLICE("x-merit-cost-usd"),
-                                               cost_text(r, request_cost_nusd(r, usage), false)};
-    else if (d)
-        headers[(*n)++] =
-            (struct http_header){SLICE("x-merit-cost-usd"), cost_text(r, d->cost_nusd, true)};
+    account_headers(r, usage, headers, n);
 }
 
 void request_refuse(struct request *r, const struct api_error *e, enum metrics_end end)
@@ -79,7 +66,9 @@ void request_infeasible(struct request *r)
                           .code = policy ? "no_feasible_path" : "no_feasible_model",
                           .message = buf_slice(&why),
                           .final = true};
-    if (policy) {
+    if (account_spent(r, &e)) {
+        // Asking for less may help, or waiting until it renews.
+    } else if (policy) {
         // Waiting or asking for less does not help.
     } else if (down) {
         e.status = 503;

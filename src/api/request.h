@@ -4,6 +4,7 @@
 #ifndef MERIT_API_REQUEST_H
 #define MERIT_API_REQUEST_H
 
+#include "api/account.h"
 #include "api/decider.h"
 #include "api/gateway.h"
 #include "api/openai_request.h"
@@ -35,6 +36,7 @@ struct gateway {
     bool key_required;
     struct log_stream *access_log, *decision_log;
     struct metrics_shard *metrics;
+    struct lengths_epoch *lengths; // NULL: the guess
     struct ring ring;
     struct rng rng;
     struct arena scratch;     // of answers that are read; reset between uses
@@ -69,6 +71,7 @@ struct request {
     enum request_kind kind;
     bool running; // the path is under way
     bool ended;   // outcome written
+    bool hoping;  // it was decided as if what has died were back
     bool anew;    // an else was decided, or could not be, while the path waits
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
@@ -87,8 +90,9 @@ struct request {
     struct embeddings *embeddings;
     struct after_terms fixed; // where it goes when it is not obeyed
     struct after_spent spent; // by attempts that failed
-    uint32_t made;            // attempts of this step
-    uint32_t body_option;     // that `pieces` were made for; UINT32_MAX: none
+    struct account account;
+    uint32_t made;        // attempts of this step
+    uint32_t body_option; // that `pieces` were made for; UINT32_MAX: none
     enum result else_result;
     uint64_t models_asked; // bit per model, number modulo 64
     uint64_t hammer_key;   // 0: not made yet
@@ -107,7 +111,6 @@ struct request {
     struct http_header headers[PATH_UPSTREAM_HEADERS_MAX];
     size_t header_count;
     struct slice pieces[2 * JSON_EDITS_MAX + 1];
-    char cost[32]; // text of x-merit-cost-usd
     struct work work;
     struct openai_request openai;
 };
@@ -144,8 +147,6 @@ void chat_stop(struct request *r);
 // Accounts for a request that came past the doors: metrics, logs, the ring's outcome. Once; `result` may be NULL.
 void request_end(struct request *r, enum metrics_end end, const struct path_result *result,
                  int status);
-// By the prices of the model that answered; negative when unknown.
-int64_t request_cost_nusd(const struct request *r, const struct usage *u);
 
 // reply.c
 // Merit's headers of an answer; `usage` NULL: not known yet.

@@ -244,7 +244,8 @@ static enum result take_slots(struct serving *s, struct metrics_names *names)
     uint16_t *routes = ARENA_ARRAY(&s->arena, uint16_t, p->routes.count + 1);
     uint16_t *models = ARENA_ARRAY(&s->arena, uint16_t, p->models.count + 1);
     uint16_t *signals = ARENA_ARRAY(&s->arena, uint16_t, p->signals.count + 1);
-    if (!routes || !models || !signals)
+    uint16_t *budgets = ARENA_ARRAY(&s->arena, uint16_t, p->constraints.count + 1);
+    if (!routes || !models || !signals || !budgets)
         return RESULT_NOMEM;
     for (uint32_t i = 0; names && i < p->routes.count; i++)
         routes[i] =
@@ -255,6 +256,11 @@ static enum result take_slots(struct serving *s, struct metrics_names *names)
     for (uint32_t i = 0; names && i < p->signals.count; i++)
         signals[i] =
             metrics_slot(names, METRICS_SIGNALS, image_text(p, image_signal(p, (int32_t)i)->name));
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    for (uint32_t i = 0; names && i < p->constraints.count; i++)
+        if (c[i].kind == IMAGE_BUDGET && c[i].window != IMAGE_PER_REQUEST)
+            budgets[i] = metrics_slot(names, METRICS_BUDGETS, image_text(p, c[i].name));
+    s->budget_slots = budgets;
     s->route_slots = routes;
     s->model_slots = models;
     s->signal_slots = signals;
@@ -292,6 +298,8 @@ static enum result make_ready(struct serving *s, const struct serving_options *o
         buf_cstr(why, diag);
     if (!r)
         r = open_client_tls(s, o, why);
+    if (!r)
+        r = account_rules_open(s->image, &s->arena, &s->rules);
     if (!r)
         r = take_slots(s, o->names);
     if (!r)

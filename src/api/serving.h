@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/account.h"
 #include "api/decider.h"
 #include "api/measured.h"
 #include "api/metrics.h"
@@ -32,6 +33,8 @@ struct serving {
     struct slice digest_hex;
     struct slice models_json;                                 // the answer of GET /v1/models
     const uint16_t *route_slots, *model_slots, *signal_slots; // of the metrics
+    const uint16_t *budget_slots;                             // by constraint
+    struct account_rules rules;                               // budgets over time
     int32_t observe_model;                                    // IMAGE_NONE: decisions are obeyed
     bool reads_headers;                                       // a signal does
     bool from_cache;

@@ -20,6 +20,7 @@
 #include "api/hammer.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "cli/books.h"
 #include "cli/commands.h"
 #include "cli/conf.h"
 #include "cli/encoders.h"
@@ -55,6 +56,7 @@ struct serve {
     char policy_folder[PATH_MAX];
     struct measuring measuring;
     struct reckoning reckoning;
+    struct books books;
     struct loading loading;
     struct encoders encoders;
     struct buf encoder_notes; // what is missing
@@ -149,6 +151,12 @@ static enum result open_reckoning(struct serve *s)
     return r;
 }
 
+static enum result open_books(struct serve *s)
+{
+    return books_open(&s->books, s->conf.data, s->count, s->serving->rules.count > 0,
+                      s->start_wall_us);
+}
+
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
 {
     struct buf why;
@@ -185,6 +193,9 @@ static void take_policy(void *ctx, struct serving *next)
         loading_retire(&s->loading, s->serving);
         s->serving = next;
         s->reloads_ok++;
+        if (next->rules.count && s->conf.data && !s->books.kept)
+            fprintf(stderr,
+                    "merit: budgets over time hold in this process only: it has no ledger\n");
         if (!same)
             fprintf(stderr, "merit: policy reloaded from %s, digest %.12s\n", s->policy_name,
                     next->digest_hex.ptr);
@@ -358,6 +369,7 @@ static void fill_process(void *ctx, struct metrics_process *out)
         .ready = !s->draining,
     };
     compute_count(s->encoders.compute, &out->compute);
+    books_process(&s->books, s->serving, clock_wall_us(&clock_system), out);
 }
 
 static uint32_t cpu_count(void)
@@ -456,6 +468,9 @@ static enum result open_shared(struct serve *s)
         .decision_log = s->decision_log,
         .names = s->names,
         .reckon = s->reckoning.reckon,
+        .ledger = s->books.ledger,
+        .lengths = s->books.lengths,
+        .budget_status = (int)c->budget_status,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),
         .compute = s->encoders.compute,
@@ -695,6 +710,7 @@ static void stop_control(struct serve *s)
     keeper_close(s->keeper);
     s->keeper = NULL;
     reckoning_stop(&s->reckoning);
+    books_stop(&s->books);
 }
 
 static void close_all(struct serve *s)
@@ -724,6 +740,7 @@ static void close_all(struct serve *s)
     }
     admin_close(s->admin);
     reckoning_close(&s->reckoning);
+    books_close(&s->books);
     loop_close(s->loop);
     if (s->signals.on_event && s->signals.fd >= 0)
         close(s->signals.fd);
@@ -774,14 +791,15 @@ static int run(struct serve *s)
     metrics_names_init(s->names);
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
-        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_shared(s) ||
-        loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
+        open_encoders(s) || first_policy(s) || open_reckoning(s) || open_books(s) ||
+        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
         open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);
     measuring_open(&s->measuring, s->loop, s->conf.data, s->serving, s->gateways, s->count);
     reckoning_start(&s->reckoning, s->loop);
+    books_start(&s->books, s->loop, s->gateways, s->count);
     print_ready(s);
     loop_run(s->loop);
     return EXIT_DONE;

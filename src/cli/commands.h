@@ -20,6 +20,7 @@ int cmd_policy_export(int argc, char **argv);
 // cmd_lsp.c: the verb `lsp` of `merit policy`.
 int cmd_policy_lsp(int argc, char **argv);
 int cmd_key(int argc, char **argv);
+int cmd_pool(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_sim(int argc, char **argv);

@@ -110,6 +110,9 @@ const struct conf_setting conf_settings[] = {
         "the encoder that texts are compared and classified with"),
     ONE("models.entity", CONF_TEXT, model_entity, ENCODERS_ENTITY_DEFAULT, "none", 0, 0, "NAME|DIR",
         "the encoder that finds names and places"),
+    // 402 ends most agents' loops at once; some take it for an outage of their own and stop only at 429.
+    COUNT("budgets.status", budget_status, "402", NULL, 402, 429,
+          "of a refusal because a budget is spent: 402 or 429"),
     ONE("log.access", CONF_PATH, log_access, "-", "off", 0, 0, "PATH",
         "one JSON line per request; - is standard output"),
     ONE("log.decisions", CONF_PATH, log_decisions, "off", "off", 0, 0, "PATH",
@@ -119,6 +122,7 @@ const struct conf_setting conf_settings[] = {
     ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",
         "compiled policies; auto is merit in the user's cache directory"),
     ONE("data", CONF_PATH, data, "auto", "off", 0, 0, "DIRECTORY",
+<<<<<<< HEAD
         "what is measured while serving; auto is merit in the user's data directory"),
     ONE("ledger", CONF_PATH, ledger, "auto", "off", 0, 0, "DIRECTORY",
         "what every attempt took; auto is ledger below data; off forgets budgets at the end"),
@@ -127,5 +131,8 @@ const struct conf_setting conf_settings[] = {
     // Grade guessed, 2026-11: a million attempts.
     SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
          "attempts that wait for the store; past it requests are refused"),
+=======
+        "the ledger and what is learned while serving; auto is merit in the user's data directory"),
+>>>>>>> main
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

@@ -64,14 +64,17 @@ static void nanoseconds(double ns, struct buf *out)
 static void route_text(const struct policy_image *p, const struct proof_report *report, uint32_t i,
                        struct buf *out)
 {
-    static const enum image_unit units[] = {IMAGE_UNIT_NUSD, IMAGE_UNIT_UJ, IMAGE_UNIT_MS,
-                                            IMAGE_UNIT_TOK, IMAGE_UNIT_CALLS};
+    static const enum image_unit units[] = {IMAGE_UNIT_NUSD, IMAGE_UNIT_UJ,  IMAGE_UNIT_UG,
+                                            IMAGE_UNIT_MS,   IMAGE_UNIT_TOK, IMAGE_UNIT_CALLS};
     const struct proof_route *r = &report->routes[i];
     order(p, &report->order, i, out);
     buf_printf(out, "Share of all requests, every signal value weighing the same: %s%.2f %%. ",
                r->share_exact ? "" : "about ", r->share * 100);
     BUF_LIT(out, "One request costs at most ");
     for (size_t u = 0; u < MERIT_COUNT(units); u++) {
+        // Most policies say nothing of carbon.
+        if (units[u] == IMAGE_UNIT_UG && r->bound.unit[units[u]].open)
+            continue;
         buf_cstr(out, u ? ", " : "");
         proof_write_amount(p, units[u], &r->bound.unit[units[u]], out);
     }

@@ -62,6 +62,9 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
     t->kept_count = 0;
     for (uint32_t i = 0; i < head->header_count && t->kept_count < MERIT_COUNT(t->kept); i++) {
         const struct http_header *h = &head->headers[i];
+        // A hint: without memory for it, it was not given.
+        if (h->name.len == 21 && slice_ieq(h->name, SLICE("endpoint-load-metrics")))
+            t->load = arena_copy(arena, h->value);
         if (!passes(h->name))
             continue;
         struct http_header *to = &t->kept[t->kept_count++];
@@ -322,7 +325,7 @@ static void end_gathered(struct path_try *t)
     }
     if (!p->result.usage.known) {
         p->result.usage.input_tok = p->plan.input_tok;
-        p->result.usage.output_tok = usage_guess_tok(t->gathered.len);
+        p->result.usage.output_tok = p->result.usage.seen_tok;
     }
     send_head(t, 200, &p->result.usage, (int64_t)t->gathered.len);
     http_respond_body(p->x, buf_slice(&t->gathered));

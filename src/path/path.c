@@ -74,9 +74,12 @@ static struct usage usage_of(const struct path_try *t)
     struct usage u = t->meter.usage;
     if (t->mode != MODE_STREAM)
         return p->result.usage;
+    u.seen_tok = usage_guess_tok(t->meter.content_bytes);
+    u.error_inside = t->meter.failed;
+    u.model = slice_make(t->meter.model, t->meter.model_len);
     if (!u.known && t->meter.events) {
         u.input_tok = p->plan.input_tok;
-        u.output_tok = usage_guess_tok(t->meter.content_bytes);
+        u.output_tok = u.seen_tok;
     }
     return u;
 }
@@ -102,10 +105,13 @@ static void leave(struct path_try *t, enum path_outcome outcome, const char *rea
         .outcome = outcome,
         .sent = sent,
         .taken = taken,
+        .cut_off = outcome != PATH_DID && (strcmp(reason, "upstream_cut") == 0 ||
+                                           strcmp(reason, "upstream_unreachable") == 0),
         .status = t->status,
         .reason = reason,
         .usage = answer ? usage_of(t) : (struct usage){.known = false},
         .retry_after_s = t->retry_after_s,
+        .load = t->load,
         .begin_us = t->begin_us,
         .first_byte_us = t->first_byte_us,
         .end_us = loop_now_us(p->loop),
@@ -119,6 +125,7 @@ static void leave(struct path_try *t, enum path_outcome outcome, const char *rea
         sse_deinit(&t->sse);
     forget(t);
     p->ops->on_attempt_end(p, &end);
+    p->result.usage.model = SLICE_EMPTY; // it lay in the answer
 }
 
 void path_leave(struct path_try *t, enum path_outcome outcome, const char *reason)

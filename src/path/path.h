@@ -112,11 +112,13 @@ struct path_attempt_end {
     enum path_outcome outcome;
     bool sent;          // bytes of the request left: it may have been worked on
     bool taken;         // ... and it was not refused for sure
+    bool cut_off;       // its connection failed or broke before any answer
     int status;         // of the upstream; 0: none came
     const char *reason; // "" when answered
     struct usage
         usage; // what was counted, or a guess at what came of a stream; zero where nothing came
     uint32_t retry_after_s; // that the upstream asks for; 0: it does not
+    struct slice load;      // what it says of its load (`endpoint-load-metrics`), valid in the call
     uint64_t begin_us, first_byte_us,
         end_us; // first byte of the answer, of a stream its first event; 0: none came
 };
@@ -169,6 +171,7 @@ struct path_try {
     struct buf gathered;
     struct sse sse;
     struct slice type; // content type, in the arena
+    struct slice load; // endpoint-load-metrics, in the arena; empty without
     int status;
     uint32_t retry_after_s, kept_count;
     uint8_t mode;

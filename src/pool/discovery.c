@@ -80,6 +80,8 @@ enum result discovery_parse(struct slice text, struct discovery_list *out,
     out->count = 0;
     diag[0] = '\0';
     for (uint32_t n = 1; slice_split(&text, '\n', &line); n++) {
+        if (line.len && line.ptr[line.len - 1] == '\r')
+            line.len--;
         const char *comment = line.len ? memchr(line.ptr, '#', line.len) : NULL;
         if (comment)
             line = slice_head(line, (size_t)(comment - line.ptr));
@@ -145,15 +147,23 @@ static bool listed(const struct discovery_list *list, struct slice url)
     return false;
 }
 
-// The slot of that URL which an administrator took out of the list's hands, or -1.
-static int32_t held_slot(const struct pool *p, const struct pool_model *m, struct slice url)
+int32_t discovery_held(const struct pool *p, int32_t model, struct slice url)
 {
+    const struct pool_model *m = &p->models[model];
     uint32_t used = atomic_load_explicit(&m->slot_count, memory_order_relaxed);
     for (uint32_t i = m->slot_first; i < m->slot_first + used; i++) {
         if (p->slots[i].held && slice_eq(pool_site(p, (int32_t)i)->url, url))
             return (int32_t)i;
     }
     return -1;
+}
+
+void discovery_return(struct pool *p, uint32_t slot)
+{
+    struct pool_site *s = atomic_load_explicit(&p->slots[slot].site, memory_order_relaxed);
+    s->retired_ms = 0;
+    p->slots[slot].held = p->slots[slot].leaving = false;
+    pool_set_mode(p, slot, POOL_SLOT_SERVES);
 }
 
 void discovery_apply(struct pool *p, int32_t endpoint, const struct discovery_list *list,
@@ -164,7 +174,7 @@ void discovery_apply(struct pool *p, int32_t endpoint, const struct discovery_li
     *out = (struct discovery_change){.why = RESULT_OK};
     for (uint32_t i = 0; i < list->count; i++) {
         const struct discovery_place *d = &list->places[i];
-        if (held_slot(p, m, d->url) >= 0)
+        if (discovery_held(p, e->model, d->url) >= 0)
             continue;
         int32_t there = pool_find(p, e->model, d->url);
         // Somebody added it by hand, or another endpoint has it: it is theirs.

@@ -44,6 +44,10 @@ void discovery_apply(struct pool *p, int32_t endpoint, const struct discovery_li
 
 // A place is on its way out: draining, and gone when nothing runs there. `held`: only an administrator brings it back.
 void discovery_leave(struct pool *p, uint32_t slot, bool held);
+// The slot of a model's place that an administrator drained or removed, gone or not; -1: none of that URL.
+int32_t discovery_held(const struct pool *p, int32_t model, struct slice url);
+// Brings it back.
+void discovery_return(struct pool *p, uint32_t slot);
 // Lets those go that have nothing running any more.
 void discovery_sweep(struct pool *p, uint64_t now_ms);
 

@@ -46,6 +46,8 @@ struct place {
     // Written by every call.
     _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever
     _Atomic uint64_t last_call_ms;
+    _Atomic bool
+        cut_off; // its last failure was that of its connection: it died, and to ask it costs it nothing
     struct rate requests, tokens;
     // Of the control side's last look at them (outliers).
     uint64_t judged_calls, judged_errors;

@@ -37,6 +37,7 @@ enum {
     POOL_RETRY_AFTER_MAX_S = 300, // longer than that no place is left alone at its own word
     POOL_ROWS_FRESH_US = 200,     // rows may be so old, and a microsecond more per place
     POOL_SITES_MAX = 65536,       // that a table remembers, removed ones included
+    POOL_LOAD_FRESH_MS = 2000,    // what an answer says of the place's load counts for so long
     POOL_SITE_KEPT_MS = 3600 * 1000,
     POOL_URL_MAX = 2048,
 };
@@ -71,6 +72,8 @@ enum pool_source {
     POOL_FROM_ADMIN,
 };
 extern const char *const pool_source_names[];
+// By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone".
+extern const char *const pool_place_state_names[];
 
 // What a slot holds: immutable once it stands there.
 struct pool_site {
@@ -187,10 +190,17 @@ void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out);
 
 // The place of `model` for the next attempt: in service, and with the fewest calls in flight for its weight. `tried` has a
 // bit per place of the model that is left out, `closed` one per endpoint of it. When all of the rest are out of service,
-// the one that returns first is given when `desperate`; never one whose own limits are reached. IMAGE_NONE when nothing is
-// left.
+// the one that returns first is given, as far as `how` lets it; never one whose own limits are reached. IMAGE_NONE when
+// nothing is left.
+enum pool_pick_how {
+    POOL_PICK_SERVING, // none that is out of service
+    POOL_PICK_CUT_OFF, // one whose connections broke: it may be back, and to ask it costs it nothing when it is not
+    POOL_PICK_ANY,
+};
 int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t closed,
-                  bool desperate, uint64_t now_us);
+                  enum pool_pick_how how, uint64_t now_us);
+// Whether the model is down and yet has a place that pool_pick gives by POOL_PICK_CUT_OFF.
+bool pool_may_be_back(struct pool_loop *l, int32_t model, uint64_t now_us);
 // The bit of a place in `tried`.
 uint64_t pool_bit(const struct pool_loop *l, int32_t place);
 // Where to connect; RESULT_NOMEM, RESULT_LIMIT.
@@ -207,6 +217,7 @@ struct pool_call {
     uint32_t rate_tok_min;
     struct health_claim claim, model_claim;
     uint64_t began_us, first_us; // loop time; first_us 0: no good byte yet
+    bool forced;                 // it had nowhere else to go
     bool waits;                  // its wait_tok is still counted
     bool waited;                 // it found no free slot
 };
@@ -223,6 +234,9 @@ enum result pool_begin(struct pool_loop *l, int32_t place, const struct pool_ask
 // The first event of a stream, good as it is: a trial is won, and the prompt is computed. Not for whole answers.
 void pool_first(struct pool_loop *l, struct pool_call *call, uint64_t now_us);
 
+// What the answer's head says of the place's load, before pool_end (pool/telemetry.h).
+void pool_load(struct pool_call *call, struct slice header, uint64_t now_us);
+
 enum pool_outcome {
     POOL_OK,      // it answered as it should; client errors are its right
     POOL_FAILED,  // it did not, or with 5xx
@@ -233,6 +247,7 @@ enum pool_outcome {
 struct pool_report {
     enum pool_outcome outcome;
     uint32_t retry_after_s; // that came with a 429 or 503; 0: none
+    bool cut_off;           // POOL_FAILED: its connection failed or broke before any answer
     // What it took, as told by the upstream; `known` false: nothing is learned of speeds.
     bool known;
     uint32_t input_tok, cached_tok, output_tok;

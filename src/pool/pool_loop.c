@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "pool/pool.h"
+#include "pool/telemetry.h"
 
 static uint64_t ms(uint64_t us)
 {
@@ -217,7 +218,7 @@ static bool is_full(const struct pool_site *s)
 }
 
 int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t closed,
-                  bool desperate, uint64_t now_us)
+                  enum pool_pick_how how, uint64_t now_us)
 {
     const struct pool_model *m = &l->pool->models[model];
     uint32_t count = atomic_load_explicit(&m->slot_count, memory_order_acquire);
@@ -240,12 +241,23 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
                 best = at;
                 least = load;
             }
-        } else if (state != POOL_PLACE_LIMITED && back_ms(s, now_us) < soonest_ms) {
+        } else if (state != POOL_PLACE_LIMITED && how != POOL_PICK_SERVING &&
+                   (how == POOL_PICK_ANY ||
+                    atomic_load_explicit(&s->place->cut_off, memory_order_relaxed)) &&
+                   back_ms(s, now_us) < soonest_ms) {
             soonest = at;
             soonest_ms = back_ms(s, now_us);
         }
     }
-    return best != IMAGE_NONE ? best : desperate ? soonest : IMAGE_NONE;
+    return best != IMAGE_NONE ? best : soonest;
+}
+
+bool pool_may_be_back(struct pool_loop *l, int32_t model, uint64_t now_us)
+{
+    const struct pool_model *m = &l->pool->models[model];
+    struct health_seen h = health_look(&m->breaker);
+    return !m->key_missing && h.state == HEALTH_UP &&
+           pool_pick(l, model, 0, 0, POOL_PICK_CUT_OFF, now_us) != IMAGE_NONE;
 }
 
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
@@ -323,6 +335,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
                             .tok = tok,
                             .wait_tok = ask->compute_tok,
                             .ahead_tok = load32(&p->wait_tok),
+                            .forced = ask->force,
                             .rate_tok_min = s->rate_tok_min,
                             .began_us = now_us};
     if (mode_of(l, number) == POOL_SLOT_GONE || !take_slot(p, s->slots, &c->waited))
@@ -382,6 +395,24 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
     show(l, c->number, now_us);
 }
 
+void pool_load(struct pool_call *c, struct slice header, uint64_t now_us)
+{
+    struct place_gauges *g = &c->place->gauges;
+    struct telemetry t;
+    if (!telemetry_orca(header, &t))
+        return;
+    if (t.queue >= 0)
+        atomic_store_explicit(&g->queue, (float)t.queue, memory_order_relaxed);
+    if (t.running >= 0)
+        atomic_store_explicit(&g->running, (float)t.running, memory_order_relaxed);
+    if (t.kv_use >= 0)
+        atomic_store_explicit(&g->kv_use, (float)t.kv_use, memory_order_relaxed);
+    atomic_store_explicit(&g->ends, load32(&c->place->ends), memory_order_relaxed);
+    uint64_t until = ms(now_us) + POOL_LOAD_FRESH_MS;
+    if (atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) < until)
+        atomic_store_explicit(&g->fresh_ms, until, memory_order_relaxed);
+}
+
 static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now_us)
 {
     uint32_t cached = r->cached_tok < r->input_tok ? r->cached_tok : r->input_tok;
@@ -415,6 +446,9 @@ static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome ou
                back;
     case POOL_FAILED:
         atomic_fetch_add_explicit(&c->place->errors, 1, memory_order_relaxed);
+        // A place that dies with a hundred calls is one event for its model, too.
+        if (health_look(h).era != c->claim.era)
+            return health_void(c->breaker, &c->model_claim, ms(now_us));
         back = health_bad(h, &c->claim, POOL_FAILURES_TO_EJECT, ms(now_us), jitter_of(l, now_us));
         return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
     case POOL_DROPPED:
@@ -439,6 +473,11 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
         outcome = POOL_LIMITED;
         changed(l);
     }
+    if (outcome == POOL_FAILED)
+        atomic_store_explicit(&p->cut_off, r->cut_off, memory_order_relaxed);
+    // It was out and still is: that is no news, and must not keep it out for longer.
+    if (outcome == POOL_FAILED && r->cut_off && c->forced)
+        outcome = POOL_DROPPED;
     give_slot(p);
     stop_waiting(c);
     if (c->tok)

@@ -10,6 +10,15 @@ const char *const pool_source_names[] = {
     [POOL_FROM_ADMIN] = "admin",
 };
 
+const char *const pool_place_state_names[] = {
+    [POOL_PLACE_UP] = "up",
+    [POOL_PLACE_TRYING] = "trying",
+    [POOL_PLACE_OUT] = "out",
+    [POOL_PLACE_LIMITED] = "limited",
+    [POOL_PLACE_DRAINING] = "draining",
+    [POOL_PLACE_GONE] = "gone",
+};
+
 void pool_changed(struct pool *p)
 {
     atomic_fetch_add_explicit(&p->changes, 1, memory_order_release);

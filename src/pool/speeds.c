@@ -4,6 +4,7 @@
 static const double MEMORY = 50;
 static const double SURPRISE = 3;                 // spreads that a call may be off
 static const double SPREAD_MIN_MS = 1;            // below it a clock tells nothing
+static const double BASE_MS = 20;                 // of a call without a prompt
 static const double LENGTHS_APART_TOK2 = 64 * 64; // variance of prompts that shows a slope
 
 static double clip(double v, double low, double high)
@@ -11,21 +12,33 @@ static double clip(double v, double low, double high)
     return v < low ? low : v > high ? high : v;
 }
 
+// What is seen, and one call of no tokens that took BASE_MS beside it: so a slope can be told from calls of one length, and
+// what they took is not laid to the place as such.
+struct sums {
+    double n, x, y, xx, xy;
+};
+
+static struct sums sums_of(const struct speeds *s)
+{
+    return (struct sums){s->n + 1, s->x, s->y + BASE_MS, s->xx, s->xy};
+}
+
 // Milliseconds per token to compute, or 0 when it cannot be told.
 static double slope(const struct speeds *s)
 {
     if (s->firsts < SPEEDS_FIRSTS_MIN)
         return 0;
-    double variance = s->xx / s->n - s->x / s->n * (s->x / s->n);
+    struct sums v = sums_of(s);
+    double variance = v.xx / v.n - v.x / v.n * (v.x / v.n);
     if (variance < LENGTHS_APART_TOK2)
         return 0;
-    double k = (s->xy / s->n - s->x / s->n * (s->y / s->n)) / variance;
+    double k = (v.xy / v.n - v.x / v.n * (v.y / v.n)) / variance;
     return k > 0 ? k : 0;
 }
 
 static double base_ms(const struct speeds *s)
 {
-    double b = (s->y - slope(s) * s->x) / s->n;
+    double k = slope(s), b = (s->y - k * s->x) / s->n;
     return b > 0 ? b : 0;
 }
 

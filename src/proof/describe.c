@@ -11,7 +11,7 @@ const char *describe_step(enum image_step_kind kind)
 
 const char *describe_unit(enum image_unit unit)
 {
-    static const char *const names[] = {"usd", "J", "g", "ms", "tok", "calls"};
+    static const char *const names[] = {"usd", "J", "g", "ms", "tok", "calls", "requests"};
     return (unsigned)unit < MERIT_COUNT(names) ? names[unit] : "";
 }
 
@@ -170,13 +170,15 @@ static void forbid(const struct policy_image *p, const struct image_constraint *
 
 static void budget(const struct image_constraint *c, struct buf *out)
 {
-    static const char *const windows[] = {"request", "minute", "hour", "day", "month"};
-    static const char *const scopes[] = {"", "session ", "key ", "caller ", "team ", "tenant "};
+    static const char *const windows[] = {"/request", "/minute", "/hour", "/day", "/month", ""};
+    static const char *const scopes[] = {"",      "session ", "key ", "caller ",
+                                         "team ", "tenant ",  "loop "};
     BUF_LIT(out, "budget ");
     if (c->scope != IMAGE_SCOPE_ALL)
         buf_printf(out, "per %s", scopes[c->scope]);
     describe_amount(c->unit, c->limit, out);
-    buf_printf(out, "/%s %s", windows[c->window], c->hard ? "hard" : "paced");
+    buf_printf(out, "%s %s%s", windows[c->window], c->hard ? "hard" : "paced",
+               c->exhausted == IMAGE_EXHAUSTED_CHEAPER ? " cheaper" : "");
 }
 
 void describe_constraint(const struct policy_image *p, uint32_t i, struct buf *out)

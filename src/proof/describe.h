@@ -19,6 +19,16 @@ void describe_amount(enum image_unit unit, int64_t value, struct buf *out);
 // "internal, eu"; "nothing above the lowest".
 void describe_clearance(const struct policy_image *p, const struct image_clearance *c,
                         struct buf *out);
+// Each a list with ", " before its pieces: prices and energy of a model, how its efforts are said, what a zone takes.
+void describe_prices(const struct policy_image *p, const struct image_model *m, struct buf *out);
+void describe_knob(const struct policy_image *p, const struct image_model *m, struct buf *out);
+void describe_zone_energy(const struct policy_image *p, const struct image_zone *z,
+                          struct buf *out);
+// One piece: its address and what is said of it.
+void describe_endpoint(const struct policy_image *p, const struct image_endpoint *e,
+                       struct buf *out);
+// "price, second 0.001 usd, ...": also the defaults of a policy that says nothing.
+void describe_dispatch(const struct policy_image *p, struct buf *out);
 const char *describe_step(enum image_step_kind kind);
 const char *describe_unit(enum image_unit unit);
 

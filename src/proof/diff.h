@@ -51,7 +51,7 @@ struct diff_move {
 enum diff_sign { DIFF_ADDED, DIFF_REMOVED, DIFF_CHANGED };
 struct diff_line {
     enum diff_sign sign;
-    const char *section; // "signals", "constraints", "models", "zones", "sinks", "routes", "bounds"
+    const char *section; // "signals", "constraints", "models", "zones", "dispatch", "sinks", ...
     struct slice text;
 };
 

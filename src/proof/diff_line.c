@@ -114,6 +114,7 @@ static void zone_say(const struct policy_image *p, uint32_t i, struct buf *out)
 {
     BUF_LIT(out, "clears ");
     describe_clearance(p, &IMAGE_AT(p, p->zones, struct image_zone)[i].clears, out);
+    describe_zone_energy(p, &IMAGE_AT(p, p->zones, struct image_zone)[i], out);
 }
 
 static uint32_t sink_count(const struct policy_image *p)
@@ -168,39 +169,20 @@ static struct slice model_name(const struct policy_image *p, uint32_t i)
     return image_text(p, image_model(p, (int32_t)i)->name);
 }
 
-static void model_prices(const struct image_model *m, struct buf *out)
-{
-    if (m->priced) {
-        BUF_LIT(out, ", price ");
-        buf_nano(out, m->price_in_nusd);
-        BUF_LIT(out, " usd/Mtok in, ");
-        buf_nano(out, m->price_out_nusd);
-        BUF_LIT(out, " usd/Mtok out, ");
-        buf_nano(out, m->price_cached_nusd);
-        BUF_LIT(out, " usd/Mtok cached");
-    }
-    if (m->energy_in_uj >= 0 && m->energy_out_uj >= 0) {
-        BUF_LIT(out, ", energy ");
-        buf_micro(out, m->energy_in_uj);
-        BUF_LIT(out, " J/Mtok in, ");
-        buf_micro(out, m->energy_out_uj);
-        BUF_LIT(out, " J/Mtok out");
-    }
-}
-
 static void model_say(const struct policy_image *p, uint32_t i, struct buf *out)
 {
     const struct image_model *m = image_model(p, (int32_t)i);
     const struct image_endpoint *e = IMAGE_AT(p, m->endpoints, struct image_endpoint);
     buf_add(out, m->zone >= 0 ? zone_name(p, (uint32_t)m->zone) : SLICE("no zone"));
     for (uint32_t k = 0; k < m->endpoints.count; k++)
-        buf_printf(out, ", %.*s", SLICE_FMT(image_text(p, e[k].url)));
+        BUF_LIT(out, ", "), describe_endpoint(p, &e[k], out);
     buf_printf(out, ", as %.*s, context %u tok, output %u tok, can %x, efforts",
                SLICE_FMT(image_text(p, m->upstream_name)), m->context_tok, m->output_tok, m->can);
     for (int k = 0; k < IMAGE_EFFORT_COUNT_; k++)
         if (m->efforts >> k & 1)
             buf_printf(out, " %s", image_effort_name((enum image_effort)k));
-    model_prices(m, out);
+    describe_knob(p, m, out);
+    describe_prices(p, m, out);
     if (m->quality >= 0)
         buf_printf(out, ", quality %.6g", (double)m->quality);
     if (m->timeout_ms)
@@ -288,10 +270,30 @@ static void pass_say(const struct policy_image *p, uint32_t i, struct buf *out)
     buf_printf(out, "to %.*s", SLICE_FMT(model_name(p, (uint32_t)m)));
 }
 
+// One, without a name.
+static uint32_t dispatch_count(const struct policy_image *p)
+{
+    (void)p;
+    return 1;
+}
+
+static struct slice dispatch_name(const struct policy_image *p, uint32_t i)
+{
+    (void)p, (void)i;
+    return SLICE("by");
+}
+
+static void dispatch_say(const struct policy_image *p, uint32_t i, struct buf *out)
+{
+    (void)i;
+    describe_dispatch(p, out);
+}
+
 static const struct part parts[] = {
     {"signals", "signal", false, signal_count, signal_name, signal_say},
     {"models", "model", true, model_count, model_name, model_say},
     {"zones", "zone", false, zone_count, zone_name, zone_say},
+    {"dispatch", "dispatch", true, dispatch_count, dispatch_name, dispatch_say},
     {"sinks", "sink", true, sink_count, sink_name, sink_say},
     {"routes", "route", false, route_count, route_name, guard_say},
     {"routes", "route", false, route_count, route_name, effect_say},
@@ -337,8 +339,8 @@ static void bound_text(const struct way_amount *a, enum image_unit unit, struct 
 
 static void compare_bounds(struct diff *d, struct buf *text)
 {
-    static const enum image_unit units[] = {IMAGE_UNIT_NUSD, IMAGE_UNIT_UJ, IMAGE_UNIT_MS,
-                                            IMAGE_UNIT_TOK, IMAGE_UNIT_CALLS};
+    static const enum image_unit units[] = {IMAGE_UNIT_NUSD, IMAGE_UNIT_UJ,  IMAGE_UNIT_UG,
+                                            IMAGE_UNIT_MS,   IMAGE_UNIT_TOK, IMAGE_UNIT_CALLS};
     const struct policy_image *old = d->side[OLD].image, *new = d->side[NEW].image;
     for (uint32_t i = 0; i < new->routes.count && !d->err; i++) {
         struct slice name = route_name(new, i);

@@ -5,8 +5,8 @@
 #include "proof/diff.h"
 #include "text/json.h"
 
-static const char *const sections[] = {"constraints", "routes",  "signals", "models", "zones",
-                                       "sinks",       "aliases", "passes",  "bounds"};
+static const char *const sections[] = {"constraints", "routes", "signals", "models", "zones",
+                                       "dispatch",    "sinks",  "aliases", "passes", "bounds"};
 
 static struct slice route_name(const struct policy_image *p, int32_t i)
 {

@@ -75,6 +75,8 @@ static void cell(enum image_unit unit, const struct proof_route *r, int width, s
         decimal(v, 9, &text);
     } else if (unit == IMAGE_UNIT_UJ) {
         decimal(a->value / 1000000 + (a->value % 1000000 != 0), 0, &text);
+    } else if (unit == IMAGE_UNIT_UG) {
+        decimal(a->value / 1000 + (a->value % 1000 != 0), 3, &text);
     } else if (unit == IMAGE_UNIT_MS) {
         decimal(a->value / 1000 + (a->value % 1000 != 0), 0, &text);
     } else {
@@ -101,16 +103,18 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
                         struct buf *out)
 {
     size_t width = 5;
-    bool kept = false;
+    bool kept = false, grams = false;
     for (uint32_t i = 0; i < image->routes.count; i++) {
+        grams |= report->routes && !report->routes[i].bound.unit[IMAGE_UNIT_UG].open;
         size_t len = image_route(image, (int32_t)i)->name.len;
         width = len > width ? len : width;
     }
     if (!report->routes)
         return;
     width = width > 40 ? 40 : width;
-    buf_printf(out, "%-*s %8s %12s %12s %9s %10s %7s %6s  %s\n", (int)width, "route", "share",
-               "usd", "J", "s", "tok", "calls", "steps", "signals: expected, at most");
+    buf_printf(out, "%-*s %8s %12s %12s%s %9s %10s %7s %6s  %s\n", (int)width, "route", "share",
+               "usd", "J", grams ? "          g" : "", "s", "tok", "calls", "steps",
+               "signals: expected, at most");
     for (uint32_t i = 0; i < image->routes.count; i++) {
         const struct proof_route *r = &report->routes[i];
         struct slice name = image_text(image, image_route(image, (int32_t)i)->name);
@@ -122,6 +126,8 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
         buf_deinit(&text);
         cell(IMAGE_UNIT_NUSD, r, 12, out);
         cell(IMAGE_UNIT_UJ, r, 12, out);
+        if (grams)
+            cell(IMAGE_UNIT_UG, r, 10, out);
         cell(IMAGE_UNIT_MS, r, 9, out);
         cell(IMAGE_UNIT_TOK, r, 10, out);
         cell(IMAGE_UNIT_CALLS, r, 7, out);

@@ -1,6 +1,8 @@
 // Choosing among what is feasible: by the objective alone where nothing else is known, by dispatch where something is.
+#include <math.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "route/dispatch.h"
 #include "route/energy.h"
 #include "route/estimate.h"
@@ -159,7 +161,24 @@ static void expect(struct choice *c, uint32_t binding_at, bool whole, struct est
 
 static bool knows_places(const struct route_run *run)
 {
-    return run->rows_room > 0;
+    return run->rows_room > 0 && !run->no_room;
+}
+
+// To thousandths below 4096 and whole numbers above: exact in a record, and as good as anybody knows it. < 0: not known.
+static float rounded(float v)
+{
+    if (!(v >= 0))
+        return -1;
+    return v < 4096 ? (float)(rint((double)v * 1000) / 1000) : v < 1e15F ? rintf(v) : 1e15F;
+}
+
+static void round_row(struct pool_place *r)
+{
+    float *const all[] = {&r->queue,         &r->running,  &r->kv_use,
+                          &r->prefill_tok_s, &r->first_ms, &r->each_ms,
+                          &r->carbon_g_kwh,  &r->weight,   &r->slot_nusd_s};
+    for (unsigned i = 0; i < MERIT_COUNT(all); i++)
+        *all[i] = rounded(*all[i]);
 }
 
 // The rows of the candidates, as they are now: the loop's own move on while a request waits for an encoder, and the record
@@ -187,8 +206,11 @@ static void keep_places(struct choice *c)
         n = n < POOL_PLACES_PER_MODEL_MAX ? n : POOL_PLACES_PER_MODEL_MAX;
         struct pool_place *rows = run->rows + used;
         memcpy(rows, v->places + first, n * sizeof *rows);
-        for (uint32_t k = 0; v->prefix_tok && k < n; k++)
-            rows[k].prefix_tok = v->prefix_tok[first + k];
+        for (uint32_t k = 0; k < n; k++) {
+            if (v->prefix_tok)
+                rows[k].prefix_tok = v->prefix_tok[first + k];
+            round_row(&rows[k]);
+        }
         run->places[d->places_count++] = (struct decision_places){model, first, n, rows};
         used += n;
     }
@@ -212,9 +234,9 @@ static const struct decision_places *places_of(const struct decision *d, int32_t
 
 static bool budgets_priced(const struct route_run *run)
 {
-    const struct budget_view *b = run->budgets;
-    for (uint32_t i = 0; b && i < b->count && i < run->table->constraints.count; i++)
-        if (!b->states[i].open && b->states[i].price_nusd > 0)
+    const struct budget_state *b = run->decision->budgets;
+    for (uint32_t i = 0; b && i < run->table->image->constraints.count; i++)
+        if (!b[i].open && b[i].price_nusd > 0)
             return true;
     return false;
 }
@@ -233,23 +255,34 @@ enum tri fit_places(struct route_run *run, const struct fit_ask *ask)
     return TRI_TRUE;
 }
 
+// Whether a row's endpoint is one of those that are closed; an endpoint is its URL.
+static bool is_closed(const struct policy_image *p, const struct image_model *m, uint32_t closed,
+                      int32_t endpoint)
+{
+    const struct image_endpoint *own = IMAGE_AT(p, m->endpoints, struct image_endpoint);
+    if (endpoint < 0 || (uint32_t)endpoint >= p->endpoints.count)
+        return false;
+    struct slice url =
+        image_text(p, IMAGE_AT(p, p->endpoints, struct image_endpoint)[endpoint].url);
+    for (uint32_t k = 0; k < m->endpoints.count && k < 32; k++)
+        if (closed >> k & 1 && slice_eq(image_text(p, own[k].url), url))
+            return true;
+    return false;
+}
+
 // Places whose endpoint a constraint forbids.
 static uint64_t closed_places(struct route_run *run, const struct decision_places *places)
 {
     const struct policy_image *p = run->table->image;
-    const struct image_endpoint *all = IMAGE_AT(p, p->endpoints, struct image_endpoint);
     uint32_t closed = 0;
     uint64_t bits = 0;
     if (!places || !run->table->endpoints_forbidden)
         return 0;
-    const struct image_model *m = image_model(p, places->model);
-    const struct image_endpoint *own = IMAGE_AT(p, m->endpoints, struct image_endpoint);
     fit_endpoints(run, places->model, &closed);
-    for (uint32_t i = 0; closed && i < places->count; i++) {
-        int64_t in_model = places->rows[i].endpoint < 0 ? -1 : &all[places->rows[i].endpoint] - own;
-        if (in_model >= 0 && in_model < 32 && closed >> in_model & 1)
+    const struct image_model *m = image_model(p, places->model);
+    for (uint32_t i = 0; closed && i < places->count; i++)
+        if (is_closed(p, m, closed, places->rows[i].endpoint))
             bits |= UINT64_C(1) << i;
-    }
     return bits;
 }
 
@@ -341,13 +374,14 @@ static uint32_t by_dispatch(struct choice *c)
         expect(c, c->order[i], true, &actions[i].expect);
         d->model_outcomes[b->model].cost_nusd = actions[i].expect.cost_nusd;
     }
-    if (run->rows_room)
+    bool places = knows_places(run);
+    if (places)
         view = kept_view(run);
     const struct budget_view budgets = {.states = d->budgets,
                                         .count = run->table->constraints.count};
     const struct dispatch_ask ask = {.image = run->table->image,
                                      .work = run->work,
-                                     .pool = run->rows_room ? &view : NULL,
+                                     .pool = places ? &view : NULL,
                                      .budgets = d->budgets ? &budgets : NULL,
                                      .holds = d->constraints_hold,
                                      .objective = objective_of(c->ask),
@@ -369,13 +403,16 @@ static void by_objective(struct choice *c)
 {
     struct route_run *run = c->run;
     struct decision *d = run->decision;
-    bool known = run->lengths || run->expected || knows_places(run);
+    bool learned = run->lengths || run->expected;
     bool energy = objective_of(c->ask) == IMAGE_OBJECTIVE_ENERGY;
     for (uint32_t i = 0; i < c->count && i < DECISION_OPTIONS_MAX; i++) {
         struct decision_option *o = &run->options[i];
         *o = (struct decision_option){
             .binding = c->bindings[c->order[i]], .place = -1, .binding_at = c->order[i]};
-        expect(c, c->order[i], run->estimates || (known && i == 0), &o->expect);
+        bool whole = run->estimates || learned || (i == 0 && knows_places(run));
+        expect(c, c->order[i], whole, &o->expect);
+        if (learned)
+            d->model_outcomes[o->binding.model].cost_nusd = o->expect.cost_nusd;
         int64_t money = d->model_outcomes[o->binding.model].cost_nusd;
         int64_t uj = energy ? fit_energy_uj(run, o->binding.model) : 0;
         double nusd = energy ? (double)uj * DISPATCH_KWH_NUSD / 3.6e12 : (double)money;
@@ -470,13 +507,20 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
     d->options = run->options;
     d->option_count = d->lengths_count = 0;
     if (run->lengths)
-        c.task = lengths_task(
-            run->work,
-            ask->route ? lengths_name(image_text(run->table->image, ask->route->name)) : 0, 0);
+        c.task = lengths_task_of(run->work, run->table->image, ask->route, d->facts);
     if (knows_places(run))
         keep_places(&c);
     d->priced = is_live(&c) && by_dispatch(&c) > 0;
+    if (!d->priced && is_live(&c)) {
+        // No place of any has room: one has to do all the same, chosen as if nothing were known of places.
+        run->no_room = true;
+        d->places_count = d->lengths_count = 0;
+        put_in_order(&c);
+        d->priced = is_live(&c) && by_dispatch(&c) > 0;
+    }
+    d->estimated = run->estimates || d->priced;
     if (!d->priced) {
+        d->lengths_count = 0;
         put_in_order(&c);
         by_objective(&c);
     }
@@ -490,6 +534,9 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
         struct model_outcome *o = &d->model_outcomes[model];
         if (!table_bit(run->fits, i))
             continue;
+        const struct decision_option *option = d->priced ? option_of(d, model) : NULL;
+        if (option)
+            o->cost_nusd = option->expect.cost_nusd;
         if (d->priced)
             loser = verdict_on(&c, model);
         else

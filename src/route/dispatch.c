@@ -363,6 +363,7 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
     out->ask.output_tok = (float)a->expect.output_tok;
     out->ask.most_tok = (float)(a->expect.input_tok + most);
     out->ask.second_nusd = (float)d->second_nusd;
+    out->ask.reading = ask->work->stream ? SCORE_READING : 1;
     out->ask.deadline_s = (float)pool->deadline_ms / 1000;
     out->ask.session_tok = pool->session_place >= 0 ? (float)pool->session_tok : 0;
     out->ask.left = p->session < 0;

@@ -56,6 +56,20 @@ struct lengths_task lengths_task(const struct work *work, uint64_t route, uint64
     return t;
 }
 
+struct lengths_task lengths_task_of(const struct work *work, const struct policy_image *image,
+                                    const struct image_route *route, const struct fact *facts)
+{
+    uint64_t words = 0;
+    for (uint32_t i = 0; facts && i < image->signals.count; i++) {
+        const struct image_signal *s = image_signal(image, (int32_t)i);
+        if (s->type == SIGNAL_ENUM && s->derive == IMAGE_DERIVE_NONE &&
+            (facts[i].state == FACT_KNOWN || facts[i].state == FACT_GIVEN))
+            words = mix(mix(words, lengths_name(image_text(image, s->name))),
+                        (uint64_t)facts[i].number);
+    }
+    return lengths_task(work, route ? lengths_name(image_text(image, route->name)) : 0, words);
+}
+
 static void keys_of(uint64_t model, enum image_effort effort, const struct lengths_task *t,
                     uint64_t keys[LEVEL_INPUT + 1])
 {

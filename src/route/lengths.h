@@ -30,6 +30,7 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "work/fact.h"
 #include "work/image.h"
 #include "work/work.h"
 
@@ -55,6 +56,9 @@ struct lengths_task {
     uint32_t choices;
 };
 struct lengths_task lengths_task(const struct work *work, uint64_t route, uint64_t words);
+// The task under a route (NULL: none matched), with the words of those enum signals that are known. `facts` may be NULL.
+struct lengths_task lengths_task_of(const struct work *work, const struct policy_image *image,
+                                    const struct image_route *route, const struct fact *facts);
 
 struct lengths_expect {
     float mean_tok;             // of all choices together

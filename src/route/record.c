@@ -610,6 +610,7 @@ void record_json(const struct decision *d, const struct record_options *options,
     full_budgets(d, out);
     full_feasible(d, out);
     full_models(d, out);
+    record_choice_json(d, out);
     full_assumed(p, out);
     buf_byte(out, '}');
 }

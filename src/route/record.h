@@ -55,6 +55,8 @@ const char *record_end_name(enum decision_end end);
 const char *record_fact_state_name(enum fact_state s);
 const char *record_fact_error_name(enum fact_error e);
 const char *record_chain_verdict_name(enum chain_verdict v);
+const char *record_term_name(enum price_term term);
+const char *record_place_state_name(enum pool_place_state state);
 const char *record_step_name(enum image_step_kind kind);
 
 // The value of a fact as JSON: true, 0.25, "word", ["a","b"]; null when unknown.

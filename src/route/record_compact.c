@@ -302,5 +302,6 @@ void record_compact(const struct decision *d, struct buf *out)
     }
     compact_outcomes(d, out);
     compact_policy(d, out);
+    record_choice_compact(d, out);
     buf_byte(out, '}');
 }

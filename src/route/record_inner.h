@@ -19,6 +19,10 @@ static inline bool record_bit(const uint64_t *bits, uint32_t i)
     return bits && (bits[i / 64] >> (i % 64) & 1);
 }
 
+// Budgets, places, lengths and options, in either form; nothing where nothing of them had a say.
+void record_choice_compact(const struct decision *d, struct buf *out);
+void record_choice_json(const struct decision *d, struct buf *out);
+
 // The step that answers on the chain taken; NULL without one.
 const struct image_step *record_answering(const struct decision *d);
 

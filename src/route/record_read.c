@@ -293,6 +293,205 @@ static void read_policy(struct reader *r)
     d->fits = read_bits(r, "fits", bindings(d));
 }
 
+// ---- what the choice rested on
+
+static int64_t number(struct reader *r, uint32_t token)
+{
+    int64_t i = 0;
+    struct slice s = token == JSON_NONE ? SLICE_EMPTY : json_raw(&r->json, token);
+    bool minus = s.len > 1 && s.ptr[0] == '-';
+    uint64_t u;
+    if (minus && !slice_u64(slice_from(s, 1), &u))
+        r->bad = true;
+    else if (minus)
+        i = u > INT64_MAX ? INT64_MIN : -(int64_t)u;
+    else
+        i = (int64_t)whole(r, token, INT64_MAX);
+    return r->bad ? 0 : i;
+}
+
+// Not known, or a number that a float has.
+static float amount(struct reader *r, uint32_t token)
+{
+    double v = 0;
+    if (token == JSON_NONE || json_double(&r->json, token, &v) || !(v <= 1e15))
+        r->bad = true;
+    return v < 0 ? -1 : (float)v;
+}
+
+static uint32_t rows(struct reader *r, const char *key)
+{
+    uint32_t array = member(r, key), at = 0, count = 0;
+    if (array == JSON_NONE)
+        return 0;
+    if (json_type(&r->json, array) != JSON_ARRAY)
+        r->bad = true;
+    while (!r->bad && next(r, array, &at) != JSON_NONE)
+        count++;
+    return count;
+}
+
+static bool is_row(struct reader *r, uint32_t token)
+{
+    r->bad |= token == JSON_NONE || json_type(&r->json, token) != JSON_ARRAY;
+    return !r->bad;
+}
+
+static void read_place(struct reader *r, uint32_t row, int32_t model, struct pool_place *out)
+{
+    uint32_t at = 0;
+    if (!is_row(r, row))
+        return;
+    uint32_t endpoints = r->d->image->endpoints.count;
+    out->model = model;
+    out->endpoint = (int32_t)place(r, next(r, row, &at), endpoints ? endpoints - 1 : 0);
+    r->bad |= out->endpoint >= (int64_t)endpoints;
+    uint64_t flags = whole(r, next(r, row, &at), 63);
+    out->state = flags & 7;
+    out->stale = flags >> 3 & 1;
+    out->lora_loaded = flags >> 4 & 1;
+    out->lora_room = flags >> 5 & 1;
+    r->bad |= out->state > POOL_PLACE_GONE;
+    uint32_t *const counts[] = {&out->in_flight, &out->in_flight_tok, &out->wait_tok,
+                                &out->slots,     &out->kv_tok,        &out->prefix_tok};
+    for (size_t i = 0; i < MERIT_COUNT(counts); i++)
+        *counts[i] = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    float *const floats[] = {&out->queue,         &out->running,  &out->kv_use,
+                             &out->prefill_tok_s, &out->first_ms, &out->each_ms,
+                             &out->carbon_g_kwh,  &out->weight,   &out->slot_nusd_s};
+    for (size_t i = 0; i < MERIT_COUNT(floats); i++)
+        *floats[i] = amount(r, next(r, row, &at));
+}
+
+static void read_places(struct reader *r)
+{
+    struct decision *d = r->d;
+    uint32_t count = rows(r, "places"), array = member(r, "places"), at = 0;
+    struct decision_places *all = ARENA_ARRAY(r->arena, struct decision_places, count + 1);
+    r->bad |= !all || count > d->image->models.count;
+    for (uint32_t i = 0; !r->bad && i < count; i++) {
+        uint32_t row = next(r, array, &at), k = 0, n = 0, in = 0, token;
+        if (!is_row(r, row))
+            return;
+        all[i].model = (int32_t)whole(r, next(r, row, &k), d->image->models.count - 1);
+        all[i].first = (uint32_t)whole(r, next(r, row, &k), POOL_PLACES_MAX - 1);
+        for (in = k; next(r, row, &in) != JSON_NONE;)
+            n++;
+        r->bad |= n > POOL_PLACES_PER_MODEL_MAX || all[i].first + n > POOL_PLACES_MAX;
+        struct pool_place *places = r->bad ? NULL : ARENA_ARRAY(r->arena, struct pool_place, n + 1);
+        r->bad |= !places;
+        for (uint32_t j = 0; !r->bad && (token = next(r, row, &k)) != JSON_NONE; j++)
+            read_place(r, token, all[i].model, &places[j]);
+        all[i].rows = places;
+        all[i].count = n;
+        for (uint32_t j = 0; j < i; j++)
+            r->bad |= all[j].model == all[i].model;
+    }
+    d->places = all;
+    d->places_count = count;
+}
+
+static void read_seen(struct reader *r)
+{
+    struct decision_seen *s = &r->d->seen;
+    uint32_t row = member(r, "seen"), at = 0, token;
+    s->session_place = s->session_model = IMAGE_NONE;
+    if (row == JSON_NONE || !is_row(r, row))
+        return;
+    s->session_place = (int32_t)place(r, next(r, row, &at), INT32_MAX);
+    s->session_model = (int32_t)place(r, next(r, row, &at), INT32_MAX);
+    s->session_locked = whole(r, next(r, row, &at), 1);
+    s->session_tok = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    s->deadline_ms = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    s->seed = whole(r, next(r, row, &at), UINT64_MAX);
+    s->turn = whole(r, next(r, row, &at), UINT64_MAX);
+    if (!r->bad && (token = next(r, row, &at)) != JSON_NONE)
+        s->region = text(r, token);
+}
+
+static void read_lengths(struct reader *r, uint32_t most)
+{
+    uint32_t count = rows(r, "lengths"), array = member(r, "lengths"), at = 0;
+    if (!count || r->bad)
+        return;
+    struct decision_length *all = ARENA_ARRAY(r->arena, struct decision_length, count);
+    r->bad |= !all || count > most;
+    for (uint32_t i = 0; !r->bad && i < count; i++) {
+        uint32_t row = next(r, array, &at), k = 0;
+        uint32_t *const fields[] = {&all[i].binding_at, &all[i].input_tok, &all[i].output_tok,
+                                    &all[i].low_tok, &all[i].high_tok};
+        for (size_t f = 0; is_row(r, row) && f < MERIT_COUNT(fields); f++)
+            *fields[f] = (uint32_t)whole(r, next(r, row, &k), UINT32_MAX);
+        r->bad |= all[i].binding_at >= most;
+    }
+    r->d->lengths = all;
+    r->d->lengths_count = count;
+}
+
+static void read_option(struct reader *r, uint32_t row, const struct image_binding *bindings,
+                        uint32_t most, struct decision_option *o)
+{
+    uint32_t k = 0, at = 0;
+    if (!is_row(r, row))
+        return;
+    o->binding_at = (uint32_t)whole(r, next(r, row, &k), most - 1);
+    o->binding = bindings[o->binding_at];
+    o->place = (int32_t)place(r, next(r, row, &k), POOL_PLACES_MAX - 1);
+    uint32_t terms = next(r, row, &k), expect = next(r, row, &k);
+    if (!is_row(r, terms) || !is_row(r, expect))
+        return;
+    for (unsigned i = 0; i < PRICE_TERMS; i++) {
+        o->terms_nusd[i] = (double)number(r, next(r, terms, &at));
+        o->price_nusd += o->terms_nusd[i];
+    }
+    struct estimate *e = &o->expect;
+    uint32_t *const tok[] = {&e->input_tok, &e->output_tok, &e->output_low_tok,
+                             &e->output_high_tok};
+    int64_t *const amounts[] = {&e->cost_nusd,   &e->cost_low_nusd, &e->cost_high_nusd,
+                                &e->energy_uj,   &e->energy_low_uj, &e->energy_high_uj,
+                                &e->marginal_uj, &e->carbon_ug};
+    at = 0;
+    for (size_t i = 0; i < MERIT_COUNT(tok); i++)
+        *tok[i] = (uint32_t)whole(r, next(r, expect, &at), UINT32_MAX);
+    for (size_t i = 0; i < MERIT_COUNT(amounts); i++)
+        *amounts[i] = number(r, next(r, expect, &at));
+    e->carbon_marginal = whole(r, next(r, expect, &at), 1);
+}
+
+static void read_options(struct reader *r, const struct image_binding *bindings, uint32_t most)
+{
+    struct decision *d = r->d;
+    uint32_t count = rows(r, "options"), array = member(r, "options"), at = 0;
+    d->place = IMAGE_NONE;
+    if (!count || r->bad)
+        return;
+    struct decision_option *all = ARENA_ARRAY(r->arena, struct decision_option, count);
+    r->bad |= !all || count > DECISION_OPTIONS_MAX || !most;
+    for (uint32_t i = 0; !r->bad && i < count; i++)
+        read_option(r, next(r, array, &at), bindings, most, &all[i]);
+    if (r->bad)
+        return;
+    d->options = all;
+    d->option_count = count;
+    d->place = all[0].place;
+    d->priced = d->estimated = true;
+}
+
+static void read_choice(struct reader *r)
+{
+    const struct decision *d = r->d;
+    const struct image_step *s = record_answering(d);
+    const struct image_binding named = {d->model, d->effort};
+    uint32_t most = s ? s->bindings.count : d->end == DECISION_ANSWER && d->route < 0;
+    read_lengths(r, most);
+    if (!r->bad)
+        read_places(r);
+    if (!r->bad)
+        read_seen(r);
+    if (!r->bad)
+        read_options(r, s ? IMAGE_AT(d->image, s->bindings, struct image_binding) : &named, most);
+}
+
 static void read_rows(struct reader *r, const char *key)
 {
     uint32_t array = member(r, key), at = 0, row;
@@ -434,6 +633,8 @@ enum result record_read(const struct policy_image *image, struct slice line, str
         read_rows(&r, "models");
     if (!r.bad)
         read_policy(&r);
+    if (!r.bad)
+        read_choice(&r);
     if (r.bad)
         return RESULT_SYNTAX;
     *out = r.d;

@@ -208,7 +208,7 @@ static void finish(struct route_run *run)
     d->output_tok =
         d->end == DECISION_REFUSE ? 0 : estimate_output_tok(run->work, m, run->output_tok);
     d->cost_nusd = m ? d->model_outcomes[d->model].cost_nusd : d->end == DECISION_REFUSE ? 0 : -1;
-    if (d->end == DECISION_ANSWER && d->priced) {
+    if (d->end == DECISION_ANSWER && (d->priced || d->lengths_count)) {
         d->output_tok = d->options[0].expect.output_tok;
         d->cost_nusd = d->options[0].expect.cost_nusd;
     }

@@ -99,6 +99,7 @@ struct route_run {
     uint32_t rows_room;
     uint32_t *kept_first, *kept_end; // per model, into `rows`
     bool rows_kept;                  // the rows of the first look stay
+    bool no_room;                    // no place has; they do not count any more
     struct budget_state *budgets_seen;
     struct decision_length *lengths_seen;
     const uint64_t *spared;     // constraints that are taken for not there; NULL: none

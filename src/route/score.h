@@ -24,6 +24,10 @@ enum {
 #define SCORE_PREFILL_S (1.0F / 15928)
 // Seconds per output token. Grade: guessed, 2026-11 (an 8B model on one H100 takes 10 to 30 ms).
 #define SCORE_EACH_S 0.02F
+// A second of a stream that has begun is worth less than one before it, because it is read meanwhile. Of 0.1, 0.25, 0.5 and 1 the
+// one with the least 99th percentiles of time to the first token on fleet A of bench/constants. Grade: measured in
+// simulation, 2026-11.
+#define SCORE_READING 0.5F
 // Share of the KV cache in use from which requests wait for blocks. Grade: guessed, 2026-11; llm-d takes 0.8 for saturation.
 #define SCORE_KV_FULL 0.9F
 
@@ -58,6 +62,8 @@ struct score_ask {
     float input_tok, output_tok;
     float most_tok;    // input and the most output that it may give
     float second_nusd; // what a second is worth
+    float
+        reading; // what one behind the first token counts: SCORE_READING of a stream, 1 of a whole answer
     float deadline_s;  // to the first token; 0: none
     float session_tok; // of its prompt that the session's place holds; 0: none
     bool left;         // the session was with another model: every place is another place

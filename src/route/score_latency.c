@@ -1,6 +1,6 @@
 // Expected seconds, and the part beyond a deadline.
 //
-//   first + far + output * each                           what is left of the answer's time behind queue and prefill
+//   first + far + reading * output * each                what is left of the answer's time behind queue and prefill
 //   + LATE * max(turn + own + first + far - deadline, 0)  a second too late counts as LATE more
 //
 // at what a second is worth. llm-d's latency-scorer ranks by the headroom to the deadline (SLO - predicted); a price of the
@@ -16,7 +16,8 @@ void score_latency(struct score_ask *ask, float *restrict nusd)
         for (uint32_t k = 0; k < SCORE_LANES; k++) {
             uint32_t i = b + k;
             nusd[i] =
-                (p->first_s[i] + p->far_s[i] + ask->output_tok * p->each_s[i]) * ask->second_nusd;
+                (p->first_s[i] + p->far_s[i] + ask->reading * ask->output_tok * p->each_s[i]) *
+                ask->second_nusd;
         }
     if (ask->deadline_s <= 0)
         return;

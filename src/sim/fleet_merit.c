@@ -192,7 +192,7 @@ static int32_t merit_choose(void *self, struct fleet_job *job, uint64_t now_us)
 {
     struct merit *m = self;
     struct pool_view view;
-    struct work work = {.input_tok = job->prompt_tok, .choices = 1};
+    struct work work = {.input_tok = job->prompt_tok, .choices = 1, .stream = true};
     struct dispatch_action action = {
         .binding = {0, IMAGE_EFFORT_DEFAULT}, .closed = job->tried, .quality = -1};
     struct decision_option option;

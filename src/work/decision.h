@@ -158,7 +158,7 @@ struct decision {
     const struct policy_image *image;
     uint64_t pool_epoch;
     const uint8_t *pool_states; // enum pool_model_state per model, as they were seen
-    uint64_t costs_epoch; // of the statistics by which signals were bought; 0: guessed costs
+    uint64_t costs_epoch;       // of the statistics by which signals were bought; 0: guessed costs
 
     enum decision_by by;
     enum decision_end end;
@@ -211,7 +211,8 @@ struct decision {
     int32_t place; // of options[0], as the pool's view numbers them, or -1
     // What the choice rests on besides the policy; empty where nothing was known of places, budgets and lengths, or where there
     // was nothing to choose.
-    bool priced; // chosen by dispatch (route/dispatch.h), else by the objective alone
+    bool priced;    // chosen by dispatch (route/dispatch.h), else by the objective alone
+    bool estimated; // all options have whole estimates
     const struct decision_places *places; // of the feasible models
     uint32_t places_count;
     struct decision_seen seen;

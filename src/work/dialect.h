@@ -22,11 +22,17 @@ struct api_error {
     struct slice message;   // one or two sentences
     uint32_t retry_after_s; // 0: none
     bool final;             // sending it again cannot help: x-should-retry: false
+    struct slice members;   // more of the error object, JSON from a comma on; empty without
 };
 
 struct usage {
     bool known; // as the upstream counted; otherwise estimated from the bytes that passed
+    bool odd;   // it told of usage, but no numbers that can be tokens
+    bool error_inside; // an error in the clothes of a success
     uint32_t input_tok, output_tok, cached_tok;
+    uint32_t seen_tok; // of output, by the text that passed, whatever was told; 0: not looked at
+    // That the answer names, as it stands in the JSON; lies in the answer, so only for who reads it while that is there.
+    struct slice model;
 };
 
 // What has been seen of one streamed answer.

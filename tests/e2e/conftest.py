@@ -105,7 +105,7 @@ class Merit:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise AssertionError(f"merit ended with {self.process.returncode}:\n{self.errors()}")
-            if "ready" in self.errors():
+            if re.search(r"^merit \S+ ready", self.errors(), re.M):
                 return
             time.sleep(0.01)
         raise AssertionError(f"merit was not ready in time:\n{self.errors()}")

@@ -18,7 +18,7 @@ HOME = """policy "home" version 1
 
 zone house
 
-model swift zone house  endpoint demo  context 8192 tok  price 0.02 in, 0.05 out usd/Mtok  quality 0.5
+model swift zone house  endpoint demo  context 8192 tok  price 0.02 in, 0.05 out usd/Mtok since 2026-11-21  quality 0.5
 model deep  zone house  endpoint demo  context 128k tok  effort low, high  quality 0.9
 
 alias auto -> routes
@@ -437,9 +437,9 @@ sink kb    retriever zone house  clears phi, eu  holds internal  adds 4k tok  pr
 sink store cache     zone house  clears phi, eu  price 0 usd/call  energy 1 J/call  timeout 1 s
 sink log clears public
 
-model small zone house  endpoint demo  context 32k tok  output 2k tok  price 0.03 in, 0.06 out usd/Mtok  quality 0.7
+model small zone house  endpoint demo  context 32k tok  output 2k tok  price 0.03 in, 0.06 out usd/Mtok since 2026-11-21  quality 0.7
             energy 40 in, 300 out kJ/Mtok  timeout 60 s
-model large zone cloud  endpoint demo  context 128k tok  output 4k tok  effort low, high  price 1 in, 8 out usd/Mtok  quality 0.9
+model large zone cloud  endpoint demo  context 128k tok  output 4k tok  effort low, high  price 1 in, 8 out usd/Mtok since 2026-11-21  quality 0.9
             energy 300 in, 2000 out kJ/Mtok  timeout 90 s
 
 alias auto -> routes

@@ -27,6 +27,7 @@ struct dispatch_shape {
     uint32_t models, places, efforts; // places per model at most, or exactly when `full`
     bool full;                        // everything known, every place open
     bool plain;                       // no budgets, no session
+    void (*more)(struct image_builder *b, struct rng *r); // to the image, before it is finished
 };
 
 static inline float make_some(struct rng *r, const struct dispatch_shape *s, double low,
@@ -42,6 +43,8 @@ static inline void make_image(struct dispatch_made *d, struct rng *r,
 {
     struct image_builder *b = &d->builder;
     static const char *const regions[] = {"", "eu", "us"};
+    static const char *const urls[] = {"http://a", "http://b", "http://c", "http://d",
+                                       "http://e", "http://f", "http://g", "http://h"};
     ib_init(b);
     int32_t zone = ib_zone(b, "z");
     b->zones[zone].pue_milli = 1200;
@@ -71,8 +74,9 @@ static inline void make_image(struct dispatch_made *d, struct rng *r,
                 .serves_from_tok = rng_below(r, 4) ? 0 : (uint32_t)rng_below(r, 20000),
                 .serves_to_tok = rng_below(r, 4) ? 0 : 1 + (uint32_t)rng_below(r, 20000),
                 .maintenance = !s->full && rng_below(r, 10) == 0,
+                .url = ib_str(b, urls[rng_below(r, 8)]),
                 .region = ib_str(b, regions[rng_below(r, 3)])};
-        m->endpoints = (struct image_list){first, n};
+        m->endpoints = IB_LIST(b, &b->endpoints[first], n);
     }
     for (uint32_t i = 0; i < MAKE_BUDGETS; i++) {
         struct image_constraint *c = ib_constraint(b, "b", IMAGE_BUDGET, NULL, 0);
@@ -80,6 +84,8 @@ static inline void make_image(struct dispatch_made *d, struct rng *r,
         c->window = IMAGE_PER_DAY;
         c->limit = 1000;
     }
+    if (s->more)
+        s->more(b, r);
     d->image = ib_finish(b);
     struct policy_image *image = (struct policy_image *)(void *)b->block;
     image->dispatch.line = (uint32_t)rng_below(r, 2);
@@ -165,6 +171,7 @@ static inline void make_ask(struct dispatch_made *d, struct rng *r, const struct
     }
     memset(&d->work, 0, sizeof d->work);
     d->work.input_tok = (uint32_t)rng_below(r, 16000);
+    d->work.stream = rng_below(r, 2);
     d->work.max_output_tok = rng_below(r, 2) ? 0 : 1 + (uint32_t)rng_below(r, 4000);
     for (uint32_t i = 0; i < MAKE_BUDGETS; i++)
         d->budget_states[i] =

@@ -109,8 +109,19 @@ static void lies_in_usage_are_bounded(void **state)
     struct slice huge = SLICE(
         "{\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":99999999999}}");
     assert_int_equal(openai_chat.answer(huge, &scratch, &u), RESULT_OK);
-    assert_int_equal(u.input_tok, 0);
+    assert_false(u.known); // a number that cannot be tokens makes all of them doubtful
+    assert_true(u.odd);
+    struct slice absurd = SLICE(
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":99999999999}}");
+    assert_int_equal(openai_chat.answer(absurd, &scratch, &u), RESULT_OK);
+    assert_true(u.known && !u.odd);
+    assert_int_equal(u.input_tok, 5);
     assert_int_equal(u.output_tok, UINT32_MAX);
+    struct slice text = SLICE("{\"model\":\"m-1\",\"choices\":[{\"message\":{\"content\":"
+                              "\"0123456789abcdef\",\"tool_calls\":[1,2]}},{\"text\":3}]}");
+    assert_int_equal(openai_chat.answer(text, &scratch, &u), RESULT_OK);
+    assert_int_equal(u.seen_tok, (16 + 5 + 3) / 4);
+    assert_true(slice_eq_cstr(u.model, "m-1"));
     struct slice none = SLICE("{\"choices\":[{\"message\":{\"content\":\"hi\"}}]}");
     assert_int_equal(openai_chat.answer(none, &scratch, &u), RESULT_OK);
     assert_false(u.known);
@@ -119,6 +130,7 @@ static void lies_in_usage_are_bounded(void **state)
     assert_int_equal(openai_chat.answer(SLICE("<html>"), &scratch, &u), RESULT_SYNTAX);
     assert_int_equal(openai_chat.answer(SLICE("{\"error\":{\"message\":\"no\"}}"), &scratch, &u),
                      RESULT_DENIED);
+    assert_true(u.error_inside);
 }
 
 static void errors_have_openais_shape(void **state)

@@ -195,8 +195,8 @@ static void test_where_it_is_asked_to_wait_it_waits(void **state)
     prepare(&f, 2);
     call(&f, 0, 0, &(struct pool_report){.outcome = POOL_LIMITED, .retry_after_s = 5}, SECOND);
     assert_int_equal(place_state(&f, 1, 0, 2 * SECOND), POOL_PLACE_LIMITED);
-    assert_int_equal(pool_pick(&f.loops[1], 0, 0, 0, true, 2 * SECOND), 1);
-    assert_int_equal(pool_pick(&f.loops[1], 0, 2, 0, true, 2 * SECOND), IMAGE_NONE);
+    assert_int_equal(pool_pick(&f.loops[1], 0, 0, 0, POOL_PICK_ANY, 2 * SECOND), 1);
+    assert_int_equal(pool_pick(&f.loops[1], 0, 2, 0, POOL_PICK_ANY, 2 * SECOND), IMAGE_NONE);
     assert_int_equal(model_state(&f, 1, 2 * SECOND), POOL_MODEL_UP);
     assert_int_equal(place_state(&f, 1, 0, 6 * SECOND), POOL_PLACE_UP);
     // A 503 that says when is no failure.
@@ -246,7 +246,7 @@ static void test_slots_are_never_exceeded(void **state)
     begin(&f, 1, 0, 1000, &c[1]);
     assert_int_equal(pool_begin(&f.loops[2], 0, &(struct pool_ask){.force = true}, 1000, &c[2]),
                      RESULT_AGAIN);
-    assert_int_equal(pool_pick(&f.loops[3], 0, 0, 0, true, 1000), IMAGE_NONE);
+    assert_int_equal(pool_pick(&f.loops[3], 0, 0, 0, POOL_PICK_ANY, 1000), IMAGE_NONE);
     pool_end(&f.loops[0], &c[0], &OK, 2000);
     begin(&f, 2, 0, 2000, &c[2]);
     pool_end(&f.loops[1], &c[1], &OK, 2000);

@@ -1,0 +1,431 @@
+#include "api/account.h"
+
+#include <string.h>
+
+#include "api/request.h"
+#include "base/hash.h"
+#include "base/sha256.h"
+#include "route/energy.h"
+#include "route/estimate.h"
+#include "route/fit.h"
+#include "route/price.h"
+
+static const struct policy_image *image_of(const struct request *r)
+{
+    return r->epoch->serving->image;
+}
+
+static const struct image_constraint *constraint_of(const struct policy_image *p, int32_t i)
+{
+    return IMAGE_AT(p, p->constraints, struct image_constraint) + i;
+}
+
+// The caller as the key says; what nobody has read has no work.
+static const struct work_caller *caller_of(const struct request *r)
+{
+    static const struct work_caller nobody = {.known = false};
+    if (r->kind == REQUEST_CHAT)
+        return &r->work.caller;
+    return r->key ? &r->key->caller : &nobody;
+}
+
+// --- rules
+
+static uint64_t mix(uint64_t h, const void *bytes, size_t n)
+{
+    uint64_t len = n;
+    h = hash_fnv(h, slice_make((const char *)&len, sizeof len));
+    return hash_fnv(h, slice_make(bytes, n));
+}
+
+static uint64_t identity_of(const struct policy_image *p, const struct image_constraint *c)
+{
+    const uint32_t kind[] = {c->scope, c->unit, c->window, c->hard};
+    const struct image_node *n = IMAGE_AT(p, c->guard, struct image_node);
+    const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
+    uint64_t h = mix(0, kind, sizeof kind);
+    for (uint32_t i = 0; i < c->guard.count; i++) {
+        const uint32_t node[] = {n[i].kind, n[i].kind == IMAGE_NODE_ATOM ? 0 : n[i].arg};
+        h = mix(h, node, sizeof node);
+        if (n[i].kind == IMAGE_NODE_ATOM) {
+            struct slice shown = image_text(p, atoms[n[i].arg].shown);
+            h = mix(h, shown.ptr, shown.len);
+        }
+    }
+    return h;
+}
+
+enum result account_rules_open(const struct policy_image *image, struct arena *arena,
+                               struct account_rules *out)
+{
+    struct account_rule *rules =
+        ARENA_ARRAY(arena, struct account_rule, image->constraints.count + 1);
+    out->count = 0;
+    if (!rules)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < image->constraints.count; i++) {
+        const struct image_constraint *c = constraint_of(image, (int32_t)i);
+        if (c->kind != IMAGE_BUDGET || c->window == IMAGE_PER_REQUEST)
+            continue;
+        uint64_t identity = identity_of(image, c);
+        // Two that differ in nothing but the limit still are two accounts.
+        for (uint32_t k = 0; k < out->count; k++)
+            identity += rules[k].identity == identity;
+        rules[out->count++] = (struct account_rule){(int32_t)i, identity};
+    }
+    out->rules = rules;
+    return RESULT_OK;
+}
+
+// --- whose budget
+
+// Ids that clients choose are hashed so that nobody can make one that falls on another's account, and stand under whoever
+// the key says it is: two callers with the same session share nothing.
+static uint64_t chosen(const struct request *r, uint64_t identity, struct slice id)
+{
+    const struct work_caller *c = caller_of(r);
+    struct sha256 h;
+    uint8_t digest[SHA256_BYTES];
+    uint64_t out;
+    const struct slice parts[] = {slice_make((const char *)&identity, sizeof identity),
+                                  c->known ? c->id : SLICE_EMPTY,
+                                  c->known ? c->tenant : SLICE_EMPTY, id};
+    sha256_init(&h);
+    for (size_t i = 0; i < MERIT_COUNT(parts); i++) {
+        uint64_t len = parts[i].len;
+        sha256_update(&h, &len, sizeof len);
+        sha256_update(&h, parts[i].ptr, parts[i].len);
+    }
+    sha256_final(&h, digest);
+    memcpy(&out, digest, sizeof out);
+    return out;
+}
+
+// One task of an agent, within which sub-agents have sessions of their own: the loop's id, the run's, the conversation's,
+// else the session's.
+static struct slice loop_id(const struct request *r)
+{
+    static const char *const names[] = {"x-loop-id", "x-inferoa-run-id", "x-conversation-id"};
+    for (size_t i = 0; i < MERIT_COUNT(names); i++) {
+        struct slice id = http_header_get(r->x->head, names[i]);
+        if (id.len && id.len <= OPENAI_SESSION_MAX)
+            return id;
+    }
+    return r->kind == REQUEST_CHAT ? r->work.session : SLICE_EMPTY;
+}
+
+static struct slice holder_of(const struct request *r, enum image_scope scope)
+{
+    const struct work_caller *c = caller_of(r);
+    switch (scope) {
+    case IMAGE_SCOPE_ALL:
+        return SLICE("all");
+    case IMAGE_SCOPE_SESSION:
+        return r->kind == REQUEST_CHAT ? r->work.session : SLICE_EMPTY;
+    case IMAGE_SCOPE_LOOP:
+        return loop_id(r);
+    case IMAGE_SCOPE_KEY:
+        return r->key ? r->key->id : SLICE_EMPTY;
+    case IMAGE_SCOPE_CALLER:
+        return c->known ? c->id : SLICE_EMPTY;
+    case IMAGE_SCOPE_TEAM:
+        return c->known ? c->team : SLICE_EMPTY;
+    case IMAGE_SCOPE_TENANT:
+        return c->known ? c->tenant : SLICE_EMPTY;
+    }
+    return SLICE_EMPTY;
+}
+
+static bool is_chosen(enum image_scope scope)
+{
+    return scope == IMAGE_SCOPE_SESSION || scope == IMAGE_SCOPE_LOOP;
+}
+
+struct ledger_budget account_budget(const struct policy_image *image,
+                                    const struct account_rule *rule, struct slice holder)
+{
+    const struct image_constraint *c = constraint_of(image, rule->constraint);
+    return (struct ledger_budget){
+        .account = mix(rule->identity, holder.ptr, holder.len),
+        .unit = c->unit,
+        .window = c->window,
+        .hard = c->hard,
+        .limit = c->limit,
+        .constraint = rule->constraint,
+        .name = image_text(image, c->name),
+        .holder = holder,
+    };
+}
+
+static void find_budgets(struct request *r, const struct account_rules *rules)
+{
+    const struct policy_image *p = image_of(r);
+    struct account *a = &r->account;
+    for (uint32_t i = 0; i < rules->count && a->budget_count < ACCOUNT_BUDGETS_MAX; i++) {
+        const struct account_rule *rule = &rules->rules[i];
+        const struct image_constraint *c = constraint_of(p, rule->constraint);
+        struct slice holder = holder_of(r, c->scope);
+        if (!holder.len)
+            continue;
+        struct ledger_budget *b = &a->budgets[a->budget_count++];
+        *b = account_budget(p, rule, holder);
+        if (is_chosen(c->scope))
+            b->account = chosen(r, rule->identity, holder);
+    }
+}
+
+// What is left, at the places of the constraints.
+static bool look(struct request *r)
+{
+    struct account *a = &r->account;
+    uint32_t count = image_of(r)->constraints.count;
+    struct budget_state *all = ARENA_ARRAY(r->x->arena, struct budget_state, count);
+    struct budget_state own[ACCOUNT_BUDGETS_MAX];
+    if (!all)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        all[i].open = true;
+    ledger_budget_states(r->g->shared->ledger, a->budgets, a->budget_count,
+                         loop_wall_us(r->g->loop), own);
+    for (uint32_t i = 0; i < a->budget_count; i++)
+        all[a->budgets[i].constraint] = own[i];
+    a->view = (struct budget_view){.epoch = 1, .states = all, .count = count};
+    return true;
+}
+
+enum result account_begin(struct request *r)
+{
+    struct account *a = &r->account;
+    const struct account_rules *rules = &r->epoch->serving->rules;
+    if (!rules->count || !r->g->shared->ledger)
+        return RESULT_OK;
+    uint32_t most = rules->count < ACCOUNT_BUDGETS_MAX ? rules->count : ACCOUNT_BUDGETS_MAX;
+    a->budgets = ARENA_ARRAY(r->x->arena, struct ledger_budget, most);
+    a->bearing = ARENA_ARRAY(r->x->arena, uint8_t, most);
+    if (!a->budgets || !a->bearing)
+        return RESULT_NOMEM;
+    find_budgets(r, rules);
+    return !a->budget_count || look(r) ? RESULT_OK : RESULT_NOMEM;
+}
+
+void account_decided(struct request *r)
+{
+    struct account *a = &r->account;
+    bool observed = r->epoch->serving->observe_model != IMAGE_NONE;
+    a->bearing_count = 0;
+    for (uint32_t i = 0; i < a->budget_count && !observed; i++)
+        if (!r->decision ||
+            fit_constraint(&r->deciding.run, (uint32_t)a->budgets[i].constraint) != TRI_FALSE)
+            a->bearing[a->bearing_count++] = (uint8_t)i;
+}
+
+// --- before an attempt
+
+static const struct image_zone *zone_of(const struct policy_image *p, const struct image_model *m)
+{
+    return m->zone == IMAGE_NONE ? NULL : IMAGE_AT(p, p->zones, struct image_zone) + m->zone;
+}
+
+// No text has more tokens than bytes; what is only named in the body may be long.
+static uint64_t input_most(const struct request *r)
+{
+    const struct work *w = &r->work;
+    uint64_t named = 0;
+    if (r->kind != REQUEST_CHAT)
+        return UINT32_MAX;
+    for (uint32_t i = 0; i < w->part_count; i++)
+        named += w->parts[i].kind != WORK_TEXT;
+    return w->body.len + named * ACCOUNT_IMAGE_TOK + 64;
+}
+
+static int64_t known(int64_t bound)
+{
+    return bound == ESTIMATE_UNBOUNDED ? -1 : bound;
+}
+
+// What one attempt cannot exceed.
+static void bound_of(const struct request *r, struct account_try *t,
+                     const struct after_terms *terms)
+{
+    const struct policy_image *p = image_of(r);
+    struct image_model m = *image_model(p, t->binding.model);
+    const struct image_zone *zone = zone_of(p, &m);
+    const struct image_step step = {.kind = IMAGE_STEP_ANSWER, .cap_tok = terms->output_cap_tok};
+    struct work most = {.max_output_tok = t->task.cap_tok, .choices = t->task.choices};
+    uint64_t input = input_most(r);
+    if (m.context_tok && m.context_tok < input)
+        input = m.context_tok;
+    most.input_tok = input > UINT32_MAX ? UINT32_MAX : (uint32_t)input;
+    m.endpoints.count = 1;
+    for (int u = 0; u < LEDGER_UNITS; u++)
+        t->bound.of[u] = r->kind == REQUEST_CHAT || u == IMAGE_UNIT_MS
+                             ? known(estimate_bound(&most, &m, (enum image_unit)u, 0, &step))
+                             : -1;
+    t->bound.of[IMAGE_UNIT_CALLS] = 1;
+    t->bound.of[IMAGE_UNIT_REQUESTS] = r->account.attempts == 0;
+    if (zone && zone->carbon_stated)
+        t->bound.of[IMAGE_UNIT_UG] =
+            energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], zone->carbon_ug_kwh);
+    t->input_most_tok = most.input_tok;
+    uint64_t output = (uint64_t)estimate_output_most_tok(&most, &m, &step) * t->task.choices;
+    t->output_most_tok = !output || output > UINT32_MAX ? UINT32_MAX : (uint32_t)output;
+}
+
+// Where it is going: the row of the place as the decision saw it.
+static const struct pool_place *row_of(const struct request *r)
+{
+    return r->kind == REQUEST_CHAT && r->pool.places && r->place >= 0 ? &r->pool.places[r->place]
+                                                                      : NULL;
+}
+
+static struct price_here here_of(const struct request *r, int32_t model)
+{
+    return reckon_here(r->g->shared->reckon, image_of(r), model, row_of(r), false,
+                       r->account.attempts ? 0 : r->decide_ns);
+}
+
+static void expect_of(const struct request *r, struct account_try *t,
+                      const struct after_terms *terms)
+{
+    const struct policy_image *p = image_of(r);
+    const struct image_model *m = image_model(p, t->binding.model);
+    uint64_t name = lengths_name(image_text(p, m->name));
+    uint32_t cap = m->output_tok;
+    if (terms->output_cap_tok && terms->output_cap_tok < cap)
+        cap = terms->output_cap_tok;
+    lengths_expect(r->g->lengths, name, t->binding.effort, &t->task, cap, &t->length);
+    const struct price_length length = {
+        .input_tok = lengths_input(r->g->lengths, name, t->task.input_tok).expected_tok,
+        .output_tok = (uint64_t)(t->length.mean_tok + 0.5f),
+        .low_tok = t->length.low_tok,
+        .high_tok = t->length.high_tok,
+    };
+    t->here = here_of(r, t->binding.model);
+    price_expect(m, zone_of(p, m), &length, &t->here, &t->expect);
+}
+
+// Whether a hard budget that bears counts what is generated.
+static bool needs_cap(const struct request *r)
+{
+    const struct account *a = &r->account;
+    for (uint32_t i = 0; i < a->bearing_count; i++) {
+        const struct ledger_budget *b = &a->budgets[a->bearing[i]];
+        if (b->hard && (b->unit == IMAGE_UNIT_NUSD || b->unit == IMAGE_UNIT_UJ ||
+                        b->unit == IMAGE_UNIT_UG || b->unit == IMAGE_UNIT_TOK))
+            return true;
+    }
+    return false;
+}
+
+static void set_cap(const struct request *r, const struct account_try *t, struct after_terms *terms)
+{
+    const struct image_model *m = image_model(image_of(r), t->binding.model);
+    const struct image_step step = {.kind = IMAGE_STEP_ANSWER};
+    if (r->obeyed && !terms->output_cap_tok && !r->work.max_output_tok && needs_cap(r))
+        terms->output_cap_tok = estimate_output_most_tok(&r->work, m, &step);
+}
+
+static const char *effort_name(enum image_effort e)
+{
+    return e == IMAGE_EFFORT_DEFAULT ? "" : image_effort_name(e);
+}
+
+static void fill_ask(const struct request *r, const struct account_try *t, struct ledger_ask *ask)
+{
+    const struct policy_image *p = image_of(r);
+    const struct work_caller *c = caller_of(r);
+    const struct decision *d = r->decision;
+    bool chat = r->kind == REQUEST_CHAT;
+    *ask = (struct ledger_ask){
+        .who = {.key = r->key ? r->key->id : SLICE_EMPTY,
+                .session = chat ? r->work.session : SLICE_EMPTY,
+                .loop = loop_id(r),
+                .route = d && d->route != IMAGE_NONE ? image_text(p, image_route(p, d->route)->name)
+                                                     : SLICE_EMPTY,
+                .model = image_text(p, image_model(p, t->binding.model)->name),
+                .effort = slice_cstr(effort_name(t->binding.effort)),
+                .place = r->place_url,
+                .attempt = r->account.attempts + 1,
+                .policy = r->epoch->serving->digest},
+        .now_us = loop_wall_us(r->g->loop),
+        .bound = t->bound,
+        .expected = {.of = {[IMAGE_UNIT_NUSD] = t->expect.cost_nusd,
+                            [IMAGE_UNIT_UJ] = t->expect.energy_uj,
+                            [IMAGE_UNIT_UG] = t->expect.carbon_ug,
+                            [IMAGE_UNIT_MS] = -1,
+                            [IMAGE_UNIT_TOK] = (int64_t)t->expect.input_tok + t->expect.output_tok,
+                            [IMAGE_UNIT_CALLS] = 1,
+                            [IMAGE_UNIT_REQUESTS] = t->bound.of[IMAGE_UNIT_REQUESTS]}},
+    };
+    if (c->known) {
+        ask->who.caller = c->id;
+        ask->who.team = c->team;
+        ask->who.tenant = c->tenant;
+    }
+    if (d)
+        memcpy(ask->who.decision, d->id, LEDGER_DECISION_BYTES);
+}
+
+static struct lengths_task task_of(const struct request *r)
+{
+    const struct policy_image *p = image_of(r);
+    const struct decision *d = r->decision;
+    if (!d)
+        return lengths_task_of(&r->work, p, NULL, NULL);
+    return lengths_task_of(&r->work, p, d->route == IMAGE_NONE ? NULL : image_route(p, d->route),
+                           d->facts);
+}
+
+enum result account_reserve(struct request *r, uint32_t slot, struct after_terms *terms)
+{
+    struct account *a = &r->account;
+    struct account_try *t = ARENA_NEW(r->x->arena, struct account_try);
+    struct ledger *ledger = r->g->shared->ledger;
+    struct ledger_budget bearing[LEDGER_BUDGETS_MAX];
+    struct ledger_ask ask;
+    if (!t)
+        return RESULT_NOMEM;
+    t->binding = terms->binding;
+    t->task.choices = 1;
+    if (r->kind == REQUEST_CHAT)
+        t->task = task_of(r);
+    set_cap(r, t, terms);
+    bound_of(r, t, terms);
+    expect_of(r, t, terms);
+    a->tries[slot] = t;
+    if (ledger) {
+        if (a->bearing_count > LEDGER_BUDGETS_MAX) {
+            a->refusal = (struct ledger_refusal){.kind = LEDGER_FULL, .constraint = IMAGE_NONE};
+            a->refused = true;
+            return RESULT_LIMIT;
+        }
+        fill_ask(r, t, &ask);
+        for (uint32_t i = 0; i < a->bearing_count; i++)
+            bearing[i] = a->budgets[a->bearing[i]];
+        ask.budgets = bearing;
+        ask.budget_count = a->bearing_count;
+        if (ledger_reserve(ledger, &ask, &t->ticket, &a->refusal)) {
+            a->tries[slot] = NULL;
+            a->refused = true;
+            return RESULT_LIMIT;
+        }
+    }
+    const struct pool_place *row = row_of(r);
+    t->meter =
+        reckon_meter_begin(r->g->shared->reckon, image_of(r), row ? row->endpoint : IMAGE_NONE);
+    t->reserved = true;
+    a->refused = false;
+    a->attempts++;
+    return RESULT_OK;
+}
+
+bool account_may_go_on(const struct request *r)
+{
+    const struct ledger_refusal *f = &r->account.refusal;
+    if (!r->account.refused)
+        return true;
+    if (f->kind != LEDGER_SPENT && f->kind != LEDGER_UNBOUNDED)
+        return false;
+    return f->constraint != IMAGE_NONE &&
+           constraint_of(image_of(r), f->constraint)->exhausted == IMAGE_EXHAUSTED_CHEAPER;
+}

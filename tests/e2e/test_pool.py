@@ -1,0 +1,361 @@
+"""The live pool on real sockets: metrics that lie, endpoints that die and come back, lists that change under load, drains,
+and edits by hand."""
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+import mock_upstream as up
+from conftest import MERIT, SLOW, free_port, run_program, until
+from mock_upstream import Mock
+
+QUICK = ["--pool-scrape", "100ms", "--pool-check", "100ms", "--pool-judge", "1s", "--upstream-connect", "500ms"]
+
+VLLM = """# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="small"} %d
+vllm:num_requests_waiting{engine="0",model_name="small"} %d
+vllm:kv_cache_usage_perc{engine="0",model_name="small"} %s
+vllm:prompt_tokens_total{engine="0",model_name="small"} %d
+vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1
+"""
+
+
+def policy(endpoints, more=""):
+    return ('policy "pool" version 1\nzone local\n'
+            f"model small zone local endpoint {endpoints}\n    context 32k tok output 4k tok price 0.5 in, 1.5 out usd/Mtok\n"
+            f"{more}\notherwise -> answer(small) else refuse \"nowhere\"\n")
+
+
+def metrics(page, status="200 OK", content_type="text/plain"):
+    """Answers chats as a model, GET /metrics with `page` (text, or a behaviour), GET /health with 200."""
+    chat = up.chat()
+
+    def behave(conn, r):
+        if r.target == "/metrics":
+            got = page() if callable(page) else page
+            if callable(got):
+                return got(conn, r)
+            body = got.encode()
+            conn.send(f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            return True
+        if r.target == "/health":
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return True
+        return chat(conn, r)
+    return behave
+
+
+def places(m, model="small"):
+    status, _, body = m.admin("/merit/v1/pool")
+    assert status == 200
+    found = [x for x in json.loads(body)["models"] if x["name"] == model][0]
+    return {p["url"]: p for p in found["places"]}
+
+
+def place(m, url):
+    return places(m)[url]
+
+
+def test_metrics_are_read(start):
+    with Mock(metrics(VLLM % (7, 3, "0.25", 1000))) as a:
+        m = start(policy(f'"{a.url}" engine vllm'), *QUICK)
+        p = until(lambda: (lambda p: p if not p["stale"] else None)(place(m, a.url)))
+        assert (p["running"], p["queue"], p["kv_use"], p["kv_tok"], p["metrics"]) == (7, 3, 0.25, 16000, "")
+        assert m.chat()[0] == 200
+
+
+def gigabyte(conn, r):
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n")
+    for _ in range(2000):
+        conn.send(b"# a line of nothing much at all, again and again and again\n" * 1000)
+    return False
+
+
+def drip(conn, r):
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+    for _ in range(200):
+        conn.send(b"v")
+        conn.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("page, why", [
+    ("<!DOCTYPE html><html></html>", "web page"),
+    ("vllm:num_requests_waiting NaN\n", "cannot be"),
+    ("vllm:num_requests_waiting -3\n", "cannot be"),
+    ("vllm:num_requests_waiting +Inf\n", "cannot be"),
+    ('{"queue": 3}', "Prometheus"),
+    ("up 1\n", "none of the engine's"),
+    (lambda: gigabyte, "8 MiB"),
+    (lambda: drip, "in time"),
+    (lambda: up.reset_at_once, "cannot be reached"),
+    (lambda: up.error(404), "another status"),
+], ids=["html", "nan", "negative", "infinite", "json", "nothing", "gigabyte", "drip", "reset", "404"])
+def test_metrics_that_lie(start, page, why):
+    bad = [False]
+
+    def turn():
+        if not bad[0]:
+            return VLLM % (1, 2, "0.5", 10)
+        return page() if callable(page) else page
+
+    with Mock(metrics(turn)) as a:
+        m = start(policy(f'"{a.url}" engine vllm'), *QUICK)
+        until(lambda: not place(m, a.url)["stale"])
+        bad[0] = True
+        # Too old is not known, and never zero.
+        p = until(lambda: (lambda p: p if p["stale"] else None)(place(m, a.url)), 12)
+        assert p["queue"] is None and p["running"] is None and p["kv_use"] is None
+        assert why in until(lambda: place(m, a.url)["metrics"])
+        time.sleep(0.5)
+        assert m.errors().count("its metrics do not count") == 1  # said once
+        assert m.chat()[0] == 200  # and nobody else minds
+        bad[0] = False
+        until(lambda: not place(m, a.url)["stale"], 12)
+        assert "its metrics count again" in m.errors()
+
+
+def test_a_restart_is_seen(start):
+    done = [5000]
+    with Mock(metrics(lambda: VLLM % (1, 0, "0.5", done[0]))) as a:
+        m = start(policy(f'"{a.url}" engine vllm'), *QUICK)
+        until(lambda: not place(m, a.url)["stale"])
+        assert place(m, a.url)["restarts"] == 0
+        done[0] = 12
+        until(lambda: place(m, a.url)["restarts"] == 1)
+        assert "it was started again" in m.errors()
+
+
+def test_what_answers_say_of_their_load(start):
+    with Mock(up.chat(headers={"endpoint-load-metrics": 'JSON {"named_metrics":{"kv_cache_usage_perc":0.75,"num_requests_waiting":4}}'})) as a:
+        m = start(policy(f'"{a.url}"'), *QUICK)
+        assert place(m, a.url)["stale"]
+        assert m.chat()[0] == 200
+        p = place(m, a.url)
+        assert not p["stale"] and p["kv_use"] == 0.75 and p["queue"] == 4
+        until(lambda: place(m, a.url)["stale"], 5)
+
+
+def test_the_state_is_shared_by_all_loops(start):
+    """Three failures put an endpoint out for every loop: it is not asked three times by each."""
+    with Mock(up.close_at_once) as bad, Mock() as good:
+        m = start(policy(f'"{bad.url}", "{good.url}"'), "--threads", "4", *QUICK)
+        for _ in range(60):
+            assert m.chat()[0] == 200
+        assert 1 <= len(bad.chats()) <= 3 + 1
+        assert place(m, bad.url)["state"] in ("out", "trying") and place(m, bad.url)["why"] == "failures"
+
+
+def test_an_endpoint_dies_and_comes_back(start):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    with Mock() as good:
+        m = start(policy(f'"{url}" health "/health", "{good.url}"'), *QUICK)
+        for _ in range(12):
+            assert m.chat()[0] == 200
+        until(lambda: place(m, url)["state"] == "out")
+        assert "out of service" in until(m.errors)
+        # It is checked while it is out; nobody's request is.
+        before = place(m, url)["calls"]
+        for _ in range(20):
+            assert m.chat()[0] == 200
+        assert place(m, url)["calls"] == before
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(("127.0.0.1", port))
+            s.listen(64)
+            behave, stop = metrics(""), threading.Event()
+
+            def serve():
+                s.settimeout(0.1)
+                while not stop.is_set():
+                    try:
+                        sock, _ = s.accept()
+                    except OSError:
+                        continue
+                    head = b""
+                    sock.settimeout(5)
+                    while b"\r\n\r\n" not in head:
+                        head += sock.recv(65536)
+                    r = up.Request(*head.split(b"\r\n\r\n", 1))
+                    length = int(r.header("content-length") or 0)
+                    while len(r.body) < length:
+                        r.body += sock.recv(65536)
+                    behave(up.Conn(sock, r), r)
+                    sock.close()
+            t = threading.Thread(target=serve, daemon=True)
+            t.start()
+            # Its health is good, so its trial need not wait for the end of its time; then it serves.
+            until(lambda: m.chat()[0] == 200 and place(m, url)["state"] == "up" and place(m, url)["calls"] > before, 10)
+            stop.set()
+            t.join()
+
+
+def test_an_idle_endpoint_that_hangs_is_found_out(start):
+    with Mock(up.hang) as a, Mock() as b:
+        m = start(policy(f'"{a.url}" health "/health", "{b.url}"'), *QUICK, "--pool-idle", "150ms")
+        until(lambda: place(m, a.url)["state"] == "out", 15)
+        assert place(m, a.url)["why"] == "health check" and not a.chats()
+        assert place(m, b.url)["state"] == "up"
+
+
+def test_one_that_fails_more_than_the_others(start):
+    """Every other answer is an error: never three in a row, and yet it goes."""
+    turn = [0]
+
+    def half(conn, r):
+        turn[0] += 1
+        return (up.error(500) if turn[0] % 2 else up.chat())(conn, r)
+
+    with Mock(half) as a, Mock() as b, Mock() as c:
+        m = start(policy(f'"{a.url}", "{b.url}", "{c.url}"'), *QUICK)
+
+        def tried():
+            for _ in range(10):
+                assert m.chat()[0] == 200
+            return place(m, a.url)["ejections"] > 0
+        until(tried, 20, 0)
+        assert place(m, a.url)["why"] in ("error share", "trial", "failures", "")
+
+
+def test_retry_after_is_kept(start):
+    with Mock(up.error(429, headers={"Retry-After": "2"})) as a, Mock() as b:
+        m = start(policy(f'"{a.url}", "{b.url}"'), *QUICK)
+        until(lambda: m.chat()[0] == 200 and a.chats())
+        n = len(a.chats())
+        assert place(m, a.url)["state"] == "limited" and place(m, a.url)["ejections"] == 0
+        for _ in range(20):
+            assert m.chat()[0] == 200
+        assert len(a.chats()) == n
+        until(lambda: place(m, a.url)["state"] == "up", 4)
+
+
+def test_slots_and_rates(start):
+    with Mock(up.chat(delay=0.05)) as a:
+        m = start(policy(f'"{a.url}" slots 2'), *QUICK)
+        most, codes = [0], []
+
+        def one():
+            codes.append(m.chat()[0])
+        threads = [threading.Thread(target=one) for _ in range(12)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            most[0] = max(most[0], place(m, a.url)["in_flight"])
+        assert most[0] <= 2 and codes.count(200) >= 2 and set(codes) <= {200, 429, 503}
+    with Mock() as a:
+        m = start(policy(f'"{a.url}" rate 60 requests/minute'), *QUICK)
+        codes = [m.chat()[0] for _ in range(30)]
+        # Ten seconds' worth at once, and the second that the test takes.
+        assert 10 <= len(a.chats()) <= 10 + 3 * SLOW and codes.count(200) == len(a.chats())
+
+
+def test_a_list_changes_under_load(start, scratch):
+    """Places come and go with the file while requests run; none is lost, and what left is asked no more."""
+    with Mock() as a, Mock() as b, Mock() as c:
+        urls = [a.url, b.url, c.url]
+        listed = scratch / "places.txt"
+        listed.write_text(f"# first\n{a.url} weight 2\n")
+        m = start(policy(f'file "{listed}"'), *QUICK)
+        codes, stop = [], threading.Event()
+
+        def load():
+            while not stop.is_set():
+                codes.append(m.chat()[0])
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for k in range(4):
+            some = [urls[(k + i) % 3] for i in range(1 + k % 2)]
+            listed.write_text("".join(u + "\n" for u in some))
+            until(lambda: {u for u, p in places(m).items() if p["state"] == "up"} == set(some), 8)
+        left = [u for u in urls if u not in some][0]
+        mock = [x for x in (a, b, c) if x.url == left][0]
+        until(lambda: left not in places(m))
+        before = len(mock.chats())
+        # A bad line is named, and the last good list stays.
+        listed.write_text(f"{left}\nnot a url\n")
+        until(lambda: "line 2" in m.errors())
+        listed.write_text("")
+        until(lambda: "lists no place" in m.errors())
+        time.sleep(0.3)
+        stop.set()
+        for t in threads:
+            t.join()
+        assert set(codes) == {200} and len(codes) > 50
+        assert len(mock.chats()) == before
+        assert {u for u, p in places(m).items() if p["state"] == "up"} == set(some)
+
+
+def test_a_name_is_looked_up(start):
+    with Mock() as a:
+        port = a.url.split(":")[2].split("/")[0]
+        m = start(policy(f'dns "http://localhost:{port}/v1"'), *QUICK, "--pool-dns", "200ms")
+        url = f"http://127.0.0.1:{port}/v1"
+        until(lambda: url in places(m))
+        assert places(m)[url]["source"] == "discovery"
+        until(lambda: m.chat()[0] == 200)
+        assert a.chats()[-1].header("host") == f"localhost:{port}"
+
+
+def test_edits_by_hand(start):
+    with Mock() as a, Mock() as b, Mock(up.slow(1.0, up.chat())) as c:
+        m = start(policy(f'"{a.url}"', f'model other zone local endpoint "{b.url}" context 8k tok price 1 in, 1 out usd/Mtok\n'
+                         f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")'), *QUICK)
+
+        def pool(*args, check=True):
+            return run_program([MERIT, "pool", *args, "--admin", f"127.0.0.1:{m.admin_port}"], m.folder, check=check)
+        table = pool("ls").out
+        assert a.url in table and "up" in table
+        # What constraints say of the endpoint holds for what is added to it.
+        pool("add", "small", c.url)
+        assert places(m)[c.url]["source"] == "admin"
+        assert m.chat("about the ward")[0] == 403 and not c.chats()
+        pool("drain", a.url)
+        assert places(m)[a.url]["state"] == "draining" and places(m)[a.url]["why"] == "drained by hand"
+        codes = []
+        t = threading.Thread(target=lambda: codes.append(m.chat()[0]))
+        t.start()
+        until(lambda: c.chats())
+        # What runs there ends, though it is removed.
+        pool("resume", a.url)
+        pool("rm", c.url)
+        assert places(m)[c.url]["state"] == "draining"
+        t.join()
+        assert codes == [200]
+        until(lambda: c.url not in places(m))
+        for _ in range(5):
+            assert m.chat()[0] == 200
+        assert len(c.chats()) == 1
+        # Not under another one's name, not twice, not nonsense.
+        for args in (("add", "small", b.url), ("add", "small", "nonsense"), ("add", "nobody", "http://127.0.0.1:1/v1"),
+                     ("drain", "http://127.0.0.1:1/v1"), ("rm", "http://127.0.0.1:1/v1")):
+            done = pool(*args, check=False)
+            assert done.returncode == 1 and "merit pool: " in done.err
+        assert json.loads(pool("ls", "--json").out)["models"][0]["name"] == "small"
+        # Until the next policy load.
+        pool("drain", a.url)
+        m.policy.write_text(m.policy.read_text() + "\n")
+        until(lambda: places(m)[a.url]["state"] == "up")
+
+
+def test_the_next_policy_keeps_what_is_known(start):
+    with Mock(up.close_at_once) as bad, Mock() as good:
+        m = start(policy(f'"{bad.url}", "{good.url}"'), *QUICK)
+        until(lambda: m.chat()[0] == 200 and place(m, bad.url)["state"] == "out")
+        calls = place(m, good.url)["calls"]
+        m.policy.write_text(policy(f'"{bad.url}", "{good.url}"', "# once more"))
+        until(lambda: "policy reloaded" in m.errors())
+        assert place(m, bad.url)["ejections"] >= 1 and place(m, good.url)["calls"] >= calls > 0
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"url":1}', b'{"url":"x","colour":1}', b'{"url":"http://a/v1","model":"small","weight":-1}',
+                                  b'{"url":"http://a/v1","model":"small","slots":1e99}'])
+def test_bad_edits(served, body):
+    status, _, answer = served.admin("/merit/v1/pool", method="POST", body=body)
+    assert status == 400 and b"error" in answer
+    assert served.admin("/merit/v1/pool/drain")[0] == 405
+    assert served.admin("/merit/v1/pool", method="DELETE")[0] == 400
+    assert served.admin("/merit/v1/pool", method="PUT")[0] == 405
