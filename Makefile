@@ -33,11 +33,7 @@ bench: build ## every benchmark; writes docs/benchmarks.md
 	@scripts/deps bench
 	@bench/all
 
-<<<<<<< HEAD
-bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, ledger
-=======
-bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, lost
->>>>>>> main
+bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, lost, ledger
 	@scripts/deps bench
 	@bench/$*
 

@@ -153,7 +153,10 @@ static enum result open_reckoning(struct serve *s)
 
 static enum result open_books(struct serve *s)
 {
-    return books_open(&s->books, s->conf.data, s->count, s->serving->rules.count > 0,
+    const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
+                                        .accounts = s->conf.ledger_accounts,
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+    return books_open(&s->books, s->conf.data, &ledger, s->count, s->serving->rules.count > 0,
                       s->start_wall_us);
 }
 
@@ -792,8 +795,8 @@ static int run(struct serve *s)
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
         open_encoders(s) || first_policy(s) || open_reckoning(s) || open_books(s) ||
-        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
-        open_control(s, &signals) || start_threads(s))
+        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) ||
+        open_admin(s) || open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);

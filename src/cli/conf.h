@@ -83,18 +83,14 @@ struct conf {
     const char *log_access;    // path, "-" for standard output, NULL for off
     const char *log_decisions; // likewise
 
-    const char *keys;  // path of the key file; it need not exist
-    const char *cache; // directory of compiled policies; NULL when off
-<<<<<<< HEAD
-    const char *data;  // directory of what is measured; NULL when off
-    const char *ledger;     // directory, "auto" for one below `data`, NULL for off; see conf_ledger
+    const char *keys;   // path of the key file; it need not exist
+    const char *cache;  // directory of compiled policies; NULL when off
+    const char *data;   // directory of what is measured and of the ledger; NULL when off
+    const char *ledger; // directory, "auto" for one below `data`, NULL for off; see conf_ledger
     uint32_t ledger_accounts, ledger_backlog_bytes;
-=======
-    const char *data;  // directory of what is measured and of the ledger; NULL when off
->>>>>>> main
 
     struct arena arena; // private from here on
-    uint8_t level[128];  // where each setting comes from: 0 default, 1 file, 2 flag
+    uint8_t level[128]; // where each setting comes from: 0 default, 1 file, 2 flag
 };
 
 // All defaults. RESULT_NOMEM.

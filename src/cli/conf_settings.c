@@ -122,8 +122,7 @@ const struct conf_setting conf_settings[] = {
     ONE("cache", CONF_PATH, cache, "auto", "off", 0, 0, "DIRECTORY",
         "compiled policies; auto is merit in the user's cache directory"),
     ONE("data", CONF_PATH, data, "auto", "off", 0, 0, "DIRECTORY",
-<<<<<<< HEAD
-        "what is measured while serving; auto is merit in the user's data directory"),
+        "the ledger and what is learned while serving; auto is merit in the user's data directory"),
     ONE("ledger", CONF_PATH, ledger, "auto", "off", 0, 0, "DIRECTORY",
         "what every attempt took; auto is ledger below data; off forgets budgets at the end"),
     COUNT("ledger.accounts", ledger_accounts, "65536", NULL, 1024, 4194304,
@@ -131,8 +130,5 @@ const struct conf_setting conf_settings[] = {
     // Grade guessed, 2026-11: a million attempts.
     SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
          "attempts that wait for the store; past it requests are refused"),
-=======
-        "the ledger and what is learned while serving; auto is merit in the user's data directory"),
->>>>>>> main
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);
