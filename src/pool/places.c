@@ -27,7 +27,8 @@ struct place *place_open(struct slice model, struct slice url)
     p->model = slice_make(p->text, model.len);
     p->url = slice_make(p->text + model.len, url.len);
     p->key = key_of(model, url);
-    p->prefill_tok_s = p->first_ms = p->each_ms = p->carbon_g_kwh = p->recent_first_ms = -1;
+    p->prefill_tok_s = p->first_ms = p->each_ms = p->carbon_g_kwh = p->recent_first_ms =
+        p->slow_ms = -1;
     p->gauges.queue = p->gauges.running = p->gauges.kv_use = p->gauges.prefix_hit_share = -1;
     atomic_flag_clear(&p->learning);
     atomic_init(&p->refs, 1);
@@ -69,6 +70,7 @@ void place_learn(struct place *p, const struct speeds_call *call)
     atomic_store_explicit(&p->prefill_tok_s, (float)prefill, memory_order_relaxed);
     atomic_store_explicit(&p->first_ms, (float)speeds_first_ms(&p->speeds), memory_order_relaxed);
     atomic_store_explicit(&p->each_ms, (float)speeds_each_ms(&p->speeds), memory_order_relaxed);
+    atomic_store_explicit(&p->slow_ms, (float)speeds_slow_ms(&p->speeds), memory_order_relaxed);
     atomic_flag_clear_explicit(&p->learning, memory_order_release);
 }
 

@@ -54,6 +54,7 @@ struct place {
     uint32_t judged_firsts;
     _Atomic uint32_t firsts;       // calls with a first byte
     _Atomic float recent_first_ms; // of the last few
+    _Atomic float slow_ms;         // 95 of 100 first bytes come sooner; < 0: not known
     // The learner. Who finds the lock taken lets its call teach nothing.
     atomic_flag learning;
     struct speeds speeds;

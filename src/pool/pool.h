@@ -255,6 +255,9 @@ struct pool_report {
 void pool_end(struct pool_loop *l, struct pool_call *call, const struct pool_report *report,
               uint64_t now_us);
 
+// After so long without a first byte a call there is slower than 19 of 20; < 0: not known yet.
+float pool_slow_ms(const struct pool_loop *l, int32_t place);
+
 // Seconds until the first place of the model is tried again, at least 1; for Retry-After.
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us);
 

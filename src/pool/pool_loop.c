@@ -260,6 +260,11 @@ bool pool_may_be_back(struct pool_loop *l, int32_t model, uint64_t now_us)
            pool_pick(l, model, 0, 0, POOL_PICK_CUT_OFF, now_us) != IMAGE_NONE;
 }
 
+float pool_slow_ms(const struct pool_loop *l, int32_t place)
+{
+    return loadf(&pool_site(l->pool, place)->place->slow_ms);
+}
+
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
 {
     const struct pool_model *m = &l->pool->models[model];

@@ -17,6 +17,8 @@ struct speeds {
     double n, x, y, xx, xy;
     double first_spread_ms; // mean distance from what was expected
     double each_ms, each_spread_ms;
+    double slow_ms; // 19 of 20 first bytes come sooner, waiting included
+    uint32_t slows;
     uint32_t firsts, eaches; // calls that taught, ever
     bool each_guessed;       // of whole answers only
 };
@@ -29,12 +31,14 @@ struct speeds_call {
     bool waited; // it may have stood in a queue
 };
 
-enum { SPEEDS_FIRSTS_MIN = 3, SPEEDS_OUTPUT_MIN = 8 };
+enum { SPEEDS_FIRSTS_MIN = 3, SPEEDS_OUTPUT_MIN = 8, SPEEDS_SLOWS_MIN = 20 };
 
 void speeds_learn(struct speeds *s, const struct speeds_call *call);
 // < 0: not known. prefill_tok_s needs prompts of different lengths; until then the whole is in first_ms.
 double speeds_prefill_tok_s(const struct speeds *s);
 double speeds_first_ms(const struct speeds *s);
 double speeds_each_ms(const struct speeds *s);
+// What is slow for a first byte there: 95 of 100 come sooner.
+double speeds_slow_ms(const struct speeds *s);
 
 #endif

@@ -105,10 +105,12 @@ void proof_write_routes(const struct policy_image *image, const struct proof_rep
     size_t width = 5;
     bool kept = false, grams = false;
     for (uint32_t i = 0; i < image->routes.count; i++) {
-        grams |= report->routes && !report->routes[i].bound.unit[IMAGE_UNIT_UG].open;
         size_t len = image_route(image, (int32_t)i)->name.len;
         width = len > width ? len : width;
     }
+    // Most policies say nothing of carbon.
+    for (uint32_t i = 0; i < image->zones.count; i++)
+        grams |= IMAGE_AT(image, image->zones, struct image_zone)[i].carbon_stated;
     if (!report->routes)
         return;
     width = width > 40 ? 40 : width;

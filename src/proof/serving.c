@@ -1,7 +1,7 @@
 // What this build's server cannot run: named one by one, so that nothing is loaded that would not be done.
 #include "proof/check_inner.h"
 
-// What of a chain cannot be run: its step, or else a modifier; NULL when all can. Chains of one `answer` or `refuse` run.
+// What of a chain cannot be run; NULL when all can. Chains of one `answer` or `refuse` run.
 static const char *beyond(const struct way_chain *chain, uint32_t *at)
 {
     for (uint32_t i = 0; i < chain->count; i++) {
@@ -11,12 +11,6 @@ static const char *beyond(const struct way_chain *chain, uint32_t *at)
             return proof_step_word(s->kind);
         if (s->escalated)
             return "escalate";
-    }
-    for (uint32_t i = 0; i < chain->count; i++) {
-        const struct image_step *s = chain->steps[i].is;
-        *at = i;
-        if (s->hedges)
-            return "hedge";
     }
     return NULL;
 }

@@ -3,6 +3,7 @@
 One bad upstream does the fault, one good one answers. Each case has models (and so places, whose health is their own) of
 its own; the upstreams count what came for which.
 """
+import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -293,3 +294,89 @@ def test_each_caller_has_its_own_pause(start, mock, scratch):
     assert json.loads(body)["error"]["code"] == "upstream_error"
     assert m.chat("same", two)[0] == 502 and len(mock.requests) == 3
     assert m.chat("other", one)[0] in (502, 503)
+
+
+def head_first(seconds):
+    """An engine that sends the head at once and thinks then."""
+    def behave(conn, r):
+        up.sse_head(conn)
+        conn.sleep(seconds)
+        return up.chat()(conn, r) if seconds < 1 else False
+    return behave
+
+
+def hedged(one, two, step="answer(a) hedge 1", more="allow hedge 1"):
+    return f"""policy "p" version 1
+zone local
+model a zone local endpoint "{one}", "{two}" context 32k tok output 4k tok can tools price 1 in, 2 out usd/Mtok
+{more}
+otherwise -> {step}
+"""
+
+
+def warm(m, mocks):
+    """Until it is known of both places how long a first byte takes; side by side, so that both get some."""
+    for mock in mocks:
+        mock.default = up.chat(first=0.02)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for k in range(20):
+            done = pool.map(lambda i: m.chat(f"warm {k} {i}", stream=True)[0], range(16))
+            assert set(done) == {200}
+            if all(len(mock.requests) >= 25 for mock in mocks):
+                break
+    assert all(len(mock.requests) >= 25 for mock in mocks)
+    for mock in mocks:
+        mock.default = up.chat()
+        mock.requests.clear()
+
+
+@pytest.mark.parametrize("slow", [up.hang, head_first(30)], ids=["silent", "only a head"])
+def test_a_copy_of_a_slow_stream(start, mock, slow):
+    with Mock() as other:
+        m = start(hedged(mock.url, other.url))
+        warm(m, [mock, other])
+        mock.default = slow
+        for i in range(40):
+            began = time.monotonic()
+            code, headers, body = m.chat(f"hi {i}", stream=True)
+            assert code == 200 and body.count(b"[DONE]") == 1
+            assert time.monotonic() - began < 3 * SLOW
+            if len(mock.requests) == 3:
+                break
+        assert mock.requests and all(r.gone.wait(3 * SLOW) for r in mock.requests), "the loser is stopped"
+        # What was stopped is no failure of its place.
+        until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
+
+
+def test_what_is_not_hedged(start, mock):
+    with Mock() as other:
+        m = start(hedged(mock.url, other.url), "--upstream-first-byte", "1s")
+        warm(m, [mock, other])
+        mock.default = other.default = up.hang
+        assert m.chat("a whole answer")[0] == 504
+        assert len(mock.requests) + len(other.requests) == 1
+        assert m.chat("tools that act", stream=True, tools=ACTS)[0] == 504
+        assert len(mock.requests) + len(other.requests) == 2
+        plain = start(hedged(mock.url, other.url, "answer(a)", ""), "--upstream-first-byte", "1s")
+        mock.requests.clear(), other.requests.clear()
+        assert plain.chat("hi", stream=True)[0] == 504
+        assert len(mock.requests) + len(other.requests) == 1
+
+
+def test_a_copy_goes_on_when_the_first_fails(start, mock):
+    with Mock() as other:
+        m = start(hedged(mock.url, other.url))
+        warm(m, [mock, other])
+
+        def fails(conn, r):
+            conn.sleep(0.4)
+            return up.error(500)(conn, r)
+
+        def late(conn, r):
+            conn.sleep(0.8)
+            return up.chat()(conn, r)
+
+        mock.default, other.default = fails, late
+        for i in range(3):
+            code, _, body = m.chat(f"hi {i}", stream=True)
+            assert code == 200 and body.count(b"[DONE]") == 1
