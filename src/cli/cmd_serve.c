@@ -153,8 +153,11 @@ static enum result open_reckoning(struct serve *s)
 
 static enum result open_books(struct serve *s)
 {
-    return books_open(&s->books, s->conf.data, s->count, s->serving->rules.count > 0,
-                      s->start_wall_us);
+    bool budgets = s->serving->rules.count > 0;
+    if (budgets && !s->conf.data)
+        fprintf(stderr,
+                "merit: budgets over time begin anew with each start, because data is off\n");
+    return books_open(&s->books, s->conf.data, s->count, budgets, s->start_wall_us);
 }
 
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
@@ -792,8 +795,8 @@ static int run(struct serve *s)
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
         open_encoders(s) || first_policy(s) || open_reckoning(s) || open_books(s) ||
-        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
-        open_control(s, &signals) || start_threads(s))
+        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) ||
+        open_admin(s) || open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);
