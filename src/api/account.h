@@ -83,6 +83,7 @@ struct account_try {
     struct lengths_expect length;
     struct price_here here;
     struct reckon_meter meter;
+    uint32_t metered_tok; // of output, told to it
     bool reserved;
 };
 
@@ -120,6 +121,8 @@ enum result account_reserve(struct request *r, uint32_t slot,
 bool account_may_go_on(const struct request *r);
 // The first byte of its answer has come.
 void account_first(struct request *r, uint32_t slot);
+// More of its answer has come in a stream: bytes of text so far.
+void account_output(struct request *r, uint32_t slot, uint64_t content_bytes);
 // The attempt is not made after all.
 void account_drop(struct request *r, uint32_t slot);
 void account_settle(struct request *r, uint32_t slot, const struct path_attempt_end *end);

@@ -511,8 +511,13 @@ static void on_path_end(struct path *p, const struct path_result *result)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
 
-static const struct path_ops PATH_OPS = {on_attempt, on_first, on_attempt_end, on_path_head,
-                                         on_path_end};
+static void on_output(struct path *p, uint32_t slot, uint64_t content_bytes)
+{
+    account_output(p->user, slot, content_bytes);
+}
+
+static const struct path_ops PATH_OPS = {on_attempt,   on_first,    on_attempt_end,
+                                         on_path_head, on_path_end, on_output};
 
 // --- beginnings
 

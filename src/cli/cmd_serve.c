@@ -145,19 +145,24 @@ static enum result first_policy(struct serve *s)
 
 static enum result open_reckoning(struct serve *s)
 {
-    enum result r = reckoning_open(&s->reckoning, s->count, s->names);
+    const struct meter_places places = {.nvml = s->conf.meter_nvml,
+                                        .powercap = s->conf.meter_powercap};
+    enum result r = reckoning_open(&s->reckoning, s->count, s->names, &places);
     if (!r)
-        reckoning_use(&s->reckoning, s->serving->image);
+        reckoning_use(&s->reckoning, &s->serving->pool);
     return r;
 }
 
 static enum result open_books(struct serve *s)
 {
+    const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
+                                        .accounts = s->conf.ledger_accounts,
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
     bool budgets = s->serving->rules.count > 0;
-    if (budgets && !s->conf.data)
-        fprintf(stderr,
-                "merit: budgets over time begin anew with each start, because data is off\n");
-    return books_open(&s->books, s->conf.data, s->count, budgets, s->start_wall_us);
+    if (budgets && !ledger.directory)
+        fprintf(stderr, "merit: budgets over time begin anew with each start: there is no ledger
+");
+    return books_open(&s->books, s->conf.data, &ledger, s->count, budgets, s->start_wall_us);
 }
 
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
@@ -186,7 +191,7 @@ static void take_policy(void *ctx, struct serving *next)
     }
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
-        reckoning_use(&s->reckoning, next->image);
+        reckoning_use(&s->reckoning, &next->pool);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
                 fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);
@@ -496,11 +501,22 @@ static void say_pool(void *ctx, struct slice line)
     fprintf(stderr, "merit: %.*s\n", SLICE_FMT(line));
 }
 
+static double carbon_of(void *ctx, const struct policy_image *image, int32_t model)
+{
+    struct serve *s = ctx;
+    int64_t ug = reckon_here(s->reckoning.reckon, image, model, NULL, false, 0).carbon_ug_kwh;
+    return ug < 0 ? -1 : (double)ug / 1e6;
+}
+
 static enum result open_keeper(struct serve *s)
 {
     const struct conf *c = &s->conf;
-    struct keeper_options options = {
-        .loop = s->loop, .dns = s->dns, .times = keeper_times_default, .say = say_pool, .ctx = s};
+    struct keeper_options options = {.loop = s->loop,
+                                     .dns = s->dns,
+                                     .times = keeper_times_default,
+                                     .say = say_pool,
+                                     .carbon_g_kwh = carbon_of,
+                                     .ctx = s};
     const char *slash = s->policy_file ? strrchr(s->policy_file, '/') : NULL;
     if (slash) {
         snprintf(s->policy_folder, sizeof s->policy_folder, "%.*s", (int)(slash - s->policy_file),

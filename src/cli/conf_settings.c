@@ -35,6 +35,10 @@ const struct conf_setting conf_settings[] = {
         "the policy; auto is $MERIT_POLICY, ./merit.merit, or else the built-in demo"),
     ONE("prices", CONF_PATH, prices, "built-in", "built-in", 0, 0, "PATH",
         "what providers ask, for `price listed` (docs/price.md)"),
+    ONE("meter.nvml", CONF_PATH, meter_nvml, "system", "system", 0, 0, "PATH",
+        "NVIDIA's library, for `meter nvml`"),
+    ONE("meter.powercap", CONF_PATH, meter_powercap, "system", "system", 0, 0, "DIRECTORY",
+        "where the kernel shows the CPU's energy, for `meter rapl`"),
     ONE("observe", CONF_TEXT, observe, "off", "off", 0, 0, "MODEL",
         "decide and record, but send everything to this model"),
     ONE("demo.pace", CONF_RATIO, demo_pace, "1", NULL, 0, 100, "FACTOR",
@@ -123,5 +127,12 @@ const struct conf_setting conf_settings[] = {
         "compiled policies; auto is merit in the user's cache directory"),
     ONE("data", CONF_PATH, data, "auto", "off", 0, 0, "DIRECTORY",
         "the ledger and what is learned while serving; auto is merit in the user's data directory"),
+    ONE("ledger", CONF_PATH, ledger, "auto", "off", 0, 0, "DIRECTORY",
+        "what every attempt took; auto is ledger below data; off forgets budgets at the end"),
+    COUNT("ledger.accounts", ledger_accounts, "65536", NULL, 1024, 4194304,
+          "budgets of keys, sessions, ... that are held at once; 240 bytes each"),
+    // Grade guessed, 2026-11: a million attempts.
+    SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
+         "attempts that wait for the store; past it requests are refused"),
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

@@ -62,49 +62,36 @@ uint64_t dispatch_open(const struct policy_image *image, const struct pool_view 
 struct seen {
     int32_t model; // whose places the columns are, or IMAGE_NONE
     struct score_places places;
-    float
-        joule[SCORE_PLACES]; // per output token, marginal, by the batch that runs there; of `model`
-    bool joules;             // the above is filled
+    float joule[SCORE_PLACES]; // per output token, marginal, by the batch that runs there
+    float g_kwh[SCORE_PLACES]; // of carbon; < 0: not known
+    bool joules;               // those two are filled
 };
-
-// Columns that may be left as they are where nothing is known of any place.
-static void clear_rare(struct score_places *p)
-{
-    const size_t bytes = p->lanes * sizeof(float);
-    memset(p->kv_use, 0, bytes);
-    memset(p->kv_share, 0, bytes);
-    memset(p->adapter_s, 0, bytes);
-    memset(p->far_s, 0, bytes);
-    p->any_kv = p->any_lora = p->any_context = p->any_far = false;
-}
 
 static void see_load(struct score_places *p, uint32_t i, const struct pool_place *row)
 {
     bool scraped = !row->stale && row->queue >= 0 && row->running >= 0;
-    float calls = (float)row->in_flight;
-    float load = scraped ? score_max(calls, row->queue + row->running) : calls;
+    float calls = (float)row->in_flight, queue = scraped ? row->queue : 0;
+    float load = score_max(calls, scraped ? queue + row->running : 0);
     float slots = row->slots ? (float)row->slots : SCORE_SLOTS;
-    float waiting = score_max(load - slots, scraped ? row->queue : 0);
+    float waiting = score_max(load - slots, queue);
     p->load[i] = load;
     p->slots[i] = slots;
     p->waiting[i] = waiting;
     p->running[i] = load - waiting;
     p->wait_tok[i] = (float)row->wait_tok;
-    p->others[i] = scraped ? score_max(row->queue - calls, 0) : 0;
+    p->others[i] = scraped ? score_max(queue - calls, 0) : 0;
     p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
+    p->weight[i] = row->weight > 0 ? row->weight : 1;
 }
 
-static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row,
-                      const struct pool_view *pool)
+static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row)
 {
-    float share = row->kv_tok ? 1 / (float)row->kv_tok : 0;
-    float use = !row->stale && row->kv_use >= 0 ? row->kv_use
-                                                : score_min((float)row->in_flight_tok * share, 1);
-    p->hit_tok[i] = (float)(pool->prefix_tok ? pool->prefix_tok[p->first + i] : row->prefix_tok);
-    p->weight[i] = row->weight > 0 ? row->weight : 1;
-    p->kv_use[i] = use;
-    p->kv_share[i] = share;
-    p->any_kv |= use > 0 || share > 0;
+    float kv_tok = (float)row->kv_tok, use = row->stale ? -1 : row->kv_use;
+    p->kv_tok[i] = kv_tok;
+    p->kv_use[i] = use >= 0     ? use
+                   : kv_tok > 0 ? score_min((float)row->in_flight_tok / kv_tok, 1)
+                                : 0;
+    p->any_kv |= use > 0 || kv_tok > 0;
     p->adapter_s[i] = row->lora_loaded ? 0
                       : row->lora_room ? SCORE_ADAPTER_LOAD_S
                                        : SCORE_ADAPTER_WAIT_S;
@@ -119,47 +106,69 @@ static void see_endpoint(struct score_places *p, uint32_t i, const struct image_
     p->to_tok[i] = e && e->serves_to_tok ? (float)e->serves_to_tok : INFINITY;
     p->any_context |= e && (e->serves_from_tok | e->serves_to_tok);
     // What is learned of a place has the way in it.
-    bool far = e && e->region.len && pool->region.len && !first_known &&
+    bool far = !first_known && e && e->region.len && pool->region.len &&
                !slice_ieq(image_text(image, e->region), pool->region);
     p->far_s[i] = far ? SCORE_FAR_S : 0;
-    p->any_far |= far;
 }
 
-// Speeds, and in the place of what is not known the mean of what is, of the model's places.
-static void see_speeds(struct score_places *p, const struct pool_place *rows)
+// In the place of what is not known: the mean of what is, of the model's places; else a guess.
+static void fill_unknown(float *column, uint32_t count, float guess)
 {
-    float sum[3] = {0}, has[3] = {0};
-    for (uint32_t i = 0; i < p->count; i++) {
-        const struct pool_place *r = &rows[i];
-        const float v[] = {r->prefill_tok_s > 0 ? 1 / r->prefill_tok_s : -1,
-                           r->each_ms >= 0 ? r->each_ms / 1000 : -1,
-                           r->first_ms >= 0 ? r->first_ms / 1000 : -1};
-        p->prefill_s[i] = v[0];
-        p->each_s[i] = v[1];
-        p->first_s[i] = v[2];
-        for (unsigned k = 0; k < MERIT_COUNT(v); k++) {
-            sum[k] += v[k] >= 0 ? v[k] : 0;
-            has[k] += v[k] >= 0 ? 1 : 0;
-        }
+    float sum = 0, has = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sum += column[i] >= 0 ? column[i] : 0;
+        has += column[i] >= 0 ? 1 : 0;
     }
-    const float guess[] = {SCORE_PREFILL_S, SCORE_EACH_S, 0};
-    float *const columns[] = {p->prefill_s, p->each_s, p->first_s};
-    for (unsigned k = 0; k < MERIT_COUNT(columns); k++) {
-        float mean = has[k] > 0 ? sum[k] / has[k] : guess[k];
-        for (uint32_t i = 0; has[k] < (float)p->count && i < p->count; i++)
-            columns[k][i] = columns[k][i] < 0 ? mean : columns[k][i];
-    }
+    if (has == (float)count)
+        return;
+    float mean = has > 0 ? sum / has : guess;
+    for (uint32_t i = 0; i < count; i++)
+        column[i] = column[i] >= 0 ? column[i] : mean;
 }
 
 // Places behind the last one, so that loops over whole vectors have defined numbers.
 static void pad(struct score_places *p)
 {
+    float *const zero[] = {p->load,    p->waiting,   p->running,   p->wait_tok, p->others,
+                           p->hit_tok, p->prefill_s, p->each_s,    p->first_s,  p->far_s,
+                           p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok, p->slot_nusd_s};
     for (uint32_t i = p->count; i < p->lanes; i++) {
-        p->load[i] = p->waiting[i] = p->running[i] = p->wait_tok[i] = p->others[i] = p->hit_tok[i] =
-            0;
-        p->prefill_s[i] = p->each_s[i] = p->first_s[i] = p->from_tok[i] = p->slot_nusd_s[i] = 0;
+        for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
+            zero[k][i] = 0;
         p->slots[i] = p->weight[i] = 1;
         p->to_tok[i] = INFINITY;
+    }
+}
+
+// Division is dear, and several scorers and actions divide by the same.
+static void invert(struct score_places *p)
+{
+    const uint32_t lanes = score_lanes(p);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        p->per_slot[i] = 1 / p->slots[i];
+        p->per_running[i] = 1 / score_max(p->running[i], 1);
+        p->per_weight[i] = 1 / p->weight[i];
+        p->kv_share[i] = p->kv_tok[i] > 0 ? 1 / p->kv_tok[i] : 0;
+    }
+}
+
+static void see_rows(const struct dispatch_ask *ask, struct score_places *p,
+                     const struct pool_place *rows)
+{
+    const struct pool_view *pool = ask->pool;
+    const uint32_t *prefix_tok = pool->prefix_tok ? pool->prefix_tok + p->first : NULL;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct pool_place *row = &rows[i];
+        const struct image_endpoint *e = endpoint_of(ask->image, row);
+        p->open |= (uint64_t)is_open(row, e, (int32_t)i == p->session) << i;
+        see_load(p, i, row);
+        see_cache(p, i, row);
+        see_endpoint(p, i, e, pool, ask->image, row->first_ms >= 0);
+        p->hit_tok[i] = (float)(prefix_tok ? prefix_tok[i] : row->prefix_tok);
+        p->prefill_s[i] = row->prefill_tok_s > 0 ? 1 / row->prefill_tok_s : -1;
+        p->each_s[i] = row->each_ms * 0.001F;
+        p->first_s[i] = row->first_ms * 0.001F;
     }
 }
 
@@ -179,21 +188,18 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
     if (!p->count)
         return;
     p->first = pool->first[model];
-    clear_rare(p);
-    if (pool->session_place >= (int32_t)p->first &&
-        pool->session_place < (int32_t)(p->first + p->count))
-        p->session = pool->session_place - (int32_t)p->first;
-    for (uint32_t i = 0; i < p->count; i++) {
-        const struct image_endpoint *e = endpoint_of(ask->image, &rows[i]);
-        p->open |= (uint64_t)is_open(&rows[i], e, (int32_t)i == p->session) << i;
-        see_load(p, i, &rows[i]);
-        see_cache(p, i, &rows[i], pool);
-        see_endpoint(p, i, e, pool, ask->image, rows[i].first_ms >= 0);
-    }
+    p->any_kv = p->any_lora = p->any_context = false;
+    int64_t session = (int64_t)pool->session_place - p->first;
+    if (session >= 0 && session < p->count)
+        p->session = (int32_t)session;
+    see_rows(ask, p, rows);
     if (p->session >= 0)
         p->hit_tok[p->session] = score_max(p->hit_tok[p->session], (float)pool->session_tok);
-    see_speeds(p, rows);
+    fill_unknown(p->prefill_s, p->count, SCORE_PREFILL_S);
+    fill_unknown(p->each_s, p->count, SCORE_EACH_S);
+    fill_unknown(p->first_s, p->count, 0);
     pad(p);
+    invert(p);
 }
 
 // ---- what an action takes
@@ -248,54 +254,67 @@ static double pue_of(const struct policy_image *p, const struct image_model *m)
     return z && z->pue_milli ? z->pue_milli / 1000.0 : 1;
 }
 
-// Marginal joules per output token by the batch that runs at each place, this request included. Places with the same batch
-// are common, and the curve's power is the dear part.
-static void see_joules(struct seen *s, const struct image_model *m)
+// Marginal joules per output token by the batch that runs at each place, this request included; and the carbon of its zone.
+// Places with the same batch are common, and the curve's power is the dear part.
+static void see_joules(const struct dispatch_ask *ask, struct seen *s, const struct image_model *m)
 {
     const struct score_places *p = &s->places;
-    float batch = -1;
-    double joule = 0;
+    float batch = -1, joule = 0;
+    double pue = pue_of(ask->image, m);
     if (s->joules)
         return;
     s->joules = true;
-    for (uint32_t i = 0; i < p->count; i++) {
-        float b = floorf(p->running[i]) + 1;
+    for (uint32_t i = 0; i < p->lanes; i++) {
+        float b =
+            i < p->count && m->energy.curve != IMAGE_CURVE_NONE ? floorf(p->running[i]) + 1 : batch;
         if (b != batch)
-            joule = energy_marginal_j(&m->energy, b);
+            joule = (float)(pue * energy_marginal_j(&m->energy, b));
         batch = b;
-        s->joule[i] = (float)joule;
+        s->joule[i] = joule;
+        s->g_kwh[i] = i < p->count ? ask->pool->places[p->first + i].carbon_g_kwh : -1;
     }
 }
 
-// Microjoule of the action at the column, marginal; what the policy states per token, or what was expected, where there is
-// no curve. < 0: not known.
-static double energy_at(const struct dispatch_ask *ask, struct seen *s,
-                        const struct dispatch_action *a, uint32_t i)
+// Energy and carbon of an action at a place: uj = fixed + computed * (input - hit) + joule of the place * output, and the
+// nano-USD of it. Marginal; what the policy states per token, or was expected, where there is no curve.
+struct joules {
+    float fixed_uj, computed_uj, output_tok, input_tok;
+    float nusd_uj, nusd_g;     // nano-USD per microjoule; per gram
+    float carbon_g, carbon_uj; // expected, and of how many microjoule; 0: of none
+    bool known;
+};
+
+static struct joules joules_of(const struct dispatch_ask *ask, const struct rates *r,
+                               const struct image_model *m, const struct dispatch_action *a)
 {
-    const struct image_model *m = image_model(ask->image, a->binding.model);
     const struct estimate *e = &a->expect;
-    double in = e->input_tok, hit = s->places.count ? (double)s->places.hit_tok[i] : 0;
-    hit = hit < in ? hit : in;
-    if (s->places.count && m->energy.curve != IMAGE_CURVE_NONE) {
-        see_joules(s, m);
-        return 1e6 * pue_of(ask->image, m) *
-               (m->energy.prefill_j_tok * (in - hit) + (double)s->joule[i] * e->output_tok);
-    }
-    return (double)(e->marginal_uj >= 0 ? e->marginal_uj : e->energy_uj);
+    int64_t uj = e->marginal_uj >= 0 ? e->marginal_uj : e->energy_uj;
+    bool curve = m->energy.curve != IMAGE_CURVE_NONE && known(ask->pool, a->binding.model);
+    double pue = curve ? pue_of(ask->image, m) : 1;
+    return (struct joules){
+        .fixed_uj = curve ? 0 : (float)or_none(uj),
+        .computed_uj = curve ? (float)(1e6 * pue * m->energy.prefill_j_tok) : 0,
+        .output_tok = curve ? 1e6F * (float)e->output_tok : 0,
+        .input_tok = (float)e->input_tok,
+        .nusd_uj = (float)r->uj_nusd,
+        .nusd_g = (float)(r->ug_nusd * 1e6),
+        .carbon_g = (float)(or_none(e->carbon_ug) / 1e6),
+        .carbon_uj = e->energy_uj > 0 ? (float)e->energy_uj : 0,
+        .known = curve || uj >= 0,
+    };
 }
 
-static double carbon_at(const struct dispatch_ask *ask, const struct seen *s,
-                        const struct dispatch_action *a, uint32_t i, double uj)
+static inline float uj_at(const struct joules *j, float hit_tok, float joule)
 {
-    const struct estimate *e = &a->expect;
-    double g_kwh =
-        s->places.count ? (double)ask->pool->places[s->places.first + i].carbon_g_kwh : -1;
-    if (g_kwh >= 0 && uj >= 0)
-        return uj / 3.6e12 * g_kwh * 1e6;
-    if (e->carbon_ug < 0)
-        return 0;
-    return e->energy_uj > 0 && uj >= 0 ? (double)e->carbon_ug * uj / (double)e->energy_uj
-                                       : (double)e->carbon_ug;
+    return j->fixed_uj + j->computed_uj * score_max(j->input_tok - hit_tok, 0) +
+           j->output_tok * joule;
+}
+
+// By the zone's own figure where it is known, else in proportion to what was expected of it.
+static inline float grams_at(const struct joules *j, float uj, float g_kwh)
+{
+    float share = j->known && j->carbon_uj > 0 ? uj / j->carbon_uj : 1;
+    return g_kwh >= 0 && j->known ? uj * (1 / 3.6e12F) * g_kwh : j->carbon_g * share;
 }
 
 // Amounts of the budgets, which are settled by averages.
@@ -362,7 +381,6 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
     out->ask.input_tok = (float)a->expect.input_tok;
     out->ask.output_tok = (float)a->expect.output_tok;
     out->ask.most_tok = (float)(a->expect.input_tok + most);
-    out->ask.second_nusd = (float)d->second_nusd;
     out->ask.reading = ask->work->stream ? SCORE_READING : 1;
     out->ask.deadline_s = (float)pool->deadline_ms / 1000;
     out->ask.session_tok = pool->session_place >= 0 ? (float)pool->session_tok : 0;
@@ -370,17 +388,18 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
     memset(out->total, 0, p->lanes * sizeof(float));
     for (unsigned k = 0; k < MERIT_COUNT(SCORERS); k++) {
         enum image_scorer as = SCORERS[k].as;
-        out->ran[as] = wanted(&out->ask, as);
-        if (!out->ran[as])
+        out->ran[as] = d->weights[as] > 0 && wanted(&out->ask, as);
+        bool seconds = as == IMAGE_SCORE_QUEUE || as == IMAGE_SCORE_PREFIX;
+        if (!out->ran[as] && !seconds)
             continue;
         float *restrict nusd = out->nusd[as], *restrict total = out->total;
-        const float weight = d->weights[as];
+        out->ask.weight = d->weights[as];
+        out->ask.second_nusd = (float)d->second_nusd * d->weights[as];
         SCORERS[k].run(&out->ask, nusd);
-        for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-            for (uint32_t i = b; i < b + SCORE_LANES; i++) {
-                nusd[i] *= weight;
-                total[i] += nusd[i];
-            }
+        const uint32_t lanes = score_lanes(p);
+        SCORE_SIMD
+        for (uint32_t i = 0; i < lanes; i++)
+            total[i] += nusd[i];
     }
 }
 
@@ -524,9 +543,13 @@ static void fill(const struct dispatch_ask *ask, const struct rates *r, struct s
     memset(o->terms_nusd, 0, sizeof o->terms_nusd);
     terms[PRICE_MONEY] = r->money ? money : 0;
     if (r->uj_nusd > 0 || r->ug_nusd > 0) {
-        double uj = energy_at(ask, s, a, column);
-        terms[PRICE_ENERGY] = uj > 0 ? uj * r->uj_nusd : 0;
-        terms[PRICE_CARBON] = r->ug_nusd > 0 ? carbon_at(ask, s, a, column, uj) * r->ug_nusd : 0;
+        const struct joules j = joules_of(ask, r, m, a);
+        if (there)
+            see_joules(ask, s, m);
+        float hit = there ? s->places.hit_tok[column] : 0;
+        float uj = uj_at(&j, hit, there ? s->joule[column] : 0);
+        terms[PRICE_ENERGY] = (double)uj * r->uj_nusd;
+        terms[PRICE_CARBON] = (double)(grams_at(&j, uj, there ? s->g_kwh[column] : -1) * j.nusd_g);
     }
     for (unsigned k = 0; there && k < MERIT_COUNT(SCORERS); k++)
         if (scored->ran[SCORERS[k].as])
@@ -547,14 +570,20 @@ static void add_places(const struct dispatch_ask *ask, const struct rates *r, st
                        const struct dispatch_action *a, struct scored *scored)
 {
     const struct image_model *m = image_model(ask->image, a->binding.model);
-    bool cached = r->money && m->priced && m->price_cached_nusd < m->price_in_nusd;
-    bool joules = r->uj_nusd > 0 && m->energy.curve != IMAGE_CURVE_NONE;
-    for (uint32_t i = 0; (cached || joules || r->ug_nusd > 0) && i < s->places.count; i++) {
-        double more = cached ? -saved_nusd(m, a, s->places.hit_tok[i]) : 0;
-        double uj = joules || r->ug_nusd > 0 ? energy_at(ask, s, a, i) : 0;
-        more += uj > 0 ? uj * r->uj_nusd : 0;
-        more += r->ug_nusd > 0 ? carbon_at(ask, s, a, i, uj) * r->ug_nusd : 0;
-        scored->total[i] += (float)more;
+    const struct score_places *p = &s->places;
+    float *restrict total = scored->total;
+    if (r->money && m->priced && m->price_cached_nusd < m->price_in_nusd)
+        for (uint32_t i = 0; i < p->count; i++)
+            total[i] -= (float)saved_nusd(m, a, p->hit_tok[i]);
+    if (!(r->uj_nusd > 0 || r->ug_nusd > 0))
+        return;
+    const struct joules j = joules_of(ask, r, m, a);
+    see_joules(ask, s, m);
+    const uint32_t lanes = score_lanes(p);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float uj = uj_at(&j, p->hit_tok[i], s->joule[i]);
+        total[i] += uj * j.nusd_uj + grams_at(&j, uj, s->g_kwh[i]) * j.nusd_g;
     }
 }
 

@@ -76,6 +76,7 @@ static void compact_head(const struct decision *d, struct buf *out)
         {SLICE(",\"dropped\":"), d->effort_dropped},
         {SLICE(",\"max\":"), d->max_output_tok},
         {SLICE(",\"n\":"), d->choices > 1 ? d->choices : 0},
+        {SLICE(",\"stream\":"), d->priced && d->streams},
         {SLICE(",\"expected\":"), d->expected_tok},
         {SLICE(",\"all_steps\":"), d->all_steps},
         {SLICE(",\"costs\":"), d->costs_epoch},

@@ -582,6 +582,7 @@ static void read_head(struct reader *r)
     d->max_output_tok = (uint32_t)rare(r, "max", UINT32_MAX);
     d->choices = (uint32_t)rare(r, "n", UINT32_MAX);
     d->choices = d->choices ? d->choices : 1;
+    d->streams = rare(r, "stream", 1);
     d->expected_tok = (uint32_t)rare(r, "expected", UINT32_MAX);
     d->all_steps = rare(r, "all_steps", 1);
     d->first_chain = (uint32_t)rare(r, "from", IMAGE_CHAINS_MAX);

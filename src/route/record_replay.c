@@ -49,6 +49,7 @@ enum result record_replay(const struct route_table *table, const struct decision
     work->needs = d->needs;
     work->max_output_tok = d->max_output_tok;
     work->choices = d->choices;
+    work->stream = d->streams;
     work->input_tok = d->input_tok;
     work->anchor = WORK_NO_ANCHOR;
     struct pool_view pool = {.epoch = d->pool_epoch,

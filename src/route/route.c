@@ -478,6 +478,7 @@ enum result route_begin(struct route_run *run, const struct route_table *table,
     d->needs = work->needs;
     d->max_output_tok = work->max_output_tok;
     d->choices = work->choices;
+    d->streams = work->stream;
     d->effort_asked = options->effort;
     d->expected_tok = options->output_tok;
     d->all_steps = options->all_steps;

@@ -32,15 +32,15 @@ enum {
 #define SCORE_KV_FULL 0.9F
 
 struct score_places {
-    uint32_t count, lanes; // places, and columns in use: a multiple of SCORE_LANES
-    uint32_t first;        // place of the view that column 0 is
-    int32_t session;       // column of the session's place, or -1
-    bool any_kv, any_lora, any_context, any_far, any_slot; // whether a column below is not all zero
-    uint64_t open;                                         // bit per column: may be chosen at all
-    float load[SCORE_PLACES];    // requests there, Merit's and others', running or waiting
-    float waiting[SCORE_PLACES]; // of them for a slot
-    float running[SCORE_PLACES]; // of them in the batch
-    float slots[SCORE_PLACES];   // most in the batch
+    uint32_t count, lanes;              // places, and columns in use: a multiple of SCORE_LANES
+    uint32_t first;                     // place of the view that column 0 is
+    int32_t session;                    // column of the session's place, or -1
+    bool any_kv, any_lora, any_context; // whether it can make a difference
+    uint64_t open;                      // bit per column: may be chosen at all
+    float load[SCORE_PLACES];           // requests there, Merit's and others', running or waiting
+    float waiting[SCORE_PLACES];        // of them for a slot
+    float running[SCORE_PLACES];        // of them in the batch
+    float slots[SCORE_PLACES];          // most in the batch
     float wait_tok
         [SCORE_PLACES]; // tokens of prompts that are to be prefilled first, of Merit's own calls
     float others[SCORE_PLACES];    // requests that wait there beyond Merit's own
@@ -48,20 +48,24 @@ struct score_places {
     float prefill_s[SCORE_PLACES]; // per token
     float each_s[SCORE_PLACES];    // per token
     float first_s[SCORE_PLACES];
-    float kv_use[SCORE_PLACES];    // share; 0 where not known
-    float kv_share[SCORE_PLACES];  // of the KV cache per token; 0 where not known
+    float kv_use[SCORE_PLACES]; // share; 0 where not known
+    float kv_tok[SCORE_PLACES],
+        kv_share[SCORE_PLACES];    // of the KV cache, and 1 / that; 0 where not known
     float adapter_s[SCORE_PLACES]; // until the adapter is there
     float far_s[SCORE_PLACES];     // on the way to another region and back
     float from_tok[SCORE_PLACES], to_tok[SCORE_PLACES]; // lengths that it serves
     float slot_nusd_s[SCORE_PLACES];
     float weight[SCORE_PLACES]; // of the endpoint, 1 unless stated
+    float per_slot[SCORE_PLACES], per_running[SCORE_PLACES],
+        per_weight[SCORE_PLACES]; // 1 / slots, running (or 1), weight
 };
 
 struct score_ask {
     const struct score_places *places;
     float input_tok, output_tok;
     float most_tok;    // input and the most output that it may give
-    float second_nusd; // what a second is worth
+    float second_nusd; // what a second is worth, times the weight of the scorer that runs
+    float weight;      // of the scorer that runs
     float
         reading; // what one behind the first token counts: SCORE_READING of a stream, 1 of a whole answer
     float deadline_s;  // to the first token; 0: none
@@ -71,7 +75,7 @@ struct score_ask {
     float turn_s[SCORE_PLACES], own_s[SCORE_PLACES];
 };
 
-// In this order. Each fills places->lanes of `nusd`.
+// In this order. Each fills places->lanes of `nusd`, its weight included.
 void score_queue(struct score_ask *ask, float *restrict nusd);
 void score_prefix(struct score_ask *ask, float *restrict nusd);
 void score_running(struct score_ask *ask, float *restrict nusd);
@@ -88,6 +92,15 @@ void score_context(struct score_ask *ask, float *restrict nusd);
 #define SCORE_ADAPTER_WAIT_S 2.0F
 // Seconds to another region and back. Grade: guessed, 2026-11 (Europe and the east of North America are 80 to 100 ms apart).
 #define SCORE_FAR_S 0.09F
+
+// The columns do not overlap. Compiled with -fopenmp-simd (CMakeLists.txt).
+#define SCORE_SIMD _Pragma("omp simd")
+
+// A multiple of SCORE_LANES, so that the compiler knows.
+static inline uint32_t score_lanes(const struct score_places *p)
+{
+    return p->lanes & ~(uint32_t)(SCORE_LANES - 1);
+}
 
 static inline float score_max(float a, float b)
 {

@@ -13,13 +13,14 @@
 void score_context(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float over = ask->most_tok - p->to_tok[i], under = p->from_tok[i] - ask->most_tok;
-            float over_s = over > 0 ? ABOVE_S * (1 + over / p->to_tok[i]) : 0;
-            float stay_s = ask->own_s[i] + ask->output_tok * p->each_s[i];
-            float under_s = under > 0 ? under / score_max(p->from_tok[i], 1) * stay_s : 0;
-            nusd[i] = (over_s + under_s) * ask->second_nusd;
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, output = ask->output_tok, most = ask->most_tok;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float over = most - p->to_tok[i], under = p->from_tok[i] - most;
+        float over_s = over > 0 ? ABOVE_S * (1 + over / p->to_tok[i]) : 0;
+        float stay_s = ask->own_s[i] + output * p->each_s[i];
+        float under_s = under > 0 ? under / score_max(p->from_tok[i], 1) * stay_s : 0;
+        nusd[i] = (over_s + under_s) * second;
+    }
 }

@@ -12,16 +12,16 @@
 void score_kv(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float need = score_max(ask->input_tok - p->hit_tok[i], 0) + ask->output_tok;
-            float over = p->kv_use[i] + need * p->kv_share[i] - 0.9F;
-            float likely = score_min(score_max(over * 10, 0), 1);
-            float again_s = (ask->input_tok + ask->output_tok * 0.5F) * p->prefill_s[i];
-            float none = score_max(over - 0.1F, 0) / score_max(p->kv_share[i], 1e-9F);
-            none = p->kv_share[i] > 0 ? none : 0;
-            float free_s = none * p->each_s[i] / score_max(p->running[i], 1);
-            nusd[i] = (likely * likely * again_s + free_s) * ask->second_nusd;
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, output = ask->output_tok, input = ask->input_tok;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float need = score_max(input - p->hit_tok[i], 0) + output;
+        float over = p->kv_use[i] + need * p->kv_share[i] - 0.9F;
+        float likely = score_min(score_max(over * 10, 0), 1);
+        float again_s = (input + output * 0.5F) * p->prefill_s[i];
+        float none = score_max(over - 0.1F, 0) * p->kv_tok[i];
+        float free_s = none * p->each_s[i] * p->per_running[i];
+        nusd[i] = (likely * likely * again_s + free_s) * second;
+    }
 }

@@ -12,19 +12,18 @@
 void score_latency(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            nusd[i] =
-                (p->first_s[i] + p->far_s[i] + ask->reading * ask->output_tok * p->each_s[i]) *
-                ask->second_nusd;
-        }
-    if (ask->deadline_s <= 0)
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, output = ask->output_tok, deadline = ask->deadline_s,
+                reading = ask->reading;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        nusd[i] = (p->first_s[i] + p->far_s[i] + reading * output * p->each_s[i]) * second;
+    }
+    if (deadline <= 0)
         return;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float first_s = ask->turn_s[i] + ask->own_s[i] + p->first_s[i] + p->far_s[i];
-            nusd[i] += LATE * score_max(first_s - ask->deadline_s, 0) * ask->second_nusd;
-        }
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float first_s = ask->turn_s[i] + ask->own_s[i] + p->first_s[i] + p->far_s[i];
+        nusd[i] += LATE * score_max(first_s - deadline, 0) * second;
+    }
 }

@@ -4,7 +4,9 @@
 void score_lora(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++)
-            nusd[b + k] = p->adapter_s[b + k] * ask->second_nusd;
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++)
+        nusd[i] = p->adapter_s[i] * second;
 }

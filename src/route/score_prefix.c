@@ -10,11 +10,12 @@
 void score_prefix(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float own_s = score_max(ask->input_tok - p->hit_tok[i], 0) * p->prefill_s[i];
-            ask->own_s[i] = own_s;
-            nusd[i] = own_s * ask->second_nusd;
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, input = ask->input_tok;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float own_s = score_max(input - p->hit_tok[i], 0) * p->prefill_s[i];
+        ask->own_s[i] = own_s;
+        nusd[i] = own_s * second;
+    }
 }

@@ -15,15 +15,16 @@
 void score_queue(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            bool full = p->load[i] >= p->slots[i] || p->kv_use[i] > SCORE_KV_FULL;
-            float ahead = full ? p->waiting[i] + 1 : 0;
-            float slot_s = ahead * ask->output_tok * p->each_s[i] / score_max(p->running[i], 1);
-            float wait_tok = p->wait_tok[i] + p->others[i] * ask->input_tok;
-            float turn_s = score_max(slot_s, wait_tok * p->prefill_s[i]);
-            ask->turn_s[i] = turn_s;
-            nusd[i] = turn_s * ask->second_nusd;
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, output = ask->output_tok, input = ask->input_tok;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        bool full = (p->load[i] >= p->slots[i]) | (p->kv_use[i] > SCORE_KV_FULL);
+        float ahead = full ? p->waiting[i] + 1 : 0;
+        float slot_s = ahead * output * p->each_s[i] * p->per_running[i];
+        float wait_tok = p->wait_tok[i] + p->others[i] * input;
+        float turn_s = score_max(slot_s, wait_tok * p->prefill_s[i]);
+        ask->turn_s[i] = turn_s;
+        nusd[i] = turn_s * second;
+    }
 }

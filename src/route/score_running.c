@@ -20,12 +20,13 @@
 void score_running(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float stay_s = ask->output_tok * p->each_s[i];
-            float felt_s = STALL * ask->own_s[i] + stay_s * SLOPE / p->slots[i];
-            nusd[i] = p->running[i] * felt_s * ask->second_nusd / p->weight[i] +
-                      p->slot_nusd_s[i] * (ask->own_s[i] + stay_s);
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, output = ask->output_tok, weight = ask->weight;
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float stay_s = output * p->each_s[i];
+        float felt_s = STALL * ask->own_s[i] + stay_s * SLOPE * p->per_slot[i];
+        nusd[i] = p->running[i] * felt_s * second * p->per_weight[i] +
+                  weight * p->slot_nusd_s[i] * (ask->own_s[i] + stay_s);
+    }
 }

@@ -15,13 +15,14 @@
 void score_session(struct score_ask *ask, float *restrict nusd)
 {
     const struct score_places *p = ask->places;
-    float held = score_min(ask->session_tok, ask->input_tok);
-    for (uint32_t b = 0; b < p->lanes; b += SCORE_LANES)
-        for (uint32_t k = 0; k < SCORE_LANES; k++) {
-            uint32_t i = b + k;
-            float lost = score_max(held - p->hit_tok[i], 0);
-            nusd[i] = AGAIN * lost * p->prefill_s[i] * ask->second_nusd;
-        }
+    const uint32_t lanes = score_lanes(p);
+    const float second = ask->second_nusd, input = ask->input_tok;
+    float held = score_min(ask->session_tok, input);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++) {
+        float lost = score_max(held - p->hit_tok[i], 0);
+        nusd[i] = AGAIN * lost * p->prefill_s[i] * second;
+    }
     if (p->session >= 0 && !ask->left)
         nusd[p->session] = 0;
 }

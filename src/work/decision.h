@@ -201,6 +201,7 @@ struct decision {
     uint32_t needs;          // enum work_need bits
     uint32_t max_output_tok; // 0: the client gave none
     uint32_t choices;
+    bool streams;
     enum image_effort effort_asked;
     uint32_t expected_tok; // of output, as the caller expected; 0: by rule
     bool all_steps;        // chains that this build cannot run were not passed over
