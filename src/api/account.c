@@ -94,7 +94,8 @@ static uint64_t chosen(const struct request *r, uint64_t identity, struct slice 
     for (size_t i = 0; i < MERIT_COUNT(parts); i++) {
         uint64_t len = parts[i].len;
         sha256_update(&h, &len, sizeof len);
-        sha256_update(&h, parts[i].ptr, parts[i].len);
+        if (len)
+            sha256_update(&h, parts[i].ptr, parts[i].len);
     }
     sha256_final(&h, digest);
     memcpy(&out, digest, sizeof out);
@@ -243,7 +244,6 @@ static int64_t known(int64_t bound)
     return bound == ESTIMATE_UNBOUNDED ? -1 : bound;
 }
 
-// What one attempt cannot exceed.
 static void bound_of(const struct request *r, struct account_try *t,
                      const struct after_terms *terms)
 {
@@ -282,6 +282,24 @@ static struct price_here here_of(const struct request *r, int32_t model)
 {
     return reckon_here(r->g->shared->reckon, image_of(r), model, row_of(r), false,
                        r->account.attempts ? 0 : r->decide_ns);
+}
+
+static struct lengths_task task_of(const struct request *r)
+{
+    const struct policy_image *p = image_of(r);
+    const struct decision *d = r->decision;
+    if (!d)
+        return lengths_task_of(&r->work, p, NULL, NULL);
+    return lengths_task_of(&r->work, p, d->route == IMAGE_NONE ? NULL : image_route(p, d->route),
+                           d->facts);
+}
+
+int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit)
+{
+    struct account_try t = {.binding = {model, IMAGE_EFFORT_DEFAULT}, .task = task_of(r)};
+    const struct after_terms terms = {.binding = t.binding};
+    bound_of(r, &t, &terms);
+    return t.bound.of[unit];
 }
 
 static void expect_of(const struct request *r, struct account_try *t,
@@ -364,16 +382,6 @@ static void fill_ask(const struct request *r, const struct account_try *t, struc
     }
     if (d)
         memcpy(ask->who.decision, d->id, LEDGER_DECISION_BYTES);
-}
-
-static struct lengths_task task_of(const struct request *r)
-{
-    const struct policy_image *p = image_of(r);
-    const struct decision *d = r->decision;
-    if (!d)
-        return lengths_task_of(&r->work, p, NULL, NULL);
-    return lengths_task_of(&r->work, p, d->route == IMAGE_NONE ? NULL : image_route(p, d->route),
-                           d->facts);
 }
 
 enum result account_reserve(struct request *r, uint32_t slot, struct after_terms *terms)

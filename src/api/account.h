@@ -83,6 +83,7 @@ struct account_try {
     struct lengths_expect length;
     struct price_here here;
     struct reckon_meter meter;
+    uint32_t metered_tok; // of output, told to it
     bool reserved;
 };
 
@@ -120,12 +121,17 @@ enum result account_reserve(struct request *r, uint32_t slot,
 bool account_may_go_on(const struct request *r);
 // The first byte of its answer has come.
 void account_first(struct request *r, uint32_t slot);
+// More of its answer has come in a stream: bytes of text so far.
+void account_output(struct request *r, uint32_t slot, uint64_t content_bytes);
 // The attempt is not made after all.
 void account_drop(struct request *r, uint32_t slot);
 void account_settle(struct request *r, uint32_t slot, const struct path_attempt_end *end);
 void account_refuse(struct request *r, struct api_error *error);
 // When the decision found nothing because of budgets over time: fills `error`.
 bool account_spent(struct request *r, struct api_error *error);
+
+// The most that one attempt with the model can take of a unit; negative: not known.
+int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit);
 
 // What is known of the whole request: settled, and with `usage` what the attempt in `slot` will be settled with.
 struct account_sum account_sum(const struct request *r, int32_t slot, const struct usage *usage);

@@ -5,7 +5,6 @@
 #include "api/account.h"
 #include "api/request.h"
 #include "base/clock.h"
-#include "route/estimate.h"
 #include "text/json.h"
 
 enum { MESSAGE_BYTES = 512, MEMBERS_BYTES = 1024, WARN_PERCENT = 80 };
@@ -185,18 +184,12 @@ bool account_spent(struct request *r, struct api_error *error)
         return false;
     const struct image_constraint *c = constraint_of(r, o->constraint);
     const struct budget_state *s = &a->view.states[o->constraint];
-    struct image_model m = *image_model(d->image, (int32_t)(o - d->model_outcomes));
-    const struct image_step step = {.kind = IMAGE_STEP_ANSWER};
-    m.endpoints.count = 1;
-    int64_t need = c->unit == IMAGE_UNIT_REQUESTS || c->unit == IMAGE_UNIT_CALLS
-                       ? 1
-                       : estimate_bound(&r->work, &m, c->unit, 0, &step);
-    const struct ledger_refusal f = {.kind = need == ESTIMATE_UNBOUNDED ? LEDGER_UNBOUNDED
-                                                                        : LEDGER_SPENT,
+    int64_t need = account_bound(r, (int32_t)(o - d->model_outcomes), c->unit);
+    const struct ledger_refusal f = {.kind = need < 0 ? LEDGER_UNBOUNDED : LEDGER_SPENT,
                                      .constraint = o->constraint,
                                      .limit = c->limit,
                                      .left = s->left > 0 ? s->left : 0,
-                                     .need = need == ESTIMATE_UNBOUNDED ? -1 : need,
+                                     .need = need,
                                      .renews_us = s->renews_us};
     refuse(r, &f, error);
     return true;

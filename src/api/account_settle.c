@@ -297,8 +297,6 @@ void account_settle(struct request *r, uint32_t slot, const struct path_attempt_
     if (!t || !t->reserved)
         return;
     bool answered = end->outcome == PATH_DID && end->status < 400;
-    if (end->usage.output_tok)
-        reckon_meter_decode(t->meter, end->usage.output_tok);
     int64_t metered_uj = reckon_meter_end(&t->meter);
     took_of(r, t, took_nothing(end), &end->usage, metered_uj, &k);
     settle(r, t, &k, end);
@@ -320,6 +318,17 @@ void account_first(struct request *r, uint32_t slot)
     const struct account_try *t = r->account.tries[slot];
     if (t)
         reckon_meter_prefill(t->meter, t->expect.input_tok);
+}
+
+void account_output(struct request *r, uint32_t slot, uint64_t content_bytes)
+{
+    struct account_try *t = r->account.tries[slot];
+    if (!t || !t->meter.board)
+        return;
+    uint32_t tok = usage_guess_tok(content_bytes);
+    if (tok > t->metered_tok)
+        reckon_meter_decode(t->meter, tok - t->metered_tok);
+    t->metered_tok = tok;
 }
 
 void account_drop(struct request *r, uint32_t slot)

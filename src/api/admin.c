@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/admin_pool.h"
+#include "api/metrics_pool.h"
 #include "api/openai_answer.h"
 #include "api/openai_request.h"
 #include "api/page.h"
@@ -408,6 +409,12 @@ static void answer_metrics(struct http_exchange *x, struct admin *a)
         shards[i] = gateway_metrics(a->options.gateways[i]);
     a->options.process(a->options.ctx, &process);
     metrics_write(a->options.names, shards, shards ? n : 0, &process, &out);
+    struct pace **paces = ARENA_ARRAY(x->arena, struct pace *, n);
+    for (uint32_t i = 0; shards && paces && i < n; i++)
+        paces[i] = &shards[i]->pace;
+    if (shards && paces)
+        pace_write(paces, n, a->options.names, &out);
+    metrics_pool_write(a->serving, a->options.names, loop_now_us(a->loop), &out);
     if (a->options.reckon)
         reckon_metrics(a->options.reckon, a->options.names, &out);
     respond_buf(x, SLICE("text/plain; version=0.0.4; charset=utf-8"), &out);

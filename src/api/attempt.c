@@ -399,6 +399,22 @@ static void on_first(struct path *p, uint32_t slot)
     pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
 
+static void see_pace(struct request *r, const struct request_try *t,
+                     const struct path_attempt_end *end)
+{
+    const struct serving *s = r->epoch->serving;
+    uint32_t out = end->usage.output_tok;
+    if (r->kind != REQUEST_CHAT || !r->work.stream || !end->first_byte_us)
+        return;
+    bool routed = r->obeyed && r->decision->route != IMAGE_NONE;
+    uint64_t rest_us = end->end_us - end->first_byte_us;
+    uint64_t each_us = end->usage.known && out > 1 ? rest_us / (out - 1) + 1 : 0;
+    pace_saw(&r->g->metrics->pace, s->model_slots[t->model],
+             r->obeyed ? r->decision->effort : IMAGE_EFFORT_DEFAULT,
+             routed ? s->route_slots[r->decision->route] : 0, end->first_byte_us - end->begin_us,
+             each_us);
+}
+
 static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
 {
     static const enum pool_outcome outcomes[] = {
@@ -425,6 +441,7 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {
+        see_pace(r, t, end);
         if (r->g->shared->hammer)
             hammer_good(r->g->shared->hammer, t->model, loop_now_us(r->g->loop) / 1000);
         return;
@@ -494,8 +511,13 @@ static void on_path_end(struct path *p, const struct path_result *result)
         request_close(r); // the path aborts the exchange next, and no callback follows that
 }
 
-static const struct path_ops PATH_OPS = {on_attempt, on_first, on_attempt_end, on_path_head,
-                                         on_path_end};
+static void on_output(struct path *p, uint32_t slot, uint64_t content_bytes)
+{
+    account_output(p->user, slot, content_bytes);
+}
+
+static const struct path_ops PATH_OPS = {on_attempt,   on_first,    on_attempt_end,
+                                         on_path_head, on_path_end, on_output};
 
 // --- beginnings
 

@@ -366,7 +366,8 @@ void chat_begin(struct request *r)
         return;
     }
     r->options.budgets = r->account.view.states ? &r->account.view : NULL;
-    r->options.lengths = g->lengths;
+    // What was never seen is no reason to decide otherwise than the policy's objective alone.
+    r->options.lengths = g->lengths && lengths_epoch_answers(g->lengths) ? g->lengths : NULL;
     r->costs = r->epoch->costs;
     if (r->costs) {
         r->costs->refs++;

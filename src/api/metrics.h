@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "api/pace.h"
 #include "base/buf.h"
 #include "base/slice.h"
 #include "model/compute.h"
@@ -102,6 +103,7 @@ struct metrics_shard {
     metric connections, in_flight; // gauges, set by their loop
     metric decisions, observed;
     metric embeddings, embedded_texts, embedded_tok; // POST /v1/embeddings
+    struct pace pace;
 };
 
 // What is left of a budget that everybody shares, in its unit.

@@ -1,6 +1,7 @@
 #include "api/reckon.h"
 
 #include "base/alloc.h"
+#include "pool/places.h"
 #include "route/energy.h"
 
 struct reckon {
@@ -124,6 +125,21 @@ uint32_t reckon_every_ms(const struct reckon *k)
 {
     struct meter_view v;
     return meter_sampler_each(k->meters, 0, &v) ? METER_EVERY_MS : CARBON_EVERY_MS;
+}
+
+void reckon_places(const struct reckon *k, const struct pool *pool)
+{
+    for (uint32_t m = 0; m < pool->model_count; m++) {
+        struct carbon_now now =
+            carbon_now(k->carbon, pool->image, image_model(pool->image, (int32_t)m)->zone);
+        float g = now.ug_kwh < 0 ? -1 : (float)((double)now.ug_kwh / 1e6);
+        for (uint32_t i = pool->first[m]; i < pool->first[m + 1]; i++) {
+            struct pool_site *site =
+                atomic_load_explicit(&pool->slots[i].site, memory_order_acquire);
+            if (site)
+                atomic_store_explicit(&site->place->carbon_g_kwh, g, memory_order_relaxed);
+        }
+    }
 }
 
 static void ratios(const struct reckon *k, const struct metrics_names *names, struct buf *out,

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "pool/carbon.h"
 #include "pool/meter_sampler.h"
+#include "pool/pool.h"
 #include "route/price.h"
 #include "route/ratio.h"
 #include "work/pool.h"
@@ -41,6 +42,8 @@ void reckon_tick(struct reckon *k, const struct metrics_names *names, uint64_t m
                  uint64_t wall_us, void (*say)(void *ctx, struct slice line), void *ctx);
 // METER_EVERY_MS while there is a meter, else seldom.
 uint32_t reckon_every_ms(const struct reckon *k);
+// Tells the places of a pool what carbon their zones have now: at once when it is taken up, and after each tick.
+void reckon_places(const struct reckon *k, const struct pool *pool);
 void reckon_metrics(const struct reckon *k, const struct metrics_names *names, struct buf *out);
 
 // --- loops

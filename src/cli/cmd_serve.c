@@ -145,9 +145,11 @@ static enum result first_policy(struct serve *s)
 
 static enum result open_reckoning(struct serve *s)
 {
-    enum result r = reckoning_open(&s->reckoning, s->count, s->names);
+    const struct meter_places places = {.nvml = s->conf.meter_nvml,
+                                        .powercap = s->conf.meter_powercap};
+    enum result r = reckoning_open(&s->reckoning, s->count, s->names, &places);
     if (!r)
-        reckoning_use(&s->reckoning, s->serving->image);
+        reckoning_use(&s->reckoning, &s->serving->pool);
     return r;
 }
 
@@ -183,7 +185,7 @@ static void take_policy(void *ctx, struct serving *next)
     }
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
-        reckoning_use(&s->reckoning, next->image);
+        reckoning_use(&s->reckoning, &next->pool);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
                 fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);

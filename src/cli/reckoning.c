@@ -15,14 +15,17 @@ static void on_due(struct loop_timer *t)
     struct reckoning *r = MERIT_CONTAINER(t, struct reckoning, timer);
     reckon_tick(r->reckon, r->names, clock_mono_us(&clock_system), clock_wall_us(&clock_system),
                 say, NULL);
+    if (r->pool)
+        reckon_places(r->reckon, r->pool);
     loop_timer_set(r->loop, t, reckon_every_ms(r->reckon));
 }
 
-enum result reckoning_open(struct reckoning *r, uint32_t loops, const struct metrics_names *names)
+enum result reckoning_open(struct reckoning *r, uint32_t loops, const struct metrics_names *names,
+                           const struct meter_places *places)
 {
     r->names = names;
     r->timer.on_due = on_due;
-    return reckon_open(&r->reckon, loops, NULL);
+    return reckon_open(&r->reckon, loops, places);
 }
 
 void reckoning_start(struct reckoning *r, struct loop *loop)
@@ -31,15 +34,17 @@ void reckoning_start(struct reckoning *r, struct loop *loop)
     loop_timer_set(loop, &r->timer, reckon_every_ms(r->reckon));
 }
 
-void reckoning_use(struct reckoning *r, const struct policy_image *image)
+void reckoning_use(struct reckoning *r, const struct pool *pool)
 {
     if (!r->reckon)
         return;
-    enum result result =
-        reckon_use(r->reckon, image, clock_mono_us(&clock_system), clock_wall_us(&clock_system));
+    enum result result = reckon_use(r->reckon, pool->image, clock_mono_us(&clock_system),
+                                    clock_wall_us(&clock_system));
     if (result)
         fprintf(stderr, "merit: some meters or files of carbon are left out: %s\n",
                 result == RESULT_LIMIT ? "there are too many" : result_name(result));
+    r->pool = pool;
+    reckon_places(r->reckon, pool);
     if (r->loop)
         loop_timer_set(r->loop, &r->timer, reckon_every_ms(r->reckon));
 }
@@ -49,6 +54,7 @@ void reckoning_stop(struct reckoning *r)
     if (r->loop)
         loop_timer_cancel(r->loop, &r->timer);
     r->loop = NULL;
+    r->pool = NULL;
 }
 
 void reckoning_close(struct reckoning *r)

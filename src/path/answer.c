@@ -243,6 +243,8 @@ static void stream_body(struct path_try *t, struct slice piece)
             run = SLICE_EMPTY;
         }
     }
+    if (t->path->ops->on_output)
+        t->path->ops->on_output(t->path, t->attempt.slot, t->meter.content_bytes);
     forward(t, run);
     if (r == RESULT_AGAIN)
         return;

@@ -160,6 +160,8 @@ struct path_ops {
                     struct http_header *headers, size_t *count);
     // It is over; called once. The exchange may still be flushing.
     void (*on_end)(struct path *p, const struct path_result *r);
+    // More of a stream's answer has come: bytes of text so far. May be NULL.
+    void (*on_output)(struct path *p, uint32_t slot, uint64_t content_bytes);
 };
 
 // One attempt under way. Private to path/.

@@ -14,6 +14,7 @@ struct slot {
     _Atomic uint64_t begun;           // prefill + decode when this request took it
     _Atomic uint64_t uj;              // given and not yet taken out
     _Atomic uint32_t gaps;            // of the board when it was taken
+    _Atomic uint32_t shares;          // that it had a part in
 };
 
 struct seen {
@@ -23,10 +24,10 @@ struct seen {
 struct meter_board {
     struct slot slots[METER_SLOTS];
     _Atomic uint32_t hint, gaps;
-    _Atomic uint64_t metered, given, others, carried, unused, full;
+    _Atomic uint64_t metered, given, others, unused, full;
     // The sharer's own.
     struct seen seen[METER_SLOTS];
-    struct meter_row rows[METER_SLOTS + 1], ended[METER_SLOTS];
+    struct meter_row rows[METER_SLOTS + 1];
     uint16_t of[METER_SLOTS];
 };
 
@@ -64,8 +65,9 @@ int32_t meter_board_begin(struct meter_board *b)
                                   memory_order_relaxed);
             atomic_store_explicit(&s->gaps, atomic_load_explicit(&b->gaps, memory_order_relaxed),
                                   memory_order_relaxed);
+            atomic_store_explicit(&s->shares, 0, memory_order_relaxed);
             // Shared out to the one before while it ended.
-            add(&b->carried, atomic_exchange_explicit(&s->uj, 0, memory_order_relaxed));
+            add(&b->unused, atomic_exchange_explicit(&s->uj, 0, memory_order_relaxed));
             return (int32_t)at;
         }
     }
@@ -94,9 +96,10 @@ int64_t meter_board_end(struct meter_board *b, int32_t slot)
     uint64_t uj = atomic_exchange_explicit(&s->uj, 0, memory_order_relaxed);
     bool whole = atomic_load_explicit(&s->gaps, memory_order_relaxed) ==
                  atomic_load_explicit(&b->gaps, memory_order_relaxed);
-    add(whole ? &b->given : &b->unused, uj);
+    bool seen = atomic_load_explicit(&s->shares, memory_order_relaxed) >= METER_SHARES_MIN;
+    add(whole && seen ? &b->given : &b->unused, uj);
     atomic_store_explicit(&s->state, FREE, memory_order_release);
-    return !whole ? -1 : uj > INT64_MAX ? INT64_MAX : (int64_t)uj;
+    return !whole || !seen ? -1 : uj > INT64_MAX ? INT64_MAX : (int64_t)uj;
 }
 
 void meter_board_gap(struct meter_board *b)
@@ -117,36 +120,39 @@ static uint64_t held(uint64_t tokens, uint64_t us)
     return (blocks < most ? blocks : most) * (us < most ? us : most);
 }
 
-// Rows of those that run or have worked since the last time: those that have ended stand behind, from `*running` on.
-static uint32_t gather(struct meter_board *b, uint64_t us, uint32_t *running)
+// Rows of those that run; how many.
+static uint32_t gather(struct meter_board *b, uint64_t us)
 {
-    struct meter_row *ended = b->ended;
-    uint32_t n = 0, gone = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < METER_SLOTS; i++) {
         struct slot *s = &b->slots[i];
         bool runs = atomic_load_explicit(&s->state, memory_order_acquire) == TAKEN;
         uint64_t prefill = get(&s->prefill), decode = get(&s->decode);
         struct meter_row r = {.prefill_tok = capped(prefill - b->seen[i].prefill),
                               .decode_tok = capped(decode - b->seen[i].decode)};
-        uint64_t worked = r.prefill_tok + r.decode_tok;
         b->seen[i] = (struct seen){prefill, decode};
-        if (!runs && !worked)
+        if (!runs)
             continue;
-        // One that has ended was there for a part of the interval: half of it.
-        // One that has no token yet is being prefilled and holds a block at least.
         uint64_t tokens = prefill + decode - get(&s->begun);
-        r.held = runs ? held(tokens ? tokens : 1, us) : held(worked, us / 2);
-        if (runs) {
-            b->of[n] = (uint16_t)i;
-            b->rows[n++] = r;
-        } else {
-            ended[gone++] = r;
-        }
+        r.held = held(tokens ? tokens : 1, us);
+        b->of[n] = (uint16_t)i;
+        b->rows[n++] = r;
     }
-    for (uint32_t i = 0; i < gone; i++)
-        b->rows[n + i] = ended[i];
-    *running = n;
-    return n + gone;
+    return n;
+}
+
+// Who is silent is being prefilled, or its answer comes in one piece: it works like the others do.
+static void fill_silent(struct meter_row *rows, uint32_t n)
+{
+    uint64_t sum = 0, vocal = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += rows[i].decode_tok;
+        vocal += rows[i].decode_tok > 0;
+    }
+    uint64_t like = vocal && sum >= vocal ? sum / vocal : 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (!rows[i].prefill_tok && !rows[i].decode_tok)
+            rows[i].decode_tok = like;
 }
 
 static struct meter_row sum_of(const struct meter_row *rows, uint32_t n)
@@ -171,25 +177,24 @@ static struct meter_row average_row(struct meter_row sum, uint32_t n, uint32_t t
 
 void meter_board_share(struct meter_board *b, const struct meter_interval *interval)
 {
-    uint32_t running, n = gather(b, interval->us, &running), rows = n;
+    uint32_t n = gather(b, interval->us), rows = n;
+    uint64_t uj = interval->uj;
+    fill_silent(b->rows, n);
     struct meter_row sum = sum_of(b->rows, n);
-    uint64_t uj = interval->uj, carry = 0;
-    add(&b->metered, uj);
-    if (running)
-        uj += atomic_exchange_explicit(&b->carried, 0, memory_order_relaxed);
     if (interval->others)
         b->rows[rows++] = average_row(sum, n, interval->others);
     double idle = interval->idle_w > 0 ? interval->idle_w * (double)interval->us : 0;
     uint64_t idle_uj = idle < (double)uj ? (uint64_t)idle : uj;
     uint32_t beta =
         meter_beta_milli(interval->energy, sum.prefill_tok, sum.decode_tok, n + interval->others);
+    add(&b->metered, uj);
     // Where nothing ran, nobody bears it.
     add(&b->unused, meter_attribute(uj, idle_uj, beta, b->rows, rows));
-    for (uint32_t i = 0; i < running; i++)
-        add(&b->slots[b->of[i]].uj, b->rows[i].uj);
-    for (uint32_t i = running; i < n; i++)
-        carry += b->rows[i].uj;
-    add(&b->carried, carry);
+    for (uint32_t i = 0; i < n; i++) {
+        struct slot *s = &b->slots[b->of[i]];
+        add(&s->uj, b->rows[i].uj);
+        atomic_fetch_add_explicit(&s->shares, 1, memory_order_relaxed);
+    }
     if (rows > n)
         add(&b->others, b->rows[n].uj);
 }
@@ -199,7 +204,6 @@ struct meter_totals meter_board_totals(const struct meter_board *b)
     struct meter_totals t = {.metered_uj = get(&b->metered),
                              .given_uj = get(&b->given),
                              .others_uj = get(&b->others),
-                             .carried_uj = get(&b->carried),
                              .unused_uj = get(&b->unused),
                              .full = get(&b->full)};
     for (uint32_t i = 0; i < METER_SLOTS; i++)

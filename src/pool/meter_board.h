@@ -6,12 +6,13 @@
 //   slot = meter_board_begin(b)              a loop, before the attempt; -1: the board is full, the curve must do
 //   meter_board_prefill(b, slot, tokens)     when the first byte came: the prompt's tokens that were computed
 //   meter_board_decode(b, slot, tokens)      as they come
-//   uj = meter_board_end(b, slot)            once; what it was given, or -1: the meter missed a part of it
+//   uj = meter_board_end(b, slot)            once; what it was given, or -1: the meter missed a part of it, or it was too
+//                                            short for a meter that is read now and then; the curve must do
 //
-// What a request did after the last interval is shared out when it has ended already: that part is carried over to those
-// that run next, at most an interval's worth of each. What the machine takes while nothing runs is nobody's (`unused`). So
-// given + kept in slots + others + carried + unused is the meter, always. A machine is believed to serve Merit alone;
-// what others run there can be told (`others`).
+// One that says nothing in an interval is being prefilled, or answers in one piece: it counts like the average of those that
+// say something. What the machine takes while nothing runs, after the last interval of a request, or of one that was not
+// metered in the end, is nobody's (`unused`). So given + kept in slots + others + unused is the meter, always. A machine is
+// believed to serve Merit alone; what others run there can be told (`others`).
 //
 // Slots are taken and given back without a lock by any thread; one thread shares out.
 #ifndef MERIT_POOL_METER_BOARD_H
@@ -26,6 +27,7 @@
 
 enum {
     METER_SLOTS = 1024,   // requests at once on one machine
+    METER_SHARES_MIN = 3, // intervals that a request must have a part in; guessed, 2026-11
     METER_BLOCK_TOK = 16, // of a KV block: vLLM's default
 };
 
@@ -59,8 +61,7 @@ struct meter_totals {
     uint64_t given_uj;   // to requests that have ended
     uint64_t kept_uj;    // by those that run
     uint64_t others_uj;  // borne by what is not Merit's
-    uint64_t carried_uj; // for those that come next
-    uint64_t unused_uj;  // while nothing ran
+    uint64_t unused_uj;  // by nobody
     uint64_t full;       // requests that found no slot
 };
 // Exact when no loop is at work; else of about now. Any thread.

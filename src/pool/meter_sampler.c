@@ -225,4 +225,13 @@ void meter_sampler_metrics(const struct meter_sampler *s, struct buf *out)
         joules(out, &v, "others", v.totals.others_uj);
         joules(out, &v, "unused", v.totals.unused_uj);
     }
+    BUF_LIT(out, "# HELP merit_meter_pending_joules Given to requests that run.\n"
+                 "# TYPE merit_meter_pending_joules gauge\n");
+    for (uint32_t i = 0; meter_sampler_each(s, i, &v); i++) {
+        uint64_t uj = v.totals.kept_uj;
+        buf_printf(out, "merit_meter_pending_joules{meter=\"%s %u\"} ", meter_kind_name(v.kind),
+                   v.index);
+        buf_micro(out, uj > INT64_MAX ? INT64_MAX : (int64_t)uj);
+        buf_byte(out, '\n');
+    }
 }

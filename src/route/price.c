@@ -9,10 +9,17 @@ static int64_t saturate(unsigned __int128 v)
     return v > INT64_MAX ? INT64_MAX : (int64_t)v;
 }
 
+// `price gpu 4.02 usd/h` alone says nothing of tokens: they are not free, they are not priced.
+static bool tokens_priced(const struct image_model *m)
+{
+    return m->priced && (m->price_in_nusd || m->price_out_nusd || m->price_call_nusd ||
+                         m->price_gpu_nusd_h <= 0);
+}
+
 int64_t price_tokens_nusd(const struct image_model *model, const struct price_usage *usage,
                           bool deferred)
 {
-    if (!model->priced)
+    if (!tokens_priced(model))
         return -1;
     uint64_t cached = usage->cached_tok < usage->input_tok ? usage->cached_tok : usage->input_tok;
     uint64_t rest = usage->input_tok - cached;
@@ -88,7 +95,9 @@ static struct ends at(const struct image_model *m, const struct image_zone *zone
 static int64_t intensity(const struct image_zone *zone, const struct price_here *here,
                          bool *marginal)
 {
-    *marginal = here->carbon_ug_kwh >= 0 ? here->carbon_marginal : zone && zone->carbon_marginal;
+    // The policy says of a file what its figures are, whoever brings them here.
+    *marginal =
+        (zone && zone->carbon_marginal) || (here->carbon_ug_kwh >= 0 && here->carbon_marginal);
     return here->carbon_ug_kwh >= 0      ? here->carbon_ug_kwh
            : zone && zone->carbon_stated ? zone->carbon_ug_kwh
                                          : -1;

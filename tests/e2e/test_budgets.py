@@ -3,9 +3,11 @@
 Prices are chosen so that sums are exact; an upstream of ours reports what usage it likes.
 """
 import concurrent.futures
+import contextlib
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -14,7 +16,7 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import MERIT, SLOW, until
+from conftest import MERIT, ROOT, SLOW, until
 
 BIG = "price 10 in, 30 out usd/Mtok quality 0.9"
 SMALL = "price 0.1 in, 0.3 out usd/Mtok quality 0.5"
@@ -447,8 +449,55 @@ def test_lengths_are_learned(start, mock, scratch):
 
 
 def rows(data):
-    r = subprocess.run([MERIT, "ledger", "--data", data, "--json"], capture_output=True, text=True, timeout=30)
-    return r
+    """What stands in the store."""
+    with contextlib.closing(sqlite3.connect(f"file:{data}/ledger/ledger.db?mode=ro", uri=True)) as db:
+        db.row_factory = sqlite3.Row
+        return db.execute("SELECT * FROM attempts ORDER BY id").fetchall()
+
+
+def test_the_store_is_what_the_clients_saw(start, mock, scratch):
+    """Whole answers, streams, lies, failed places and clients that leave: one row per attempt, no money lost or invented."""
+    data = scratch / "data"
+    with up.Mock() as broken:
+        broken.default = up.error(500)
+        served = start(policy(mock, "budget 50 usd/day hard\nbudget per loop 20 usd hard").replace(
+            f'endpoint "{mock.url}" context 32k tok output 1k tok {BIG}',
+            f'endpoint "{broken.url}", "{mock.url}" context 32k tok output 1k tok {BIG}'), "--data", data)
+        seen, attempts = [], 0
+        with client(served) as c:
+            for i in range(40):
+                mock.default = told([usage(20, 7), usage(20, 5000), None, usage(-1, 3), usage(300, 900)][i % 5])
+                seen.append(nano(ask(c, headers={"x-loop-id": f"l{i % 3}"}).headers["x-merit-cost-usd"]))
+            streams = 0
+            mock.default = told(usage(20, 50))
+            for _ in range(5):
+                assert list(c.chat.completions.create(model="auto", stream=True,
+                                                      messages=[{"role": "user", "content": "Hi"}]))
+                streams += 20 * 10_000 + 50 * 30_000
+            gate = threading.Event()
+            mock.default = told(usage(20, 50), gate=gate)
+            gone = c.chat.completions.create(model="auto", stream=True, messages=[{"role": "user", "content": "Hi"}])
+            next(iter(gone))
+            gone.close()
+            until(lambda: served.metric(r'merit_requests_total\{.*end="gone"\}') == 1)
+            gate.set()
+        total = served.metric(r"merit_cost_usd_total")
+        left_now = served.metric(r'merit_budget_left\{.*window="day"')
+        failed = len(broken.requests)
+        served.stop()
+    kept = rows(data)
+    assert {r["end"] for r in kept} == {"answered", "failed", "gone"}
+    answered = [r for r in kept if r["end"] == "answered"]
+    assert len(answered) == 45 and len([r for r in kept if r["end"] == "failed"]) == failed >= 1
+    assert sum(r["took_nusd"] for r in answered) == sum(seen) + streams
+    assert sum(r["took_nusd"] for r in kept) == round(total * 1e9)
+    assert left_now == pytest.approx(50 - sum(r["took_nusd"] for r in kept) / 1e9, abs=1e-9)
+    assert all(r["took_nusd"] <= r["bound_nusd"] and r["took_uj"] <= r["bound_uj"] for r in kept)
+    assert all(r["took_nusd"] == 0 for r in kept if r["end"] == "failed")
+    left_early = [r for r in kept if r["end"] == "gone"]
+    assert len(left_early) == 1 and 0 < left_early[0]["took_nusd"] < 0.002 * 1e9 and left_early[0]["estimated"]
+    assert {r["model"] for r in kept} == {"big"} and {r["loop"] for r in answered} >= {"l0", "l1", "l2"}
+    assert sum(r["took_requests"] for r in kept) == 46
 
 
 @pytest.mark.threads
@@ -483,4 +532,47 @@ def test_killed_in_the_middle_of_streams(start, mock, scratch):
             gate.set()
     served = start(text, "--data", data)
     assert served.metric(r"merit_budget_left") == pytest.approx(5 - settled / 1e9 - open_bounds, abs=1e-9)
-    assert settled and open_bounds
+    served.stop()
+    kept = rows(data)
+    lost = [r for r in kept if r["end"] == "unconfirmed"]
+    assert len(lost) == 12 and all(r["took_nusd"] == r["bound_nusd"] for r in lost)
+    assert sum(r["took_nusd"] for r in kept if r["end"] == "answered") == settled
+    assert len(kept) == 12 + 15
+
+
+def test_two_processes_on_one_ledger(start, mock, scratch):
+    data = scratch / "data"
+    first = start(policy(mock, "budget 1 usd/day hard"), "--data", data)
+    second = start(policy(mock, "budget 1 usd/day hard"), "--data", data, wait=False)
+    assert second.process.wait(20 * SLOW) == 1 and "ledger" in second.errors()
+    without = start(policy(mock, ""), "--data", data)  # nothing has to hold over both
+    assert "no row is kept" in without.errors()
+    for served in (first, without):
+        with client(served) as c:
+            ask(c)
+    first.stop()
+    assert len(rows(data)) == 1
+
+
+def test_the_worked_numbers(start, mock):
+    """docs/budgets.md: a bound, a settlement, and how many are borne at once."""
+    text = (ROOT / "docs" / "budgets.md").read_text()
+    size, bound = re.search(r"\((\d+) \+ 64\) \* 10 \+ 1000 \* 30 = .* = ([0-9.]+) usd", text).groups()
+    cost = re.search(r"20 \* 10 \+ 7 \* 30 = .* = ([0-9.]+) usd", text)[1]
+    pot, many = re.search(r"a budget of ([0-9.]+) usd bears (\w+) of them at once", text).groups()
+    many = {"six": 6, "seven": 7, "eight": 8}[many]
+    start_of, end_of = b'{"messages":[{"role":"user","content":"', b'"}]}'
+    body = start_of + b"x" * (int(size) - len(start_of) - len(end_of)) + end_of
+    assert len(body) == int(size)
+
+    def post(m):
+        return m.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    small = start(policy(mock, f"budget {float(bound) - 0.00001:.5f} usd/day hard"))
+    status, _, answer = post(small)
+    assert status == 402 and json.loads(answer)["error"]["budget"]["needed"] == float(bound)
+    served = start(policy(mock, f"budget {pot} usd/day hard"))
+    mock.default = told(usage(20, 7), wait=1.0)
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: post(served), range(12)))
+    assert sorted(a[0] for a in answers) == [200] * many + [402] * (12 - many)
+    assert {a[1]["x-merit-cost-usd"] for a in answers if a[0] == 200} == {cost}

@@ -22,10 +22,10 @@ vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1
 """
 
 
-def policy(endpoints, more=""):
+def policy(endpoints, more="", last=""):
     return ('policy "pool" version 1\nzone local\n'
             f"model small zone local endpoint {endpoints}\n    context 32k tok output 4k tok price 0.5 in, 1.5 out usd/Mtok\n"
-            f"{more}\notherwise -> answer(small) else refuse \"nowhere\"\n")
+            f"{more}\notherwise -> answer(small) {last}\n")
 
 
 def metrics(page, status="200 OK", content_type="text/plain"):
@@ -156,7 +156,7 @@ def test_an_endpoint_dies_and_comes_back(start):
         for _ in range(12):
             assert m.chat()[0] == 200
         until(lambda: place(m, url)["state"] == "out")
-        assert "out of service" in until(m.errors)
+        until(lambda: "out of service (failures)" in m.errors())
         # It is checked while it is out; nobody's request is.
         before = place(m, url)["calls"]
         for _ in range(20):
@@ -233,7 +233,7 @@ def test_retry_after_is_kept(start):
 
 
 def test_slots_and_rates(start):
-    with Mock(up.chat(delay=0.05)) as a:
+    with Mock(up.slow(0.1, up.chat())) as a:
         m = start(policy(f'"{a.url}" slots 2'), *QUICK)
         most, codes = [0], []
 
@@ -303,7 +303,7 @@ def test_a_name_is_looked_up(start):
 def test_edits_by_hand(start):
     with Mock() as a, Mock() as b, Mock(up.slow(1.0, up.chat())) as c:
         m = start(policy(f'"{a.url}"', f'model other zone local endpoint "{b.url}" context 8k tok price 1 in, 1 out usd/Mtok\n'
-                         f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")'), *QUICK)
+                         f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")', 'else refuse "nowhere"'), *QUICK)
 
         def pool(*args, check=True):
             return run_program([MERIT, "pool", *args, "--admin", f"127.0.0.1:{m.admin_port}"], m.folder, check=check)
@@ -349,6 +349,21 @@ def test_the_next_policy_keeps_what_is_known(start):
         m.policy.write_text(policy(f'"{bad.url}", "{good.url}"', "# once more"))
         until(lambda: "policy reloaded" in m.errors())
         assert place(m, bad.url)["ejections"] >= 1 and place(m, good.url)["calls"] >= calls > 0
+
+
+def test_what_metrics_say(start):
+    with Mock(metrics(VLLM % (7, 3, "0.25", 1000))) as a, Mock(up.close_at_once) as b:
+        m = start(policy(f'"{a.url}" engine vllm, "{b.url}"'), *QUICK)
+        until(lambda: not place(m, a.url)["stale"])
+        until(lambda: m.chat()[0] == 200 and place(m, b.url)["state"] == "out")
+        assert m.chat(stream=True)[0] == 200
+        page = m.metrics()
+        for line in ('merit_pool_places{model="small",state="up"} 1', 'merit_pool_places{model="small",state="out"} 1',
+                     'merit_pool_queue{model="small"} 3', 'merit_pool_kv_use{model="small"} 0.25',
+                     'merit_pool_stale_places{model="small"} 0', 'merit_pool_ejections{model="small"} 1',
+                     'merit_first_token_seconds_count{model="small",effort="default",route="otherwise"} 1',
+                     'merit_output_token_seconds_count{model="small",effort="default",route="otherwise"} 1'):
+            assert line in page, line
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"url":1}', b'{"url":"x","colour":1}', b'{"url":"http://a/v1","model":"small","weight":-1}',

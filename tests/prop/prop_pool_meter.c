@@ -78,7 +78,7 @@ static void beta_follows_the_curve(void **state)
 static uint64_t all(const struct meter_board *b)
 {
     struct meter_totals t = meter_board_totals(b);
-    return t.given_uj + t.kept_uj + t.others_uj + t.carried_uj + t.unused_uj;
+    return t.given_uj + t.kept_uj + t.others_uj + t.unused_uj;
 }
 
 static void board_in_order(void **state)
@@ -98,22 +98,35 @@ static void board_in_order(void **state)
     // 0.4 J at rest by blocks held (11 and 2), 0.6 J by work: without a curve beta is 160 of 160 + 400.
     struct meter_row rows[2] = {{160, 10, 11 * 100000, 0}, {0, 30, 2 * 100000, 0}};
     assert_int_equal(meter_attribute(1000000, 400000, 286, rows, 2), 0);
-    // Work after the last interval is carried to whoever runs next.
+    assert_int_equal(meter_board_totals(b).kept_uj, 1000000);
+    // One that was there for an interval only is not metered: what it was given is nobody's.
     meter_board_decode(b, one, 5);
-    assert_int_equal(meter_board_end(b, one), rows[0].uj);
-    uint64_t before = all(b);
+    assert_int_equal(meter_board_end(b, one), -1);
+    assert_int_equal(meter_board_totals(b).unused_uj, 1000000 + rows[0].uj);
+    assert_int_equal(meter_board_totals(b).kept_uj, rows[1].uj);
+    // Alone it bears everything, also what it does not tell of.
     meter_board_share(b, &iv);
-    assert_int_equal(all(b), before + 1000000);
-    struct meter_totals t = meter_board_totals(b);
-    assert_true(t.carried_uj > 0 && t.carried_uj < 1000000);
+    assert_int_equal(meter_board_totals(b).kept_uj, rows[1].uj + 1000000);
+    // Two more that are silent work like the one that tells.
+    int32_t three = meter_board_begin(b), four = meter_board_begin(b);
+    meter_board_decode(b, two, 50);
+    iv.idle_w = 0;
     iv.others = 1;
+    iv.uj = 4000000;
     meter_board_share(b, &iv);
-    t = meter_board_totals(b);
-    assert_int_equal(t.carried_uj, 0);
-    assert_true(t.others_uj > 0);
-    assert_int_equal(meter_board_end(b, two), t.kept_uj);
-    assert_int_equal(all(b), 4000000);
-    assert_int_equal(meter_board_totals(b).metered_uj, 4000000);
+    assert_int_equal(meter_board_totals(b).others_uj, 1000000);
+    assert_int_equal(meter_board_end(b, two), rows[1].uj + 2000000);
+    assert_int_equal(meter_board_totals(b).given_uj, rows[1].uj + 2000000);
+    assert_int_equal(meter_board_totals(b).kept_uj, 2000000);
+    // A gap: what runs is not metered any more.
+    meter_board_gap(b);
+    for (unsigned i = 0; i < METER_SHARES_MIN; i++)
+        meter_board_share(b, &iv);
+    assert_int_equal(meter_board_end(b, three), -1);
+    assert_int_equal(meter_board_end(b, four), -1);
+    assert_int_equal(meter_board_totals(b).kept_uj, 0);
+    assert_int_equal(meter_board_totals(b).metered_uj, 3000000 + 4000000 * 4);
+    assert_int_equal(all(b), 3000000 + 4000000 * 4);
     // A board has an end: what finds no slot is counted and has no meter.
     for (int i = 0; i < METER_SLOTS; i++)
         assert_true(meter_board_begin(b) >= 0);
@@ -140,7 +153,9 @@ static void *come_and_go(void *p)
         meter_board_prefill(c->board, slot, rng_below(&r, 5000));
         for (uint64_t n = rng_below(&r, 20); n; n--)
             meter_board_decode(c->board, slot, rng_below(&r, 10));
-        atomic_fetch_add(&c->given, (uint64_t)meter_board_end(c->board, slot));
+        int64_t uj = meter_board_end(c->board, slot);
+        if (uj >= 0)
+            atomic_fetch_add(&c->given, (uint64_t)uj);
     }
     atomic_fetch_sub(&c->running, 1);
     return NULL;

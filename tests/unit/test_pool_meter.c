@@ -214,8 +214,10 @@ static void test_sampler(void **state)
     meter_board_decode(board, slot, 10);
     mj[0] += 42;
     assert_false(meter_sampler_tick(s, METER_RETRY_MS * UINT64_C(1000) + 100000));
-    assert_int_equal(meter_board_end(board, slot), 42000);
     assert_true(meter_sampler_each(s, 0, &v) && v.up && v.watts > 0.419 && v.watts < 0.421);
+    for (unsigned i = 1; i < METER_SHARES_MIN; i++)
+        assert_false(meter_sampler_tick(s, METER_RETRY_MS * UINT64_C(1000) + 100000 + i));
+    assert_int_equal(meter_board_end(board, slot), 42000);
     assert_true(meter_sampler_each(s, 1, &v) && !v.up && v.why[0]);
     assert_false(meter_sampler_each(s, 2, &v));
     slot = meter_board_begin(board);
