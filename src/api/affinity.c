@@ -1,9 +1,12 @@
 #include "api/affinity.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "api/request.h"
 #include "base/alloc.h"
+#include "base/hash.h"
+#include "base/rng.h"
 #include "pool/prefix.h"
 #include "pool/sessions.h"
 
@@ -12,12 +15,16 @@ struct affinity_place {
     _Atomic uint64_t was;
 };
 
+enum { SESSION_ROWS = 8192, SWEEP_MS = 5000 };
+
 struct affinity {
     const struct pool *pool;
-    struct sessions *sessions;
-    struct prefix **prefixes; // per model; NULL: it has one place
+    struct hash_key key;       // of sessions' names
+    struct sessions *sessions; // NULL: no model has a choice of places
+    struct prefix **prefixes;  // per model; NULL: it has one place
     struct affinity_place *places;
     bool any; // some model has an index
+    _Atomic uint64_t swept_ms;
 };
 
 enum result affinity_open(struct affinity **out, const struct pool *pool)
@@ -29,7 +36,9 @@ enum result affinity_open(struct affinity **out, const struct pool *pool)
     a->pool = pool;
     a->prefixes = alloc_zeroed(pool->model_count + 1, sizeof *a->prefixes);
     a->places = alloc_zeroed(pool->slot_room + 1, sizeof *a->places);
-    enum result r = a->prefixes && a->places ? sessions_open(&a->sessions) : RESULT_NOMEM;
+    enum result r = a->prefixes && a->places ? rng_secret(&a->key, sizeof a->key) : RESULT_NOMEM;
+    if (!r)
+        r = sessions_open(&a->sessions, SESSION_ROWS);
     for (uint32_t i = 0; i < pool->model_count && !r; i++) {
         const struct pool_model *m = &pool->models[i];
         bool discovered = false;
@@ -65,9 +74,18 @@ void affinity_close(struct affinity *a)
     alloc_free(a);
 }
 
-static uint32_t now_s(const struct request *r)
+static uint64_t now_ms(const struct request *r)
 {
-    return (uint32_t)(loop_now_us(r->g->loop) / 1000000);
+    return loop_now_us(r->g->loop) / 1000;
+}
+
+// Of one caller: the caller's hash goes into the key, so that equal names of two callers are two sessions and nobody finds
+// another's by guessing its name. 0: it has none.
+static uint64_t session_name(const struct affinity *a, struct slice caller, struct slice session)
+{
+    const struct hash_key key = {a->key.k0 ^ hash_sip13(&a->key, caller), a->key.k1};
+    uint64_t name = session.len ? hash_sip13(&key, session) : 0;
+    return session.len && !name ? 1 : name;
 }
 
 // ---- before deciding
@@ -110,7 +128,7 @@ static void see_restarts(struct affinity *a, const struct pool_view *v, uint32_t
             was) {
             if (a->prefixes[model])
                 prefix_forget(a->prefixes[model], i - v->first[model]);
-            sessions_forget_place(a->sessions, (int32_t)i);
+            sessions_forget(a->sessions, (int32_t)i);
         }
         if (v->places[i].kv_tok && a->prefixes[model])
             prefix_capacity(a->prefixes[model], i - v->first[model], v->places[i].kv_tok);
@@ -132,23 +150,38 @@ static bool in_tool_loop(const struct work *w)
 
 static void see_session(struct request *r, const struct affinity *a)
 {
-    struct session_seen seen;
     struct pool_view *v = &r->pool;
     struct slice caller = r->key ? r->key->id : SLICE_EMPTY;
-    r->affinity.session = sessions_name(a->sessions, caller, r->work.session);
+    r->affinity.session = session_name(a, caller, r->work.session);
     r->affinity.session_place = -1;
-    if (!sessions_look(a->sessions, r->affinity.session, now_s(r), &seen))
-        return;
+    struct session_seen seen = sessions_look(a->sessions, r->affinity.session, now_ms(r));
     v->session_model = seen.model;
     v->session_locked = seen.model >= 0 && in_tool_loop(&r->work);
     if (seen.place < 0 || (uint32_t)seen.place >= a->pool->slot_room)
         return;
     v->session_place = r->affinity.session_place = seen.place;
-    v->session_tok = seen.tok;
     // Not more than is sent again: a conversation that was cut begins anew.
-    if (v->session_tok > r->work.input_tok)
-        v->session_tok = r->work.input_tok;
+    v->session_tok = seen.tok < r->work.input_tok ? seen.tok : r->work.input_tok;
     r->affinity.session_tok = v->session_tok;
+}
+
+// A session that has no place yet does not follow the others to where their common head is warm.
+static void weigh(struct request *r, const struct affinity *a, uint32_t model, uint32_t *tok)
+{
+    const struct pool_view *v = &r->pool;
+    sessions_weigh(a->sessions, r->affinity.session, now_ms(r),
+                   (float)a->pool->image->dispatch.second_nusd, r->epoch->pool.rows,
+                   v->first[model], v->end[model], tok);
+}
+
+// Sessions that are over stop to count for their places: by whichever loop comes by.
+static void sweep(struct affinity *a, uint64_t ms)
+{
+    uint64_t last = atomic_load_explicit(&a->swept_ms, memory_order_relaxed);
+    if (ms > last + SWEEP_MS &&
+        atomic_compare_exchange_strong_explicit(&a->swept_ms, &last, ms, memory_order_relaxed,
+                                                memory_order_relaxed))
+        sessions_sweep(a->sessions, ms);
 }
 
 void affinity_view(struct request *r)
@@ -160,27 +193,34 @@ void affinity_view(struct request *r)
         return;
     for (uint32_t m = 0; m < v->count; m++)
         see_restarts(a, v, m);
+    sweep(a, now_ms(r));
     see_session(r, a);
     if (!a->any)
         return;
     if (!r->affinity.prompt)
         take_prompt(r);
     if (r->affinity.prompt)
-        tok = arena_zeroed(r->x->arena, a->pool->slot_room, sizeof *tok);
+        tok = arena_zeroed(r->x->arena, 2 * (size_t)a->pool->slot_room, sizeof *tok);
     if (!tok)
         return;
-    for (uint32_t m = 0; m < v->count; m++)
-        if (a->prefixes[m] && v->end[m] > v->first[m])
-            prefix_match(a->prefixes[m], r->affinity.prompt, v->end[m] - v->first[m],
-                         tok + v->first[m]);
-    v->prefix_tok = r->affinity.prefix_tok = tok;
+    uint32_t *held = tok + a->pool->slot_room;
+    for (uint32_t m = 0; m < v->count; m++) {
+        if (!a->prefixes[m] || v->end[m] == v->first[m])
+            continue;
+        uint32_t first = v->first[m], count = v->end[m] - first;
+        prefix_match(a->prefixes[m], r->affinity.prompt, count, held + first);
+        memcpy(tok + first, held + first, count * sizeof *tok);
+        weigh(r, a, m, tok);
+    }
+    v->prefix_tok = tok;
+    r->affinity.held_tok = held;
 }
 
 // ---- afterwards
 
 uint32_t affinity_hit(const struct request *r, int32_t place)
 {
-    uint32_t tok = r->affinity.prefix_tok ? r->affinity.prefix_tok[place] : 0;
+    uint32_t tok = r->affinity.held_tok ? r->affinity.held_tok[place] : 0;
     if (r->affinity.session && place == r->affinity.session_place && r->affinity.session_tok > tok)
         tok = r->affinity.session_tok;
     return tok < r->work.input_tok ? tok : r->work.input_tok;
@@ -192,11 +232,13 @@ void affinity_sent(struct request *r, int32_t model, int32_t place)
     if (a && a->prefixes[model] && r->affinity.prompt)
         prefix_sent(a->prefixes[model], r->affinity.prompt,
                     (uint32_t)place - a->pool->models[model].slot_first);
+    if (a && r->affinity.session)
+        sessions_sent(a->sessions, r->affinity.session, place, model, r->work.input_tok, now_ms(r));
 }
 
 static uint32_t tokens(uint64_t v)
 {
-    return v < SESSIONS_TOK_MAX ? (uint32_t)v : SESSIONS_TOK_MAX;
+    return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
 }
 
 void affinity_came(struct request *r, int32_t model, int32_t place, bool known, uint64_t input_tok,
@@ -209,9 +251,7 @@ void affinity_came(struct request *r, int32_t model, int32_t place, bool known, 
         prefix_came(a->prefixes[model], (uint32_t)place - a->pool->models[model].slot_first,
                     affinity_hit(r, place), tokens(input_tok), tokens(cached_tok));
     // The answer's own tokens are in the place's cache, too, and come back in the next prompt.
-    const struct session_seen seen = {
-        .place = place,
-        .model = model,
-        .tok = tokens(known ? input_tok + output_tok : r->work.input_tok)};
-    sessions_note(a->sessions, r->affinity.session, now_s(r), &seen);
+    if (r->affinity.session && known)
+        sessions_sent(a->sessions, r->affinity.session, place, model,
+                      tokens(input_tok + output_tok), now_ms(r));
 }

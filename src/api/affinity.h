@@ -29,7 +29,7 @@ void affinity_close(struct affinity *a); // NULL: no-op
 // Of one request; zero before. In its arena.
 struct affinity_ask {
     struct prefix_prompt *prompt; // NULL: no model has an index, or there was no memory
-    const uint32_t *prefix_tok;   // per place
+    const uint32_t *held_tok;     // per place; the view's is less for a session without a place
     uint64_t session;             // 0: none
     int32_t session_place;        // or -1
     uint32_t session_tok;

@@ -3,42 +3,79 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
-#include "base/hash.h"
-#include "base/rng.h"
 
-enum {
-    WAYS = 4,
-    PLACE_BITS = 11,
-    MODEL_BITS = 12,
-    TOK_BITS = 24,
-    MODEL_AT = PLACE_BITS + 1, // one more, for none
-    TOK_AT = MODEL_AT + MODEL_BITS + 1,
-    TOOL_AT = TOK_AT + TOK_BITS,
-    BUSY = 1,
-};
-
-// `name` is BUSY while the rest is written, by the one who made it so; the reader looks at it before and after.
 struct entry {
-    _Atomic uint64_t name;
-    _Atomic uint64_t value;
-    _Atomic uint32_t used_s;
+    _Atomic uint64_t name; // 0: free
+    _Atomic uint64_t at;   // place and model, 16 bits each, and tokens
+    _Atomic uint64_t last_ms;
 };
 
 struct sessions {
-    struct hash_key key;
-    struct entry entries[SESSIONS_MAX];
+    struct entry *entries;
+    uint32_t rows, swept;
+    _Atomic uint32_t counts[POOL_PLACES_MAX];
 };
 
-enum result sessions_open(struct sessions **out)
+static uint64_t load(const _Atomic uint64_t *v)
 {
-    *out = NULL;
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static uint64_t pack(int32_t place, int32_t model, uint32_t tok)
+{
+    return (uint64_t)(uint16_t)place << 48 | (uint64_t)(uint16_t)model << 32 | tok;
+}
+
+static int32_t place_of(uint64_t at)
+{
+    return (int32_t)(at >> 48);
+}
+
+static bool is_over(const struct entry *e, uint64_t now_ms)
+{
+    uint64_t last = load(&e->last_ms);
+    return now_ms > last && now_ms - last > SESSIONS_IDLE_MS;
+}
+
+static struct entry *row_of(const struct sessions *s, uint64_t name)
+{
+    uint64_t row = (name * 0x9e3779b97f4a7c15u >> 40) & (s->rows - 1);
+    return s->entries + row * SESSIONS_PER_ROW;
+}
+
+static struct entry *find(const struct sessions *s, uint64_t name)
+{
+    struct entry *row = row_of(s, name);
+    for (uint32_t i = 0; name && i < SESSIONS_PER_ROW; i++) {
+        if (load(&row[i].name) == name)
+            return row + i;
+    }
+    return NULL;
+}
+
+static void count(struct sessions *s, int32_t place, bool more)
+{
+    if (place < 0 || place >= POOL_PLACES_MAX)
+        return;
+    _Atomic uint32_t *n = &s->counts[place];
+    if (more)
+        atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
+    else if (atomic_load_explicit(n, memory_order_relaxed))
+        atomic_fetch_sub_explicit(n, 1, memory_order_relaxed);
+}
+
+enum result sessions_open(struct sessions **out, uint32_t rows)
+{
+    if (!rows || rows > SESSIONS_ROWS_MAX || (rows & (rows - 1)))
+        return RESULT_LIMIT;
     struct sessions *s = alloc_zeroed(1, sizeof *s);
     if (!s)
         return RESULT_NOMEM;
-    enum result r = rng_secret(&s->key, sizeof s->key);
-    if (r) {
+    s->rows = rows;
+    s->entries = alloc_zeroed((size_t)rows * SESSIONS_PER_ROW, sizeof *s->entries);
+    if (!s->entries) {
         alloc_free(s);
-        return r;
+        return RESULT_NOMEM;
     }
     *out = s;
     return RESULT_OK;
@@ -46,101 +83,96 @@ enum result sessions_open(struct sessions **out)
 
 void sessions_close(struct sessions *s)
 {
+    if (!s)
+        return;
+    alloc_free(s->entries);
     alloc_free(s);
 }
 
-uint64_t sessions_name(const struct sessions *s, struct slice caller, struct slice session)
+struct session_seen sessions_look(const struct sessions *s, uint64_t name, uint64_t now_ms)
 {
-    if (!session.len)
-        return 0;
-    // The caller's hash goes into the key, so that no pair of strings can be cut elsewhere.
-    const struct hash_key key = {s->key.k0 ^ hash_sip13(&s->key, caller), s->key.k1};
-    uint64_t name = hash_sip13(&key, session);
-    return name > BUSY ? name : BUSY + 1;
+    const struct entry *e = find(s, name);
+    if (!e || is_over(e, now_ms))
+        return (struct session_seen){-1, -1, 0};
+    uint64_t at = load(&e->at);
+    return (struct session_seen){place_of(at), (int32_t)(at >> 32 & 0xffff), (uint32_t)at};
 }
 
-static uint64_t pack(const struct session_seen *v)
+static void end(struct sessions *s, struct entry *e)
 {
-    uint64_t place = v->place >= 0 && v->place < SESSIONS_PLACES_MAX ? (uint64_t)v->place + 1 : 0;
-    uint64_t model = v->model >= 0 && v->model < SESSIONS_MODELS_MAX ? (uint64_t)v->model + 1 : 0;
-    uint64_t tok = v->tok < SESSIONS_TOK_MAX ? v->tok : SESSIONS_TOK_MAX;
-    return place | model << MODEL_AT | tok << TOK_AT | (uint64_t)v->tool_out << TOOL_AT;
+    if (atomic_exchange_explicit(&e->name, 0, memory_order_relaxed))
+        count(s, place_of(load(&e->at)), false);
 }
 
-static struct session_seen unpack(uint64_t v)
+void sessions_sent(struct sessions *s, uint64_t name, int32_t place, int32_t model, uint32_t tok,
+                   uint64_t now_ms)
 {
-    return (struct session_seen){
-        .place = (int32_t)(v & ((1 << MODEL_AT) - 1)) - 1,
-        .model = (int32_t)(v >> MODEL_AT & ((1 << (MODEL_BITS + 1)) - 1)) - 1,
-        .tok = (uint32_t)(v >> TOK_AT) & SESSIONS_TOK_MAX,
-        .tool_out = v >> TOOL_AT & 1,
-    };
-}
-
-bool sessions_look(const struct sessions *s, uint64_t name, uint32_t now_s,
-                   struct session_seen *out)
-{
-    const struct entry *e = &s->entries[name % (SESSIONS_MAX / WAYS) * WAYS];
-    for (int i = 0; name && i < WAYS; i++, e++) {
-        if (atomic_load_explicit(&e->name, memory_order_acquire) != name)
-            continue;
-        uint64_t value = atomic_load_explicit(&e->value, memory_order_relaxed);
-        uint32_t used_s = atomic_load_explicit(&e->used_s, memory_order_relaxed);
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load_explicit(&e->name, memory_order_relaxed) != name)
-            continue;
-        *out = unpack(value);
-        return now_s - used_s <= SESSIONS_IDLE_S || used_s - now_s <= SESSIONS_IDLE_S;
-    }
-    return false;
-}
-
-void sessions_note(struct sessions *s, uint64_t name, uint32_t now_s,
-                   const struct session_seen *seen)
-{
-    struct entry *first = &s->entries[name % (SESSIONS_MAX / WAYS) * WAYS], *e = NULL;
-    uint32_t oldest = 0;
-    uint64_t was = 0;
-    if (!name)
+    struct entry *e = find(s, name);
+    if (!name || place < 0 || place >= POOL_PLACES_MAX)
         return;
-    for (int i = 0; i < WAYS; i++) {
-        uint64_t there = atomic_load_explicit(&first[i].name, memory_order_relaxed);
-        uint32_t age = now_s - atomic_load_explicit(&first[i].used_s, memory_order_relaxed);
-        if (there == name) {
-            e = &first[i];
-            was = there;
-            break;
+    if (!e) {
+        struct entry *row = row_of(s, name);
+        e = row;
+        for (uint32_t i = 0; i < SESSIONS_PER_ROW && load(&e->name); i++) {
+            if (!load(&row[i].name) || load(&row[i].last_ms) < load(&e->last_ms))
+                e = row + i;
         }
-        if (there == BUSY)
-            continue;
-        age = there ? age < UINT32_MAX / 2 ? age : 0 : UINT32_MAX;
-        if (age >= oldest) {
-            oldest = age;
-            e = &first[i];
-            was = there;
-        }
-    }
-    // Somebody else writes there: that one stays.
-    if (!e || !atomic_compare_exchange_strong_explicit(&e->name, &was, BUSY, memory_order_relaxed,
-                                                       memory_order_relaxed))
+        end(s, e);
+        atomic_store_explicit(&e->at, pack(place, model, tok), memory_order_relaxed);
+        atomic_store_explicit(&e->last_ms, now_ms, memory_order_relaxed);
+        atomic_store_explicit(&e->name, name, memory_order_relaxed);
+        count(s, place, true);
         return;
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&e->value, pack(seen), memory_order_relaxed);
-    atomic_store_explicit(&e->used_s, now_s, memory_order_relaxed);
-    atomic_store_explicit(&e->name, name, memory_order_release);
+    }
+    uint64_t before =
+        atomic_exchange_explicit(&e->at, pack(place, model, tok), memory_order_relaxed);
+    atomic_store_explicit(&e->last_ms, now_ms, memory_order_relaxed);
+    if (place_of(before) != place) {
+        count(s, place_of(before), false);
+        count(s, place, true);
+    }
 }
 
-void sessions_forget_place(struct sessions *s, int32_t place)
+void sessions_forget(struct sessions *s, int32_t place)
 {
-    for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
-        uint64_t value = atomic_load_explicit(&s->entries[i].value, memory_order_relaxed);
-        struct session_seen v = unpack(value);
-        if (v.place != place)
-            continue;
-        v.place = -1;
-        v.tok = 0;
-        // Not when somebody has noted it anew meanwhile.
-        atomic_compare_exchange_strong_explicit(&s->entries[i].value, &value, pack(&v),
-                                                memory_order_relaxed, memory_order_relaxed);
+    for (size_t i = 0; i < (size_t)s->rows * SESSIONS_PER_ROW; i++) {
+        struct entry *e = s->entries + i;
+        if (load(&e->name) && place_of(load(&e->at)) == place)
+            end(s, e);
+    }
+}
+
+uint32_t sessions_of(const struct sessions *s, int32_t place)
+{
+    return place < 0 || place >= POOL_PLACES_MAX
+               ? 0
+               : atomic_load_explicit(&s->counts[place], memory_order_relaxed);
+}
+
+void sessions_sweep(struct sessions *s, uint64_t now_ms)
+{
+    size_t all = (size_t)s->rows * SESSIONS_PER_ROW, n = all / 16 + 1;
+    while (n--) {
+        struct entry *e = s->entries + s->swept;
+        s->swept = (uint32_t)((s->swept + 1) % all);
+        if (load(&e->name) && is_over(e, now_ms))
+            end(s, e);
+    }
+}
+
+void sessions_weigh(const struct sessions *s, uint64_t name, uint64_t now_ms, float second_nusd,
+                    struct pool_place *rows, uint32_t first, uint32_t end_place,
+                    uint32_t *prefix_tok)
+{
+    struct session_seen seen = sessions_look(s, name, now_ms);
+    bool there = seen.place >= (int32_t)first && seen.place < (int32_t)end_place &&
+                 rows[seen.place].state == POOL_PLACE_UP;
+    bool fresh = name && !there;
+    for (uint32_t i = first; i < end_place; i++) {
+        uint32_t *hit = prefix_tok ? prefix_tok + i : &rows[i].prefix_tok;
+        float sessions = (float)sessions_of(s, (int32_t)i);
+        rows[i].slot_nusd_s = fresh ? second_nusd * SESSIONS_SHARE * sessions : 0;
+        if (fresh)
+            *hit /= SESSIONS_STEPS;
     }
 }

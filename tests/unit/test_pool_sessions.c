@@ -1,10 +1,8 @@
-// Sessions: what was noted comes back to the same caller only, for a while, and in bounded memory.
-#include <pthread.h>
+// Sessions: where they were, how many a place has, and what a new one sees.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -12,177 +10,131 @@
 #include "base/rng.h"
 #include "pool/sessions.h"
 
-static struct sessions *s;
+enum { NAMES = 300, PLACES = 5 };
 
-static int set_up(void **state)
+// Beside a plain array: as long as no row overflows, the table says the same.
+static void agrees_with_an_array(void **state)
 {
+    struct {
+        int32_t place;
+        uint32_t tok;
+        uint64_t at;
+    } naive[NAMES + 1];
+    struct sessions *s;
+    struct rng rng;
+    uint64_t now = 1;
     (void)state;
-    return sessions_open(&s);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
+    rng_seed(&rng, 3);
+    for (uint32_t i = 0; i <= NAMES; i++)
+        naive[i].place = -1;
+    assert_int_equal(sessions_open(&s, 1 << 12), RESULT_OK);
+    for (uint32_t n = 0; n < 20000; n++) {
+        uint64_t name = 1 + rng_below(&rng, NAMES);
+        now += rng_below(&rng, 2000);
+        uint32_t what = (uint32_t)rng_below(&rng, 40);
+        if (what == 0) {
+            int32_t place = (int32_t)rng_below(&rng, PLACES);
+            sessions_forget(s, place);
+            for (uint32_t i = 1; i <= NAMES; i++)
+                naive[i].place = naive[i].place == place ? -1 : naive[i].place;
+        } else if (what == 1) {
+            for (uint32_t k = 0; k < 17; k++)
+                sessions_sweep(s, now);
+            uint32_t counts[PLACES] = {0};
+            for (uint32_t i = 1; i <= NAMES; i++) {
+                if (naive[i].place >= 0 && now - naive[i].at <= SESSIONS_IDLE_MS)
+                    counts[naive[i].place]++;
+            }
+            for (int32_t p = 0; p < PLACES; p++)
+                assert_int_equal(sessions_of(s, p), counts[p]);
+        } else if (what < 20) {
+            naive[name].place = (int32_t)rng_below(&rng, PLACES);
+            naive[name].tok = (uint32_t)rng_below(&rng, 100000);
+            naive[name].at = now;
+            sessions_sent(s, name, naive[name].place, 2, naive[name].tok, now);
+        } else {
+            struct session_seen seen = sessions_look(s, name, now);
+            bool over = naive[name].place < 0 || now - naive[name].at > SESSIONS_IDLE_MS;
+            assert_int_equal(seen.place, over ? -1 : naive[name].place);
+            assert_int_equal(seen.tok, over ? 0 : naive[name].tok);
+            assert_int_equal(seen.model, over ? -1 : 2);
+        }
+    }
     sessions_close(s);
-    return 0;
 }
 
-static void remembers(void **state)
+// The longest silent one of a row makes room, and no place is counted twice.
+static void a_full_table_forgets_the_oldest(void **state)
 {
+    struct sessions *s;
+    uint32_t known = 0, counted = 0;
     (void)state;
-    struct session_seen out,
-        seen[] = {{3, 2, 12000, true},
-                  {-1, -1, 0, false},
-                  {SESSIONS_PLACES_MAX - 1, SESSIONS_MODELS_MAX - 1, SESSIONS_TOK_MAX, true},
-                  {0, 0, 1, false}};
-    for (uint32_t i = 0; i < 4; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "s%u", i);
-        uint64_t n = sessions_name(s, SLICE("key"), slice_cstr(name));
-        assert_false(sessions_look(s, n, 5, &out));
-        sessions_note(s, n, 5, &seen[i]);
-        assert_true(sessions_look(s, n, 5, &out));
-        assert_int_equal(out.place, seen[i].place);
-        assert_int_equal(out.model, seen[i].model);
-        assert_int_equal(out.tok, seen[i].tok);
-        assert_int_equal(out.tool_out, seen[i].tool_out);
-    }
-    // What does not fit is not known, or the most there is.
-    uint64_t n = sessions_name(s, SLICE("key"), SLICE("large"));
-    sessions_note(s, n, 5, &(struct session_seen){1 << 20, 1 << 20, UINT32_MAX, false});
-    assert_true(sessions_look(s, n, 5, &out));
-    assert_int_equal(out.place, -1);
-    assert_int_equal(out.model, -1);
-    assert_int_equal(out.tok, SESSIONS_TOK_MAX);
+    assert_int_equal(sessions_open(&s, 4), RESULT_OK);
+    for (uint64_t name = 1; name <= 1000; name++)
+        sessions_sent(s, name, (int32_t)(name % PLACES), 0, 1, name);
+    for (uint64_t name = 1; name <= 1000; name++)
+        known += sessions_look(s, name, 1000).place >= 0;
+    for (int32_t p = 0; p < PLACES; p++)
+        counted += sessions_of(s, p);
+    assert_int_equal(known, 4 * SESSIONS_PER_ROW);
+    assert_int_equal(counted, known);
+    assert_true(sessions_look(s, 1000, 1000).place >= 0);
+    sessions_sent(s, 0, 1, 0, 1, 1000);
+    sessions_sent(s, 5000, -1, 0, 1, 1000);
+    assert_int_equal(sessions_look(s, 0, 1000).place, -1);
+    assert_int_equal(sessions_look(s, 5000, 1000).place, -1);
+    sessions_close(s);
 }
 
-static void belongs_to_one_caller(void **state)
+static void a_new_one_sees_sessions_and_little_of_the_cache(void **state)
 {
-    struct session_seen out;
+    struct sessions *s;
+    struct pool_place rows[3] = {{.prefix_tok = 1600, .state = POOL_PLACE_UP},
+                                 {.prefix_tok = 0, .state = POOL_PLACE_UP},
+                                 {.prefix_tok = 8000, .state = POOL_PLACE_UP}};
     (void)state;
-    uint64_t a = sessions_name(s, SLICE("alice"), SLICE("main")),
-             b = sessions_name(s, SLICE("bob"), SLICE("main"));
-    assert_true(a != b);
-    assert_true(sessions_name(s, SLICE("al"), SLICE("icemain")) != a);
-    assert_true(sessions_name(s, SLICE_EMPTY, SLICE("main")) != a);
-    assert_int_equal(sessions_name(s, SLICE("alice"), SLICE_EMPTY), 0);
-    sessions_note(s, a, 1, &(struct session_seen){1, 1, 1, false});
-    assert_false(sessions_look(s, b, 1, &out));
-    // Without a session nothing is noted.
-    sessions_note(s, 0, 1, &(struct session_seen){1, 1, 1, false});
-    assert_false(sessions_look(s, 0, 1, &out));
-    // Another process has other names.
-    struct sessions *other;
-    assert_int_equal(sessions_open(&other), RESULT_OK);
-    assert_true(sessions_name(other, SLICE("alice"), SLICE("main")) != a);
-    sessions_close(other);
+    assert_int_equal(sessions_open(&s, 64), RESULT_OK);
+    for (uint64_t name = 1; name <= 10; name++)
+        sessions_sent(s, name, name <= 7 ? 1 : 2, 0, 500, 1);
+    sessions_weigh(s, 99, 1, 100, rows, 0, 3, NULL);
+    assert_int_equal(rows[0].prefix_tok, 100);
+    assert_int_equal(rows[2].prefix_tok, 500);
+    assert_true(rows[0].slot_nusd_s == 0 && rows[1].slot_nusd_s > 69 && rows[1].slot_nusd_s < 71 &&
+                rows[2].slot_nusd_s > 29);
+    // One that has its place sees things as they are; so does a request without a session.
+    uint32_t prefix[3] = {160, 320, 480};
+    sessions_weigh(s, 3, 1, 100, rows, 0, 3, prefix);
+    assert_true(prefix[1] == 320 && rows[1].slot_nusd_s == 0);
+    sessions_weigh(s, 0, 1, 100, rows, 0, 3, prefix);
+    assert_int_equal(prefix[2], 480);
+    // Its place is out: it is as a new one.
+    rows[1].state = POOL_PLACE_OUT;
+    sessions_weigh(s, 3, 1, 100, rows, 0, 3, prefix);
+    assert_true(prefix[2] == 30 && rows[2].slot_nusd_s > 0);
+    sessions_close(s);
 }
 
-static void is_released_when_idle(void **state)
+static void no_memory_and_odd_sizes(void **state)
 {
-    struct session_seen out;
+    struct sessions *s;
     (void)state;
-    uint64_t n = sessions_name(s, SLICE("k"), SLICE("x"));
-    sessions_note(s, n, 1000, &(struct session_seen){1, 1, 1, true});
-    assert_true(sessions_look(s, n, 1000 + SESSIONS_IDLE_S, &out));
-    assert_false(sessions_look(s, n, 1001 + SESSIONS_IDLE_S, &out));
-    // Loops' clocks differ by a moment.
-    assert_true(sessions_look(s, n, 998, &out));
-    sessions_note(s, n, 2000, &(struct session_seen){1, 1, 1, true});
-    assert_true(sessions_look(s, n, 2000, &out));
-}
-
-static void forgets_a_place(void **state)
-{
-    struct session_seen out;
-    (void)state;
-    uint64_t a = sessions_name(s, SLICE("k"), SLICE("a")),
-             b = sessions_name(s, SLICE("k"), SLICE("b"));
-    sessions_note(s, a, 1, &(struct session_seen){7, 2, 500, true});
-    sessions_note(s, b, 1, &(struct session_seen){8, 2, 500, true});
-    sessions_forget_place(s, 7);
-    assert_true(sessions_look(s, a, 1, &out));
-    assert_int_equal(out.place, -1);
-    assert_int_equal(out.model, 2);
-    assert_int_equal(out.tok, 0);
-    assert_true(out.tool_out);
-    assert_true(sessions_look(s, b, 1, &out));
-    assert_int_equal(out.place, 8);
-}
-
-static void the_longest_idle_makes_room(void **state)
-{
-    struct session_seen out;
-    uint32_t kept = 0;
-    (void)state;
-    for (uint32_t i = 0; i < 4 * SESSIONS_MAX; i++) {
-        char name[16];
-        int len = snprintf(name, sizeof name, "n%u", i);
-        uint64_t n = sessions_name(s, SLICE("k"), slice_make(name, (size_t)len));
-        sessions_note(s, n, i / 1000, &(struct session_seen){(int32_t)(i % 100), 1, i, false});
-        assert_true(sessions_look(s, n, i / 1000, &out));
-        assert_int_equal(out.tok, i);
-    }
-    for (uint32_t i = 7 * SESSIONS_MAX / 2; i < 4 * SESSIONS_MAX; i++) {
-        char name[16];
-        int len = snprintf(name, sizeof name, "n%u", i);
-        uint64_t n = sessions_name(s, SLICE("k"), slice_make(name, (size_t)len));
-        kept += sessions_look(s, n, 131, &out) && out.tok == i;
-    }
-    // Of the last half table's worth nearly all are there.
-    assert_true(kept > SESSIONS_MAX / 2 * 9 / 10);
-}
-
-static void fails_without_memory(void **state)
-{
-    struct sessions *none;
-    (void)state;
-    alloc_fail_at(1, 0);
-    assert_int_equal(sessions_open(&none), RESULT_NOMEM);
-    alloc_fail_at(0, 0);
-    assert_null(none);
-}
-
-// ---- loops at once: a value is always one that was written for that session
-
-static void *work(void *arg)
-{
-    struct rng r;
-    struct session_seen out;
-    bool *wrong = arg;
-    rng_seed(&r, (uint64_t)(uintptr_t)arg);
-    for (int i = 0; i < 20000; i++) {
-        uint32_t k = (uint32_t)rng_below(&r, 16);
-        // All in one bucket, and more of them than it has room for.
-        uint64_t name = (uint64_t)(k + 1) * SESSIONS_MAX;
-        if (rng_below(&r, 2))
-            sessions_note(s, name, 1, &(struct session_seen){(int32_t)k, (int32_t)k, k, k & 1});
-        else if (sessions_look(s, name, 1, &out))
-            *wrong |= out.tok > 15 || out.place != (int32_t)out.tok || out.model != out.place;
-    }
-    return NULL;
-}
-
-static void loops_share_it(void **state)
-{
-    pthread_t threads[4];
-    bool wrong[4] = {false};
-    (void)state;
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, work, &wrong[i]), 0);
-    for (int i = 0; i < 4; i++) {
-        pthread_join(threads[i], NULL);
-        assert_false(wrong[i]);
+    assert_int_equal(sessions_open(&s, 0), RESULT_LIMIT);
+    assert_int_equal(sessions_open(&s, 3), RESULT_LIMIT);
+    assert_int_equal(sessions_open(&s, SESSIONS_ROWS_MAX * 2), RESULT_LIMIT);
+    for (uint64_t n = 1; n <= 2; n++) {
+        alloc_fail_at(n, 0);
+        assert_int_equal(sessions_open(&s, 16), RESULT_NOMEM);
+        alloc_fail_at(0, 0);
     }
 }
 
 int main(void)
 {
-#define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH(remembers),       WITH(belongs_to_one_caller),       WITH(is_released_when_idle),
-        WITH(forgets_a_place), WITH(the_longest_idle_makes_room), WITH(fails_without_memory),
-        WITH(loops_share_it),
+        cmocka_unit_test(agrees_with_an_array),
+        cmocka_unit_test(a_full_table_forgets_the_oldest),
+        cmocka_unit_test(a_new_one_sees_sessions_and_little_of_the_cache),
+        cmocka_unit_test(no_memory_and_odd_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
