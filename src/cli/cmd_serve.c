@@ -155,7 +155,10 @@ static enum result open_reckoning(struct serve *s)
 
 static enum result open_books(struct serve *s)
 {
-    return books_open(&s->books, s->conf.data, s->count, s->serving->rules.count > 0,
+    const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
+                                        .accounts = s->conf.ledger_accounts,
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+    return books_open(&s->books, s->conf.data, &ledger, s->count, s->serving->rules.count > 0,
                       s->start_wall_us);
 }
 
