@@ -160,8 +160,8 @@ static enum result open_books(struct serve *s)
                                         .backlog_bytes = s->conf.ledger_backlog_bytes};
     bool budgets = s->serving->rules.count > 0;
     if (budgets && !ledger.directory)
-        fprintf(stderr, "merit: budgets over time begin anew with each start: there is no ledger
-");
+        fprintf(stderr,
+                "merit: budgets over time begin anew with each start: there is no ledger\n");
     return books_open(&s->books, s->conf.data, &ledger, s->count, budgets, s->start_wall_us);
 }
 
