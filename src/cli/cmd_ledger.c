@@ -26,7 +26,7 @@ static const char usage[] =
     "  --conf FILE      the settings, when they are not in ./merit.conf\n"
     "  --json           {\"since_us\", \"until_us\", \"by\", \"lines\": [...], \"total\": {...}}, "
     "amounts as integers of nano-USD,\n"
-    "                   microjoules, micrograms\n"
+    "                   microjoules, micrograms; null where they are known of no attempt\n"
     "  --csv            the same lines as CSV\n"
     "\n"
     "  merit ledger --since 7d --by model,day\n"
@@ -53,12 +53,15 @@ static void add(struct report_sum *to, const struct report_sum *s)
                          s->input_tok, s->cached_tok, s->output_tok, s->compared};
     for (size_t i = 0; i < MERIT_COUNT(b); i++)
         *a[i] += b[i];
-    for (int i = 0; i < LEDGER_UNITS; i++) {
-        to->took.of[i] += s->took.of[i];
-        to->expected.of[i] += s->expected.of[i];
-        to->baseline.of[i] += s->baseline.of[i];
-        to->compared_took.of[i] += s->compared_took.of[i];
-    }
+    struct ledger_amounts *const to_amounts[] = {&to->took, &to->expected, &to->baseline,
+                                                 &to->compared_took};
+    const struct ledger_amounts *const amounts[] = {&s->took, &s->expected, &s->baseline,
+                                                    &s->compared_took};
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < LEDGER_UNITS; i++) {
+            int64_t *sum = &to_amounts[k]->of[i], more = amounts[k]->of[i];
+            *sum = *sum < 0 ? more : more < 0 ? *sum : *sum + more;
+        }
 }
 
 // The numbers of a line, in the order of the columns, for JSON and CSV.
@@ -69,15 +72,30 @@ static const char *const NUMBERS[] = {
     "baseline_ug", "saved_nusd", "saved_uj",      "saved_ug"};
 enum { NUMBER_COUNT = MERIT_COUNT(NUMBERS) };
 
+// Known of no attempt of the group.
+#define NOT_KNOWN INT64_MIN
+
+static int64_t known(int64_t v)
+{
+    return v < 0 ? NOT_KNOWN : v;
+}
+
+// Less than nothing where frontier would have been cheaper.
+static int64_t saved(const struct report_sum *s, int unit)
+{
+    bool is = s->baseline.of[unit] >= 0 && s->compared_took.of[unit] >= 0;
+    return is ? s->baseline.of[unit] - s->compared_took.of[unit] : NOT_KNOWN;
+}
+
 static void numbers_of(const struct report_sum *s, int64_t out[NUMBER_COUNT])
 {
-    const int64_t *t = s->took.of, *b = s->baseline.of, *c = s->compared_took.of;
+    const int64_t *t = s->took.of, *b = s->baseline.of;
     const int64_t all[NUMBER_COUNT] = {
         s->attempts,   s->answered,   s->estimated, s->unconfirmed, s->input_tok,
-        s->cached_tok, s->output_tok, t[0],         t[1],           t[2],
-        t[3],          t[4],          t[5],         t[6],           s->expected.of[0],
-        s->compared,   b[0],          b[1],         b[2],           b[0] - c[0],
-        b[1] - c[1],   b[2] - c[2]};
+        s->cached_tok, s->output_tok, known(t[0]),  known(t[1]),    known(t[2]),
+        known(t[3]),   known(t[4]),   known(t[5]),  known(t[6]),    known(s->expected.of[0]),
+        s->compared,   known(b[0]),   known(b[1]),  known(b[2]),    saved(s, 0),
+        saved(s, 1),   saved(s, 2)};
     memcpy(out, all, sizeof all);
 }
 
@@ -92,8 +110,13 @@ static void put_json(struct summary *m, const struct report_sum *s, uint32_t by_
         json_write_string(out, s->of[i]);
         BUF_LIT(out, ", ");
     }
-    for (int i = 0; i < NUMBER_COUNT; i++)
-        buf_printf(out, "%s\"%s\": %" PRId64, i ? ", " : "", NUMBERS[i], numbers[i]);
+    for (int i = 0; i < NUMBER_COUNT; i++) {
+        buf_printf(out, "%s\"%s\": ", i ? ", " : "", NUMBERS[i]);
+        if (numbers[i] == NOT_KNOWN)
+            BUF_LIT(out, "null");
+        else
+            buf_printf(out, "%" PRId64, numbers[i]);
+    }
     buf_byte(out, '}');
 }
 
@@ -106,8 +129,11 @@ static void put_csv(struct summary *m, const struct report_sum *s)
         ledger_put_csv(out, s->of[i]);
         buf_byte(out, ',');
     }
-    for (int i = 0; i < NUMBER_COUNT; i++)
-        buf_printf(out, "%s%" PRId64, i ? "," : "", numbers[i]);
+    for (int i = 0; i < NUMBER_COUNT; i++) {
+        buf_cstr(out, i ? "," : "");
+        if (numbers[i] != NOT_KNOWN)
+            buf_printf(out, "%" PRId64, numbers[i]);
+    }
     buf_byte(out, '\n');
 }
 
@@ -116,7 +142,9 @@ static void put_cell(struct buf *out, int width, enum image_unit unit, int64_t a
     char room[40];
     struct buf b;
     buf_init(&b, sizeof room);
-    if (unit == IMAGE_UNIT_NUSD)
+    if (amount == NOT_KNOWN)
+        buf_byte(&b, '-');
+    else if (unit == IMAGE_UNIT_NUSD)
         ledger_put_usd(&b, amount);
     else
         ledger_put_amount(&b, unit, amount);
@@ -136,16 +164,11 @@ static void put_table(struct summary *m, const struct report_sum *s, const char 
                               s->of[i].len ? s->of[i].ptr : "-");
     buf_printf(out, "%-28s  %9" PRId64 "  %12" PRId64 "  %11" PRId64, instead ? instead : group,
                s->attempts, s->input_tok, s->output_tok);
-    put_cell(out, 12, IMAGE_UNIT_NUSD, s->took.of[IMAGE_UNIT_NUSD]);
-    if (s->compared) {
-        int64_t saved = s->baseline.of[0] - s->compared_took.of[0];
-        put_cell(out, 12, IMAGE_UNIT_NUSD, s->baseline.of[0]);
-        put_cell(out, 12, IMAGE_UNIT_NUSD, saved);
-    } else {
-        buf_printf(out, "  %12s  %12s", "-", "-");
-    }
-    put_cell(out, 9, IMAGE_UNIT_UJ, s->took.of[IMAGE_UNIT_UJ]);
-    put_cell(out, 9, IMAGE_UNIT_UG, s->took.of[IMAGE_UNIT_UG]);
+    put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->took.of[IMAGE_UNIT_NUSD]));
+    put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->baseline.of[IMAGE_UNIT_NUSD]));
+    put_cell(out, 12, IMAGE_UNIT_NUSD, saved(s, IMAGE_UNIT_NUSD));
+    put_cell(out, 9, IMAGE_UNIT_UJ, known(s->took.of[IMAGE_UNIT_UJ]));
+    put_cell(out, 9, IMAGE_UNIT_UG, known(s->took.of[IMAGE_UNIT_UG]));
     buf_byte(out, '\n');
 }
 
@@ -213,13 +236,12 @@ static void put_foot(struct summary *m)
                    " attempts; what was saved is of those\n",
                    t->compared, t->attempts);
     if (t->estimated > t->unconfirmed)
-        buf_printf(out, "%" PRId64 " attempts are estimates: their upstream told no usage\n",
+        buf_printf(out, "estimated, as their upstream told no usage: %" PRId64 "\n",
                    t->estimated - t->unconfirmed);
     if (t->unconfirmed)
-        buf_printf(out,
-                   "%" PRId64 " attempts are unconfirmed: the process ended before they did, and "
-                   "they stand at their bound\n",
-                   t->unconfirmed);
+        buf_printf(
+            out, "unconfirmed, at their bound, as the process ended before they did: %" PRId64 "\n",
+            t->unconfirmed);
 }
 
 static bool by_of(struct summary *m, const char *given)
@@ -274,6 +296,9 @@ static int ledger_summary(int argc, char **argv)
     code = ledger_view_open(&m.view, a.command);
     if (code != ARGS_GO_ON)
         return code;
+    for (int i = 0; i < LEDGER_UNITS; i++)
+        m.total.took.of[i] = m.total.expected.of[i] = m.total.baseline.of[i] =
+            m.total.compared_took.of[i] = -1;
     put_head(&m);
     enum result r = report_sums(m.view.report, m.view.span, m.by, m.by_count, each_sum, &m);
     if (!r)

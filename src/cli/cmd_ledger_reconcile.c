@@ -84,11 +84,12 @@ static void note_absent(struct reconcile *c, struct slice model)
 static bool each_sum(void *context, const struct report_sum *s)
 {
     struct reconcile *c = context;
+    int64_t nusd = s->took.of[IMAGE_UNIT_NUSD];
     struct usage_sum u = {.of = {[USAGE_REQUESTS] = s->answered,
                                  [USAGE_INPUT] = s->input_tok,
                                  [USAGE_OUTPUT] = s->output_tok,
                                  [USAGE_TOKENS] = s->input_tok + s->output_tok,
-                                 [USAGE_NUSD] = s->took.of[IMAGE_UNIT_NUSD]}};
+                                 [USAGE_NUSD] = nusd > 0 ? nusd : 0}};
     if (!usage_day(s->of[0], &u.day))
         return true;
     if (!named_in_file(c, s->of[1])) {

@@ -158,8 +158,11 @@ static enum result open_books(struct serve *s)
     const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
                                         .accounts = s->conf.ledger_accounts,
                                         .backlog_bytes = s->conf.ledger_backlog_bytes};
-    return books_open(&s->books, s->conf.data, &ledger, s->count, s->serving->rules.count > 0,
-                      s->start_wall_us);
+    bool budgets = s->serving->rules.count > 0;
+    if (budgets && !ledger.directory)
+        fprintf(stderr,
+                "merit: budgets over time begin anew with each start: there is no ledger\n");
+    return books_open(&s->books, s->conf.data, &ledger, s->count, budgets, s->start_wall_us);
 }
 
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)

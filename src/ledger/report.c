@@ -180,8 +180,11 @@ static struct slice text_of(sqlite3_stmt *st, int column)
 
 static void amounts_of(sqlite3_stmt *st, int *at, struct ledger_amounts *out)
 {
-    for (int i = 0; i < LEDGER_UNITS; i++)
-        out->of[i] = sqlite3_column_int64(st, (*at)++);
+    for (int i = 0; i < LEDGER_UNITS; i++) {
+        bool known = sqlite3_column_type(st, *at) != SQLITE_NULL;
+        out->of[i] = known ? sqlite3_column_int64(st, *at) : -1;
+        ++*at;
+    }
 }
 
 enum result report_sums(struct report *r, struct report_span span, const enum report_by *by,

@@ -47,7 +47,7 @@ enum { REPORT_BY_MAX = 4 };
 const char *report_by_name(enum report_by by); // "model"
 bool report_by_find(struct slice name, enum report_by *out);
 
-// Sums of one group. Amounts that are not known count as nothing in them.
+// Sums of one group, of the attempts of which an amount is known; negative when it is known of none.
 struct report_sum {
     struct slice of[REPORT_BY_MAX]; // the group; empty where nothing is known
     int64_t attempts, answered, estimated, unconfirmed;
