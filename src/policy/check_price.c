@@ -325,7 +325,8 @@ void check_energy(struct checker *c, const struct node *statement, struct image_
                                       .gpus = fit.gpus};
     m->energy.hardware = builder_str(&c->build, slice_cstr(fit.hardware));
     m->energy.source = builder_str(&c->build, slice_cstr(fit.source));
-    energy_list_bounds(&fit, pue, &m->energy_in_uj, &m->energy_out_uj);
+    if (energy_list_bounds(&fit, pue, &m->energy_in_uj, &m->energy_out_uj))
+        check_error(c, clause, "range", "this is more than 1 GJ per million tokens");
 }
 
 void check_zone_energy(struct checker *c, const struct node *statement, struct image_zone *z)

@@ -9,6 +9,7 @@
 //   p2c      the better of two drawn ones, by requests in flight
 //   oracle   knows every cache and every queue as they are: least seconds to the first token by the true constants
 //   warm     knows every cache: most cached tokens among replicas with at most 1.3 x the mean in flight; for prefill alone
+//   home     each session where it began, the replica with the fewest sessions; another one when that is down
 //   merit    Merit's own pool and dispatch over what they can know (sim/fleet_merit.h)
 //   blind    the same without its index of prefixes and its sessions
 //

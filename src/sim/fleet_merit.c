@@ -7,18 +7,12 @@
 #include "policy/policy.h"
 #include "pool/pool.h"
 #include "pool/prefix.h"
+#include "pool/sessions.h"
 #include "route/dispatch.h"
 #include "route/lengths.h"
 #include "signal/registry.h"
 
-enum { FRESH_SCRAPES = 3, HASH_TOK_BYTES = 4, SESSIONS_MAX = 1 << 16 };
-
-// Where a session was last, and how much of its prompt it had there.
-struct session {
-    uint64_t name;
-    int32_t replica;
-    uint32_t tok;
-};
+enum { FRESH_SCRAPES = 3, HASH_TOK_BYTES = 4, SESSION_ROWS = 1 << 12 };
 
 struct call {
     struct pool_call pool;
@@ -38,7 +32,7 @@ struct merit {
     struct prefix_prompt prompt;
     struct lengths *lengths;
     struct lengths_epoch *epoch;
-    struct session *sessions;
+    struct sessions *sessions; // NULL: blind
     uint64_t model, turn, seed;
     uint32_t first; // place of replica 0
     bool pool_open, blind;
@@ -62,7 +56,7 @@ static void merit_close(void *self)
     prefix_close(m->prefix);
     if (m->pool_open)
         pool_close(&m->pool);
-    alloc_free(m->sessions);
+    sessions_close(m->sessions);
     arena_deinit(&m->arena);
     alloc_free(m);
 }
@@ -89,8 +83,9 @@ static enum result open_parts(struct merit *m)
         r = prefix_open(&m->prefix, n, 0);
     if (!r)
         r = lengths_open(&m->lengths, 1);
-    m->sessions = alloc_zeroed(SESSIONS_MAX, sizeof *m->sessions);
-    return r ? r : m->sessions ? RESULT_OK : RESULT_NOMEM;
+    if (!r && !m->blind)
+        r = sessions_open(&m->sessions, SESSION_ROWS);
+    return r;
 }
 
 static enum result open_with(struct fleet *f, void **self, bool blind)
@@ -126,23 +121,20 @@ static enum result blind_open(struct fleet *f, void **self)
 
 // ---- A request
 
-static struct session *session_of(struct merit *m, uint64_t name)
-{
-    return name && !m->blind ? m->sessions + name % SESSIONS_MAX : NULL;
-}
-
-// The prompt's blocks, as Merit would cut them from the body.
+// The prompt's blocks, as Merit would cut them from the body: several of the job's pieces where those are shorter.
 static void cut_prompt(struct merit *m, const struct fleet_job *job)
 {
     struct prefix_prompt *p = &m->prompt;
-    uint32_t most = job->hash_tok ? job->prompt_tok / job->hash_tok : 0;
-    p->count = job->hash_count < most ? job->hash_count : most;
+    uint32_t block = PREFIX_BLOCK_BYTES / HASH_TOK_BYTES;
+    uint32_t per = job->hash_tok && job->hash_tok < block ? block / job->hash_tok : 1;
+    uint32_t whole = job->hash_tok ? job->prompt_tok / job->hash_tok : 0;
+    p->count = (job->hash_count < whole ? job->hash_count : whole) / per;
     p->count = p->count < PREFIX_BLOCKS_MAX ? p->count : PREFIX_BLOCKS_MAX;
     p->tok = job->prompt_tok;
     p->bytes = job->prompt_tok * HASH_TOK_BYTES;
     for (uint32_t i = 0; i < p->count; i++) {
-        p->end[i] = (i + 1) * job->hash_tok * HASH_TOK_BYTES;
-        p->chain[i] = job->hashes[i];
+        p->end[i] = (i + 1) * per * job->hash_tok * HASH_TOK_BYTES;
+        p->chain[i] = job->hashes[(i + 1) * per - 1];
     }
 }
 
@@ -150,7 +142,6 @@ static void look(struct merit *m, const struct fleet_job *job, uint64_t now_us,
                  struct pool_view *view)
 {
     uint32_t held[POOL_PLACES_PER_MODEL_MAX], n = fleet_replicas(m->f);
-    const struct session *s = session_of(m, job->session);
     pool_rows(&m->loop, now_us, view);
     view->seed = m->seed ^ m->turn * 0x9e3779b97f4a7c15u;
     view->turn = m->turn;
@@ -159,10 +150,15 @@ static void look(struct merit *m, const struct fleet_job *job, uint64_t now_us,
         for (uint32_t i = 0; i < n; i++)
             m->loop.rows[m->first + i].prefix_tok = held[i];
     }
-    if (s && s->name == job->session) {
-        view->session_place = (int32_t)m->first + s->replica;
-        view->session_model = 0;
-        view->session_tok = s->tok < job->prompt_tok ? s->tok : job->prompt_tok;
+    if (!m->sessions)
+        return;
+    sessions_weigh(m->sessions, job->session, now_us / 1000, (float)m->image->dispatch.second_nusd,
+                   m->loop.rows, m->first, m->first + n, NULL);
+    struct session_seen seen = sessions_look(m->sessions, job->session, now_us / 1000);
+    if (seen.place >= 0) {
+        view->session_place = seen.place;
+        view->session_model = seen.model;
+        view->session_tok = seen.tok < job->prompt_tok ? seen.tok : job->prompt_tok;
     }
 }
 
@@ -235,11 +231,11 @@ static void merit_began(void *self, struct fleet_job *job, bool sent, uint64_t n
         pool_end(&m->loop, &c->pool, &failed, now_us);
         return;
     }
-    struct session *s = session_of(m, job->session);
     if (m->prefix)
         prefix_sent(m->prefix, &m->prompt, (uint32_t)job->replica);
-    if (s)
-        *s = (struct session){job->session, job->replica, job->prompt_tok};
+    if (m->sessions)
+        sessions_sent(m->sessions, job->session, (int32_t)m->first + job->replica, 0,
+                      job->prompt_tok, now_us / 1000);
 }
 
 static void merit_first(void *self, struct fleet_job *job, uint64_t now_us)
@@ -292,8 +288,10 @@ static void merit_scraped(void *self, uint32_t replica, const struct engine_stat
     atomic_store(&g->fresh_ms, now_us / 1000 + FRESH_SCRAPES * fleet_scrape_ms(m->f));
     if (m->prefix) {
         prefix_capacity(m->prefix, replica, profile->block_tok * profile->blocks);
-        if (again)
+        if (again) {
             prefix_forget(m->prefix, replica);
+            sessions_forget(m->sessions, (int32_t)(m->first + replica));
+        }
     }
     if (replica == 0 && lengths_merge(m->lengths)) {
         struct lengths_epoch *next;

@@ -6,8 +6,15 @@
 #include "base/alloc.h"
 #include "sim/fleet_merit.h"
 
+enum { HOMES = 4096 };
+
 struct place {
     struct fleet *f;
+    struct home {
+        uint64_t session;
+        uint32_t replica;
+    } homes[HOMES];
+    uint32_t sessions[CONSTANTS_REPLICAS_MAX];
     uint64_t turn;
     uint64_t open; // bit per replica: up, not tried
     struct rng rng;
@@ -151,6 +158,34 @@ static int32_t choose_warm(void *self, struct fleet_job *job, uint64_t now_us)
     return best;
 }
 
+// Sessions are numbered from 1; the replica with the fewest sessions is home to one that has none, or whose home is down.
+static int32_t choose_home(void *self, struct fleet_job *job, uint64_t now_us)
+{
+    struct place *p = self;
+    struct engine_ask ask = ask_of(job);
+    struct home *h = p->homes + job->session % HOMES;
+    if (!look(p, job, now_us))
+        return -1;
+    if (job->session && h->session == job->session && (p->open >> h->replica & 1))
+        return (int32_t)h->replica;
+    if (h->session)
+        p->sessions[h->replica]--;
+    int32_t best = -1;
+    uint32_t most = 0;
+    for (uint64_t bits = p->open; bits; bits &= bits - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        uint32_t cached = engine_cached_tok(fleet_engine(p->f, i), &ask);
+        if (best < 0 || p->sessions[i] < p->sessions[best] ||
+            (p->sessions[i] == p->sessions[best] && cached > most)) {
+            best = (int32_t)i;
+            most = cached;
+        }
+    }
+    *h = (struct home){job->session, (uint32_t)best};
+    p->sessions[best]++;
+    return best;
+}
+
 #define PLACEMENT(id, label)                                                                       \
     const struct fleet_placement fleet_##id = {                                                    \
         .name = label, .open = open_place, .close = close_place, .choose = choose_##id}
@@ -159,14 +194,15 @@ PLACEMENT(lr, "lr");
 PLACEMENT(p2c, "p2c");
 PLACEMENT(oracle, "oracle");
 PLACEMENT(warm, "warm");
+PLACEMENT(home, "home");
 
-const char fleet_placement_names[] = "merit, blind, rr, lr, p2c, oracle, warm";
+const char fleet_placement_names[] = "merit, blind, rr, lr, p2c, oracle, warm, home";
 
 const struct fleet_placement *fleet_placement(const char *name)
 {
     static const struct fleet_placement *const all[] = {
-        &fleet_merit, &fleet_merit_blind, &fleet_rr,  &fleet_lr,
-        &fleet_p2c,   &fleet_oracle,      &fleet_warm};
+        &fleet_merit, &fleet_merit_blind, &fleet_rr,   &fleet_lr,
+        &fleet_p2c,   &fleet_oracle,      &fleet_warm, &fleet_home};
     for (size_t i = 0; i < MERIT_COUNT(all); i++) {
         if (!strcmp(all[i]->name, name))
             return all[i];

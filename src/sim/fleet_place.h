@@ -6,6 +6,7 @@
 
 enum { FLEET_SCRAPE_MS = 1000 };
 
-extern const struct fleet_placement fleet_rr, fleet_lr, fleet_p2c, fleet_oracle, fleet_warm;
+extern const struct fleet_placement fleet_rr, fleet_lr, fleet_p2c, fleet_oracle, fleet_warm,
+    fleet_home;
 
 #endif

@@ -86,6 +86,9 @@ static void make(struct rng *r, struct scene *s)
     m->output_tok = 1 + (uint32_t)below(r, 20000);
     m->timeout_ms = below(r, 2) ? 1 + (uint32_t)below(r, 600000) : 0;
     m->endpoints.count = 1;
+    if (below(r, 10) == 0) // machines of one's own, nothing by the token
+        m->price_in_nusd = m->price_out_nusd = m->price_call_nusd = m->price_cached_nusd =
+            m->price_written_nusd = 0;
     if (below(r, 5))
         curve(r, s);
     else if (below(r, 2)) {
@@ -136,7 +139,9 @@ static void settled_within_bound(void **state)
         int64_t ug = price_bound_ug(&s.z, &s.here, uj);
         assert_true(out.carbon_ug <= ug);
         // Nothing known is -1, and only then.
-        bool any = s.m.priced || price_share_nusd(&s.m, 0, 0, &s.here) >= 0;
+        bool tokens = s.m.priced && (s.m.price_in_nusd || s.m.price_out_nusd ||
+                                     s.m.price_call_nusd || !s.m.price_gpu_nusd_h);
+        bool any = tokens || price_share_nusd(&s.m, 0, 0, &s.here) >= 0;
         assert_int_equal(out.cost_nusd >= 0, any);
         assert_int_equal(out.energy_uj >= 0, energy_known(&s.m) || s.usage.metered_uj >= 0);
         assert_int_equal(out.carbon_ug >= 0,
