@@ -227,6 +227,29 @@ static const struct image_zone *zone_of(const struct policy_image *p, const stru
     return m->zone == IMAGE_NONE ? NULL : IMAGE_AT(p, p->zones, struct image_zone) + m->zone;
 }
 
+// Where it is going: the row of the place as the decision saw it.
+static const struct pool_place *row_of(const struct request *r)
+{
+    return r->kind == REQUEST_CHAT && r->pool.places && r->place >= 0 ? &r->pool.places[r->place]
+                                                                      : NULL;
+}
+
+static struct price_here here_of(const struct request *r, int32_t model)
+{
+    return reckon_here(r->g->shared->reckon, image_of(r), model, row_of(r), false,
+                       r->account.attempts ? 0 : r->decide_ns);
+}
+
+static struct lengths_task task_of(const struct request *r)
+{
+    const struct policy_image *p = image_of(r);
+    const struct decision *d = r->decision;
+    if (!d)
+        return lengths_task_of(&r->work, p, NULL, NULL);
+    return lengths_task_of(&r->work, p, d->route == IMAGE_NONE ? NULL : image_route(p, d->route),
+                           d->facts);
+}
+
 // No text has more tokens than bytes; what is only named in the body may be long.
 static uint64_t input_most(const struct request *r)
 {
@@ -263,40 +286,20 @@ static void bound_of(const struct request *r, struct account_try *t,
                              : -1;
     t->bound.of[IMAGE_UNIT_CALLS] = 1;
     t->bound.of[IMAGE_UNIT_REQUESTS] = r->account.attempts == 0;
-    if (zone && zone->carbon_stated)
-        t->bound.of[IMAGE_UNIT_UG] =
-            energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], zone->carbon_ug_kwh);
+    // As it will be settled: by the carbon of now.
+    int64_t ug_kwh = t->here.carbon_ug_kwh;
+    if (ug_kwh < 0 && zone && zone->carbon_stated)
+        ug_kwh = zone->carbon_ug_kwh;
+    t->bound.of[IMAGE_UNIT_UG] = energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], ug_kwh);
     t->input_most_tok = most.input_tok;
     uint64_t output = (uint64_t)estimate_output_most_tok(&most, &m, &step) * t->task.choices;
     t->output_most_tok = !output || output > UINT32_MAX ? UINT32_MAX : (uint32_t)output;
 }
 
-// Where it is going: the row of the place as the decision saw it.
-static const struct pool_place *row_of(const struct request *r)
-{
-    return r->kind == REQUEST_CHAT && r->pool.places && r->place >= 0 ? &r->pool.places[r->place]
-                                                                      : NULL;
-}
-
-static struct price_here here_of(const struct request *r, int32_t model)
-{
-    return reckon_here(r->g->shared->reckon, image_of(r), model, row_of(r), false,
-                       r->account.attempts ? 0 : r->decide_ns);
-}
-
-static struct lengths_task task_of(const struct request *r)
-{
-    const struct policy_image *p = image_of(r);
-    const struct decision *d = r->decision;
-    if (!d)
-        return lengths_task_of(&r->work, p, NULL, NULL);
-    return lengths_task_of(&r->work, p, d->route == IMAGE_NONE ? NULL : image_route(p, d->route),
-                           d->facts);
-}
-
 int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit)
 {
-    struct account_try t = {.binding = {model, IMAGE_EFFORT_DEFAULT}, .task = task_of(r)};
+    struct account_try t = {
+        .binding = {model, IMAGE_EFFORT_DEFAULT}, .task = task_of(r), .here = here_of(r, model)};
     const struct after_terms terms = {.binding = t.binding};
     bound_of(r, &t, &terms);
     return t.bound.of[unit];
@@ -318,7 +321,6 @@ static void expect_of(const struct request *r, struct account_try *t,
         .low_tok = t->length.low_tok,
         .high_tok = t->length.high_tok,
     };
-    t->here = here_of(r, t->binding.model);
     price_expect(m, zone_of(p, m), &length, &t->here, &t->expect);
 }
 
@@ -397,6 +399,7 @@ enum result account_reserve(struct request *r, uint32_t slot, struct after_terms
     t->task.choices = 1;
     if (r->kind == REQUEST_CHAT)
         t->task = task_of(r);
+    t->here = here_of(r, t->binding.model);
     set_cap(r, t, terms);
     bound_of(r, t, terms);
     expect_of(r, t, terms);

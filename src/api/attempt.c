@@ -136,7 +136,6 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
     int32_t model = terms->binding.model, place = preferred;
     struct pool_ask ask = {.force = how != POOL_PICK_SERVING};
     if (r->kind == REQUEST_CHAT) {
-        ask.compute_tok = r->work.input_tok;
         ask.output_tok = r->decision->output_tok;
     }
     *slot = 0;
@@ -145,6 +144,8 @@ static bool claim(struct request *r, const struct after_terms *terms, int32_t pr
     if (place == IMAGE_NONE || tried & pool_bit(l, place))
         place = pool_pick(l, model, tried, terms->closed, how, now);
     while (place != IMAGE_NONE) {
+        if (r->kind == REQUEST_CHAT)
+            ask.compute_tok = r->work.input_tok - affinity_hit(r, place);
         if (pool_begin(l, place, &ask, now, &r->tries[*slot].call) == RESULT_OK) {
             r->tries[*slot].model = r->model = model;
             r->tries[*slot].place = r->place = place;
@@ -278,6 +279,8 @@ static enum result fill(struct request *r, uint32_t slot, const struct after_ter
     out->timeout_ms = terms->timeout_ms;
     out->copy_after_ms = copy_after_ms(r, terms);
     out->slot = slot;
+    if (r->kind == REQUEST_CHAT)
+        affinity_sent(r, r->model, r->place);
     return RESULT_OK;
 }
 
@@ -433,7 +436,8 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
     if (report.outcome == POOL_REFUSED && end->status == 404)
         report.outcome = POOL_OK;
-    uint64_t bit = pool_bit(&r->epoch->pool, t->place);
+    int32_t place = t->place;
+    uint64_t bit = pool_bit(&r->epoch->pool, place);
     account_settle(r, end->slot, end);
     t->place = IMAGE_NONE;
     if (end->load.len)
@@ -442,6 +446,9 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {
         see_pace(r, t, end);
+        if (r->kind == REQUEST_CHAT && end->status == 200)
+            affinity_came(r, t->model, place, end->usage.known, end->usage.input_tok,
+                          end->usage.cached_tok, end->usage.output_tok);
         if (r->g->shared->hammer)
             hammer_good(r->g->shared->hammer, t->model, loop_now_us(r->g->loop) / 1000);
         return;

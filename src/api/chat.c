@@ -285,6 +285,7 @@ enum result chat_decide_else(struct request *r)
     r->decide_ns = 0;
     r->decide_until_ns = most_ms ? begin + most_ms * 1000000 : 0;
     pool_rows(&r->epoch->pool, loop_now_us(r->g->loop), &r->pool);
+    affinity_view(r);
     enum result res = decider_begin(&r->epoch->serving->decider, r->epoch->scratch, &r->work,
                                     &r->pool, &r->options, NULL, r->x->arena, &r->deciding);
     if (res)
@@ -358,6 +359,7 @@ void chat_begin(struct request *r)
     }
     r->model = r->place = IMAGE_NONE;
     pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
+    affinity_view(r);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
                                         .effort = effort_asked(&r->openai)};
     if (account_begin(r)) {

@@ -98,6 +98,7 @@ struct request {
     uint64_t hammer_key;   // 0: not made yet
     uint32_t tried_count, copies;
     size_t piece_count;
+    struct affinity_ask affinity;
     struct slice target; // behind the endpoint's prefix: "/chat/completions"
     struct path path;
     struct request_try tries[1 + PATH_COPIES_MAX];

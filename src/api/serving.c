@@ -305,6 +305,8 @@ static enum result make_ready(struct serving *s, const struct serving_options *o
     if (!r)
         r = write_models(s);
     if (!r && o->loops)
+        r = affinity_open(&s->affinity, &s->pool);
+    if (!r && o->loops)
         r = measured_open(&s->measured, s->image, &s->decider.costs, o->trunk, o->loops);
     for (uint32_t i = 0; i < s->image->signals.count; i++)
         s->reads_headers |= slice_eq(
@@ -364,6 +366,7 @@ void serving_unref(struct serving *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     measured_close(s->measured);
+    affinity_close(s->affinity);
     pool_close(&s->pool);
     decider_close(&s->decider);
     if (s->client_tls)

@@ -31,29 +31,34 @@ static void on_event(void *context, const struct ledger_event *e)
     fprintf(stderr, "merit: %s: %.*s\n", e->code, SLICE_FMT(e->text));
 }
 
-static enum result open_ledger(struct books *b, const char *folder, uint64_t now_us,
+static enum result open_ledger(struct books *b, const struct books_ledger *l, uint64_t now_us,
                                struct buf *why)
 {
-    const struct ledger_options options = {
-        .directory = folder, .now_us = now_us, .event = on_event};
+    const struct ledger_options options = {.directory = l->directory,
+                                           .accounts = l->accounts,
+                                           .backlog_bytes = l->backlog_bytes,
+                                           .now_us = now_us,
+                                           .event = on_event};
     buf_reset(why);
     return ledger_open(&b->ledger, &options, why);
 }
 
-static enum result keep_ledger(struct books *b, bool budgets, uint64_t now_us)
+static enum result keep_ledger(struct books *b, const struct books_ledger *l, bool budgets,
+                               uint64_t now_us)
 {
     struct buf why;
-    char folder[PATH_BYTES];
-    bool wanted = path_of(b, "ledger", folder);
+    bool wanted = l->directory != NULL;
     buf_init(&why, WHY_MAX);
-    enum result r = open_ledger(b, wanted ? folder : NULL, now_us, &why);
+    enum result r = open_ledger(b, l, now_us, &why);
     b->kept = wanted && !r;
     if (r)
-        fprintf(stderr, "merit: the ledger in %s does not open: %.*s\n", wanted ? folder : "memory",
+        fprintf(stderr, "merit: the ledger in %s does not open: %.*s\n",
+                wanted ? l->directory : "memory",
                 SLICE_FMT(why.len ? buf_slice(&why) : slice_cstr(result_name(r))));
     if (wanted && (r == RESULT_EXISTS || r == RESULT_IO) && !budgets) {
         fprintf(stderr, "merit: no row is kept of this process's requests\n");
-        r = open_ledger(b, NULL, now_us, &why);
+        const struct books_ledger memory = {.accounts = l->accounts};
+        r = open_ledger(b, &memory, now_us, &why);
     }
     buf_deinit(&why);
     return r;
@@ -123,15 +128,15 @@ static void on_due(struct loop_timer *t)
 
 // --- life
 
-enum result books_open(struct books *b, const char *data, uint32_t loops, bool budgets,
-                       uint64_t now_us)
+enum result books_open(struct books *b, const char *data, const struct books_ledger *ledger,
+                       uint32_t loops, bool budgets, uint64_t now_us)
 {
     *b = (struct books){.data = data, .timer.on_due = on_due};
     enum result r = lengths_open(&b->lengths, loops);
     if (r)
         return r;
     load(b);
-    return keep_ledger(b, budgets, now_us);
+    return keep_ledger(b, ledger, budgets, now_us);
 }
 
 void books_start(struct books *b, struct loop *loop, struct gateway **gateways, uint32_t count)

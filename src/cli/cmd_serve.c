@@ -155,8 +155,14 @@ static enum result open_reckoning(struct serve *s)
 
 static enum result open_books(struct serve *s)
 {
-    return books_open(&s->books, s->conf.data, s->count, s->serving->rules.count > 0,
-                      s->start_wall_us);
+    const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
+                                        .accounts = s->conf.ledger_accounts,
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+    bool budgets = s->serving->rules.count > 0;
+    if (budgets && !ledger.directory)
+        fprintf(stderr,
+                "merit: budgets over time begin anew with each start: there is no ledger\n");
+    return books_open(&s->books, s->conf.data, &ledger, s->count, budgets, s->start_wall_us);
 }
 
 static enum result open_keys(struct serve *s, const struct key_set *old, struct key_set **out)
@@ -495,11 +501,22 @@ static void say_pool(void *ctx, struct slice line)
     fprintf(stderr, "merit: %.*s\n", SLICE_FMT(line));
 }
 
+static double carbon_of(void *ctx, const struct policy_image *image, int32_t model)
+{
+    struct serve *s = ctx;
+    int64_t ug = reckon_here(s->reckoning.reckon, image, model, NULL, false, 0).carbon_ug_kwh;
+    return ug < 0 ? -1 : (double)ug / 1e6;
+}
+
 static enum result open_keeper(struct serve *s)
 {
     const struct conf *c = &s->conf;
-    struct keeper_options options = {
-        .loop = s->loop, .dns = s->dns, .times = keeper_times_default, .say = say_pool, .ctx = s};
+    struct keeper_options options = {.loop = s->loop,
+                                     .dns = s->dns,
+                                     .times = keeper_times_default,
+                                     .say = say_pool,
+                                     .carbon_g_kwh = carbon_of,
+                                     .ctx = s};
     const char *slash = s->policy_file ? strrchr(s->policy_file, '/') : NULL;
     if (slash) {
         snprintf(s->policy_folder, sizeof s->policy_folder, "%.*s", (int)(slash - s->policy_file),
@@ -794,8 +811,8 @@ static int run(struct serve *s)
     s->count = s->conf.threads ? s->conf.threads : cpu_count();
     if (open_keys(s, NULL, &s->keys) || !doors_are_safe(s, s->start_wall_us / 1000000) ||
         open_encoders(s) || first_policy(s) || open_reckoning(s) || open_books(s) ||
-        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) || open_admin(s) ||
-        open_control(s, &signals) || start_threads(s))
+        open_shared(s) || loop_open(&s->loop, 0) || open_keeper(s) || open_loops(s) ||
+        open_admin(s) || open_control(s, &signals) || start_threads(s))
         return EXIT_FOUND;
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);

@@ -31,5 +31,11 @@ int cmd_price(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_classify(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_ledger(int argc, char **argv);
+// Verbs of `merit ledger`; argv[0] is the verb.
+int cmd_ledger_rows(int argc, char **argv);
+int cmd_ledger_export(int argc, char **argv);
+int cmd_ledger_budgets(int argc, char **argv);
+int cmd_ledger_reconcile(int argc, char **argv);
 
 #endif

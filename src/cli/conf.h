@@ -84,12 +84,14 @@ struct conf {
     const char *log_access;    // path, "-" for standard output, NULL for off
     const char *log_decisions; // likewise
 
-    const char *keys;  // path of the key file; it need not exist
-    const char *cache; // directory of compiled policies; NULL when off
-    const char *data;  // directory of what is measured and of the ledger; NULL when off
+    const char *keys;   // path of the key file; it need not exist
+    const char *cache;  // directory of compiled policies; NULL when off
+    const char *data;   // directory of what is measured and of the ledger; NULL when off
+    const char *ledger; // directory, "auto" for one below `data`, NULL for off; see conf_ledger
+    uint32_t ledger_accounts, ledger_backlog_bytes;
 
     struct arena arena; // private from here on
-    uint8_t level[64];  // where each setting comes from: 0 default, 1 file, 2 flag
+    uint8_t level[128]; // where each setting comes from: 0 default, 1 file, 2 flag
 };
 
 // All defaults. RESULT_NOMEM.
@@ -116,6 +118,9 @@ enum result conf_flag(struct conf *c, int argc, char **argv, int *at,
 // What only shows when all is read: a TLS listener without certificate, limits that contradict each other. Call it
 // after the last flag. RESULT_SYNTAX with sentences in `why`.
 enum result conf_check(struct conf *c, struct buf *why) MERIT_NODISCARD;
+
+// The ledger's directory, in the conf's arena; NULL when it is off, or `auto` without a data directory or memory.
+const char *conf_ledger(struct conf *c);
 
 // All settings with their values as a commented file that conf_parse reads back to the same; a setting that has its
 // default is commented out.

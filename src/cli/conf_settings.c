@@ -127,5 +127,12 @@ const struct conf_setting conf_settings[] = {
         "compiled policies; auto is merit in the user's cache directory"),
     ONE("data", CONF_PATH, data, "auto", "off", 0, 0, "DIRECTORY",
         "the ledger and what is learned while serving; auto is merit in the user's data directory"),
+    ONE("ledger", CONF_PATH, ledger, "auto", "off", 0, 0, "DIRECTORY",
+        "what every attempt took; auto is ledger below data; off forgets budgets at the end"),
+    COUNT("ledger.accounts", ledger_accounts, "65536", NULL, 1024, 4194304,
+          "budgets of keys, sessions, ... that are held at once; 240 bytes each"),
+    // Grade guessed, 2026-11: a million attempts.
+    SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
+         "attempts that wait for the store; past it requests are refused"),
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

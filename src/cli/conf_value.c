@@ -199,6 +199,13 @@ static const char *folder_auto(struct conf *c, const char *variable, const char 
     return NULL;
 }
 
+const char *conf_ledger(struct conf *c)
+{
+    if (!c->ledger || strcmp(c->ledger, "auto") != 0)
+        return c->ledger;
+    return c->data ? arena_printf(&c->arena, "%s/ledger", c->data).ptr : NULL;
+}
+
 static enum result text_apply(struct conf *c, const struct conf_setting *s, struct slice text,
                               const char *directory)
 {
@@ -215,7 +222,8 @@ static enum result text_apply(struct conf *c, const struct conf_setting *s, stru
         *to = folder_auto(c, "XDG_DATA_HOME", ".local/share");
         return RESULT_OK;
     }
-    bool plain = s->kind == CONF_TEXT || (to == &c->policy && slice_eq_cstr(text, "demo"));
+    bool plain = s->kind == CONF_TEXT || (to == &c->ledger && slice_eq_cstr(text, "auto")) ||
+                 (to == &c->policy && slice_eq_cstr(text, "demo"));
     *to = path_of(c, text, plain ? NULL : directory);
     return *to ? RESULT_OK : RESULT_NOMEM;
 }

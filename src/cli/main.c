@@ -18,6 +18,7 @@ static const struct command {
     {"doctor", cmd_doctor, "check a set-up and say what to do"},
     {"key", cmd_key, "keys of callers: create, list, rotate, revoke"},
     {"pool", cmd_pool, "the live pool of a running server: list, add, drain, resume, remove"},
+    {"ledger", cmd_ledger, "what requests took and saved, budgets, export, reconciliation"},
     {"signal", cmd_signal, "list signals, and measure them on labelled texts"},
     {"train", cmd_train, "train the head of a signal on labelled texts"},
     {"model", cmd_model, "encoder models: list, fetch, add, time"},

@@ -172,7 +172,9 @@ static enum result look_at_header(struct journal *j, int fd, uint32_t number, ui
     struct journal_header h = {0};
     struct stat st;
     if (file_fails() || fstat(fd, &st) || pread(fd, &h, sizeof h, 0) < 0) {
-        buf_printf(why, "the ledger's journal.%u cannot be read: %s", number, strerror(errno));
+        char room[FILE_ERROR_BYTES];
+        buf_printf(why, "the ledger's journal.%u cannot be read: %s", number,
+                   file_error(errno, room));
         return RESULT_IO;
     }
     static const struct journal_header zero;
@@ -309,8 +311,11 @@ static enum result lock(struct journal *j, struct buf *why)
     }
     ssize_t n = pread(j->lock_fd, owner, sizeof owner - 1, 0);
     owner[n > 0 ? n : 0] = 0;
-    long pid = 0;
-    if (sscanf(owner, "%ld %" SCNu64, &pid, &j->run_id) < 2 || j->run_id > INT64_MAX)
+    struct slice rest = slice_trim(slice_cstr(owner)), first, second;
+    uint64_t pid = 0;
+    bool whole = slice_split(&rest, ' ', &first) && slice_u64(first, &pid);
+    second = slice_trim(rest);
+    if (!whole || !slice_u64(second, &j->run_id) || j->run_id > INT64_MAX)
         j->run_id = 0;
     if (flock(j->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return RESULT_OK;
@@ -320,7 +325,8 @@ static enum result lock(struct journal *j, struct buf *why)
         return RESULT_IO;
     }
     buf_printf(why,
-               "the ledger in %s is in use by process %ld; give this one a `ledger` directory of "
+               "the ledger in %s is in use by process %" PRIu64
+               "; give this one a `ledger` directory of "
                "its own, or stop the other",
                j->directory, pid);
     return RESULT_EXISTS;
@@ -331,9 +337,9 @@ uint64_t journal_begin_ids(struct journal *j, uint64_t first)
     if (j->run_id && first < j->run_id + RUN_TICKETS)
         first = j->run_id + RUN_TICKETS;
     char text[64];
-    int n = snprintf(text, sizeof text, "%-20ld %-20" PRIu64 "\n", (long)getpid(), first);
+    int n = snprintf(text, sizeof text, "%ld %" PRIu64 " ", (long)getpid(), first);
     // One who cannot write it has no second run to fear for either.
-    if (pwrite(j->lock_fd, text, (size_t)n, 0) != n)
+    if (ftruncate(j->lock_fd, 0) || pwrite(j->lock_fd, text, (size_t)n, 0) != n)
         j->run_id = 0;
     return first;
 }

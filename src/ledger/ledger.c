@@ -101,10 +101,11 @@ static enum result open_files(struct ledger *l, const struct ledger_options *o, 
         recover(l, slot, o->now_us);
     if (l->recovered && o->event) {
         char text[160];
-        int n = snprintf(text, sizeof text,
-                         "%" PRIu64 " attempts were open when the process before ended: they are "
-                         "settled at their bound, unconfirmed",
-                         l->recovered);
+        int n =
+            snprintf(text, sizeof text,
+                     "settled at their bound, unconfirmed, as the process before ended while they "
+                     "were under way: %" PRIu64,
+                     l->recovered);
         struct ledger_event e = {"ledger-recovered", false, slice_make(text, (size_t)n)};
         o->event(o->context, &e);
     }

@@ -63,7 +63,8 @@ struct http_request {
     // sending of the request until the answer's head is whole; `idle` lies between pieces of the body while the reader
     // does not pause; `total` covers all.
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms;
-    bool fresh; // over a new connection: a kept one may be closed as it is used, and then nobody knows what was read
+    bool
+        fresh; // over a new connection: a kept one may be closed as it is used, and then nobody knows what was read
 };
 
 enum result http_client_open(struct http_client **out, struct loop *loop, struct dns *dns,

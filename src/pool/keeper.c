@@ -28,7 +28,7 @@ const struct keeper_times keeper_times_default = {
     .dns_ms = 15000,
 };
 
-enum { LINE_BYTES = 1024, SWEEP_MS = 60000, RETRY_MEMORY_MS = 1000 };
+enum { LINE_BYTES = 1024, SWEEP_MS = 60000, CARBON_MS = 5000, RETRY_MEMORY_MS = 1000 };
 
 enum probe_kind { PROBE_METRICS, PROBE_HEALTH };
 
@@ -76,7 +76,7 @@ struct keeper {
     struct watch *watches;
     struct finder *finders;
     uint32_t finder_count, calls;
-    uint64_t judge_ms, sweep_ms;
+    uint64_t judge_ms, sweep_ms, carbon_ms;
 };
 
 static uint64_t now_ms(const struct keeper *k)
@@ -478,6 +478,16 @@ static void judge_model(struct keeper *k, const struct pool_model *m)
     }
 }
 
+static void set_carbon(struct keeper *k)
+{
+    for (uint32_t i = 0; k->o.carbon_g_kwh && i < k->pool->slot_room; i++) {
+        const struct pool_site *s = pool_site(k->pool, (int32_t)i);
+        if (s)
+            storef(&s->place->carbon_g_kwh,
+                   k->o.carbon_g_kwh(k->o.ctx, k->pool->image, endpoint_of(k, s)->model));
+    }
+}
+
 // --- discovery
 
 static void tell_finder(struct finder *f, const char *what)
@@ -616,6 +626,10 @@ static void on_tick(struct loop_timer *t)
         for (uint32_t i = 0; i < k->pool->model_count; i++)
             judge_model(k, &k->pool->models[i]);
     }
+    if (k->carbon_ms <= now) {
+        k->carbon_ms = now + CARBON_MS;
+        set_carbon(k);
+    }
     if (k->sweep_ms <= now) {
         k->sweep_ms = now + SWEEP_MS;
         pool_sweep(k->pool, now);
@@ -729,6 +743,7 @@ enum result keeper_take(struct keeper *k, struct pool *pool, struct tls_context 
         pool_inherit(pool, old);
     }
     k->judge_ms = now_ms(k) + k->o.times.judge_ms;
+    k->carbon_ms = 0;
     loop_timer_set(k->o.loop, &k->tick, 1);
     return RESULT_OK;
 }

@@ -34,6 +34,8 @@ struct keeper_options {
     void (*say)(void *ctx, struct slice line);
     // The place has lost its cache: it was started again, or its number now is another one's. NULL: nobody cares.
     void (*forget)(void *ctx, struct pool *pool, int32_t place);
+    // Grams of CO2e per kWh where the model runs, now; negative: not known. NULL: never is.
+    double (*carbon_g_kwh)(void *ctx, const struct policy_image *image, int32_t model);
     void *ctx;
 };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/slice.h"
 #include "pool/meter.h"
 
@@ -100,7 +101,8 @@ static enum result domain_open(struct domain *d, const char *folder, char *why)
     d->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (d->fd < 0) {
         int err = errno;
-        snprintf(why, METER_WHY_BYTES, "%.180s: %s", path, strerror(err));
+        char room[FILE_ERROR_BYTES];
+        snprintf(why, METER_WHY_BYTES, "%.120s: %s", path, file_error(err, room));
         return err == EACCES || err == EPERM     ? RESULT_DENIED
                : err == ENOENT || err == ENOTDIR ? RESULT_NOT_FOUND
                                                  : RESULT_IO;

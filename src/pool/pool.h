@@ -184,7 +184,7 @@ enum result pool_loop_open(struct pool_loop *l, struct pool *pool, struct http_c
                            struct tls_context *client_tls, struct arena *arena);
 
 // Fills the view's epoch, states and places. They stay as they are until the loop's next call of a function here: a
-// decision that pauses asks again. What this loop has begun and ended is always in them; what others have may be
+// decision that pauses asks again. This loop's own calls are always counted in them; the rest may be
 // POOL_ROWS_FRESH_US old.
 void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out);
 

@@ -319,11 +319,13 @@ static void changed(struct pool_loop *l)
     atomic_fetch_add_explicit(&l->pool->changes, 1, memory_order_release);
 }
 
-// So that the next decision of this loop sees its own calls at once.
-static void show(struct pool_loop *l, int32_t number, uint64_t now_us)
+// So that the next decision of this loop sees its own calls at once. The rest of the row may be POOL_ROWS_FRESH_US old.
+static void show(struct pool_loop *l, int32_t number, const struct place *p)
 {
-    if (l->rows_us)
-        fill_row(l, number, now_us);
+    struct pool_place *row = &l->rows[number];
+    row->in_flight = load32(&p->in_flight);
+    row->in_flight_tok = load32(&p->in_flight_tok);
+    row->wait_tok = load32(&p->wait_tok);
 }
 
 enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_ask *ask,
@@ -363,7 +365,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
     c->waited |= loadf(&p->gauges.queue) >= 1;
     atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
     atomic_store_explicit(&p->last_call_ms, ms(now_us), memory_order_relaxed);
-    show(l, number, now_us);
+    show(l, number, p);
     return RESULT_OK;
 no_health:
     health_void(&m->breaker, &c->model_claim, ms(now_us));
@@ -397,7 +399,7 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
         c->claim.era = health_look(&c->place->health).era;
         changed(l);
     }
-    show(l, c->number, now_us);
+    show(l, c->number, c->place);
 }
 
 void pool_load(struct pool_call *c, struct slice header, uint64_t now_us)
@@ -497,5 +499,5 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
     if (judge(l, c, outcome, now_us))
         changed(l);
     c->place = NULL;
-    show(l, c->number, now_us);
+    show(l, c->number, p);
 }

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +16,8 @@ enum { STACK_BYTES = 512 * 1024 };
 
 struct resolve {
     struct loop_message message;
-    pthread_mutex_t lock; // of the next three
+    _Atomic int refs;     // the thread's, and that of who waits or of the message
+    pthread_mutex_t lock; // of the next two
     struct loop *loop;    // NULL: nobody waits
     bool posted;
     void (*on_answer)(void *ctx, const struct resolve_answer *a);
@@ -23,8 +26,10 @@ struct resolve {
     char host[DNS_NAME_MAX + 1];
 };
 
-static void free_job(struct resolve *r)
+static void give_up(struct resolve *r)
 {
+    if (atomic_fetch_sub(&r->refs, 1) != 1)
+        return;
     pthread_mutex_destroy(&r->lock);
     alloc_free(r);
 }
@@ -66,7 +71,7 @@ static void on_message(struct loop_message *m, struct loop *loop)
     (void)loop;
     if (r->on_answer)
         r->on_answer(r->ctx, &r->answer);
-    free_job(r);
+    give_up(r);
 }
 
 static void *run(void *arg)
@@ -74,13 +79,11 @@ static void *run(void *arg)
     struct resolve *r = arg;
     look_up(r->host, &r->answer);
     pthread_mutex_lock(&r->lock);
-    struct loop *loop = r->loop;
-    r->posted = loop != NULL;
-    if (loop)
-        loop_post(loop, &r->message);
+    r->posted = r->loop != NULL;
+    if (r->posted)
+        loop_post(r->loop, &r->message);
     pthread_mutex_unlock(&r->lock);
-    if (!loop)
-        free_job(r);
+    give_up(r);
     return NULL;
 }
 
@@ -99,6 +102,7 @@ enum result resolve_start(struct resolve **out, struct loop *loop, struct slice 
     r->on_answer = on_answer;
     r->ctx = ctx;
     r->message.run = on_message;
+    atomic_init(&r->refs, 2);
     pthread_mutex_init(&r->lock, NULL);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -106,7 +110,8 @@ enum result resolve_start(struct resolve **out, struct loop *loop, struct slice 
     int failed = pthread_create(&thread, &attr, run, r);
     pthread_attr_destroy(&attr);
     if (failed) {
-        free_job(r);
+        atomic_store(&r->refs, 1);
+        give_up(r);
         return RESULT_NOMEM;
     }
     *out = r;
@@ -116,7 +121,10 @@ enum result resolve_start(struct resolve **out, struct loop *loop, struct slice 
 void resolve_cancel(struct resolve *r)
 {
     pthread_mutex_lock(&r->lock);
+    bool posted = r->posted;
     r->loop = NULL;
     r->on_answer = NULL;
     pthread_mutex_unlock(&r->lock);
+    if (!posted)
+        give_up(r);
 }

@@ -413,16 +413,6 @@ static void join_spent(struct route_run *run, const struct image_step *s,
         }
 }
 
-int32_t fit_spent(struct route_run *run, const struct image_step *s, int32_t model)
-{
-    const struct table_constraints *t = &run->table->constraints;
-    for (uint32_t i = 0; i < t->count; i++)
-        if (table_bit(t->over, i) && constraint_at(run, i)->hard && bears_on(run, i) &&
-            fit_constraint(run, i) == TRI_TRUE && spent(run, s, model, i))
-            return (int32_t)i;
-    return IMAGE_NONE;
-}
-
 enum tri fit_budgets(struct route_run *run)
 {
     const struct table_constraints *t = &run->table->constraints;

@@ -66,8 +66,6 @@ enum tri fit_endpoints(struct route_run *run, int32_t model, uint32_t *closed);
 // Whether all budgets over time that bear on the caller are known to hold or not: a reservation asks all of them.
 // TRI_UNKNOWN: run->open has the others.
 enum tri fit_budgets(struct route_run *run);
-// A hard budget over time that holds and does not bear one attempt of the step with `model`, or IMAGE_NONE. Of chosen models too.
-int32_t fit_spent(struct route_run *run, const struct image_step *step, int32_t model);
 
 // Whether the effort that the client asks for is forbidden: TRI_UNKNOWN, and run->open has what can still change that.
 enum tri fit_asked_effort(struct route_run *run, bool *dropped);

@@ -65,7 +65,7 @@ static int64_t least(int64_t v, int64_t bound)
 }
 
 struct ends {
-    int64_t nusd, uj, marginal_uj;
+    int64_t nusd, uj;
 };
 
 static struct ends at(const struct image_model *m, const struct image_zone *zone,
@@ -84,7 +84,6 @@ static struct ends at(const struct image_model *m, const struct image_zone *zone
         .nusd = greater(price_tokens_nusd(m, &u, here->deferred),
                         price_share_nusd(m, computed, output_tok, here)),
         .uj = energy_average_uj(m, &ask),
-        .marginal_uj = energy_marginal_uj(m, &ask),
     };
     int64_t router = here->router_uj > 0 ? here->router_uj : 0;
     if (out.uj >= 0 && __builtin_add_overflow(out.uj, router, &out.uj))
@@ -115,6 +114,11 @@ void price_expect(const struct image_model *model, const struct image_zone *zone
     struct ends low = at(model, zone, length, length->low_tok, here);
     struct ends mid = at(model, zone, length, length->output_tok, here);
     struct ends high = at(model, zone, length, length->high_tok, here);
+    struct energy_ask ask = {.input_tok = length->input_tok,
+                             .cached_tok = length->cached_tok,
+                             .output_tok = length->output_tok,
+                             .batch = here->batch,
+                             .pue_milli = zone ? zone->pue_milli : 0};
     *out = (struct estimate){
         .input_tok = tokens(length->input_tok),
         .output_tok = tokens(length->output_tok),
@@ -126,7 +130,7 @@ void price_expect(const struct image_model *model, const struct image_zone *zone
         .energy_uj = mid.uj,
         .energy_low_uj = low.uj,
         .energy_high_uj = high.uj,
-        .marginal_uj = mid.marginal_uj,
+        .marginal_uj = energy_marginal_uj(model, &ask),
     };
     out->carbon_ug = energy_carbon_ug(mid.uj, intensity(zone, here, &out->carbon_marginal));
 }

@@ -26,8 +26,8 @@ struct api_error {
 };
 
 struct usage {
-    bool known; // as the upstream counted; otherwise estimated from the bytes that passed
-    bool odd;   // it told of usage, but no numbers that can be tokens
+    bool known;        // as the upstream counted; otherwise estimated from the bytes that passed
+    bool odd;          // it told of usage, but no numbers that can be tokens
     bool error_inside; // an error in the clothes of a success
     uint32_t input_tok, output_tok, cached_tok;
     uint32_t seen_tok; // of output, by the text that passed, whatever was told; 0: not looked at

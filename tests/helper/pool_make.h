@@ -27,8 +27,10 @@ static inline struct image_endpoint *pool_made_endpoint(struct pool_made *f, uin
     return (struct image_endpoint *)(uintptr_t)(e + i);
 }
 
-// Models a, b, ... with so many endpoints each: http://a0:8000/v1, http://a1:8000/v1, ...
-static inline void pool_made_policy(struct pool_made *f, const uint32_t *endpoints, uint32_t models)
+// Models a, b, ... with so many endpoints each: http://a0:8000/v1, http://a1:8000/v1, ...; the first of all at `first`,
+// where that is not NULL.
+static inline void pool_made_policy_at(struct pool_made *f, const uint32_t *endpoints,
+                                       uint32_t models, const char *first)
 {
     char text[64 * 1024];
     size_t n = (size_t)snprintf(text, sizeof text, "policy \"t\" version 1\nzone local\n");
@@ -38,14 +40,24 @@ static inline void pool_made_policy(struct pool_made *f, const uint32_t *endpoin
     diag_init(&diags, &f->arena, 16);
     for (uint32_t m = 0; m < models; m++) {
         n += (size_t)snprintf(text + n, sizeof text - n, "model %c zone local endpoint", 'a' + m);
-        for (uint32_t k = 0; k < endpoints[m]; k++)
+        for (uint32_t k = 0; k < endpoints[m]; k++) {
+            if (first && !m && !k) {
+                n += (size_t)snprintf(text + n, sizeof text - n, " \"%s\"", first);
+                continue;
+            }
             n += (size_t)snprintf(text + n, sizeof text - n, "%s \"http://%c%u:8000/v1\"",
                                   k ? "," : "", 'a' + m, k);
+        }
         n += (size_t)snprintf(text + n, sizeof text - n, " context 8k tok\n");
     }
     snprintf(text + n, sizeof text - n, "otherwise -> answer(a)\n");
     assert_int_equal(policy_load(slice_cstr(text), &signal_registry, &f->arena, &diags, &f->image),
                      RESULT_OK);
+}
+
+static inline void pool_made_policy(struct pool_made *f, const uint32_t *endpoints, uint32_t models)
+{
+    pool_made_policy_at(f, endpoints, models, NULL);
 }
 
 static inline void pool_made_open(struct pool_made *f)

@@ -111,8 +111,8 @@ static void lies_in_usage_are_bounded(void **state)
     assert_int_equal(openai_chat.answer(huge, &scratch, &u), RESULT_OK);
     assert_false(u.known); // a number that cannot be tokens makes all of them doubtful
     assert_true(u.odd);
-    struct slice absurd = SLICE(
-        "{\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":99999999999}}");
+    struct slice absurd =
+        SLICE("{\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":99999999999}}");
     assert_int_equal(openai_chat.answer(absurd, &scratch, &u), RESULT_OK);
     assert_true(u.known && !u.odd);
     assert_int_equal(u.input_tok, 5);

@@ -124,7 +124,7 @@ static void test_a_start_takes_up_what_was_left(void **state)
     assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 10);
     r.options.now_us -= 86400 * RIG_SECOND; // and the clock was set back
     l = rig_ledger(&r, NULL);
-    assert_true(rig_told(&r, "ledger-recovered: 1 attempts were open"));
+    assert_true(rig_told(&r, "ledger-recovered: settled at their bound, unconfirmed"));
     assert_int_equal(ledger_used(l, &b, RIG_NOW), 345);
     ledger_budget_states(l, &b, 1, RIG_NOW, &after);
     assert_true(before.price_nusd > 0 && after.price_nusd == before.price_nusd);

@@ -360,17 +360,17 @@ static void test_assumed(void **state)
 
 static void test_serving(void **state)
 {
-    static const char text[] =
-        HEAD "sink nli verifier zone local clears phi price 0 usd/call\nforbid zone below data\n"
-             "budget per tenant 1 usd/day paced, 2 usd/day hard, 3 usd/day paced, 4 usd/day paced,\n"
-             " 5 usd/day paced, 6 usd/day paced, 7 usd/day paced, 8 usd/day paced, 9 usd/day paced\n"
-             "budget per key 1 usd/day paced, 2 usd/day paced, 3 usd/day paced, 4 usd/day paced,\n"
-             " 5 usd/day paced, 6 usd/day paced, 7 usd/day paced when c\n"
-             "budget per team 1 usd/day paced, 2 usd/day paced when not c\n"
-             "budget 9 usd/day paced when c as \"seventeenth\"\n"
-             "assume unenforced \"seventeenth\" \"the provider caps it\"\n"
-             "route r when c -> answer(small) -> verify(nli) else refuse \"no\"\n"
-             "otherwise -> answer(small) retry 1 cap 100 tok\n";
+    static const char text[] = HEAD
+        "sink nli verifier zone local clears phi price 0 usd/call\nforbid zone below data\n"
+        "budget per tenant 1 usd/day paced, 2 usd/day hard, 3 usd/day paced, 4 usd/day paced,\n"
+        " 5 usd/day paced, 6 usd/day paced, 7 usd/day paced, 8 usd/day paced, 9 usd/day paced\n"
+        "budget per key 1 usd/day paced, 2 usd/day paced, 3 usd/day paced, 4 usd/day paced,\n"
+        " 5 usd/day paced, 6 usd/day paced, 7 usd/day paced when c\n"
+        "budget per team 1 usd/day paced, 2 usd/day paced when not c\n"
+        "budget 9 usd/day paced when c as \"seventeenth\"\n"
+        "assume unenforced \"seventeenth\" \"the provider caps it\"\n"
+        "route r when c -> answer(small) -> verify(nli) else refuse \"no\"\n"
+        "otherwise -> answer(small) retry 1 cap 100 tok\n";
     const struct proof_options serving = {.serving = true};
     struct checked c;
     (void)state;

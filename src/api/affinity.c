@@ -1,0 +1,257 @@
+#include "api/affinity.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "api/request.h"
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "pool/prefix.h"
+#include "pool/sessions.h"
+
+// What a place was when its part of an index was filled: another site or a restart empties it.
+struct affinity_place {
+    _Atomic uint64_t was;
+};
+
+enum { SESSION_ROWS = 8192, SWEEP_MS = 5000 };
+
+struct affinity {
+    const struct pool *pool;
+    struct hash_key key;       // of sessions' names
+    struct sessions *sessions; // NULL: no model has a choice of places
+    struct prefix **prefixes;  // per model; NULL: it has one place
+    struct affinity_place *places;
+    bool any; // some model has an index
+    _Atomic uint64_t swept_ms;
+};
+
+enum result affinity_open(struct affinity **out, const struct pool *pool)
+{
+    *out = NULL;
+    struct affinity *a = alloc_zeroed(1, sizeof *a);
+    if (!a)
+        return RESULT_NOMEM;
+    a->pool = pool;
+    a->prefixes = alloc_zeroed(pool->model_count + 1, sizeof *a->prefixes);
+    a->places = alloc_zeroed(pool->slot_room + 1, sizeof *a->places);
+    enum result r = a->prefixes && a->places ? rng_secret(&a->key, sizeof a->key) : RESULT_NOMEM;
+    if (!r)
+        r = sessions_open(&a->sessions, SESSION_ROWS);
+    for (uint32_t i = 0; i < pool->model_count && !r; i++) {
+        const struct pool_model *m = &pool->models[i];
+        bool discovered = false;
+        for (uint32_t k = 0; k < m->endpoint_count; k++)
+            discovered |=
+                pool->endpoints[m->endpoint_first + k].def->discovery != IMAGE_DISCOVER_NONE;
+        if (m->endpoint_count < 2 && !discovered)
+            continue;
+        uint32_t room =
+            m->slot_room < POOL_PLACES_PER_MODEL_MAX ? m->slot_room : POOL_PLACES_PER_MODEL_MAX;
+        // Room for what the endpoints hold; places that are added share it.
+        uint64_t tok =
+            (uint64_t)(m->endpoint_count < 4 ? 4 : m->endpoint_count) * PREFIX_CAPACITY_TOK;
+        r = prefix_open(&a->prefixes[i], room, tok);
+        a->any = true;
+    }
+    if (r)
+        affinity_close(a);
+    else
+        *out = a;
+    return r;
+}
+
+void affinity_close(struct affinity *a)
+{
+    if (!a)
+        return;
+    for (uint32_t i = 0; a->prefixes && i < a->pool->model_count; i++)
+        prefix_close(a->prefixes[i]);
+    sessions_close(a->sessions);
+    alloc_free(a->prefixes);
+    alloc_free(a->places);
+    alloc_free(a);
+}
+
+static uint64_t now_ms(const struct request *r)
+{
+    return loop_now_us(r->g->loop) / 1000;
+}
+
+// Of one caller: the caller's hash goes into the key, so that equal names of two callers are two sessions and nobody finds
+// another's by guessing its name. 0: it has none.
+static uint64_t session_name(const struct affinity *a, struct slice caller, struct slice session)
+{
+    const struct hash_key key = {a->key.k0 ^ hash_sip13(&a->key, caller), a->key.k1};
+    uint64_t name = session.len ? hash_sip13(&key, session) : 0;
+    return session.len && !name ? 1 : name;
+}
+
+// ---- before deciding
+
+static void take_prompt(struct request *r)
+{
+    const struct json *j = &r->openai.json;
+    uint32_t tools = json_get(j, 0, SLICE("tools"), NULL),
+             messages = json_get(j, 0, SLICE("messages"), NULL),
+             salt = json_get(j, 0, SLICE("cache_salt"), NULL);
+    struct slice pieces[2];
+    uint32_t count = 0;
+    if (tools != JSON_NONE)
+        pieces[count++] = json_raw(j, tools);
+    if (messages != JSON_NONE)
+        pieces[count++] = json_raw(j, messages);
+    r->affinity.prompt = arena_alloc(r->x->arena, sizeof *r->affinity.prompt);
+    if (r->affinity.prompt)
+        prefix_prompt(r->affinity.prompt, salt == JSON_NONE ? SLICE_EMPTY : json_raw(j, salt),
+                      pieces, count, r->work.input_tok);
+}
+
+// Another site under the number, or the same one started again: what it held is gone.
+static void see_restarts(struct affinity *a, const struct pool_view *v, uint32_t model)
+{
+    for (uint32_t i = v->first[model]; i < v->end[model]; i++) {
+        const struct pool_slot *slot = &a->pool->slots[i];
+        const struct pool_site *site = atomic_load_explicit(&slot->site, memory_order_acquire);
+        if (!site)
+            continue;
+        uint64_t restarts =
+            atomic_load_explicit(&site->place->gauges.restarts, memory_order_relaxed);
+        uint64_t is =
+            1 + restarts +
+            ((uint64_t)atomic_load_explicit(&slot->generation, memory_order_relaxed) << 32);
+        uint64_t was = atomic_load_explicit(&a->places[i].was, memory_order_relaxed);
+        if (was != is &&
+            atomic_compare_exchange_strong_explicit(&a->places[i].was, &was, is,
+                                                    memory_order_relaxed, memory_order_relaxed) &&
+            was) {
+            if (a->prefixes[model])
+                prefix_forget(a->prefixes[model], i - v->first[model]);
+            sessions_forget(a->sessions, (int32_t)i);
+        }
+        if (v->places[i].kv_tok && a->prefixes[model])
+            prefix_capacity(a->prefixes[model], i - v->first[model], v->places[i].kv_tok);
+    }
+}
+
+// The request brings results of tools: the model that asked for them has to read them.
+static bool in_tool_loop(const struct work *w)
+{
+    for (uint32_t i = w->message_count; i > 0; i--) {
+        const struct work_message *m = &w->messages[i - 1];
+        if (m->role == WORK_TOOL)
+            return true;
+        if (m->role == WORK_ASSISTANT || (m->role == WORK_USER && !m->synthetic))
+            return false;
+    }
+    return false;
+}
+
+static void see_session(struct request *r, const struct affinity *a)
+{
+    struct pool_view *v = &r->pool;
+    struct slice caller = r->key ? r->key->id : SLICE_EMPTY;
+    r->affinity.session = session_name(a, caller, r->work.session);
+    r->affinity.session_place = -1;
+    struct session_seen seen = sessions_look(a->sessions, r->affinity.session, now_ms(r));
+    v->session_model = seen.model;
+    v->session_locked = seen.model >= 0 && in_tool_loop(&r->work);
+    if (seen.place < 0 || (uint32_t)seen.place >= a->pool->slot_room)
+        return;
+    v->session_place = r->affinity.session_place = seen.place;
+    // Not more than is sent again: a conversation that was cut begins anew.
+    v->session_tok = seen.tok < r->work.input_tok ? seen.tok : r->work.input_tok;
+    r->affinity.session_tok = v->session_tok;
+}
+
+// A session that has no place yet does not follow the others to where their common head is warm.
+static void weigh(struct request *r, const struct affinity *a, uint32_t model, uint32_t *tok)
+{
+    const struct pool_view *v = &r->pool;
+    sessions_weigh(a->sessions, r->affinity.session, now_ms(r),
+                   (float)a->pool->image->dispatch.second_nusd, r->epoch->pool.rows,
+                   v->first[model], v->end[model], tok);
+}
+
+// Sessions that are over stop to count for their places: by whichever loop comes by.
+static void sweep(struct affinity *a, uint64_t ms)
+{
+    uint64_t last = atomic_load_explicit(&a->swept_ms, memory_order_relaxed);
+    if (ms > last + SWEEP_MS &&
+        atomic_compare_exchange_strong_explicit(&a->swept_ms, &last, ms, memory_order_relaxed,
+                                                memory_order_relaxed))
+        sessions_sweep(a->sessions, ms);
+}
+
+void affinity_view(struct request *r)
+{
+    struct affinity *a = r->epoch->serving->affinity;
+    struct pool_view *v = &r->pool;
+    uint32_t *tok = NULL;
+    if (!a || !v->places)
+        return;
+    for (uint32_t m = 0; m < v->count; m++)
+        see_restarts(a, v, m);
+    sweep(a, now_ms(r));
+    see_session(r, a);
+    if (!a->any)
+        return;
+    if (!r->affinity.prompt)
+        take_prompt(r);
+    if (r->affinity.prompt)
+        tok = arena_zeroed(r->x->arena, 2 * (size_t)a->pool->slot_room, sizeof *tok);
+    if (!tok)
+        return;
+    uint32_t *held = tok + a->pool->slot_room;
+    for (uint32_t m = 0; m < v->count; m++) {
+        if (!a->prefixes[m] || v->end[m] == v->first[m])
+            continue;
+        uint32_t first = v->first[m], count = v->end[m] - first;
+        prefix_match(a->prefixes[m], r->affinity.prompt, count, held + first);
+        memcpy(tok + first, held + first, count * sizeof *tok);
+        weigh(r, a, m, tok);
+    }
+    v->prefix_tok = tok;
+    r->affinity.held_tok = held;
+}
+
+// ---- afterwards
+
+uint32_t affinity_hit(const struct request *r, int32_t place)
+{
+    uint32_t tok = r->affinity.held_tok ? r->affinity.held_tok[place] : 0;
+    if (r->affinity.session && place == r->affinity.session_place && r->affinity.session_tok > tok)
+        tok = r->affinity.session_tok;
+    return tok < r->work.input_tok ? tok : r->work.input_tok;
+}
+
+void affinity_sent(struct request *r, int32_t model, int32_t place)
+{
+    struct affinity *a = r->epoch->serving->affinity;
+    if (a && a->prefixes[model] && r->affinity.prompt)
+        prefix_sent(a->prefixes[model], r->affinity.prompt,
+                    (uint32_t)place - a->pool->models[model].slot_first);
+    if (a && r->affinity.session)
+        sessions_sent(a->sessions, r->affinity.session, place, model, r->work.input_tok, now_ms(r));
+}
+
+static uint32_t tokens(uint64_t v)
+{
+    return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
+}
+
+void affinity_came(struct request *r, int32_t model, int32_t place, bool known, uint64_t input_tok,
+                   uint64_t cached_tok, uint64_t output_tok)
+{
+    struct affinity *a = r->epoch->serving->affinity;
+    if (!a)
+        return;
+    if (known && a->prefixes[model])
+        prefix_came(a->prefixes[model], (uint32_t)place - a->pool->models[model].slot_first,
+                    affinity_hit(r, place), tokens(input_tok), tokens(cached_tok));
+    // The answer's own tokens are in the place's cache, too, and come back in the next prompt.
+    if (r->affinity.session && known)
+        sessions_sent(a->sessions, r->affinity.session, place, model,
+                      tokens(input_tok + output_tok), now_ms(r));
+}
