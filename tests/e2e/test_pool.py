@@ -187,8 +187,11 @@ def test_an_endpoint_dies_and_comes_back(start):
                     sock.close()
             t = threading.Thread(target=serve, daemon=True)
             t.start()
-            # Its health is good, so its trial need not wait for the end of its time; then it serves.
-            until(lambda: m.chat()[0] == 200 and place(m, url)["state"] == "up" and place(m, url)["calls"] > before, 10)
+            # Its health is good, so its trial need not wait for the end of its time; then it serves, when it has to.
+            until(lambda: place(m, url)["state"] == "up")
+            assert m.admin("/merit/v1/pool/drain", method="POST", body=json.dumps({"url": good.url}).encode())[0] == 200
+            until(lambda: m.chat()[0] == 200 and place(m, url)["calls"] > before)
+            assert place(m, url)["state"] == "up"
             stop.set()
             t.join()
 
