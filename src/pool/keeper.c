@@ -138,6 +138,8 @@ void keeper_apply(struct place *p, const struct telemetry *t, uint64_t at_ms, ui
     atomic_store_explicit(&g->lora_room, t->lora_told && t->lora_room, memory_order_relaxed);
     atomic_store_explicit(&g->ends, atomic_load_explicit(&p->ends, memory_order_relaxed),
                           memory_order_relaxed);
+    atomic_store_explicit(&g->in_flight, atomic_load_explicit(&p->in_flight, memory_order_relaxed),
+                          memory_order_relaxed);
     atomic_store_explicit(&g->at_ms, at_ms, memory_order_relaxed);
     atomic_store_explicit(&g->fresh_ms, fresh_ms, memory_order_relaxed);
 }
