@@ -405,11 +405,18 @@ static void by_objective(struct choice *c)
     struct decision *d = run->decision;
     bool learned = run->lengths || run->expected;
     bool energy = objective_of(c->ask) == IMAGE_OBJECTIVE_ENERGY;
-    for (uint32_t i = 0; i < c->count && i < DECISION_OPTIONS_MAX; i++) {
+    uint32_t count = c->count < DECISION_OPTIONS_MAX ? c->count : DECISION_OPTIONS_MAX;
+    memset(run->options, 0, count * sizeof *run->options);
+    d->option_count = count;
+    for (uint32_t i = 0; i < count; i++) {
         struct decision_option *o = &run->options[i];
-        *o = (struct decision_option){
-            .binding = c->bindings[c->order[i]], .place = -1, .binding_at = c->order[i]};
-        bool whole = run->estimates || learned || (i == 0 && knows_places(run));
+        o->binding = c->bindings[c->order[i]];
+        o->binding_at = c->order[i];
+        o->place = -1;
+        // Nobody asks for more of those that may follow (`estimated`), and a decision is short.
+        if (i > 0 && !run->estimates && !learned)
+            continue;
+        bool whole = run->estimates || learned || knows_places(run);
         expect(c, c->order[i], whole, &o->expect);
         if (learned)
             d->model_outcomes[o->binding.model].cost_nusd = o->expect.cost_nusd;
@@ -418,7 +425,6 @@ static void by_objective(struct choice *c)
         double nusd = energy ? (double)uj * DISPATCH_KWH_NUSD / 3.6e12 : (double)money;
         o->price_nusd = nusd > 0 ? nusd : 0;
         o->terms_nusd[energy ? PRICE_ENERGY : PRICE_MONEY] = o->price_nusd;
-        d->option_count++;
     }
 }
 
@@ -510,20 +516,22 @@ void fit_choose(struct route_run *run, const struct fit_ask *ask)
         c.task = lengths_task_of(run->work, run->table->image, ask->route, d->facts);
     if (knows_places(run))
         keep_places(&c);
-    d->priced = is_live(&c) && by_dispatch(&c) > 0;
-    if (!d->priced && is_live(&c)) {
+    bool live = is_live(&c);
+    d->priced = live && by_dispatch(&c) > 0;
+    if (live && !d->priced) {
         // No place of any has room: one has to do all the same, chosen as if nothing were known of places.
         run->no_room = true;
         d->places_count = d->lengths_count = 0;
         put_in_order(&c);
         d->priced = is_live(&c) && by_dispatch(&c) > 0;
+        if (!d->priced) {
+            d->lengths_count = 0;
+            put_in_order(&c);
+        }
     }
     d->estimated = run->estimates || d->priced;
-    if (!d->priced) {
-        d->lengths_count = 0;
-        put_in_order(&c);
+    if (!d->priced)
         by_objective(&c);
-    }
     const struct decision_option *best = &d->options[0];
     d->end = DECISION_ANSWER;
     d->model = best->binding.model;

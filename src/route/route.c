@@ -357,6 +357,8 @@ static size_t lay_out(struct route_run *run, char *block, struct decision **out)
     d->chain_outcomes = piece(block, &used, t->chains_max, sizeof *d->chain_outcomes);
     uint32_t most = t->bindings_max < DECISION_OPTIONS_MAX ? t->bindings_max : DECISION_OPTIONS_MAX;
     run->options = piece(block, &used, most, sizeof *run->options);
+    if (!run->rows_room && !run->budgets && !run->lengths && !run->expected)
+        return used;
     run->places = piece(block, &used, run->rows_room ? p->models.count : 0, sizeof *run->places);
     run->rows = piece(block, &used, run->rows_room, sizeof *run->rows);
     run->kept_first =

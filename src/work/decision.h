@@ -213,7 +213,7 @@ struct decision {
     // What the choice rests on besides the policy; empty where nothing was known of places, budgets and lengths, or where there
     // was nothing to choose.
     bool priced;    // chosen by dispatch (route/dispatch.h), else by the objective alone
-    bool estimated; // all options have whole estimates
+    bool estimated; // all options have prices and whole estimates, else the first one only
     const struct decision_places *places; // of the feasible models
     uint32_t places_count;
     struct decision_seen seen;
