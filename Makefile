@@ -33,7 +33,7 @@ bench: build ## every benchmark; writes docs/benchmarks.md
 	@scripts/deps bench
 	@bench/all
 
-bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, lost, dispatch, ledger
+bench-%: build ## one benchmark: proxy, sse, decide, body, idle, gemm, encoder, tokenizer, signals, loop-delay, lazy, check, lost, dispatch, ledger, sticky, pool
 	@scripts/deps bench
 	@bench/$*
 

@@ -7,15 +7,17 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "pool/duals.h"
 #include "pool/prefix.h"
 #include "pool/sessions.h"
 
 // What a place was when its part of an index was filled: another site or a restart empties it.
 struct affinity_place {
     _Atomic uint64_t was;
+    _Atomic float slot_nusd_s; // pool/duals.h
 };
 
-enum { SESSION_ROWS = 8192, SWEEP_MS = 5000 };
+enum { SESSION_ROWS = 8192, SWEEP_MS = 5000, PRICE_MS = 1000 };
 
 struct affinity {
     const struct pool *pool;
@@ -24,7 +26,7 @@ struct affinity {
     struct prefix **prefixes;  // per model; NULL: it has one place
     struct affinity_place *places;
     bool any; // some model has an index
-    _Atomic uint64_t swept_ms;
+    _Atomic uint64_t swept_ms, priced_ms;
 };
 
 enum result affinity_open(struct affinity **out, const struct pool *pool)
@@ -172,16 +174,47 @@ static void weigh(struct request *r, const struct affinity *a, uint32_t model, u
     sessions_weigh(a->sessions, r->affinity.session, now_ms(r),
                    (float)a->pool->image->dispatch.second_nusd, r->epoch->pool.rows,
                    v->first[model], v->end[model], tok);
+    for (uint32_t i = v->first[model]; i < v->end[model]; i++)
+        r->epoch->pool.rows[i].slot_nusd_s +=
+            atomic_load_explicit(&a->places[i].slot_nusd_s, memory_order_relaxed);
 }
 
-// Sessions that are over stop to count for their places: by whichever loop comes by.
-static void sweep(struct affinity *a, uint64_t ms)
+// Whether `period_ms` have passed since `*last`; for one loop only, and with how many.
+static bool is_due(_Atomic uint64_t *last, uint64_t ms, uint64_t period_ms, uint64_t *passed_ms)
 {
-    uint64_t last = atomic_load_explicit(&a->swept_ms, memory_order_relaxed);
-    if (ms > last + SWEEP_MS &&
-        atomic_compare_exchange_strong_explicit(&a->swept_ms, &last, ms, memory_order_relaxed,
-                                                memory_order_relaxed))
+    uint64_t was = atomic_load_explicit(last, memory_order_relaxed);
+    *passed_ms = ms - was;
+    return ms > was + period_ms && atomic_compare_exchange_strong_explicit(
+                                       last, &was, ms, memory_order_relaxed, memory_order_relaxed);
+}
+
+// What is done now and then, by whichever loop comes by: sessions that are over stop to count for their places, and the shadow
+// prices of slots move.
+static void tend(struct affinity *a, const struct pool_view *v, uint64_t ms)
+{
+    uint64_t passed;
+    float second = (float)a->pool->image->dispatch.second_nusd;
+    if (is_due(&a->swept_ms, ms, SWEEP_MS, &passed))
         sessions_sweep(a->sessions, ms);
+    if (!is_due(&a->priced_ms, ms, PRICE_MS, &passed))
+        return;
+    for (uint32_t m = 0; m < v->count; m++)
+        for (uint32_t i = v->first[m]; i < v->end[m]; i++) {
+            _Atomic float *at = &a->places[i].slot_nusd_s;
+            float was = atomic_load_explicit(at, memory_order_relaxed);
+            float is = duals_step(was, &v->places[i], second, (float)passed / 1000);
+            if (is != was)
+                atomic_store_explicit(at, is, memory_order_relaxed);
+        }
+}
+
+static void price_slots(struct request *r, const struct affinity *a)
+{
+    const struct pool_view *v = &r->pool;
+    for (uint32_t m = 0; m < v->count; m++)
+        for (uint32_t i = v->first[m]; i < v->end[m]; i++)
+            r->epoch->pool.rows[i].slot_nusd_s =
+                atomic_load_explicit(&a->places[i].slot_nusd_s, memory_order_relaxed);
 }
 
 void affinity_view(struct request *r)
@@ -193,7 +226,8 @@ void affinity_view(struct request *r)
         return;
     for (uint32_t m = 0; m < v->count; m++)
         see_restarts(a, v, m);
-    sweep(a, now_ms(r));
+    tend(a, v, now_ms(r));
+    price_slots(r, a);
     see_session(r, a);
     if (!a->any)
         return;

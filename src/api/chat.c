@@ -369,7 +369,12 @@ void chat_begin(struct request *r)
     }
     r->options.budgets = r->account.view.states ? &r->account.view : NULL;
     // What was never seen is no reason to decide otherwise than the policy's objective alone.
-    r->options.lengths = g->lengths && lengths_epoch_answers(g->lengths) ? g->lengths : NULL;
+    if (g->lengths && lengths_epoch_answers(g->lengths)) {
+        // It may decide again, or go on deciding, when the loop has the next one.
+        r->lengths = g->lengths;
+        lengths_epoch_ref(r->lengths);
+        r->options.lengths = r->lengths;
+    }
     r->costs = r->epoch->costs;
     if (r->costs) {
         r->costs->refs++;

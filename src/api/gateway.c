@@ -265,6 +265,7 @@ void request_close(struct request *r)
     embeddings_close(r);
     key_set_unref(r->keys);
     measured_epoch_unref(r->costs);
+    lengths_epoch_unref(r->lengths);
     gateway_epoch_unref(r->epoch);
 }
 

@@ -82,11 +82,12 @@ struct request {
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;
-    struct waiting *waiting;      // for the compute pool; NULL: it does not
-    uint64_t waited_us;           // CPU that the pool spent for it the last time
-    struct measured_epoch *costs; // that it began with
-    bool measured;                // one of the sample
-    uint64_t decide_until_ns;     // of CLOCK_MONOTONIC; 0: no deadline
+    struct waiting *waiting;       // for the compute pool; NULL: it does not
+    uint64_t waited_us;            // CPU that the pool spent for it the last time
+    struct measured_epoch *costs;  // that it began with
+    struct lengths_epoch *lengths; // the same; NULL: the guess
+    bool measured;                 // one of the sample
+    uint64_t decide_until_ns;      // of CLOCK_MONOTONIC; 0: no deadline
     struct embeddings *embeddings;
     struct after_terms fixed; // where it goes when it is not obeyed
     struct after_spent spent; // by attempts that failed

@@ -29,7 +29,7 @@ struct serving {
     const struct policy_image *image; // the decider's
     struct measured *measured;        // NULL: nothing is
     struct pool pool;
-    struct affinity *affinity; // where prompts and sessions are warm; NULL without loops
+    struct affinity *affinity;          // where prompts and sessions are warm; NULL without loops
     struct tls_context *client_tls;     // for https endpoints; NULL when there is none
     uint8_t digest[IMAGE_DIGEST_BYTES]; // of the policy's text
     struct slice digest_hex;

@@ -54,9 +54,9 @@ struct conf {
     struct tls_certificate certificates[CONF_CERTIFICATES_MAX];
     uint32_t certificate_count;
 
-    const char *policy;  // path, or "demo" for the built-in one; NULL: where policy_file_read looks
+    const char *policy; // path, or "demo" for the built-in one; NULL: where policy_file_read looks
     const char *meter_nvml, *meter_powercap; // where meters are; NULL: the system's
-    const char *prices;  // path of a list of prices; NULL: the built-in one
+    const char *prices;                      // path of a list of prices; NULL: the built-in one
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 

@@ -138,6 +138,8 @@ void keeper_apply(struct place *p, const struct telemetry *t, uint64_t at_ms, ui
     atomic_store_explicit(&g->lora_room, t->lora_told && t->lora_room, memory_order_relaxed);
     atomic_store_explicit(&g->ends, atomic_load_explicit(&p->ends, memory_order_relaxed),
                           memory_order_relaxed);
+    atomic_store_explicit(&g->in_flight, atomic_load_explicit(&p->in_flight, memory_order_relaxed),
+                          memory_order_relaxed);
     atomic_store_explicit(&g->at_ms, at_ms, memory_order_relaxed);
     atomic_store_explicit(&g->fresh_ms, fresh_ms, memory_order_relaxed);
 }
@@ -530,13 +532,13 @@ static void path_of(const struct finder *f, char out[PATH_MAX])
 
 static void look_at_file(struct finder *f)
 {
-    char path[PATH_MAX], diag[POOL_DIAG_BYTES], room[FILE_ERROR_BYTES];
+    char path[PATH_MAX], diag[POOL_DIAG_BYTES], words[FILE_ERROR_BYTES];
     struct discovery_list list;
     struct stat st;
     struct buf text;
     path_of(f, path);
     if (stat(path, &st)) {
-        snprintf(diag, sizeof diag, "the file cannot be read: %s", strerror(errno));
+        snprintf(diag, sizeof diag, "the file cannot be read: %s", file_error(errno, words));
         tell_finder(f, diag);
         f->inode = 0;
         return;
@@ -551,7 +553,7 @@ static void look_at_file(struct finder *f)
     f->mtime = st.st_mtim;
     if (r) {
         snprintf(diag, sizeof diag, "the file cannot be read: %s",
-                 r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, room));
+                 r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, words));
         tell_finder(f, diag);
     } else if (discovery_parse(buf_slice(&text), &list, diag)) {
         tell_finder(f, diag);

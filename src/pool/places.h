@@ -21,7 +21,8 @@
 struct place_gauges {
     _Atomic uint64_t at_ms;    // loop time; 0: never
     _Atomic uint64_t fresh_ms; // it counts until then
-    _Atomic uint32_t ends;     // calls of ours that had ended at that time
+    _Atomic uint32_t ends,
+        in_flight; // calls of ours that had ended, and were under way, at that time
     _Atomic float queue, running, kv_use;
     _Atomic uint32_t slots; // that it runs side by side; 0: not known
     _Atomic bool lora_loaded, lora_room;

@@ -1,6 +1,7 @@
 // One loop's view of the pool, and its calls.
 #include <assert.h>
 
+#include "pool/others.h"
 #include "pool/pool.h"
 #include "pool/telemetry.h"
 
@@ -92,7 +93,7 @@ static enum pool_place_state state_of(const struct pool_loop *l, int32_t number,
 
 // What was scraped, moved on by what Merit has begun and ended there since. A call that ends lets one that waited begin to
 // run, so the queue shrinks first; one that begins runs when nothing waits and there is room.
-static void fill_load(struct pool_place *row, const struct place *p)
+static void fill_load(struct pool_place *row, const struct place *p, float ratio)
 {
     const struct place_gauges *g = &p->gauges;
     float queue = loadf(&g->queue), running = loadf(&g->running);
@@ -102,21 +103,12 @@ static void fill_load(struct pool_place *row, const struct place *p)
         row->running = running;
         return;
     }
-    uint32_t ended = load32(&p->ends) - load32(&g->ends);
-    float over = (float)ended - queue;
-    row->queue = over < 0 ? -over : 0;
-    row->running = over > 0 ? (running > over ? running - over : 0) : running;
-    // At least what is under way there by our own hands.
-    if (row->queue + row->running < (float)row->in_flight) {
-        float more = (float)row->in_flight - row->queue - row->running;
-        float room = row->slots ? (float)row->slots - row->running : more;
-        float runs = row->queue > 0 || room < 0 ? 0 : more < room ? more : room;
-        row->running += runs;
-        row->queue += more - runs;
-    }
+    uint32_t then = load32(&g->ends), ended = load32(&p->ends) - then;
+    uint32_t began = row->in_flight + ended - load32(&g->in_flight);
+    others_move(row, queue, running, began < UINT32_MAX / 2 ? began : 0, ended, ratio);
 }
 
-static void fill_row(struct pool_loop *l, int32_t number, uint64_t now_us)
+static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t now_us)
 {
     struct pool_place *row = &l->rows[number];
     const struct pool_site *s = pool_site(l->pool, number);
@@ -145,7 +137,23 @@ static void fill_row(struct pool_loop *l, int32_t number, uint64_t now_us)
     row->kv_tok = load32(&g->block_tok) * load32(&g->blocks);
     row->lora_loaded = atomic_load_explicit(&g->lora_loaded, memory_order_relaxed);
     row->lora_room = atomic_load_explicit(&g->lora_room, memory_order_relaxed);
-    fill_load(row, p);
+    fill_load(row, p, ratio);
+}
+
+// How much of a model's load is not Merit's own, by the scrapes that count.
+static float ratio_of(const struct pool_loop *l, uint32_t first, uint32_t end, uint64_t now_us)
+{
+    float scraped = 0, own = 0;
+    for (uint32_t i = first; i < end; i++) {
+        const struct place_gauges *g = &pool_site(l->pool, (int32_t)i)->place->gauges;
+        float queue = loadf(&g->queue), running = loadf(&g->running);
+        if (atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us) || queue < 0 ||
+            running < 0)
+            continue;
+        scraped += queue + running;
+        own += (float)load32(&g->in_flight);
+    }
+    return others_ratio(scraped, own);
 }
 
 static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
@@ -154,9 +162,10 @@ static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
     uint32_t first = model->slot_first;
     uint32_t end = first + atomic_load_explicit(&model->slot_count, memory_order_acquire);
     bool serves = false;
+    float ratio = end - first > 1 ? ratio_of(l, first, end, now_us) : 1;
     l->end[m] = end;
     for (uint32_t i = first; i < end; i++) {
-        fill_row(l, (int32_t)i, now_us);
+        fill_row(l, (int32_t)i, ratio, now_us);
         serves |= l->rows[i].state == POOL_PLACE_UP || l->rows[i].state == POOL_PLACE_LIMITED;
     }
     l->place_count += end - first;
@@ -415,6 +424,7 @@ void pool_load(struct pool_call *c, struct slice header, uint64_t now_us)
     if (t.kv_use >= 0)
         atomic_store_explicit(&g->kv_use, (float)t.kv_use, memory_order_relaxed);
     atomic_store_explicit(&g->ends, load32(&c->place->ends), memory_order_relaxed);
+    atomic_store_explicit(&g->in_flight, load32(&c->place->in_flight), memory_order_relaxed);
     uint64_t until = ms(now_us) + POOL_LOAD_FRESH_MS;
     if (atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) < until)
         atomic_store_explicit(&g->fresh_ms, until, memory_order_relaxed);

@@ -277,6 +277,7 @@ static void merit_scraped(void *self, uint32_t replica, const struct engine_stat
     const struct engine_profile *profile = engine_profile(fleet_engine(m->f, replica));
     bool again = atomic_load(&g->restarts) != s->restarts;
     atomic_store(&g->ends, atomic_load(&p->ends));
+    atomic_store(&g->in_flight, atomic_load(&p->in_flight));
     atomic_store(&g->queue, (float)s->waiting);
     atomic_store(&g->running, (float)s->running);
     atomic_store(&g->kv_use, (float)s->kv_use);

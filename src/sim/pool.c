@@ -211,11 +211,12 @@ static uint32_t paced(const struct call *c, double ms)
     return (uint32_t)(ms * c->sim->pace + 0.5);
 }
 
-// The next token has not come yet.
+// The next token has not come yet. The cursor stands at what was sent last until the next event is made.
 static bool engine_is_behind(const struct call *c)
 {
+    uint32_t next = c->cursor.token + (c->cursor.choice >= c->request.choices);
     return c->sim->live && c->live.on_progress && c->cursor.phase == SIM_AT_TOKEN &&
-           c->cursor.token >= c->live.granted;
+           next >= c->live.granted;
 }
 
 static void stream_pump(struct call *c)
@@ -320,6 +321,8 @@ static void on_progress(struct live_call *l, bool ended, enum engine_end why)
 {
     struct call *c = MERIT_CONTAINER(l, struct call, live);
     c->wire.cached_tok = l->cached_tok;
+    if (ended)
+        l->granted = UINT32_MAX; // what is left is the stream's end
     if (ended && why == ENGINE_LOST)
         call_abort(c);
     else if (c->request.stream && !c->begun)

@@ -153,9 +153,12 @@ def test_an_endpoint_dies_and_comes_back(start):
     url = f"http://127.0.0.1:{port}/v1"
     with Mock() as good:
         m = start(policy(f'"{url}" health "/health", "{good.url}"'), *QUICK)
-        for _ in range(12):
-            assert m.chat()[0] == 200
-        until(lambda: place(m, url)["state"] == "out")
+        def by_hand(what):
+            assert m.admin(f"/merit/v1/pool/{what}", method="POST", body=json.dumps({"url": good.url}).encode())[0] == 200
+        by_hand("drain")
+        # Not the same request each time: one that fails again and again is not sent on.
+        until(lambda: m.chat(f"Say {time.monotonic()}.")[0] >= 500 and place(m, url)["state"] == "out")
+        by_hand("resume")
         until(lambda: "out of service (failures)" in m.errors())
         # It is checked while it is out; nobody's request is.
         before = place(m, url)["calls"]
@@ -187,8 +190,11 @@ def test_an_endpoint_dies_and_comes_back(start):
                     sock.close()
             t = threading.Thread(target=serve, daemon=True)
             t.start()
-            # Its health is good, so its trial need not wait for the end of its time; then it serves.
-            until(lambda: m.chat()[0] == 200 and place(m, url)["state"] == "up" and place(m, url)["calls"] > before, 10)
+            # Its health is good, so its trial need not wait for the end of its time; then it serves, when it has to.
+            until(lambda: place(m, url)["state"] == "up")
+            by_hand("drain")
+            until(lambda: m.chat()[0] == 200 and place(m, url)["calls"] > before)
+            assert place(m, url)["state"] == "up"
             stop.set()
             t.join()
 
