@@ -2,10 +2,11 @@
 import contextlib
 import json
 import socket
+import subprocess
 import threading
 
 import mock_upstream as up
-from conftest import until
+from conftest import MERIT, until
 from test_budgets import BIG, ask, client, policy, rows, told, usage
 
 IN, OUT = 10_000, 30_000  # nano-USD of a token of "big"
@@ -102,3 +103,17 @@ def test_nothing_was_sent(start, mock, scratch):
         served.stop()
     for row in rows(scratch / "data"):
         assert row["end"] == "gone" and row["took_nusd"] == row["took_calls"] == row["input_tok"] == 0
+
+
+def test_names_are_not_obeyed_by_a_terminal(start, mock, scratch):
+    """A session's name is the client's, a model's in a usage export the provider's."""
+    served = start(policy(mock, "budget 1 usd/day hard\nbudget per session 1 usd hard"), "--data", scratch / "data")
+    assert served.chat(user="\x1b[2J\x9bevil\nforged  9\x7f")[0] == 200
+    served.stop()
+    export = scratch / "usage.csv"
+    export.write_text("date,model,input_tokens\n2026-11-21,\x1b[31mred\x07,1\n")
+    for words in (["--by", "session"], ["budgets"], ["reconcile", export]):
+        out = subprocess.run([MERIT, "ledger", *words, "--ledger", scratch / "data" / "ledger"], capture_output=True,
+                             text=True, timeout=60).stdout
+        assert not set(out) & {"\x1b", "\x9b", "\x7f", "\x07"} and "?[" in out, out
+        assert not any(line.startswith("forged") for line in out.splitlines())
