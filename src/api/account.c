@@ -255,7 +255,8 @@ static uint64_t input_most(const struct request *r)
 {
     const struct work *w = &r->work;
     uint64_t named = 0;
-    if (r->kind != REQUEST_CHAT)
+    // What tools of the upstream find is read by the model, too.
+    if (r->kind != REQUEST_CHAT || r->openai.acts)
         return UINT32_MAX;
     for (uint32_t i = 0; i < w->part_count; i++)
         named += w->parts[i].kind != WORK_TEXT;
@@ -337,12 +338,24 @@ static bool needs_cap(const struct request *r)
     return false;
 }
 
+// Engines refuse a cap that does not fit their window behind the prompt, so where the policy states no output but the
+// window, the prompt is taken off it, as long as it may be.
 static void set_cap(const struct request *r, const struct account_try *t, struct after_terms *terms)
 {
-    const struct image_model *m = image_model(image_of(r), t->binding.model);
+    const struct policy_image *p = image_of(r);
+    const struct image_model *m = image_model(p, t->binding.model);
     const struct image_step step = {.kind = IMAGE_STEP_ANSWER};
-    if (r->obeyed && !terms->output_cap_tok && !r->work.max_output_tok && needs_cap(r))
-        terms->output_cap_tok = estimate_output_most_tok(&r->work, m, &step);
+    uint32_t cap = terms->output_cap_tok;
+    if (!r->obeyed || r->work.max_output_tok || (!cap && !needs_cap(r)))
+        return;
+    if (!cap)
+        cap = estimate_output_most_tok(&r->work, m, &step);
+    uint64_t name = lengths_name(image_text(p, m->name)), most = input_most(r);
+    uint64_t input = lengths_input(r->g->lengths, name, t->task.input_tok).high_tok;
+    input = input < most ? input : most;
+    if (m->context_tok && input + cap > m->context_tok)
+        cap = input < m->context_tok ? m->context_tok - (uint32_t)input : 1;
+    terms->output_cap_tok = cap;
 }
 
 static const char *effort_name(enum image_effort e)

@@ -199,23 +199,24 @@ static bool read_body(struct http_exchange *x, struct admin_pool_answer *a, stru
     return false;
 }
 
+static int hex_of(char c)
+{
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
+}
+
 // %xx of a query's value, into the arena.
 static struct slice unescaped(struct slice v, struct arena *arena)
 {
     char *to = arena_alloc_aligned(arena, v.len + 1, 1);
     size_t n = 0;
     for (size_t i = 0; to && i < v.len; i++) {
-        unsigned byte;
-        char hex[3] = {0};
-        if (v.ptr[i] == '%' && i + 2 < v.len) {
-            memcpy(hex, v.ptr + i + 1, 2);
-            if (sscanf(hex, "%2x", &byte) == 1) {
-                to[n++] = (char)byte;
-                i += 2;
-                continue;
-            }
-        }
-        to[n++] = v.ptr[i];
+        int high = i + 2 < v.len ? hex_of(v.ptr[i + 1]) : -1;
+        int low = i + 2 < v.len ? hex_of(v.ptr[i + 2]) : -1;
+        bool escaped = v.ptr[i] == '%' && high >= 0 && low >= 0;
+        to[n++] = escaped ? (char)(high << 4 | low) : v.ptr[i];
+        i += escaped ? 2 : 0;
     }
     return slice_make(to, to ? n : 0);
 }

@@ -1,6 +1,7 @@
 #include "api/metrics.h"
 
 #include "api/account.h"
+#include "api/metrics_ledger.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -383,5 +384,6 @@ void metrics_write(const struct metrics_names *names, struct metrics_shard *cons
               "From the first byte of a request to the first of its answer.", &METRICS_REQUEST,
               offsetof(struct metrics_shard, first_byte));
     compute_values(out, &process->compute);
+    metrics_ledger_write(&process->ledger, out);
     process_values(out, process);
 }

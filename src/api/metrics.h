@@ -13,6 +13,7 @@
 #include "api/pace.h"
 #include "base/buf.h"
 #include "base/slice.h"
+#include "ledger/ledger.h"
 #include "model/compute.h"
 
 enum { METRICS_NAMES_MAX = 256, METRICS_NAME_BYTES = 64, METRICS_BUCKETS_MAX = 20 };
@@ -126,6 +127,7 @@ struct metrics_process {
     struct metrics_budget budgets[METRICS_BUDGETS_SHOWN];
     uint64_t lengths_answers, lengths_dropped; // learned from, and not for want of room
     uint32_t lengths_cells;
+    struct ledger_stats ledger;
 };
 
 // The exposition text (version 0.0.4) of the sum of all shards.

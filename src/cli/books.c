@@ -187,6 +187,8 @@ void books_process(const struct books *b, const struct serving *s, uint64_t now_
     out->lengths_answers = lengths_answers(b->lengths);
     out->lengths_dropped = lengths_dropped(b->lengths);
     out->lengths_cells = lengths_cells(b->lengths);
+    if (b->ledger)
+        ledger_stats(b->ledger, &out->ledger);
     out->budget_count = 0;
     for (uint32_t i = 0; i < s->rules.count && out->budget_count < METRICS_BUDGETS_SHOWN; i++) {
         int32_t at = s->rules.rules[i].constraint;

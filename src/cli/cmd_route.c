@@ -17,6 +17,7 @@
 #include "cli/given.h"
 #include "cli/policy_file.h"
 #include "cli/price_file.h"
+#include "cli/seen.h"
 #include "policy/policy.h"
 #include "route/explain.h"
 #include "route/record.h"
@@ -29,7 +30,7 @@ enum {
 };
 
 struct args {
-    const char *text, *policy, *given, *model, *caller, *label;
+    const char *text, *policy, *given, *model, *caller, *label, *pool;
     const char *headers[WORK_HEADERS_MAX], *groups[WORK_GROUPS_MAX], *down[WORK_GROUPS_MAX];
     uint32_t header_count, group_count, down_count;
     bool json, input, no_models;
@@ -64,6 +65,8 @@ static void usage(FILE *to)
         "  --caller ID     the caller's id\n"
         "  --label A,B     levels that the caller asserts\n"
         "  --down MODEL    as if no endpoint of this model were up (several)\n"
+        "  --pool FILE     a state of the pool to choose a place in: {\"places\": [...]}, in the\n"
+        "                  words of a decision record, which is such a file itself\n"
         "  --no-models     as if no encoder were installed\n"
         "  --json          the decision record (docs/decision.schema.json)\n\n"
         "Times are of a warm run. Exit codes: 0 decided, 1 no model can serve it or the policy\n"
@@ -111,6 +114,8 @@ static bool read_option(struct args *a, int argc, char **argv, int *i)
         a->no_models = true;
     else if ((v = value_of(argc, argv, i, "--policy")))
         a->policy = v;
+    else if ((v = value_of(argc, argv, i, "--pool")))
+        a->pool = v;
     else if ((v = value_of(argc, argv, i, "--given")))
         a->given = v;
     else if ((v = value_of(argc, argv, i, "--model")))
@@ -282,8 +287,34 @@ static int take_down(struct session *s, struct pool_view *pool)
         }
         states[m] = POOL_MODEL_DOWN;
     }
-    *pool = (struct pool_view){.epoch = 0, .states = states, .count = p->models.count};
+    *pool = (struct pool_view){.epoch = 0,
+                               .states = states,
+                               .count = p->models.count,
+                               .session_place = IMAGE_NONE,
+                               .session_model = IMAGE_NONE};
     return EXIT_DONE;
+}
+
+static int see_pool(struct session *s, struct pool_view *pool)
+{
+    struct buf text, why;
+    enum { POOL_FILE_MAX = 4 * 1024 * 1024 };
+    if (!s->args.pool)
+        return EXIT_DONE;
+    buf_init(&text, POOL_FILE_MAX);
+    buf_init(&why, 4096);
+    enum result r = file_read(s->args.pool, &text);
+    struct slice json = r ? SLICE_EMPTY : arena_copy(&s->arena, buf_slice(&text));
+    if (!r)
+        r = json.ptr ? seen_parse(s->decider.image, json, &s->arena, pool, &why) : RESULT_NOMEM;
+    if (r) {
+        buf_byte(&why, '\0');
+        fprintf(stderr, "merit route: --pool %s: %s\n", s->args.pool,
+                why.len > 1 ? why.ptr : result_name(r));
+    }
+    buf_deinit(&text);
+    buf_deinit(&why);
+    return r ? EXIT_USAGE : EXIT_DONE;
 }
 
 static uint64_t now_ns(void *ctx)
@@ -299,8 +330,11 @@ static int decide(struct session *s)
     static const struct plan_clock clock = {now_ns, NULL};
     struct pool_view pool;
     // What the policy says, also where this build cannot do it.
-    struct route_options options = {.model = slice_cstr(s->args.model), .all_steps = true};
+    struct route_options options = {
+        .model = slice_cstr(s->args.model), .all_steps = true, .estimates = true};
     int code = take_down(s, &pool);
+    if (!code)
+        code = see_pool(s, &pool);
     if (code)
         return code;
     if (s->args.given) {

@@ -545,13 +545,13 @@ static bool is_seen(const struct finder *f, const struct stat *st)
 
 static void look_at_file(struct finder *f)
 {
-    char path[PATH_MAX], diag[POOL_DIAG_BYTES], room[FILE_ERROR_BYTES];
+    char path[PATH_MAX], diag[POOL_DIAG_BYTES], words[FILE_ERROR_BYTES];
     struct discovery_list list;
     struct stat st;
     struct buf text;
     path_of(f, path);
     if (stat(path, &st)) {
-        snprintf(diag, sizeof diag, "the file cannot be read: %s", strerror(errno));
+        snprintf(diag, sizeof diag, "the file cannot be read: %s", file_error(errno, words));
         tell_finder(f, diag);
         f->inode = 0;
         return;
@@ -578,7 +578,7 @@ static void look_at_file(struct finder *f)
     enum result r = file_read(path, &text);
     if (r) {
         snprintf(diag, sizeof diag, "the file cannot be read: %s",
-                 r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, room));
+                 r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, words));
         tell_finder(f, diag);
     } else if (discovery_parse(buf_slice(&text), &list, diag)) {
         tell_finder(f, diag);

@@ -47,6 +47,9 @@ enum {
     POOL_URL_MAX = 2048,
 };
 
+// Share of a KV cache in use from which requests wait for blocks (as SCORE_KV_FULL).
+#define POOL_KV_FULL 0.9F
+
 // An endpoint as the policy states it, with its URL taken apart. Of one that is discovered in a file `host` is empty.
 struct pool_endpoint {
     struct slice host;

@@ -371,7 +371,8 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
     if (c->wait_tok)
         atomic_fetch_add_explicit(&p->wait_tok, c->wait_tok, memory_order_relaxed);
     c->waits = true;
-    c->waited |= loadf(&p->gauges.queue) >= 1;
+    // What stands behind prompts teaches as well, as it is counted with them; what stands behind a full KV cache does not.
+    c->waited |= loadf(&p->gauges.queue) >= 1 && loadf(&p->gauges.kv_use) > POOL_KV_FULL;
     atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
     atomic_store_explicit(&p->last_call_ms, ms(now_us), memory_order_relaxed);
     show(l, number, p);

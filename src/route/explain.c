@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "route/dispatch.h"
 #include "route/record.h"
 #include "route/route.h"
 #include "text/utf8.h"
@@ -716,6 +717,101 @@ static void say_others(struct page *p, uint32_t names)
     }
 }
 
+// ---- what a choice costs
+
+static const struct pool_place *row_of(const struct decision *d, const struct decision_option *o)
+{
+    for (uint32_t i = 0; i < d->places_count; i++)
+        if (d->places[i].model == o->binding.model && o->place >= 0)
+            return &d->places[i].rows[(uint32_t)o->place - d->places[i].first];
+    return NULL;
+}
+
+static void micro_usd(struct page *p, double nusd, uint32_t width)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%.1f", nusd / 1000);
+    for (uint32_t i = (uint32_t)n; i < width; i++)
+        buf_byte(p->out, ' ');
+    buf_cstr(p->out, text);
+}
+
+static void say_option(struct page *p, const struct decision_option *o, uint32_t names)
+{
+    const struct decision *d = p->d;
+    const struct pool_place *row = row_of(d, o);
+    const double *t = o->terms_nusd;
+    name_cell(p, model_name(d, o->binding.model), names);
+    uint32_t at = column(p);
+    buf_cstr(p->out, o->binding.effort ? image_effort_name(o->binding.effort) : "");
+    pad_to(p, at + 8);
+    at = column(p);
+    if (o->place >= 0)
+        buf_printf(p->out, "place %d", o->place);
+    pad_to(p, at + 10);
+    micro_usd(p, o->price_nusd, 11);
+    micro_usd(p, t[PRICE_MONEY], 10);
+    micro_usd(p, t[PRICE_ENERGY] + t[PRICE_CARBON], 9);
+    micro_usd(p, t[PRICE_BUDGETS], 9);
+    micro_usd(p, t[PRICE_SECONDS], 10);
+    micro_usd(p, t[PRICE_SLOTS] + t[PRICE_SESSION] + t[PRICE_OTHER], 9);
+    if (row && row->prefix_tok && column(p) + 18 < p->width)
+        buf_printf(p->out, "  holds %u tok", row->prefix_tok);
+    newline(p);
+}
+
+// What would have to change: the largest term by which the second loses, where that alone would do.
+static void say_switch(struct page *p)
+{
+    static const char *const fixes[PRICE_TERMS] = {"its tokens cost that much less",
+                                                   "it took that much less energy",
+                                                   "its zone had that much less carbon",
+                                                   "its budgets were that much less short",
+                                                   "it were that much sooner",
+                                                   "its slots were that much freer",
+                                                   "the session were there",
+                                                   "its cache or adapter were ready"};
+    const struct decision *d = p->d;
+    const struct decision_option *a = &d->options[0], *b = &d->options[1];
+    double lead = dispatch_between(d->image, b) - dispatch_between(d->image, a);
+    unsigned worst = 0, terms = dispatch_timed(d->image) ? PRICE_TERMS : PRICE_BUDGETS + 1;
+    for (unsigned k = 1; k < terms; k++)
+        if (b->terms_nusd[k] - a->terms_nusd[k] > b->terms_nusd[worst] - a->terms_nusd[worst])
+            worst = k;
+    if (lead <= 0)
+        return;
+    BUF_LIT(p->out, "  ");
+    buf_add(p->out, model_name(d, b->binding.model));
+    if (b->binding.model == a->binding.model)
+        buf_printf(p->out, " %s", image_effort_name(b->binding.effort));
+    buf_printf(p->out, " would be chosen if it cost %.1f less, for instance if %s", lead / 1000,
+               fixes[worst]);
+    newline(p);
+}
+
+static void say_prices(struct page *p, uint32_t names)
+{
+    const struct decision *d = p->d;
+    if (!d->priced)
+        return;
+    title(p, "Prices, in millionths of a dollar");
+    BUF_LIT(p->out, "  ");
+    ink(p, INK_DIM);
+    pad_to(p, names + 20);
+    BUF_LIT(p->out, "      total     money   energy  budgets   seconds    rest");
+    ink(p, INK_PLAIN);
+    newline(p);
+    for (uint32_t i = 0; i < d->option_count; i++)
+        say_option(p, &d->options[i], names);
+    if (d->option_count > 1)
+        say_switch(p);
+    if (!dispatch_timed(d->image) && d->places_count && d->option_count > 1) {
+        BUF_LIT(p->out, "  without a `dispatch` statement seconds and the rest choose the place, "
+                        "not the model");
+        newline(p);
+    }
+}
+
 // What the policy takes for granted, with its reasons.
 static void say_assumed(struct page *p)
 {
@@ -746,6 +842,7 @@ void explain_text(const struct decision *d, const struct explain_options *option
     say_answer(&p);
     say_signals(&p, names, &scratch);
     say_others(&p, names);
+    say_prices(&p, names);
     say_assumed(&p);
     buf_deinit(&scratch);
 }

@@ -330,6 +330,8 @@ static void full_seen(const struct decision *d, struct buf *out)
         key_u64(out, "first_deadline_ms", s->deadline_ms);
     if (s->region.len)
         key_text(out, "region", s->region);
+    key_u64(out, "seed", s->seed);
+    key_u64(out, "turn", s->turn);
 }
 
 void record_choice_json(const struct decision *d, struct buf *out)

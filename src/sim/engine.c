@@ -43,6 +43,7 @@ struct engine {
     struct engine_request queue;     // sentinel of the waiting list
     struct engine_request **running; // in the order of admission
     uint32_t running_count, waiting_count;
+    uint32_t stuck;                               // that the step's plan left waiting
     struct adapter adapters[ENGINE_ADAPTERS_MAX]; // loaded
     uint32_t adapter_count;
     uint64_t serial, up_us;
@@ -384,6 +385,7 @@ static void begin_step(struct engine *e, uint64_t now_us)
         loads_us += adapter_use(e, r->ask.adapter);
         budget = e->p.chunk_tok - e->step_tok;
     }
+    e->stuck = e->waiting_count;
     if (!e->running_count)
         return;
     double t = step_us(e, loads_us);
@@ -473,8 +475,9 @@ enum result engine_submit(struct engine *e, const struct engine_ask *ask, uint64
     if (tokens > e->p.max_len_tok || tokens > (uint64_t)e->p.blocks * e->p.block_tok ||
         (ask->adapter >= 0 && !e->p.max_lora))
         return RESULT_RANGE;
-    if (e->waiting_count >= e->p.queue_max &&
-        !(e->running_count < e->p.max_seqs && !e->waiting_count))
+    // Those that came since the step began and find a place in the next one do not count as waiting.
+    uint64_t room = e->stuck ? 0 : e->p.max_seqs - e->running_count;
+    if (e->waiting_count >= e->p.queue_max + room)
         return RESULT_LIMIT;
     // All that it will need, so that a step cannot fail.
     struct engine_request *r = alloc_zeroed(1, sizeof *r);
@@ -549,7 +552,7 @@ void engine_restart(struct engine *e, uint64_t now_us)
         request_free(e, lost);
         lost = next;
     }
-    e->adapter_count = 0;
+    e->adapter_count = e->stuck = 0;
     blocks_clear(&e->blocks);
     e->delivering = false;
     begin_step(e, now_us);

@@ -12,28 +12,45 @@
 #include "base/hash.h"
 #include "text/json.h"
 
+// Digits behind the point of a second, as microseconds.
+static bool micros_of(struct slice digits, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < 6; i++)
+        v = v * 10 + (i < digits.len ? (uint64_t)(digits.ptr[i] - '0') : 0);
+    *out = v;
+    uint64_t any;
+    return slice_u64(slice_head(digits, digits.len < 9 ? digits.len : 9), &any);
+}
+
+enum { TRACE_TOK_MAX = 100000000 };
+
 static enum result csv_row(struct slice line, struct trace_row *row)
 {
-    char text[128];
-    struct tm tm = {0};
-    unsigned prompt, output;
-    double seconds;
-    if (line.len >= sizeof text)
-        return RESULT_SYNTAX;
-    memcpy(text, line.ptr, line.len);
-    text[line.len] = 0;
-    if (sscanf(text, "%d-%d-%d %d:%d:%lf,%u,%u", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &seconds, &prompt, &output) != 8 ||
-        !(seconds >= 0 && seconds < 61) || prompt > 100000000 || output > 100000000)
-        return RESULT_SYNTAX;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
+    // 2023-11-16 18:17:03.9799600,4808,10
+    enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, PROMPT, OUTPUT, FIELDS };
+    static const char ends[FIELDS] = {'-', '-', ' ', ':', ':', ',', ',', '\n'};
+    static const uint64_t most[FIELDS] = {9999, 12, 31, 23, 59, 60, TRACE_TOK_MAX, TRACE_TOK_MAX};
+    uint64_t v[FIELDS], micros = 0;
+    struct slice field, whole;
+    for (int i = 0; i < FIELDS; i++) {
+        if (!slice_split(&line, ends[i], &field) || !slice_split(&field, '.', &whole) ||
+            !slice_u64(whole, &v[i]) || v[i] > most[i] || (field.ptr && i != SECOND))
+            return RESULT_SYNTAX;
+        if (i == SECOND && field.ptr && !micros_of(field, &micros))
+            return RESULT_SYNTAX;
+    }
+    struct tm tm = {.tm_year = (int)v[YEAR] - 1900,
+                    .tm_mon = (int)v[MONTH] - 1,
+                    .tm_mday = (int)v[DAY],
+                    .tm_hour = (int)v[HOUR],
+                    .tm_min = (int)v[MINUTE]};
     time_t minute = timegm(&tm);
     if (minute < 0)
         return RESULT_SYNTAX;
-    *row = (struct trace_row){.at_us = (uint64_t)minute * 1000000 + (uint64_t)(seconds * 1e6),
-                              .prompt_tok = prompt,
-                              .output_tok = output};
+    *row = (struct trace_row){.at_us = ((uint64_t)minute + v[SECOND]) * 1000000 + micros,
+                              .prompt_tok = (uint32_t)v[PROMPT],
+                              .output_tok = (uint32_t)v[OUTPUT]};
     return RESULT_OK;
 }
 

@@ -139,6 +139,16 @@ def test_the_cap_is_sent_that_the_bound_rests_on(start, mock):
         assert mock.chats()[-1].json()["max_tokens"] == 10
 
 
+def test_a_cap_leaves_room_for_the_prompt(start, mock):
+    """Without `output` a model's is its window; engines refuse a prompt and a cap that do not fit it together."""
+    served = start(policy(mock, "budget 100 usd/day hard").replace(" output 1k tok", ""))
+    words = "word " * 4000
+    status, _, _ = served.chat(words)
+    assert status == 200
+    cap = mock.chats()[-1].json()["max_tokens"]
+    assert 32000 - 1.5 * 4100 - 100 < cap < 32000 - 4000
+
+
 def test_sixty_four_at_once(start, mock):
     served = start(policy(mock, "budget 0.25 usd/day hard"))
     mock.default = told(usage(20, 1000), wait=0.3)
