@@ -255,7 +255,8 @@ static uint64_t input_most(const struct request *r)
 {
     const struct work *w = &r->work;
     uint64_t named = 0;
-    if (r->kind != REQUEST_CHAT)
+    // What tools of the upstream find is read by the model, too.
+    if (r->kind != REQUEST_CHAT || r->openai.acts)
         return UINT32_MAX;
     for (uint32_t i = 0; i < w->part_count; i++)
         named += w->parts[i].kind != WORK_TEXT;

@@ -12,7 +12,7 @@
 // its guard holds; a guard that the decision did not need counts as if it held.
 //
 // The bound of an attempt is what it cannot exceed: one input token per byte of the body (and what pictures can come to),
-// at most the model's window; output up to the cap that the upstream is told. What an upstream reports beyond that is no
+// at most the model's window, and that where tools run on the upstream's side; output up to the cap that the upstream is told. What an upstream reports beyond that is no
 // usage but an error: it is cut to the bound, marked as estimated and counted (`enum account_lie`). So no report can take
 // more than was reserved.
 //

@@ -290,15 +290,25 @@ static void sum_up(struct account *a, const struct took *k, bool answered)
         a->lies |= (uint8_t)(1u << k->used.lie);
 }
 
+// Who answers whole may have worked until the end, and be paid for it, though nothing of it passed.
+static bool may_be_done(const struct request *r, const struct path_attempt_end *end)
+{
+    return r->kind == REQUEST_CHAT && !r->work.stream && end->sent && end->taken &&
+           (end->outcome == PATH_DROPPED || strcmp(end->reason, "upstream_timeout") == 0);
+}
+
 void account_settle(struct request *r, uint32_t slot, const struct path_attempt_end *end)
 {
     struct account_try *t = r->account.tries[slot];
+    struct usage usage = end->usage;
     struct took k;
     if (!t || !t->reserved)
         return;
     bool answered = end->outcome == PATH_DID && end->status < 400;
     int64_t metered_uj = reckon_meter_end(&t->meter);
-    took_of(r, t, took_nothing(end), &end->usage, metered_uj, &k);
+    if (!usage.known && usage.output_tok < t->expect.output_tok && may_be_done(r, end))
+        usage.output_tok = t->expect.output_tok;
+    took_of(r, t, took_nothing(end), &usage, metered_uj, &k);
     settle(r, t, &k, end);
     if (end->usage.error_inside) {
         r->account.lies |= 1u << ACCOUNT_ERROR_INSIDE;

@@ -418,6 +418,15 @@ static void see_pace(struct request *r, const struct request_try *t,
              each_us);
 }
 
+// A report of more than was possible teaches nothing: neither rates nor speeds nor what a cache holds.
+static bool is_possible(const struct request *r, const struct path_attempt_end *end)
+{
+    const struct account_try *t = r->account.tries[end->slot];
+    const struct usage *u = &end->usage;
+    return u->known && u->cached_tok <= u->input_tok &&
+           (!t || (u->input_tok <= t->input_most_tok && u->output_tok <= t->output_most_tok));
+}
+
 static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
 {
     static const enum pool_outcome outcomes[] = {
@@ -429,13 +438,16 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     struct pool_report report = {.outcome = outcomes[end->outcome],
                                  .retry_after_s = end->retry_after_s,
                                  .cut_off = end->cut_off,
-                                 .known = end->usage.known,
+                                 .known = is_possible(r, end),
                                  .input_tok = end->usage.input_tok,
                                  .cached_tok = end->usage.cached_tok,
                                  .output_tok = end->usage.output_tok};
     // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
     if (report.outcome == POOL_REFUSED && end->status == 404)
         report.outcome = POOL_OK;
+    // Merit's own connections were used up: that is not the place's word.
+    if (report.outcome == POOL_LIMITED && !end->status)
+        report.outcome = POOL_DROPPED;
     int32_t place = t->place;
     uint64_t bit = pool_bit(&r->epoch->pool, place);
     account_settle(r, end->slot, end);
@@ -447,7 +459,7 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     if (end->outcome == PATH_DID) {
         see_pace(r, t, end);
         if (r->kind == REQUEST_CHAT && end->status == 200)
-            affinity_came(r, t->model, place, end->usage.known, end->usage.input_tok,
+            affinity_came(r, t->model, place, report.known, end->usage.input_tok,
                           end->usage.cached_tok, end->usage.output_tok);
         if (r->g->shared->hammer)
             hammer_good(r->g->shared->hammer, t->model, loop_now_us(r->g->loop) / 1000);

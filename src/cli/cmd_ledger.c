@@ -155,15 +155,18 @@ static void put_cell(struct buf *out, int width, enum image_unit unit, int64_t a
 static void put_table(struct summary *m, const struct report_sum *s, const char *instead)
 {
     struct buf *out = &m->view.out;
-    char group[200];
-    size_t n = 0;
-    group[0] = 0;
-    for (uint32_t i = 0; i < m->by_count && !instead && n < sizeof group; i++)
-        n += (size_t)snprintf(group + n, sizeof group - n, "%s%.*s", i ? "  " : "",
-                              s->of[i].len ? (int)s->of[i].len : 1,
-                              s->of[i].len ? s->of[i].ptr : "-");
-    buf_printf(out, "%-28s  %9" PRId64 "  %12" PRId64 "  %11" PRId64, instead ? instead : group,
-               s->attempts, s->input_tok, s->output_tok);
+    enum { GROUP_WIDTH = 28 };
+    size_t begin = out->len;
+    if (instead)
+        buf_cstr(out, instead);
+    for (uint32_t i = 0; i < m->by_count && !instead; i++) {
+        buf_cstr(out, i ? "  " : "");
+        ledger_put_text(out, 0, s->of[i]);
+    }
+    while (!buf_result(out) && out->len - begin < GROUP_WIDTH)
+        buf_byte(out, ' ');
+    buf_printf(out, "  %9" PRId64 "  %12" PRId64 "  %11" PRId64, s->attempts, s->input_tok,
+               s->output_tok);
     put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->took.of[IMAGE_UNIT_NUSD]));
     put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->baseline.of[IMAGE_UNIT_NUSD]));
     put_cell(out, 12, IMAGE_UNIT_NUSD, saved(s, IMAGE_UNIT_NUSD));

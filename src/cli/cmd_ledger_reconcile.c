@@ -276,14 +276,17 @@ static void put_table(struct reconcile *c)
         const struct both *b = &c->lines.at[i];
         usage_day_text(b->day, day);
         if (b->theirs != b->ours) {
-            buf_printf(out, "%-10s  %-24.*s  only in the %s\n", day, SLICE_FMT(b->model), where(b));
+            buf_printf(out, "%-10s  ", day);
+            ledger_put_text(out, 24, b->model);
+            buf_printf(out, "  only in the %s\n", where(b));
             continue;
         }
         for (int f = 0; f < USAGE_FIELDS; f++) {
             if (!(c->usage.fields >> f & 1) || !differ(c, b, f))
                 continue;
-            buf_printf(out, "%-10s  %-24.*s  %-8s", day, SLICE_FMT(b->model),
-                       usage_field_name((enum usage_field)f));
+            buf_printf(out, "%-10s  ", day);
+            ledger_put_text(out, 24, b->model);
+            buf_printf(out, "  %-8s", usage_field_name((enum usage_field)f));
             put_figure(out, f, b->ledger[f]);
             put_figure(out, f, b->file[f]);
             double most = fmax((double)b->ledger[f], (double)b->file[f]);
@@ -298,8 +301,10 @@ static void put_table(struct reconcile *c)
                c->lines.len, c->tolerance * 100);
     if (c->absent_count && !c->all) {
         BUF_LIT(out, "not in the file:");
-        for (uint32_t i = 0; i < c->absent_count; i++)
-            buf_printf(out, "%s %.*s", i ? "," : "", SLICE_FMT(c->absent[i]));
+        for (uint32_t i = 0; i < c->absent_count; i++) {
+            buf_cstr(out, i ? ", " : " ");
+            ledger_put_text(out, 0, c->absent[i]);
+        }
         BUF_LIT(out, " (--map THEIRS=OURS when it has another name for one)\n");
     }
 }

@@ -116,8 +116,8 @@ static bool each_line(void *context, const struct report_cell *cells, uint32_t c
     }
     for (size_t i = 0; i < MERIT_COUNT(texts); i++) {
         const struct report_cell *c = cell(cells, count, texts[i].name);
-        buf_printf(out, "%-*.*s  ", texts[i].width, c->known ? (int)c->text.len : 1,
-                   c->known ? c->text.ptr : "-");
+        ledger_put_text(out, (size_t)texts[i].width, c->known ? c->text : SLICE_EMPTY);
+        BUF_LIT(out, "  ");
     }
     buf_printf(out, "%8" PRId64 "  %8" PRId64, cell(cells, count, "input_tok")->number,
                cell(cells, count, "output_tok")->number);
@@ -261,9 +261,9 @@ static bool each_budget(void *context, const struct report_budget *b)
         if (!m->head)
             buf_printf(out, "%-34s  %-24s  %16s  %16s  %16s  %s\n", "budget", "of", "limit", "used",
                        "left", "renews");
-        buf_printf(out, "%-34.*s  %-24.*s", b->name.len ? (int)b->name.len : 1,
-                   b->name.len ? b->name.ptr : "-", b->holder.len ? (int)b->holder.len : 1,
-                   b->holder.len ? b->holder.ptr : "-");
+        ledger_put_text(out, 34, b->name);
+        BUF_LIT(out, "  ");
+        ledger_put_text(out, 24, b->holder);
         put_amount(out, b->unit, b->limit);
         put_amount(out, b->unit, b->used);
         put_amount(out, b->unit, left);

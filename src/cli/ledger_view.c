@@ -171,6 +171,21 @@ void ledger_put_amount(struct buf *out, enum image_unit unit, int64_t amount)
     buf_printf(out, " %s", names[unit]);
 }
 
+void ledger_put_text(struct buf *out, size_t width, struct slice text)
+{
+    size_t n = 0;
+    if (!text.len)
+        text = SLICE("-");
+    for (size_t i = 0; i < text.len; i++, n++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        bool high = c == 0xc2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xa0;
+        buf_byte(out, c < 0x20 || c == 0x7f || high ? '?' : (char)c);
+        i += high;
+    }
+    for (; n < width; n++)
+        buf_byte(out, ' ');
+}
+
 void ledger_put_csv(struct buf *out, struct slice text)
 {
     bool formula = text.len && strchr("=+-@\t\r", text.ptr[0]);

@@ -37,6 +37,9 @@ int ledger_view_close(struct ledger_view *v, const char *command, enum result r)
 void ledger_put_usd(struct buf *out, int64_t nusd);
 // An amount of a unit with its name: "1.25 usd", "3.4 kJ", "12 g", "4,096 tok".
 void ledger_put_amount(struct buf *out, enum image_unit unit, int64_t amount);
+// A cell of a table, padded to `width` bytes: "-" when empty. Names come from clients and files: what a terminal would obey
+// is shown as "?".
+void ledger_put_text(struct buf *out, size_t width, struct slice text);
 // A CSV cell, quoted where it must be. One that a spreadsheet would take for a formula gets an apostrophe before it.
 void ledger_put_csv(struct buf *out, struct slice text);
 const char *ledger_window_name(enum image_window w); // "day"

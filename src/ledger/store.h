@@ -41,7 +41,8 @@ struct store_account {
     struct pacer pacer;
 };
 
-// Calls `each` for all accounts that are not over at `now_us`. Slices live during the call. RESULT_IO.
+// Calls `each` for all accounts that are not over at `now_us`, or were not when the last attempt ended: a clock that is
+// ahead at a start may be set right later. Slices live during the call. RESULT_IO.
 enum result store_load(struct store *s, uint64_t now_us,
                        void (*each)(void *context, const struct store_account *a),
                        void *context) MERIT_NODISCARD;

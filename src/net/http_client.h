@@ -84,6 +84,8 @@ enum result http_client_origin_at(struct http_client *c, struct slice host, uint
 // that is known at once is still reported through on_error, later in the turn.
 enum result http_call_start(struct http_origin *origin, const struct http_request *request,
                             const struct http_call_ops *ops, void *user, struct http_call **out);
+// How far it has come; not over yet.
+enum http_phase http_call_phase(const struct http_call *call);
 // Stops it; no callback follows. The connection is closed unless the call was over.
 void http_call_cancel(struct http_call *call);
 // Back-pressure: no on_body while paused.

@@ -88,6 +88,11 @@ static void finish(struct http_call *call, bool clean)
     client_call_give(c, call);
 }
 
+enum http_phase http_call_phase(const struct http_call *call)
+{
+    return call->phase;
+}
+
 void http_call_cancel(struct http_call *call)
 {
     if (call->over)

@@ -5,6 +5,7 @@
 #include "path/path_inner.h"
 
 enum {
+    RETRY_AFTER_MAX_S = 86400, // who asks for years is believed a day
     GATHER_ARENA_MAX = 64 * 1024
 }; // a stated length up to this is gathered in the request's arena
 
@@ -75,9 +76,8 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
         if (slice_ieq(h->name, SLICE("content-type")))
             t->type = to->value;
         uint64_t seconds;
-        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds) &&
-            seconds < 86400)
-            t->retry_after_s = (uint32_t)seconds;
+        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds))
+            t->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (uint32_t)seconds : RETRY_AFTER_MAX_S;
     }
     return true;
 }

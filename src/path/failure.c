@@ -56,7 +56,8 @@ static const struct path_failure
                    "The model's endpoint refused Merit's key for it; see `merit doctor`."},
     NO_CREDIT = {502, "upstream_payment", PATH_DENIED, MODEL,
                  "The account at the model's endpoint has no credit."},
-    NOT_KNOWN = {502, "upstream_not_found", PATH_DENIED, MODEL,
+    // One replica may serve another model than its peers; all of them have the same key.
+    NOT_KNOWN = {502, "upstream_not_found", PATH_DENIED, UNTAKEN | FAIL_FINAL,
                  "The model's endpoint does not know the path or the model; see `merit doctor`."},
     BROKEN = {502, "upstream_error", PATH_DID_NOT, PLACE, "The model's endpoint failed."},
     ODD_STATUS = {502, "upstream_error", PATH_DID_NOT, 0, "The model's endpoint failed."};

@@ -72,6 +72,13 @@ static struct usage usage_of(const struct path_try *t)
 {
     const struct path *p = t->path;
     struct usage u = t->meter.usage;
+    if (t->mode == MODE_GATHER && !p->head_sent && !p->result.usage.error_inside) {
+        // Nobody read it as an answer: it is too large, cut or garbage, or the client left.
+        u.seen_tok = usage_guess_tok(t->gathered.len);
+        u.output_tok = u.seen_tok;
+        u.input_tok = t->gathered.len ? p->plan.input_tok : 0;
+        return u;
+    }
     if (t->mode != MODE_STREAM)
         return p->result.usage;
     u.seen_tok = usage_guess_tok(t->meter.content_bytes);
@@ -133,6 +140,13 @@ void path_leave(struct path_try *t, enum path_outcome outcome, const char *reaso
     leave(t, outcome, reason, true, true);
 }
 
+// Not wanted any more; it may not even have a connection yet.
+static void drop(struct path_try *t, const char *reason)
+{
+    bool sent = !t->call || http_call_phase(t->call) != HTTP_PHASE_CONNECT;
+    leave(t, PATH_DROPPED, reason, sent, sent);
+}
+
 static void stop_copies(struct path *p)
 {
     loop_timer_cancel(p->loop, &p->copy_timer);
@@ -140,7 +154,7 @@ static void stop_copies(struct path *p)
         struct path_try *t = p->running[i];
         if (t == p->now)
             continue;
-        leave(t, PATH_DROPPED, "another_was_faster", true, true);
+        drop(t, "another_was_faster");
         path_drop_gathered(t);
     }
 }
@@ -316,6 +330,7 @@ static void next(struct path *p, enum path_ask ask)
     struct path_try *t = &p->first;
     struct api_error error = {.status = 0};
     p->next_ask = ask;
+    p->result.usage = (struct usage){.known = false}; // of the attempt before
     clear(t, p);
     if (p->failure)
         describe(p, &error);
@@ -366,7 +381,7 @@ void path_client_gone(struct path *p)
         return;
     while (p->running_count) {
         struct path_try *t = p->running[p->running_count - 1];
-        leave(t, PATH_DROPPED, "client_gone", true, true);
+        drop(t, "client_gone");
         if (t != p->now)
             path_drop_gathered(t);
     }

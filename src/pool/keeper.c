@@ -28,7 +28,13 @@ const struct keeper_times keeper_times_default = {
     .dns_ms = 15000,
 };
 
-enum { LINE_BYTES = 1024, SWEEP_MS = 60000, CARBON_MS = 5000, RETRY_MEMORY_MS = 1000 };
+enum {
+    LINE_BYTES = 1024,
+    SWEEP_MS = 60000,
+    CARBON_MS = 5000,
+    SETTLE_MS = 100,
+    RETRY_MEMORY_MS = 1000
+};
 
 enum probe_kind { PROBE_METRICS, PROBE_HEALTH };
 
@@ -62,6 +68,7 @@ struct finder {
     struct timespec mtime; // of the file that was read last
     off_t size;
     ino_t inode;
+    bool looked, taken; // at it once; what is there now was read
     struct resolve *job;
     char said[POOL_DIAG_BYTES]; // the last trouble, so that it is told once
 };
@@ -530,6 +537,12 @@ static void path_of(const struct finder *f, char out[PATH_MAX])
              SLICE_FMT(name));
 }
 
+static bool is_seen(const struct finder *f, const struct stat *st)
+{
+    return f->inode == st->st_ino && f->size == st->st_size &&
+           f->mtime.tv_sec == st->st_mtim.tv_sec && f->mtime.tv_nsec == st->st_mtim.tv_nsec;
+}
+
 static void look_at_file(struct finder *f)
 {
     char path[PATH_MAX], diag[POOL_DIAG_BYTES], words[FILE_ERROR_BYTES];
@@ -543,14 +556,26 @@ static void look_at_file(struct finder *f)
         f->inode = 0;
         return;
     }
-    if (f->inode == st.st_ino && f->size == st.st_size && f->mtime.tv_sec == st.st_mtim.tv_sec &&
-        f->mtime.tv_nsec == st.st_mtim.tv_nsec)
+    bool first = !f->looked, changed = !is_seen(f, &st);
+    if (!changed && f->taken)
         return;
-    buf_init(&text, DISCOVERY_BYTES_MAX);
-    enum result r = file_read(path, &text);
+    f->looked = true;
     f->inode = st.st_ino;
     f->size = st.st_size;
     f->mtime = st.st_mtim;
+    f->taken = first || !changed;
+    // It may be being written: half a list is a list, too. So it is read when it has stopped to change.
+    if (!f->taken) {
+        uint64_t soon = now_ms(f->keeper) + SETTLE_MS;
+        f->next_ms = soon < f->next_ms ? soon : f->next_ms;
+        return;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        tell_finder(f, "it is no file");
+        return;
+    }
+    buf_init(&text, DISCOVERY_BYTES_MAX);
+    enum result r = file_read(path, &text);
     if (r) {
         snprintf(diag, sizeof diag, "the file cannot be read: %s",
                  r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, words));
@@ -679,19 +704,31 @@ static void let_go(struct keeper *k)
     k->pool = NULL;
 }
 
-// What a name was looked up to under the policy before is served on until the next look-up.
+static bool has_place(const struct pool *p, uint32_t endpoint)
+{
+    for (uint32_t i = 0; i < p->slot_room; i++) {
+        const struct pool_site *s = pool_site(p, (int32_t)i);
+        if (s && s->endpoint == (int32_t)endpoint)
+            return true;
+    }
+    return false;
+}
+
+// What a name was looked up to under the policy before is served on until the next look-up, and what a list named as long as
+// there is none that can be read.
 static void carry_over(struct pool *p, const struct pool *old, uint64_t at_ms)
 {
     for (uint32_t i = 0; i < p->endpoint_count; i++) {
         const struct pool_endpoint *e = &p->endpoints[i];
         bool found = false;
-        if (e->def->discovery != IMAGE_DISCOVER_DNS)
+        bool list = e->def->discovery == IMAGE_DISCOVER_FILE;
+        if (e->def->discovery == IMAGE_DISCOVER_NONE || (list && has_place(p, i)))
             continue;
         int32_t first = pool_find(p, e->model, e->url);
         for (uint32_t k = 0; k < old->slot_room; k++) {
             const struct pool_site *s = pool_site(old, (int32_t)k);
             uint32_t slot;
-            if (!s || s->source != POOL_FROM_DISCOVERY || !s->connect.len ||
+            if (!s || s->source != POOL_FROM_DISCOVERY || list == (s->connect.len > 0) ||
                 !slice_eq(old->endpoints[s->endpoint].url, e->url) ||
                 !slice_eq(s->place->model, p->models[e->model].name) || old->slots[k].leaving ||
                 atomic_load_explicit(&old->slots[k].mode, memory_order_relaxed) == POOL_SLOT_GONE)
@@ -700,6 +737,12 @@ static void carry_over(struct pool *p, const struct pool *old, uint64_t at_ms)
                                    .source = POOL_FROM_DISCOVERY,
                                    .url = s->url,
                                    .connect = s->connect};
+            if (list) {
+                add.weight_milli = s->weight_milli;
+                add.slots = s->slots;
+                add.rate_min = s->rate_min;
+                add.rate_tok_min = s->rate_tok_min;
+            }
             if (pool_add(p, &add, at_ms, &slot) == RESULT_OK) {
                 found = true;
                 if (e->def->maintenance)

@@ -34,6 +34,11 @@ enum {
     POOL_SPARE_PER_MODEL =
         8, // numbers kept free for `merit pool add`; a discovered endpoint has all there are
     POOL_MODEL_REFUSALS = 12,     // in a row, wherever they went
+    // A place that answers nothing but 429 and does not say for how long is fast and idle, and would be asked first for
+    // ever. From so many in a row on it is left alone, each time twice as long.
+    POOL_BUSY_IN_ROW = 3,
+    POOL_BUSY_MS = 250,
+    POOL_BUSY_DOUBLINGS = 5,
     POOL_RETRY_AFTER_MAX_S = 300, // longer than that no place is left alone at its own word
     POOL_ROWS_FRESH_US = 200,     // rows may be so old, and a microsecond more per place
     POOL_SITES_MAX = 65536,       // that a table remembers, removed ones included
@@ -41,6 +46,9 @@ enum {
     POOL_SITE_KEPT_MS = 3600 * 1000,
     POOL_URL_MAX = 2048,
 };
+
+// Share of a KV cache in use from which requests wait for blocks (as SCORE_KV_FULL).
+#define POOL_KV_FULL 0.9F
 
 // An endpoint as the policy states it, with its URL taken apart. Of one that is discovered in a file `host` is empty.
 struct pool_endpoint {

@@ -371,7 +371,8 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
     if (c->wait_tok)
         atomic_fetch_add_explicit(&p->wait_tok, c->wait_tok, memory_order_relaxed);
     c->waits = true;
-    c->waited |= loadf(&p->gauges.queue) >= 1;
+    // What stands behind prompts teaches as well, as it is counted with them; what stands behind a full KV cache does not.
+    c->waited |= loadf(&p->gauges.queue) >= 1 && loadf(&p->gauges.kv_use) > POOL_KV_FULL;
     atomic_fetch_add_explicit(&p->calls, 1, memory_order_relaxed);
     atomic_store_explicit(&p->last_call_ms, ms(now_us), memory_order_relaxed);
     show(l, number, p);
@@ -417,11 +418,13 @@ void pool_load(struct pool_call *c, struct slice header, uint64_t now_us)
     struct telemetry t;
     if (!telemetry_orca(header, &t))
         return;
-    if (t.queue >= 0)
+    // What it does not tell stays as it was read, unless that was too long ago to be made fresh by this.
+    bool stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
+    if (t.queue >= 0 || stale)
         atomic_store_explicit(&g->queue, (float)t.queue, memory_order_relaxed);
-    if (t.running >= 0)
+    if (t.running >= 0 || stale)
         atomic_store_explicit(&g->running, (float)t.running, memory_order_relaxed);
-    if (t.kv_use >= 0)
+    if (t.kv_use >= 0 || stale)
         atomic_store_explicit(&g->kv_use, (float)t.kv_use, memory_order_relaxed);
     atomic_store_explicit(&g->ends, load32(&c->place->ends), memory_order_relaxed);
     atomic_store_explicit(&g->in_flight, load32(&c->place->in_flight), memory_order_relaxed);
@@ -475,6 +478,26 @@ static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome ou
     return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
 }
 
+static void see_busy(struct pool_loop *l, const struct pool_call *c, enum pool_outcome outcome,
+                     uint64_t now_us)
+{
+    struct place *p = c->place;
+    if (outcome == POOL_OK && load32(&p->busy))
+        atomic_store_explicit(&p->busy, 0, memory_order_relaxed);
+    // Of calls that were under way together only the first ones count.
+    if (outcome != POOL_LIMITED ||
+        ms(c->began_us) < atomic_load_explicit(&p->limited_until_ms, memory_order_relaxed))
+        return;
+    uint32_t row = atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed) + 1;
+    if (row < POOL_BUSY_IN_ROW)
+        return;
+    uint32_t doubled = row - POOL_BUSY_IN_ROW;
+    doubled = doubled < POOL_BUSY_DOUBLINGS ? doubled : POOL_BUSY_DOUBLINGS;
+    place_limit(p, ms(now_us) + ((uint64_t)POOL_BUSY_MS << doubled));
+    atomic_fetch_add_explicit(&p->limited, 1, memory_order_relaxed);
+    changed(l);
+}
+
 void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report *r,
               uint64_t now_us)
 {
@@ -489,6 +512,8 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
         atomic_fetch_add_explicit(&p->limited, 1, memory_order_relaxed);
         outcome = POOL_LIMITED;
         changed(l);
+    } else {
+        see_busy(l, c, outcome, now_us);
     }
     if (outcome == POOL_FAILED)
         atomic_store_explicit(&p->cut_off, r->cut_off, memory_order_relaxed);

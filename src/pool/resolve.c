@@ -12,7 +12,7 @@
 #include "net/dns.h"
 
 // getaddrinfo and its plug-ins work in some 64 kB; the rest is never touched.
-enum { STACK_BYTES = 512 * 1024 };
+enum { STACK_BYTES = 512 * 1024, ALL_MAX = 4096 };
 
 struct resolve {
     struct loop_message message;
@@ -34,17 +34,30 @@ static void give_up(struct resolve *r)
     alloc_free(r);
 }
 
-static int by_text(const void *a, const void *b)
+// Servers turn their lists, and of a long one every answer would bring other ones: so the first in the order of their text
+// are kept, whatever order they come in.
+static void keep(struct resolve_answer *out, const char *address)
 {
-    return strcmp(a, b);
+    uint32_t at = 0;
+    int order = 1;
+    while (at < out->count && (order = strcmp(out->addresses[at], address)) < 0)
+        at++;
+    if ((at < out->count && order == 0) || at == RESOLVE_ADDRESSES_MAX)
+        return;
+    uint32_t more = out->count < RESOLVE_ADDRESSES_MAX;
+    memmove(out->addresses[at + 1], out->addresses[at],
+            (out->count + more - 1 - at) * sizeof out->addresses[0]);
+    memcpy(out->addresses[at], address, RESOLVE_ADDRESS_BYTES);
+    out->count += more;
 }
 
 static void look_up(const char *host, struct resolve_answer *out)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    uint32_t seen = 0;
     out->result = getaddrinfo(host, NULL, &hints, &list) ? RESULT_DNS : RESULT_OK;
-    for (struct addrinfo *a = list; a && out->count < RESOLVE_ADDRESSES_MAX; a = a->ai_next) {
-        char *to = out->addresses[out->count];
+    for (struct addrinfo *a = list; a && seen < ALL_MAX; a = a->ai_next, seen++) {
+        char to[RESOLVE_ADDRESS_BYTES] = "";
         const void *from =
             a->ai_family == AF_INET6
                 ? (const void *)&((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr
@@ -52,15 +65,10 @@ static void look_up(const char *host, struct resolve_answer *out)
         if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
             !inet_ntop(a->ai_family, from, to, RESOLVE_ADDRESS_BYTES))
             continue;
-        uint32_t k = 0;
-        while (strcmp(out->addresses[k], to) != 0)
-            k++;
-        out->count += k == out->count;
+        keep(out, to);
     }
     if (list)
         freeaddrinfo(list);
-    // Servers turn their lists; a place should not change its number for that.
-    qsort(out->addresses, out->count, RESOLVE_ADDRESS_BYTES, by_text);
     if (!out->count)
         out->result = RESULT_DNS;
 }

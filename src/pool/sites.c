@@ -103,7 +103,8 @@ static int32_t free_slot(struct pool *p, const struct pool_model *m, struct slic
             continue;
         if (slice_eq(s->url, url))
             return (int32_t)i;
-        if (!p->slots[i].held &&
+        // What a list names is remembered as taken out by hand; what was added by hand is named by nobody.
+        if ((!p->slots[i].held || s->source == POOL_FROM_ADMIN) &&
             atomic_load_explicit(&s->place->in_flight, memory_order_relaxed) == 0 &&
             (best < 0 || s->retired_ms < pool_site(p, best)->retired_ms))
             best = (int32_t)i;
@@ -160,6 +161,8 @@ enum result pool_add(struct pool *p, const struct pool_add *add, uint64_t now_ms
         atomic_store_explicit(&to->site, site, memory_order_release);
         atomic_fetch_add_explicit(&to->generation, 1, memory_order_release);
     }
+    if (!same)
+        to->held = to->leaving = false;
     if (!same || mode_of(p, *slot) == POOL_SLOT_GONE)
         atomic_store_explicit(&to->mode, POOL_SLOT_SERVES, memory_order_release);
     uint32_t used = atomic_load_explicit(&m->slot_count, memory_order_relaxed);

@@ -198,6 +198,16 @@ static void add(double *to, double value)
     *to = *to < 0 ? value : *to + value;
 }
 
+// Each line may be possible and all of them together not: what is added up has to fit what it is written to.
+static bool adds_up(const struct telemetry *t)
+{
+    const double most = UINT64_C(1) << 53;
+    return t->queue <= TELEMETRY_COUNT_MAX && t->running <= TELEMETRY_COUNT_MAX &&
+           t->prefix_queries <= most && t->prefix_hits <= most && t->preemptions <= most &&
+           t->work_done <= most &&
+           (t->block_tok < 0 || t->blocks < 0 || t->blocks * t->block_tok <= UINT32_MAX);
+}
+
 static bool in_list(struct slice list, struct slice name)
 {
     struct slice piece;
@@ -373,6 +383,8 @@ enum telemetry_fault telemetry_end(struct telemetry_reader *r, struct telemetry 
         r->fault = TELEMETRY_FORMAT;
     if (!r->fault && t->queue < 0 && t->running < 0 && t->kv_use < 0)
         r->fault = TELEMETRY_NOTHING;
+    if (!r->fault && !adds_up(t))
+        r->fault = TELEMETRY_VALUE;
     if (r->kv_count > 1)
         t->kv_use /= r->kv_count;
     if (t->prefix_queries > 0 && t->prefix_hits >= 0 && t->prefix_hits <= t->prefix_queries)

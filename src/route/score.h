@@ -25,9 +25,9 @@ enum {
 // Seconds per output token. Grade: guessed, 2026-11 (an 8B model on one H100 takes 10 to 30 ms).
 #define SCORE_EACH_S 0.02F
 // A second of a stream that has begun is worth less than one before it, because it is read meanwhile. Of 0.1, 0.25, 0.5 and 1 the
-// one with the least 99th percentiles of time to the first token on fleet A of bench/constants. Grade: measured in
+// one with the least 99th percentiles of time to the first token on fleets A and C of bench/constants. Grade: measured in
 // simulation, 2026-11.
-#define SCORE_READING 0.5F
+#define SCORE_READING 0.25F
 // Share of the KV cache in use from which requests wait for blocks. Grade: guessed, 2026-11; llm-d takes 0.8 for saturation.
 #define SCORE_KV_FULL 0.9F
 

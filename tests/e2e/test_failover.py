@@ -71,7 +71,7 @@ FAULTS = {
     "error inside": (error_inside, "any", "any", False),
     "wrong model": (wrong_model, "ok", "ok", False),
     "key refused": (up.error(401), "model", "model", True),
-    "unknown there": (up.error(404), "model", "model", True),
+    "unknown there": (up.error(404), "any", "any", True),
     "its own fault": (up.error(400, type="invalid_request_error"), "pass", "pass", True),
 }
 KINDS = {"whole": {}, "stream": {"stream": True}, "tools": {"tools": FUNCTION}, "acts": {"tools": ACTS},

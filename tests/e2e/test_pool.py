@@ -380,3 +380,47 @@ def test_bad_edits(served, body):
     assert served.admin("/merit/v1/pool/drain")[0] == 405
     assert served.admin("/merit/v1/pool", method="DELETE")[0] == 400
     assert served.admin("/merit/v1/pool", method="PUT")[0] == 405
+
+
+def shares(start, bad, calls=30, clause=""):
+    """How often each of two places was asked, one of which is bad; every client is answered."""
+    with Mock(bad) as a, Mock(up.chat()) as b:
+        m = start(policy(f'"{a.url}"{clause}, "{b.url}"'), *QUICK, "--threads", "1")
+        for i in range(calls):
+            assert m.chat(f"question {i}")[0] == 200
+        return len(a.chats()), len(b.chats()), places(m)[a.url]
+
+
+@pytest.mark.parametrize("wait", [None, "99999999", "99999999999999999999999", "Fri, 31 Dec 2999 23:59:59 GMT"])
+def test_a_place_that_is_fast_because_it_is_busy(start, wait):
+    bad, _, p = shares(start, up.error(429, headers={"Retry-After": wait} if wait else None))
+    assert bad <= 10 * SLOW and p["limited"]
+
+
+def test_a_replica_that_serves_another_model(start):
+    shares(start, up.error(404))
+
+
+def test_usage_that_cannot_be_teaches_nothing(start):
+    def lie(conn, r):
+        up.answer(conn, {"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+                         "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+                         "usage": {"prompt_tokens": 4000000000, "completion_tokens": 4000000000, "total_tokens": 8000000000}})
+        return True
+    _, _, p = shares(start, lie, clause=" rate 100000 tok/minute")
+    assert p["state"] == "up" and p["each_ms"] is None
+
+
+def test_a_list_that_cannot_be_read_at_a_reload(start, tmp_path):
+    with Mock(up.chat()) as a:
+        listed = tmp_path / "places.txt"
+        listed.write_text(a.url + "\n")
+        text = policy(f'file "{listed}"')
+        m = start(text, *QUICK)
+        assert m.chat()[0] == 200
+        listed.write_text("what\n")
+        (m.folder / "policy.merit").write_text(text.replace("version 1", "version 2"))
+        until(lambda: "policy reloaded" in m.errors())
+        until(lambda: "its places stay as they are" in m.errors())
+        assert m.chat("again")[0] == 200
+        assert place(m, a.url)["state"] == "up"

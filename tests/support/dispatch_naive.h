@@ -136,7 +136,7 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
                 running * (own_s / 10 + answer * 0.5 / slots) * second / weight +
                 r->slot_nusd_s * (own_s + answer),
             [IMAGE_SCORE_LATENCY] =
-                (s.first_s + far + (ask->work->stream ? answer / 2 : answer) + 10 * late) * second,
+                (s.first_s + far + (ask->work->stream ? answer / 4 : answer) + 10 * late) * second,
             [IMAGE_SCORE_KV] = kv * second,
             [IMAGE_SCORE_LORA] = adapter ? (r->lora_loaded ? 0
                                             : r->lora_room ? 0.4

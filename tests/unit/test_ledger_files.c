@@ -142,6 +142,26 @@ static void test_a_start_takes_up_what_was_left(void **state)
     rig_close(&r);
 }
 
+// The clock is a year ahead at a start, and set right later: the window is not given out again.
+static void test_a_start_with_a_clock_that_is_ahead(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r);
+    struct ledger *l = rig_ledger(&r, NULL);
+    struct ledger_budget b = rig_budget(1, 200);
+    assert_true(rig_one(l, &b, 190, 190));
+    ledger_close(l);
+    r.options.now_us += UINT64_C(366) * 86400 * RIG_SECOND;
+    l = rig_ledger(&r, NULL);
+    assert_int_equal(ledger_used(l, &b, r.options.now_us), 0);
+    assert_int_equal(ledger_used(l, &b, RIG_NOW), 190);
+    assert_false(rig_one(l, &b, 11, 11));
+    assert_true(rig_one(l, &b, 10, 10));
+    ledger_close(l);
+    rig_close(&r);
+}
+
 static sqlite3 *lock_store(const struct rig *r)
 {
     char path[PATH_MAX];
@@ -620,6 +640,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_settled_attempt_becomes_a_row),
+        cmocka_unit_test(test_a_start_with_a_clock_that_is_ahead),
         cmocka_unit_test(test_names_that_do_not_fit_are_cut),
         cmocka_unit_test(test_a_start_takes_up_what_was_left),
         cmocka_unit_test(test_a_committed_row_is_not_counted_twice),

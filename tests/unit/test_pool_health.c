@@ -206,6 +206,19 @@ static void test_where_it_is_asked_to_wait_it_waits(void **state)
     assert_int_equal(place_state(&f, 1, 0, 7 * SECOND), POOL_PLACE_LIMITED);
     assert_int_equal(pool_retry_after_s(&f.loops[1], 0, 7 * SECOND), 1);
     assert_int_equal(place_state(&f, 1, 0, 9 * SECOND), POOL_PLACE_UP);
+    // Who says nothing but 429 is left alone as well, though it does not say for how long; one good answer ends that.
+    const struct pool_report busy = {.outcome = POOL_LIMITED};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(place_state(&f, 1, 0, 9 * SECOND), POOL_PLACE_UP);
+        call(&f, 0, 0, &busy, 9 * SECOND);
+    }
+    assert_int_equal(place_state(&f, 1, 0, 9 * SECOND), POOL_PLACE_LIMITED);
+    assert_int_equal(place_state(&f, 1, 0, 9 * SECOND + POOL_BUSY_MS * 1000), POOL_PLACE_UP);
+    call(&f, 0, 0, &busy, 9 * SECOND + 300000);
+    assert_int_equal(place_state(&f, 1, 0, 9 * SECOND + 700000), POOL_PLACE_LIMITED);
+    call(&f, 0, 0, &OK, 9 * SECOND + 900000);
+    call(&f, 0, 0, &busy, 9 * SECOND + 900000);
+    assert_int_equal(place_state(&f, 1, 0, 9 * SECOND + 900000), POOL_PLACE_UP);
     // Nobody is believed for ever.
     call(&f, 0, 0, &(struct pool_report){.outcome = POOL_LIMITED, .retry_after_s = 86400},
          10 * SECOND);

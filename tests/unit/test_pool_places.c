@@ -94,6 +94,13 @@ static void test_room_runs_out_and_comes_back(void **state)
     pool_end(&f.loops[0], &call, &OK, 2000);
     assert_int_equal(pool_add(&f.pool, &add, 6, &slot), RESULT_OK);
     assert_int_equal(slot, 1);
+    // Nor does what was added and removed by hand keep its number for ever.
+    discovery_leave(&f.pool, 2, true);
+    discovery_sweep(&f.pool, 6);
+    add.url = list_url(101, room);
+    assert_int_equal(pool_add(&f.pool, &add, 7, &slot), RESULT_OK);
+    assert_int_equal(slot, 2);
+    assert_false(f.pool.slots[2].held);
     uint32_t before = f.pool.site_count;
     pool_sweep(&f.pool, 6 + POOL_SITE_KEPT_MS - 2);
     assert_int_equal(f.pool.site_count, before);
@@ -163,6 +170,14 @@ static void test_rows_say_what_is_not_known(void **state)
     v = pool_made_view(&f, 0, 6 * SECOND);
     assert_true(v.places[0].stale && v.places[0].queue < 0 && v.places[0].running < 0 &&
                 v.places[0].kv_use < 0);
+    // An answer that tells of one thing does not make the others young again.
+    assert_int_equal(pool_begin(&f.loops[0], 0, &(struct pool_ask){0}, 7 * SECOND, &call[0]),
+                     RESULT_OK);
+    pool_load(&call[0], SLICE("TEXT kv_cache_usage_perc=0.25"), 7 * SECOND);
+    pool_end(&f.loops[0], &call[0], &OK, 7 * SECOND);
+    v = pool_made_view(&f, 0, 7 * SECOND);
+    assert_true(!v.places[0].stale && v.places[0].kv_use == 0.25f && v.places[0].queue < 0 &&
+                v.places[0].running < 0);
     pool_made_close(&f);
 }
 

@@ -113,6 +113,11 @@ static void test_what_is_not_believed(void **state)
         {"vllm:num_requests_waiting 1e300\n", TELEMETRY_VALUE},
         {"vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 75\n", TELEMETRY_VALUE},
         {"vllm:num_requests_waiting 1\nvllm:prompt_tokens_total -5\n", TELEMETRY_VALUE},
+        {"vllm:num_requests_waiting 1\nvllm:num_preemptions_total 1e300\n", TELEMETRY_VALUE},
+        {"vllm:num_requests_waiting 1\n"
+         "vllm:cache_config_info{block_size=\"1\",num_gpu_blocks=\"4294967295\"} 1\n"
+         "vllm:cache_config_info{block_size=\"1\",num_gpu_blocks=\"4294967295\"} 1\n",
+         TELEMETRY_VALUE},
         {"vllm:num_requests_waiting one\n", TELEMETRY_FORMAT},
         {"vllm:num_requests_waiting 0x10\n", TELEMETRY_FORMAT},
         {"vllm:num_requests_waiting\n", TELEMETRY_FORMAT},
