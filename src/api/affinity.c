@@ -217,6 +217,18 @@ static void price_slots(struct request *r, const struct affinity *a)
                 atomic_load_explicit(&a->places[i].slot_nusd_s, memory_order_relaxed);
 }
 
+// To the first token, as a caller whose key may steer asks for; anything else is no deadline.
+static uint32_t first_deadline_ms(const struct request *r)
+{
+    uint64_t ms = 0;
+    struct slice header = SLICE_EMPTY;
+    if (r->key && (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS))
+        header = http_header_get(r->x->head, "x-merit-slo-ttft-ms");
+    if (!header.ptr || !slice_u64(header, &ms) || ms > UINT32_MAX)
+        return 0;
+    return (uint32_t)ms;
+}
+
 void affinity_view(struct request *r)
 {
     struct affinity *a = r->epoch->serving->affinity;
@@ -224,6 +236,7 @@ void affinity_view(struct request *r)
     uint32_t *tok = NULL;
     if (!a || !v->places)
         return;
+    v->deadline_ms = first_deadline_ms(r);
     for (uint32_t m = 0; m < v->count; m++)
         see_restarts(a, v, m);
     tend(a, v, now_ms(r));

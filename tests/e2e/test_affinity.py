@@ -5,6 +5,7 @@ Replicas without metrics, so that only what Merit itself has sent counts.
 import collections
 import contextlib
 import itertools
+import json
 
 from conftest import policy_text
 from mock_upstream import Mock
@@ -133,3 +134,19 @@ def test_callers_share_no_session(start, scratch):
         assert ask(ann, "second") == "second"
         assert ask(ann, "auto") == "second"
         assert ask(bob, "auto") == "first"
+
+
+def test_a_deadline_of_a_key_that_may_steer_is_seen(start, scratch):
+    keys = scratch / "merit.keys"
+    steers = make_key(scratch, keys, "--caller", "eve", "--scopes", "traffic,route-headers")[0]
+    plain = make_key(scratch, keys, "--caller", "ann")[0]
+    with contextlib.ExitStack() as stack:
+        mocks = replicas(stack, 2)
+        m = start(policy_text({"small": [x.url for x in mocks]}), "--keys", str(keys))
+        seen = {}
+        for name, key in (("steers", steers), ("plain", plain)):
+            status, headers, _ = m.chat(headers={"authorization": f"Bearer {key}", "x-merit-slo-ttft-ms": "350"})
+            assert status == 200
+            _, _, body = m.admin(f"/merit/v1/decisions/{headers['x-merit-decision']}")
+            seen[name] = json.loads(body)["decision"].get("first_deadline_ms")
+        assert seen == {"steers": 350, "plain": None}
