@@ -69,9 +69,11 @@ enum result loading_begin(struct loading *l, struct buf *text)
 
 void loading_retire(struct loading *l, struct serving *old)
 {
+    // Set once: reloads that follow each other would put it off for ever.
+    if (!l->retired)
+        loop_timer_set(l->loop, &l->sweep, SWEEP_MS);
     old->retired = l->retired;
     l->retired = old;
-    loop_timer_set(l->loop, &l->sweep, SWEEP_MS);
 }
 
 void loading_close(struct loading *l)
