@@ -12,7 +12,7 @@ POLICY = re.search(r"```merit\n(.*?)```", DOC, re.S)[1]
 POOL = json.loads(re.search(r"```json\n(.*?)```", DOC, re.S)[1])
 TERMS = ["money", "energy", "carbon", "budgets", "seconds", "slots", "session", "other"]
 PRICES = {"small": (0.2, 0.6, 0.05), "large": (2, 8, 2)}  # usd per million tokens: in, out, cached
-SECOND, SLOPE, STALL, AGAIN = 0.001, 0.5, 0.1, 0.5
+SECOND, SLOPE, STALL, AGAIN, LONG = 0.001, 0.5, 0.1, 0.5, 0.2
 
 
 def route(scratch, pool, *more):
@@ -36,7 +36,7 @@ def terms_of(model, row, tokens, out, session, here):
     return {
         "money": ((tokens - hit) * price_in + hit * cached + out * price_out) / 1e6,
         "energy": 0, "carbon": 0, "budgets": 0,
-        "seconds": (turn + own + first + answer) * SECOND,
+        "seconds": (turn * (1 + LONG * turn) + own + first + answer) * SECOND,
         "slots": row["running"] * (STALL * own + answer * SLOPE / row["slots"]) * SECOND,
         "session": AGAIN * lost / row["prefill_tok_s"] * SECOND,
         "other": 0,

@@ -130,7 +130,7 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
             context += (e->serves_from_tok - most) / e->serves_from_tok * (own_s + answer);
         double held = v->session_place >= 0 ? fmin(v->session_tok, in) : 0;
         double scores[IMAGE_SCORE_COUNT_] = {
-            [IMAGE_SCORE_QUEUE] = turn * second,
+            [IMAGE_SCORE_QUEUE] = turn * (1 + turn / 5) * second,
             [IMAGE_SCORE_PREFIX] = own_s * second,
             [IMAGE_SCORE_RUNNING] =
                 running * (own_s / 10 + answer * 0.5 / slots) * second / weight +
