@@ -428,6 +428,17 @@ static void read_lengths(struct reader *r, uint32_t most)
     r->d->lengths_count = count;
 }
 
+// A place that an option names is one of its model's that were seen.
+static bool was_seen(const struct decision *d, int32_t model, int32_t number)
+{
+    for (uint32_t i = 0; i < d->places_count; i++) {
+        const struct decision_places *p = &d->places[i];
+        if (p->model == model)
+            return number >= (int32_t)p->first && number < (int32_t)(p->first + p->count);
+    }
+    return false;
+}
+
 static void read_option(struct reader *r, uint32_t row, const struct image_binding *bindings,
                         uint32_t most, struct decision_option *o)
 {
@@ -437,6 +448,7 @@ static void read_option(struct reader *r, uint32_t row, const struct image_bindi
     o->binding_at = (uint32_t)whole(r, next(r, row, &k), most - 1);
     o->binding = bindings[o->binding_at];
     o->place = (int32_t)place(r, next(r, row, &k), POOL_PLACES_MAX - 1);
+    r->bad |= o->place >= 0 && !was_seen(r->d, o->binding.model, o->place);
     uint32_t terms = next(r, row, &k), expect = next(r, row, &k);
     if (!is_row(r, terms) || !is_row(r, expect))
         return;
