@@ -343,7 +343,7 @@ static void test_invented_sessions_shut_nobody_out(void **state)
     assert_int_equal(ledger_used(l, &day, ask.now_us), 1);
     b.account = 1;
     assert_int_equal(ledger_used(l, &b, ask.now_us), 1); // under way, though idle longest
-    day.account = 8; // another's window still begins
+    day.account = 8;                                     // another's window still begins
     ask.budgets = &day;
     assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
     ledger_settle(l, &t, &s);
