@@ -354,13 +354,18 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
     r->bad |= out->state > POOL_PLACE_GONE;
     uint32_t *const counts[] = {&out->in_flight, &out->in_flight_tok, &out->wait_tok,
                                 &out->slots,     &out->kv_tok,        &out->prefix_tok};
-    for (size_t i = 0; i < MERIT_COUNT(counts); i++)
-        *counts[i] = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    uint32_t token = next(r, row, &at);
+    for (size_t i = 0; i < MERIT_COUNT(counts); i++) {
+        *counts[i] = token == JSON_NONE ? 0 : (uint32_t)whole(r, token, UINT32_MAX);
+        token = token == JSON_NONE ? token : next(r, row, &at);
+    }
     float *const floats[] = {&out->queue,         &out->running,  &out->kv_use,
                              &out->prefill_tok_s, &out->first_ms, &out->each_ms,
                              &out->carbon_g_kwh,  &out->weight,   &out->slot_nusd_s};
-    for (size_t i = 0; i < MERIT_COUNT(floats); i++)
-        *floats[i] = amount(r, next(r, row, &at));
+    for (size_t i = 0; i < MERIT_COUNT(floats); i++) {
+        *floats[i] = token == JSON_NONE ? record_row_unknown[i] : amount(r, token);
+        token = token == JSON_NONE ? token : next(r, row, &at);
+    }
 }
 
 static void read_places(struct reader *r)
@@ -452,8 +457,9 @@ static void read_option(struct reader *r, uint32_t row, const struct image_bindi
     uint32_t terms = next(r, row, &k), expect = next(r, row, &k);
     if (!is_row(r, terms) || !is_row(r, expect))
         return;
-    for (unsigned i = 0; i < PRICE_TERMS; i++) {
-        o->terms_nusd[i] = (double)number(r, next(r, terms, &at));
+    uint32_t token;
+    for (unsigned i = 0; i < PRICE_TERMS && (token = next(r, terms, &at)) != JSON_NONE; i++) {
+        o->terms_nusd[i] = (double)number(r, token);
         o->price_nusd += o->terms_nusd[i];
     }
     struct estimate *e = &o->expect;
@@ -465,9 +471,15 @@ static void read_option(struct reader *r, uint32_t row, const struct image_bindi
     at = 0;
     for (size_t i = 0; i < MERIT_COUNT(tok); i++)
         *tok[i] = (uint32_t)whole(r, next(r, expect, &at), UINT32_MAX);
-    for (size_t i = 0; i < MERIT_COUNT(amounts); i++)
+    for (size_t i = 0; i < 3; i++)
         *amounts[i] = number(r, next(r, expect, &at));
-    e->carbon_marginal = whole(r, next(r, expect, &at), 1);
+    token = next(r, expect, &at);
+    bool energy = token != JSON_NONE;
+    for (size_t i = 3; i < MERIT_COUNT(amounts); i++) {
+        *amounts[i] = energy ? number(r, token) : -1;
+        token = energy ? next(r, expect, &at) : token;
+    }
+    e->carbon_marginal = energy && whole(r, token, 1);
 }
 
 static void read_options(struct reader *r, const struct image_binding *bindings, uint32_t most)
