@@ -250,6 +250,10 @@ static struct lengths_task task_of(const struct request *r)
                            d->facts);
 }
 
+// What an engine adds to a prompt: its template, a system prompt of its own, the framing of tools. Grade guessed, 2026-11
+// (a provider's prompt for the use of tools has some hundred tokens).
+enum { ACCOUNT_TEMPLATE_TOK = 512 };
+
 // No text has more tokens than bytes; what is only named in the body may be long.
 static uint64_t input_most(const struct request *r)
 {
@@ -260,7 +264,7 @@ static uint64_t input_most(const struct request *r)
         return UINT32_MAX;
     for (uint32_t i = 0; i < w->part_count; i++)
         named += w->parts[i].kind != WORK_TEXT;
-    return w->body.len + named * ACCOUNT_IMAGE_TOK + 64;
+    return w->body.len + named * ACCOUNT_IMAGE_TOK + ACCOUNT_TEMPLATE_TOK;
 }
 
 static int64_t known(int64_t bound)

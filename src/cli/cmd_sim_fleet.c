@@ -134,7 +134,7 @@ static int play_all(const struct fleet_args *a, const struct constants *c, const
                "place      seed  requests  first p50       p90       p99 whole p99  each ms  cached"
                "%%       kJ   share of requests %%\n",
                c->replicas, t->rows.len, capacity, load, load * capacity);
-    for (double n = 0; n < seeds; n++) {
+    for (uint32_t n = 0; n < (uint32_t)seeds; n++) {
         struct slice rest = slice_cstr(a->place ? a->place : "merit,rr,lr");
         while (slice_split(&rest, ',', &word)) {
             char name[16] = "";
@@ -145,7 +145,7 @@ static int play_all(const struct fleet_args *a, const struct constants *c, const
                                       .placement = fleet_placement(name),
                                       .per_s = load * capacity,
                                       .seconds = seconds,
-                                      .seed = (uint64_t)(seed + n),
+                                      .seed = (uint64_t)seed + n,
                                       .scrape_ms = (uint32_t)scrape,
                                       .on_progress = show_progress};
             struct shown shown = {isatty(2) && !a->json, name, (unsigned)(seed + n)};

@@ -195,8 +195,24 @@ static bool take_over(struct accounts *a, uint32_t i, uint64_t now_us)
     return true;
 }
 
+// Of the accounts for the life of a session or loop the one that was drawn on longest ago.
+static uint32_t push_out(struct accounts *a, uint32_t base)
+{
+    uint32_t idlest = ACCOUNTS_NONE;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = base; i < base + ACCOUNTS_REGION; i++) {
+        uint64_t expires = atomic_load_explicit(&a->hot[i].expires_us, memory_order_relaxed);
+        if (a->about[i].window != IMAGE_PER_LIFE || expires >= least ||
+            atomic_load_explicit(&a->hot[i].pins, memory_order_relaxed) != 0)
+            continue;
+        least = expires;
+        idlest = i;
+    }
+    return idlest != ACCOUNTS_NONE && take_over(a, idlest, UINT64_MAX) ? idlest : ACCOUNTS_NONE;
+}
+
 // An entry that is nobody's, or ACCOUNTS_NONE. Fresh ones near the key's place are preferred, then expired ones, then
-// fresh ones anywhere in the region.
+// fresh ones anywhere in the region, then the idlest session.
 static uint32_t vacancy(struct accounts *a, uint64_t key, uint64_t now_us)
 {
     struct walk w = walk_of(a, key);
@@ -219,7 +235,7 @@ static uint32_t vacancy(struct accounts *a, uint64_t key, uint64_t now_us)
         }
     }
     if (fresh == ACCOUNTS_NONE)
-        return ACCOUNTS_NONE;
+        return push_out(a, walk_of(a, key).base);
     atomic_fetch_sub(&a->hot[fresh].pins, -BEING_CLAIMED);
     atomic_fetch_add_explicit(&a->used, 1, memory_order_relaxed);
     return fresh;

@@ -6,8 +6,9 @@
 // region of the table meanwhile wait for the few hundred ns that this takes.
 //
 // An entry whose window is over, or that was idle for its life, and that no ticket pins, may be claimed by another account
-// when the table has no fresh one nearby. When there is none at all claiming fails: accounts that are in use are never
-// pushed out, since what they have spent would be forgotten.
+// when the table has no fresh one nearby. When there is none at all the session or loop that was idle longest and has no
+// ticket makes room: clients name those, and who invents names must not shut out others. Accounts of windows are never
+// pushed out, since what they have spent would be forgotten; when they fill the table claiming fails.
 #ifndef MERIT_LEDGER_ACCOUNTS_H
 #define MERIT_LEDGER_ACCOUNTS_H
 

@@ -24,8 +24,9 @@ struct slice check_text(struct checker *c, const struct node *n, uint32_t end)
     }
     if (b.len >= TEXT_MAX) {
         // Not through the middle of a character.
+        size_t whole = b.len;
         b.len = TEXT_MAX;
-        while (b.len > 0 && ((unsigned char)b.ptr[b.len] & 0xC0) == 0x80)
+        while (b.len > 0 && b.len < whole && ((unsigned char)b.ptr[b.len] & 0xC0) == 0x80)
             b.len--;
         BUF_LIT(&b, "...");
     }

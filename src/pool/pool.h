@@ -33,7 +33,7 @@ enum {
     POOL_DIAG_BYTES = 256,
     POOL_SPARE_PER_MODEL =
         8, // numbers kept free for `merit pool add`; a discovered endpoint has all there are
-    POOL_MODEL_REFUSALS = 12,     // in a row, wherever they went
+    POOL_MODEL_REFUSALS = 12, // in a row, wherever they went
     // A place that answers nothing but 429 and does not say for how long is fast and idle, and would be asked first for
     // ever. From so many in a row on it is left alone, each time twice as long.
     POOL_BUSY_IN_ROW = 3,

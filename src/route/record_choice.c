@@ -28,6 +28,8 @@ static int64_t whole(double nusd)
 
 // ---- compact
 
+const float record_row_unknown[RECORD_ROW_FLOATS] = {-1, -1, -1, -1, -1, -1, -1, 1, 0};
+
 static void compact_row(const struct pool_place *r, struct buf *out)
 {
     const uint64_t counts[] = {r->in_flight, r->in_flight_tok, r->wait_tok,
@@ -36,17 +38,23 @@ static void compact_row(const struct pool_place *r, struct buf *out)
                             r->each_ms, r->carbon_g_kwh, r->weight, r->slot_nusd_s};
     unsigned flags = (unsigned)r->state | (unsigned)r->stale << 3 | (unsigned)r->lora_loaded << 4 |
                      (unsigned)r->lora_room << 5;
+    unsigned known = MERIT_COUNT(counts) + MERIT_COUNT(floats);
+    // Most of a row says that nothing is known; its end is left out then.
+    while (known > MERIT_COUNT(counts) && floats[known - 1 - MERIT_COUNT(counts)] ==
+                                              record_row_unknown[known - 1 - MERIT_COUNT(counts)])
+        known--;
+    while (known && known <= MERIT_COUNT(counts) && counts[known - 1] == 0)
+        known--;
     buf_byte(out, '[');
     put_i64(out, r->endpoint);
     buf_byte(out, ',');
     buf_u64(out, flags);
-    for (unsigned i = 0; i < MERIT_COUNT(counts); i++) {
+    for (unsigned i = 0; i < known; i++) {
         buf_byte(out, ',');
-        buf_u64(out, counts[i]);
-    }
-    for (unsigned i = 0; i < MERIT_COUNT(floats); i++) {
-        buf_byte(out, ',');
-        put_thousandths(out, floats[i]);
+        if (i < MERIT_COUNT(counts))
+            buf_u64(out, counts[i]);
+        else
+            put_thousandths(out, floats[i - MERIT_COUNT(counts)]);
     }
     buf_byte(out, ']');
 }
@@ -101,6 +109,20 @@ static void compact_lengths(const struct decision *d, struct buf *out)
         buf_byte(out, ']');
 }
 
+// `,[1,2]`; what equals `rest` at the end is left out.
+static void put_list(struct buf *out, const int64_t *v, unsigned n, int64_t rest)
+{
+    while (n && v[n - 1] == rest)
+        n--;
+    BUF_LIT(out, ",[");
+    for (unsigned i = 0; i < n; i++) {
+        if (i)
+            buf_byte(out, ',');
+        put_i64(out, v[i]);
+    }
+    buf_byte(out, ']');
+}
+
 static void compact_options(const struct decision *d, struct buf *out)
 {
     for (uint32_t i = 0; i < d->option_count; i++) {
@@ -115,15 +137,16 @@ static void compact_options(const struct decision *d, struct buf *out)
         buf_u64(out, o->binding_at);
         buf_byte(out, ',');
         put_i64(out, o->place);
-        for (unsigned k = 0; k < PRICE_TERMS; k++) {
-            buf_cstr(out, k ? "," : ",[");
-            put_i64(out, whole(o->terms_nusd[k]));
-        }
-        for (unsigned k = 0; k < MERIT_COUNT(expect); k++) {
-            buf_cstr(out, k ? "," : "],[");
-            put_i64(out, expect[k]);
-        }
-        BUF_LIT(out, "]]");
+        int64_t terms[PRICE_TERMS];
+        for (unsigned k = 0; k < PRICE_TERMS; k++)
+            terms[k] = whole(o->terms_nusd[k]);
+        put_list(out, terms, PRICE_TERMS, 0);
+        // Without an energy its five figures and the mark behind them are left out.
+        unsigned n = MERIT_COUNT(expect);
+        bool energy = e->energy_uj >= 0 || e->energy_low_uj >= 0 || e->energy_high_uj >= 0 ||
+                      e->marginal_uj >= 0 || e->carbon_ug >= 0 || e->carbon_marginal;
+        put_list(out, expect, energy ? n : n - 6, INT64_MIN);
+        buf_byte(out, ']');
     }
     if (d->option_count)
         buf_byte(out, ']');

@@ -354,13 +354,18 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
     r->bad |= out->state > POOL_PLACE_GONE;
     uint32_t *const counts[] = {&out->in_flight, &out->in_flight_tok, &out->wait_tok,
                                 &out->slots,     &out->kv_tok,        &out->prefix_tok};
-    for (size_t i = 0; i < MERIT_COUNT(counts); i++)
-        *counts[i] = (uint32_t)whole(r, next(r, row, &at), UINT32_MAX);
+    uint32_t token = next(r, row, &at);
+    for (size_t i = 0; i < MERIT_COUNT(counts); i++) {
+        *counts[i] = token == JSON_NONE ? 0 : (uint32_t)whole(r, token, UINT32_MAX);
+        token = token == JSON_NONE ? token : next(r, row, &at);
+    }
     float *const floats[] = {&out->queue,         &out->running,  &out->kv_use,
                              &out->prefill_tok_s, &out->first_ms, &out->each_ms,
                              &out->carbon_g_kwh,  &out->weight,   &out->slot_nusd_s};
-    for (size_t i = 0; i < MERIT_COUNT(floats); i++)
-        *floats[i] = amount(r, next(r, row, &at));
+    for (size_t i = 0; i < MERIT_COUNT(floats); i++) {
+        *floats[i] = token == JSON_NONE ? record_row_unknown[i] : amount(r, token);
+        token = token == JSON_NONE ? token : next(r, row, &at);
+    }
 }
 
 static void read_places(struct reader *r)
@@ -428,6 +433,17 @@ static void read_lengths(struct reader *r, uint32_t most)
     r->d->lengths_count = count;
 }
 
+// A place that an option names is one of its model's that were seen.
+static bool was_seen(const struct decision *d, int32_t model, int32_t number)
+{
+    for (uint32_t i = 0; i < d->places_count; i++) {
+        const struct decision_places *p = &d->places[i];
+        if (p->model == model)
+            return number >= (int32_t)p->first && number < (int32_t)(p->first + p->count);
+    }
+    return false;
+}
+
 static void read_option(struct reader *r, uint32_t row, const struct image_binding *bindings,
                         uint32_t most, struct decision_option *o)
 {
@@ -437,11 +453,13 @@ static void read_option(struct reader *r, uint32_t row, const struct image_bindi
     o->binding_at = (uint32_t)whole(r, next(r, row, &k), most - 1);
     o->binding = bindings[o->binding_at];
     o->place = (int32_t)place(r, next(r, row, &k), POOL_PLACES_MAX - 1);
+    r->bad |= o->place >= 0 && !was_seen(r->d, o->binding.model, o->place);
     uint32_t terms = next(r, row, &k), expect = next(r, row, &k);
     if (!is_row(r, terms) || !is_row(r, expect))
         return;
-    for (unsigned i = 0; i < PRICE_TERMS; i++) {
-        o->terms_nusd[i] = (double)number(r, next(r, terms, &at));
+    uint32_t token;
+    for (unsigned i = 0; i < PRICE_TERMS && (token = next(r, terms, &at)) != JSON_NONE; i++) {
+        o->terms_nusd[i] = (double)number(r, token);
         o->price_nusd += o->terms_nusd[i];
     }
     struct estimate *e = &o->expect;
@@ -453,9 +471,15 @@ static void read_option(struct reader *r, uint32_t row, const struct image_bindi
     at = 0;
     for (size_t i = 0; i < MERIT_COUNT(tok); i++)
         *tok[i] = (uint32_t)whole(r, next(r, expect, &at), UINT32_MAX);
-    for (size_t i = 0; i < MERIT_COUNT(amounts); i++)
+    for (size_t i = 0; i < 3; i++)
         *amounts[i] = number(r, next(r, expect, &at));
-    e->carbon_marginal = whole(r, next(r, expect, &at), 1);
+    token = next(r, expect, &at);
+    bool energy = token != JSON_NONE;
+    for (size_t i = 3; i < MERIT_COUNT(amounts); i++) {
+        *amounts[i] = energy ? number(r, token) : -1;
+        token = energy ? next(r, expect, &at) : token;
+    }
+    e->carbon_marginal = energy && whole(r, token, 1);
 }
 
 static void read_options(struct reader *r, const struct image_binding *bindings, uint32_t most)

@@ -94,6 +94,8 @@ static void done(struct fleet *f, struct fleet_job *job, bool failed)
 {
     job->failed = failed;
     job->end_us = f->now_us;
+    alloc_free(job->placed); // of a job that fitted nowhere
+    job->placed = NULL;
     if (f->o.on_done)
         f->o.on_done(f->o.user, f, job, f->now_us);
 }

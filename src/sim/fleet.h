@@ -46,7 +46,7 @@ struct fleet_job {
     // Private
     struct engine_request *request;
     uint64_t event_us, event_serial, tried;
-    void *placed; // the placement's own
+    void *placed; // the placement's own, of alloc.h; freed when the job is done
 };
 
 struct fleet_placement {

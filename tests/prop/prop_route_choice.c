@@ -193,6 +193,23 @@ static void is_decided_again(const struct route_table *t, const struct decision 
     buf_reset(&b);
     record_compact(again, &b);
     same_bytes(&a, &b);
+    // Damaged lines are read as something else or not at all.
+    for (int k = 0; k < 12; k++) {
+        struct decision *other;
+        struct slice line = arena_copy(arena, buf_slice(&a));
+        char *bytes = (char *)(uintptr_t)line.ptr;
+        for (uint32_t n = 1 + below(3); n > 0; n--)
+            bytes[below((uint32_t)line.len)] = "0123456789-,[]e."[below(16)];
+        if (record_read(d->image, line, arena, &other) == RESULT_OK) {
+            struct buf out;
+            buf_init(&out, 1 << 20);
+            record_json(other, NULL, &out);
+            explain_text(other, &(struct explain_options){.width = 100}, &out);
+            if (record_replay(t, other, arena, &again) == RESULT_OK)
+                record_compact(again, &out);
+            buf_deinit(&out);
+        }
+    }
     buf_reset(&a);
     buf_reset(&b);
     record_json(d, NULL, &a);

@@ -284,7 +284,6 @@ static void test_a_full_table_says_so_and_expired_accounts_make_room(void **stat
     assert_int_equal(ledger_reserve(l, &ask, &held, &no), RESULT_OK);
     for (uint64_t i = 2; i <= ACCOUNTS_REGION; i++) {
         b.account = i;
-        b.window = i % 2 ? IMAGE_PER_DAY : IMAGE_PER_LIFE;
         assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
         ledger_settle(l, &t, &s);
     }
@@ -317,6 +316,41 @@ static void test_a_full_table_says_so_and_expired_accounts_make_room(void **stat
     ledger_close(l);
 }
 
+static void test_invented_sessions_shut_nobody_out(void **state)
+{
+    (void)state;
+    struct ledger *l = open_memory(ACCOUNTS_REGION);
+    struct ledger_refusal no = {0};
+    struct ledger_settled s = took(1, NOW);
+    struct ledger_ticket held, t;
+    struct ledger_budget b = hard(1, IMAGE_UNIT_NUSD, IMAGE_PER_LIFE, 100);
+    struct ledger_ask ask = ask_for(1, &b, 1, NOW);
+    assert_int_equal(ledger_reserve(l, &ask, &held, &no), RESULT_OK);
+    struct ledger_budget day = hard(7, IMAGE_UNIT_NUSD, IMAGE_PER_DAY, 100);
+    ask.budgets = &day;
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+    ledger_settle(l, &t, &s);
+    ask.budgets = &b;
+    for (uint64_t i = 0; i < 3 * ACCOUNTS_REGION; i++) {
+        b.account = 1000 + i;
+        ask.now_us = s.now_us = NOW + i * 1000;
+        assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+        ledger_settle(l, &t, &s);
+    }
+    assert_int_equal(ledger_used(l, &b, ask.now_us), 1); // the last one is known
+    b.account = 1000;
+    assert_int_equal(ledger_used(l, &b, ask.now_us), 0); // the first one made room
+    assert_int_equal(ledger_used(l, &day, ask.now_us), 1);
+    b.account = 1;
+    assert_int_equal(ledger_used(l, &b, ask.now_us), 1); // under way, though idle longest
+    day.account = 8;                                     // another's window still begins
+    ask.budgets = &day;
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+    ledger_settle(l, &t, &s);
+    ledger_settle(l, &held, &s);
+    ledger_close(l);
+}
+
 // A session that is drawn on lives on, one that is left alone is forgotten.
 static void test_a_life_ends_when_it_is_idle(void **state)
 {
@@ -332,13 +366,16 @@ static void test_a_life_ends_when_it_is_idle(void **state)
         assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
         ledger_settle(l, &t, &s);
     }
-    // A flood of others does not push it out.
+    // A flood of others does not push it out while it is drawn on.
     for (uint64_t i = 0; i < 3 * ACCOUNTS_REGION; i++) {
         struct ledger_budget other = hard(100 + i, IMAGE_UNIT_NUSD, IMAGE_PER_LIFE, 10);
         struct ledger_ask ask = ask_for(2, &other, 1, now);
         struct ledger_settled s = took(2, now);
         if (ledger_reserve(l, &ask, &t, &no) == RESULT_OK)
             ledger_settle(l, &t, &s);
+        now += SECOND / 1000;
+        ask = ask_for(2, &b, 1, now);
+        assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_LIMIT);
     }
     struct ledger_ask ask = ask_for(2, &b, 1, now);
     assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_LIMIT);
@@ -552,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_limits_change_while_attempts_are_under_way),
         cmocka_unit_test(test_clock_jumps),
         cmocka_unit_test(test_a_full_table_says_so_and_expired_accounts_make_room),
+        cmocka_unit_test(test_invented_sessions_shut_nobody_out),
         cmocka_unit_test(test_a_life_ends_when_it_is_idle),
         cmocka_unit_test(test_paced_budgets_get_dearer_and_cheaper_again),
         cmocka_unit_test(test_replicas_lease_slices),
