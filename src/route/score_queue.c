@@ -13,10 +13,9 @@
 // (queue-scorer: (max - x) / (max - min)) and reckons time to the first token as tokens in flight / 15,928 per second
 // (prefix-cache-affinity); AIBrix's least-latency adds the two.
 //
-// LONG: at a price in proportion to the wait, where all places are full, a place with few long prompts in its batch lets
-// requests wait 50 s before others with 20 s are as dear, because there are fewer streams there that it slows: the least sum,
-// and the worst tail. A wait of 5 s counts twice. Of 0, 0.1, 0.2 and 0.5 per second, in simulation on fleets A and C of
-// bench/constants. Grade: measured in simulation, 2026-11.
+// LONG: a wait of 5 s counts twice. At a price in proportion to the wait some lines of full fleets grew longer than others in
+// simulation; why is not proven (docs/sim.md). 0, 0.1, 0.2 and 0.5 per second were tried on fleets A and C of bench/constants.
+// Grade: measured in simulation, 2026-11.
 #include "route/score.h"
 
 #define LONG 0.2F
