@@ -167,9 +167,10 @@ struct lengths_cell *lengths_cell(struct lengths *l, uint64_t key, uint64_t pare
 // In steps, because each one goes through all buckets.
 static void fade(struct lengths_cell *c)
 {
-    if (c->sketch.weight <= LENGTHS_MEMORY + LENGTHS_MEMORY / 8)
+    const int slack = LENGTHS_MEMORY / 8;
+    if (c->sketch.weight <= LENGTHS_MEMORY + slack)
         return;
-    float by = (LENGTHS_MEMORY - LENGTHS_MEMORY / 8) / (float)c->sketch.weight;
+    float by = (float)(LENGTHS_MEMORY - slack) / (float)c->sketch.weight;
     sketch_scale(&c->sketch, by);
     c->estimated *= (double)by;
     c->counted *= (double)by;

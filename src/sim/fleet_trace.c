@@ -104,8 +104,8 @@ static enum result make_jobs(const struct fleet_play *play, struct player *p)
         return RESULT_NOMEM;
     for (size_t i = 0; i < most; i++) {
         const struct trace_row *row = t->rows.at + (start + i) % rows;
-        double at = (double)row->at_us - (double)t->rows.at[start].at_us +
-                    (double)((start + i) / rows) * span;
+        size_t round = (start + i) / rows; // how often the trace has gone round
+        double at = (double)row->at_us - (double)t->rows.at[start].at_us + (double)round * span;
         if (at * scale >= play->seconds * 1e6)
             break;
         p->jobs[p->count++] = (struct fleet_job){.at_us = (uint64_t)(at * scale) + 1,
