@@ -1,6 +1,8 @@
 // Constraints, derived signals and chains: deciding lazily gives what a naive interpreter gives that knows everything from
 // the start, walks the image as it stands and tries every constraint on every binding. Order, duplicates and names of
 // constraints change nothing, and what is recorded is decided again with the same bytes.
+//
+// Over 800 lines: the naive interpreter is one thing to be read beside one generator, and must share nothing with route/.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
