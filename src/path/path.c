@@ -379,6 +379,13 @@ void path_client_gone(struct path *p)
 {
     if (p->over)
         return;
+    // Clients need not wait for more than the answer's last event, which it has been handed.
+    struct path_try *whole = p->now;
+    if (whole && whole->mode == MODE_STREAM && whole->meter.done && !p->paused) {
+        path_leave(whole, PATH_DID, "");
+        path_finish(p, PATH_ANSWERED, p->result.status, "", NULL);
+        return;
+    }
     while (p->running_count) {
         struct path_try *t = p->running[p->running_count - 1];
         drop(t, "client_gone");

@@ -510,6 +510,32 @@ def test_the_store_is_what_the_clients_saw(start, mock, scratch):
     assert sum(r["took_requests"] for r in kept) == 46
 
 
+def test_a_client_that_leaves_after_the_last_event_was_answered(start, mock, scratch):
+    """Clients close at [DONE] and need not wait for the last chunk: nothing of the answer is missing then."""
+    data, gate = scratch / "data", threading.Event()
+
+    def behave(conn, r):
+        up.sse_head(conn)
+        conn.chunk(up.event("big", {"content": "Hello."}))
+        conn.chunk(up.event("big", {}, "stop"))
+        conn.chunk("data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1790000000,
+                                          "model": "big", "choices": [], "usage": usage(20, 50)}) + "\n\n")
+        conn.chunk("data: [DONE]\n\n")
+        gate.wait(30)
+        return False
+
+    mock.default = behave
+    served = start(policy(mock, "budget 1 usd/day hard"), "--data", data)
+    with client(served) as c:
+        assert list(c.chat.completions.create(model="auto", stream=True, messages=[{"role": "user", "content": "Hi"}]))
+    until(lambda: served.metric(r'merit_requests_total\{.*end="answered"\}') == 1)
+    gate.set()
+    assert not served.metric(r'merit_requests_total\{.*end="gone"\}')
+    served.stop()
+    (row,) = rows(data)
+    assert row["end"] == "answered" and row["took_nusd"] == 20 * 10_000 + 50 * 30_000 and not row["estimated"]
+
+
 @pytest.mark.threads
 def test_killed_in_the_middle_of_streams(start, mock, scratch):
     """kill -9 while answers stream: at the next start what was settled is settled, what was open is taken at its bound."""
