@@ -39,27 +39,31 @@ static enum result edit_usage(struct request *r, struct json_edits *e)
 static enum result edit_cap(struct request *r, uint32_t cap, struct json_edits *e)
 {
     const struct openai_request *o = &r->openai;
-    const uint32_t given[] = {o->max_tokens, o->max_completion_tokens};
+    const uint32_t given[] = {o->max_tokens, o->max_completion_tokens, o->n_predict};
     bool said = false;
     enum result res = RESULT_OK;
-    for (size_t i = 0; cap && i < MERIT_COUNT(given) && !res; i++) {
-        uint64_t tok;
-        if (given[i] == JSON_NONE || json_u64(&o->json, given[i], &tok))
+    if (!cap)
+        return RESULT_OK;
+    struct slice value = arena_printf(r->x->arena, "%u", cap);
+    if (!value.ptr)
+        return RESULT_NOMEM;
+    for (size_t i = 0; i < MERIT_COUNT(given) && !res; i++) {
+        uint64_t tok = UINT64_MAX;
+        if (given[i] == JSON_NONE || json_type(&o->json, given[i]) == JSON_NULL)
             continue; // null stands for nothing
-        said = true;
-        struct slice value = tok > cap ? arena_printf(r->x->arena, "%u", cap) : SLICE_EMPTY;
-        if (tok > cap)
-            res = value.ptr ? json_edit_value(e, &o->json, given[i], value) : RESULT_NOMEM;
+        bool number = !json_u64(&o->json, given[i], &tok);
+        said |= given[i] != o->n_predict; // who does not know that one needs another
+        if (!number || tok > cap)
+            res = json_edit_value(e, &o->json, given[i], value);
     }
-    if (!cap || said || res)
+    if (said || res)
         return res;
     const struct policy_image *p = r->decision->image;
     bool openai = slice_eq_cstr(image_text(p, image_model(p, r->model)->provider), "openai");
     uint32_t null = openai ? o->max_completion_tokens : o->max_tokens;
-    struct slice value = arena_printf(r->x->arena, "%u", cap);
     struct slice member = arena_printf(r->x->arena, "\"%s\":%u",
                                        openai ? "max_completion_tokens" : "max_tokens", cap);
-    if (!value.ptr || !member.ptr)
+    if (!member.ptr)
         return RESULT_NOMEM;
     return null != JSON_NONE ? json_edit_value(e, &o->json, null, value)
                              : json_edit_member(e, &o->json, 0, member);
