@@ -41,7 +41,7 @@ static uint64_t mix(uint64_t h, const void *bytes, size_t n)
 
 static uint64_t identity_of(const struct policy_image *p, const struct image_constraint *c)
 {
-    const uint32_t kind[] = {c->scope, c->unit, c->window, c->hard};
+    const uint32_t kind[] = {c->scope, c->unit, c->window};
     const struct image_node *n = IMAGE_AT(p, c->guard, struct image_node);
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
     uint64_t h = mix(0, kind, sizeof kind);
@@ -56,25 +56,44 @@ static uint64_t identity_of(const struct policy_image *p, const struct image_con
     return h;
 }
 
+static bool is_tighter(const struct image_constraint *a, const struct image_constraint *b)
+{
+    if (a->hard != b->hard)
+        return a->hard;
+    return a->limit != b->limit ? a->limit < b->limit : a < b;
+}
+
+// Two that differ in nothing but the limit, or in hard and paced, still are two accounts. The tightest has the one that
+// each of them would have alone, so that who adds another one or takes one away gives nobody a fresh account to spend.
+static uint64_t twins_before(const struct policy_image *image, const struct account_rules *all,
+                             const uint64_t *kinds, uint32_t at)
+{
+    const struct image_constraint *own = constraint_of(image, all->rules[at].constraint);
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        n += i != at && kinds[i] == kinds[at] &&
+             is_tighter(constraint_of(image, all->rules[i].constraint), own);
+    return n;
+}
+
 enum result account_rules_open(const struct policy_image *image, struct arena *arena,
                                struct account_rules *out)
 {
-    struct account_rule *rules =
-        ARENA_ARRAY(arena, struct account_rule, image->constraints.count + 1);
-    out->count = 0;
-    if (!rules)
+    uint32_t room = image->constraints.count + 1;
+    struct account_rule *rules = ARENA_ARRAY(arena, struct account_rule, room);
+    uint64_t *kinds = ARENA_ARRAY(arena, uint64_t, room);
+    *out = (struct account_rules){.rules = rules};
+    if (!rules || !kinds)
         return RESULT_NOMEM;
     for (uint32_t i = 0; i < image->constraints.count; i++) {
         const struct image_constraint *c = constraint_of(image, (int32_t)i);
         if (c->kind != IMAGE_BUDGET || c->window == IMAGE_PER_REQUEST)
             continue;
-        uint64_t identity = identity_of(image, c);
-        // Two that differ in nothing but the limit still are two accounts.
-        for (uint32_t k = 0; k < out->count; k++)
-            identity += rules[k].identity == identity;
-        rules[out->count++] = (struct account_rule){(int32_t)i, identity};
+        kinds[out->count] = identity_of(image, c);
+        rules[out->count++].constraint = (int32_t)i;
     }
-    out->rules = rules;
+    for (uint32_t i = 0; i < out->count; i++)
+        rules[i].identity = kinds[i] + twins_before(image, out, kinds, i);
     return RESULT_OK;
 }
 

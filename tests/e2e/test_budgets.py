@@ -139,6 +139,22 @@ def test_the_cap_is_sent_that_the_bound_rests_on(start, mock):
         assert mock.chats()[-1].json()["max_tokens"] == 10
 
 
+def test_no_other_name_of_the_limit_goes_above_the_cap(start, mock):
+    """llama.cpp obeys `n_predict` rather than `max_tokens`."""
+    served = start(policy(mock, "budget 1 usd/day hard"))
+    for given, sent in (({"n_predict": -1}, (1000, 1000)), ({"n_predict": 90000}, (1000, 1000)),
+                        ({"n_predict": 7}, (1000, 7)), ({"max_tokens": 10, "n_predict": -1}, (10, 1000)),
+                        ({"max_tokens": 10, "n_predict": 7}, (10, 7))):
+        assert served.chat(**given)[0] == 200
+        body = mock.chats()[-1].json()
+        assert (body["max_tokens"], body["n_predict"]) == sent, given
+    # What it asks for is reserved and settled.
+    mock.default = told(usage(20, 900))
+    _, headers, _ = served.chat(max_tokens=10, n_predict=950)
+    assert nano(headers["x-merit-cost-usd"]) == 20 * 10_000 + 900 * 30_000
+    assert served.metric(r"merit_usage_wrong_total") == 0
+
+
 def test_a_cap_leaves_room_for_the_prompt(start, mock):
     """Without `output` a model's is its window; engines refuse a prompt and a cap that do not fit it together."""
     served = start(policy(mock, "budget 100 usd/day hard").replace(" output 1k tok", ""))
@@ -300,6 +316,23 @@ def test_a_key_that_is_revoked_while_it_streams(start, mock, scratch):
     assert total > 0 and total / cost == pytest.approx(round(total / cost))
     with client(served, other["secret"]) as c:
         assert left(ask(c).headers)[0] == pytest.approx(0.5 - cost)
+
+
+def test_what_was_spent_while_it_was_paced(start, mock):
+    """... is spent when the budget becomes hard, whatever stands beside it."""
+    served = start(policy(mock, "budget 1 usd/day paced"))
+    mock.default = told(usage(20, 900))
+    with client(served) as c:
+        for _ in range(10):
+            ask(c)
+        for n, budgets in enumerate(("budget 1 usd/day hard", "budget 3 usd/day paced\nbudget 1 usd/day hard",
+                                     "budget 0.5 usd/day hard cheaper\nbudget 1 usd/day hard")):
+            digest = served.admin("/merit/v1/policy")[2]
+            served.policy.write_text(policy(mock, budgets))
+            served.signal(signal.SIGHUP)
+            until(lambda: served.admin("/merit/v1/policy")[2] != digest)
+            amount, _, of = left(ask(c).headers)
+            assert amount == pytest.approx(float(of["of"]) - (11 + n) * 0.0272)
 
 
 def test_a_budget_that_changes_while_requests_fly(start, mock):
