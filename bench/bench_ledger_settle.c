@@ -106,11 +106,15 @@ static struct ledger_settled make_settled(uint64_t n, bool plain)
                                .cached_tok = 512,
                                .output_tok = 200 + n % 800};
     const int64_t some = 1 + (int64_t)(n % 1000);
-    const int64_t took[LEDGER_UNITS] = {1000 * some, plain ? -1 : 500000 * some, plain ? -1 : 70 * some,
-                                        5 * some,    900 + s.output_tok,         1,
+    const int64_t took[LEDGER_UNITS] = {1000 * some,
+                                        plain ? -1 : 500000 * some,
+                                        plain ? -1 : 70 * some,
+                                        5 * some,
+                                        900 + s.output_tok,
+                                        1,
                                         1};
-    const int64_t baseline[LEDGER_UNITS] = {9000 * some, plain ? -1 : 3000000, plain ? -1 : 400, -1,
-                                            -1,          -1,                   -1};
+    const int64_t baseline[LEDGER_UNITS] = {
+        9000 * some, plain ? -1 : 3000000, plain ? -1 : 400, -1, -1, -1, -1};
     memcpy(s.took.of, took, sizeof took);
     memcpy(s.baseline.of, baseline, sizeof baseline);
     return s;

@@ -26,7 +26,8 @@ static const char usage_rows[] =
 static const char usage_export[] =
     "usage: merit ledger export csv|json [--since TIME] [--until TIME] [options]\n"
     "\n"
-    "Writes all attempts with all columns, as they ended: CSV with a header, or JSON lines. What is "
+    "Writes all attempts with all columns, as they ended: CSV with a header, or JSON lines. What "
+    "is "
     "not known is empty, or null.\n"
     "Money is nano-USD, energy microjoules, carbon micrograms.\n"
     "\n"

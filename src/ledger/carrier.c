@@ -245,8 +245,7 @@ static enum result load(struct carrier *c)
     struct store_known *known = alloc_zeroed(counts.settled + 1, sizeof *known);
     if (!known)
         return RESULT_NOMEM;
-    while (n < counts.settled &&
-           (slot = journal_next_settled(c->o.journal, &at)) != JOURNAL_NONE)
+    while (n < counts.settled && (slot = journal_next_settled(c->o.journal, &at)) != JOURNAL_NONE)
         if (journal_read(c->o.journal, slot, &record) && record.id < c->o.first_id)
             known[n++] = (struct store_known){.id = record.id, .slot = slot};
     enum result r = find_stored(c, known, n);

@@ -149,10 +149,10 @@ void report_close(struct report *r)
 // is an error, not a wrong figure.
 
 // Amounts of a row, and of a day's sums, under the same names.
-static const char *const SUMS[] = {
-    "input_tok",     "cached_tok",  "output_tok",   "took_nusd",   "took_uj",     "took_ug",
-    "took_ms",       "took_tok",    "expected_nusd", "expected_uj", "expected_ug", "expected_ms",
-    "expected_tok",  "baseline_nusd", "baseline_uj", "baseline_ug"};
+static const char *const SUMS[] = {"input_tok",     "cached_tok",    "output_tok",  "took_nusd",
+                                   "took_uj",       "took_ug",       "took_ms",     "took_tok",
+                                   "expected_nusd", "expected_uj",   "expected_ug", "expected_ms",
+                                   "expected_tok",  "baseline_nusd", "baseline_uj", "baseline_ug"};
 static const char *const COMPARED[] = {"nusd", "uj", "ug"};
 
 // What of a group lies in rows rather than in kinds: times and the session.
@@ -218,10 +218,13 @@ static void took_sql(struct buf *sql)
         "CASE WHEN tok_sum THEN input_tok + output_tok ELSE took_tok END",
         "attempts * took_calls",
         "attempts * took_requests"};
-    static const char *const expected[LEDGER_UNITS] = {
-        "expected_nusd", "expected_uj",  "expected_ug",
-        "expected_ms",   "expected_tok", "attempts * expected_calls",
-        "attempts * expected_requests"};
+    static const char *const expected[LEDGER_UNITS] = {"expected_nusd",
+                                                       "expected_uj",
+                                                       "expected_ug",
+                                                       "expected_ms",
+                                                       "expected_tok",
+                                                       "attempts * expected_calls",
+                                                       "attempts * expected_requests"};
     static const char *const baseline[LEDGER_UNITS] = {"baseline_nusd",
                                                        "baseline_uj",
                                                        "baseline_ug",
@@ -332,12 +335,12 @@ enum result report_rows(struct report *r, struct report_span span, uint64_t limi
 {
     struct report_cell cells[CELLS_MAX];
     sqlite3_stmt *st = NULL;
-    const char *sql =
-        newest ? "SELECT * FROM (SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
-                     "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row DESC LIMIT ?3)"
-                            " ORDER BY row"
-               : "SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
-                     "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row LIMIT ?3";
+    const char *sql = newest
+                          ? "SELECT * FROM (SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
+                                "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row DESC LIMIT ?3)"
+                                       " ORDER BY row"
+                          : "SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
+                                "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row LIMIT ?3";
     int code = sqlite3_prepare_v2(r->db, sql, -1, &st, NULL);
     if (!code) {
         sqlite3_bind_int64(st, 1, (int64_t)span.since_us);

@@ -303,12 +303,13 @@ enum result store_load(struct store *s, uint64_t now_us,
                        void (*each)(void *context, const struct store_account *a), void *context)
 {
     sqlite3_stmt *st = NULL;
-    int code = sqlite3_prepare_v2(s->db,
-                                  "SELECT account, window, number, unit, hard, most, used,"
-                                  " expires_us, name, holder, count, lambda, ema, ema_nusd, share"
-                                  " FROM account WHERE expires_us > min(?1, coalesce("
-                                  "(SELECT at_us + for_us FROM attempt ORDER BY id DESC LIMIT 1), ?1))",
-                                  -1, &st, NULL);
+    int code =
+        sqlite3_prepare_v2(s->db,
+                           "SELECT account, window, number, unit, hard, most, used,"
+                           " expires_us, name, holder, count, lambda, ema, ema_nusd, share"
+                           " FROM account WHERE expires_us > min(?1, coalesce("
+                           "(SELECT at_us + for_us FROM attempt ORDER BY id DESC LIMIT 1), ?1))",
+                           -1, &st, NULL);
     if (!code)
         sqlite3_bind_int64(st, 1, (int64_t)now_us);
     while (!code && (code = sqlite3_step(st)) == SQLITE_ROW) {

@@ -52,7 +52,7 @@ uint64_t store_last_id(struct store *s);
 uint64_t store_converted(const struct store *s);
 
 struct store_known {
-    uint64_t id; // of a ticket
+    uint64_t id;   // of a ticket
     uint32_t slot; // the caller's
     bool there;
 };

@@ -107,7 +107,7 @@ struct store {
     sqlite3_stmt *statements[STATEMENTS];
     sqlite3_stmt *put[SHAPES], *put_many[SHAPES]; // made when first needed
     struct store_wait wait[SHAPES];
-    struct map kinds; // what a kind is made of -> struct store_kind
+    struct map kinds;                       // what a kind is made of -> struct store_kind
     struct store_kind recent[STORE_RECENT]; // by a cheap hash; before `kinds` is asked
     struct arena arena;
     uint64_t next_row;

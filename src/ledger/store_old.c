@@ -44,7 +44,8 @@ static void digest_of(struct slice hex, uint8_t out[IMAGE_DIGEST_BYTES])
 static void amounts_of(sqlite3_stmt *st, int *at, struct ledger_amounts *out)
 {
     for (int i = 0; i < LEDGER_UNITS; i++, ++*at)
-        out->of[i] = sqlite3_column_type(st, *at) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, *at);
+        out->of[i] =
+            sqlite3_column_type(st, *at) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, *at);
 }
 
 static void record_of(sqlite3_stmt *st, struct journal_record *r)

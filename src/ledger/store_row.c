@@ -111,7 +111,7 @@ static void numbers_of(const struct journal_record *r, int64_t out[KIND_NUMBERS]
     memcpy(out, all, sizeof all);
 }
 
-static const enum journal_name KIND_NAMES[] = {JOURNAL_KEY,   JOURNAL_CALLER, JOURNAL_TEAM,
+static const enum journal_name KIND_NAMES[] = {JOURNAL_KEY,    JOURNAL_CALLER, JOURNAL_TEAM,
                                                JOURNAL_TENANT, JOURNAL_ROUTE,  JOURNAL_MODEL,
                                                JOURNAL_EFFORT, JOURNAL_PLACE};
 enum { KIND_NAME_COUNT = MERIT_COUNT(KIND_NAMES) };

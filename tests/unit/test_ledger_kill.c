@@ -212,7 +212,8 @@ static void test_nothing_is_lost_and_nothing_invented(void **state)
         assert_int_equal(rig_number(&r, "SELECT used FROM account WHERE account = 2"),
                          rig_number(&r, "SELECT sum(took_requests) FROM attempts"));
     }
-    t.unconfirmed = (uint64_t)rig_number(&r, "SELECT count(*) FROM attempts WHERE end = 'unconfirmed'");
+    t.unconfirmed =
+        (uint64_t)rig_number(&r, "SELECT count(*) FROM attempts WHERE end = 'unconfirmed'");
     assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), t.rows);
     printf("%d kills: %llu tickets, %llu settlements told, %llu unconfirmed, %llu killed before a "
            "word\n",

@@ -45,7 +45,7 @@ static const char FIRST[] =
     // 5,000 rows: of every third the tokens are not the sum, of every fifth the energy is not known, every seventh broke.
     "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 5000)"
     "INSERT INTO attempt SELECT 576460752303423488 + n, 1795293015000000 + n * 1000,"
-    " 1795293015000000 + n * 1000 + n, 'd-' || n, 1 + n % 2, 6, 3, 4, 5, 's-' || n % 40,"
+    " 1795293015000000 + n * 1000 + n, 'd-' || n, 1 + n % 2, 6, 3, 4, 5, 's-' || (n % 40),"
     " iif(n % 4, NULL, 'loop'), 1, 2, NULL, NULL, 8, iif(n % 7, 0, 2), n % 2, 0,"
     " iif(n % 7, NULL, 7), 100 + n, 10, n % 50,"
     " n, iif(n % 5, n * 3, NULL), iif(n % 5, n * 2, NULL), n % 900,"
@@ -101,7 +101,7 @@ static void test_a_store_of_the_first_version_is_converted(void **state)
          " at_us = 1795293015000000 + (id - z) * 1000 AND end_us - at_us = id - z AND"
          " decision = 'd-' || (id - z) AND attempt = 1 + (id - z) % 2 AND key = 'k-4Fz0aQ9x' AND"
          " caller = 'ada' AND team = 'engines' AND tenant = 'free' AND"
-         " session = 's-' || (id - z) % 40 AND loop IS iif((id - z) % 4, NULL, 'loop') AND"
+         " session = 's-' || ((id - z) % 40) AND loop IS iif((id - z) % 4, NULL, 'loop') AND"
          " route = 'quick' AND model = 'qwen3-8b' AND effort IS NULL AND place IS NULL AND"
          " substr(policy, 1, 5) = 'abcd0' AND substr(policy, 63) = '12' AND"
          " end = iif((id - z) % 7, 'answered', 'broken') AND estimated = (id - z) % 2 AND NOT cut"
