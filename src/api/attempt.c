@@ -715,6 +715,7 @@ void attempt_pass(struct request *r, int32_t model)
         .method = r->x->head->method,
         .acts = !may_repeat(r->x->head),
         .relay = true,
+        .counts_input = account_counts_input(r),
     };
     start(r, &plan);
 }

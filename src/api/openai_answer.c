@@ -262,6 +262,46 @@ static enum result answer(struct slice body, struct arena *scratch, struct usage
     return RESULT_OK;
 }
 
+// The object behind `"usage"` when `rest` holds it whole.
+static bool usage_behind(struct slice rest, struct arena *scratch, struct usage *usage)
+{
+    struct json j;
+    uint32_t depth = 0;
+    size_t n = 0;
+    do {
+        if (n == rest.len)
+            return false;
+        depth += rest.ptr[n] == '{';
+        depth -= rest.ptr[n] == '}';
+        n++;
+    } while (depth || rest.ptr[n - 1] != '}');
+    struct slice whole = arena_printf(scratch, "{\"usage\"%.*s}", (int)n, rest.ptr);
+    struct usage told = {.known = true};
+    if (!whole.ptr || json_parse(&j, whole, &json_limits_default, scratch))
+        return false;
+    uint32_t object = json_get(&j, 0, SLICE("usage"), NULL);
+    if (object == JSON_NONE || json_type(&j, object) != JSON_OBJECT ||
+        json_get(&j, object, SLICE("prompt_tokens"), NULL) == JSON_NONE)
+        return false;
+    *usage = (struct usage){.odd = true};
+    if (number_of(&j, object, SLICE("prompt_tokens"), &told.input_tok))
+        *usage = told;
+    return true;
+}
+
+// Arrays of numbers and base64 hold no `"usage"`; the name of a model might.
+static bool input_usage(struct slice part, struct arena *scratch, struct usage *usage)
+{
+    static const struct slice name = {"\"usage\"", 7};
+    ptrdiff_t at;
+    while ((at = slice_find(part, name)) >= 0) {
+        part = slice_from(part, (size_t)at + name.len);
+        if (usage_behind(part, scratch, usage))
+            return true;
+    }
+    return false;
+}
+
 const struct dialect openai_chat = {
     .name = "openai",
     .error_body = error_body,
@@ -270,4 +310,5 @@ const struct dialect openai_chat = {
     .stream_usage = stream_usage,
     .stream_end = {"data: [DONE]\n\n", 14},
     .answer = answer,
+    .input_usage = input_usage,
 };

@@ -76,6 +76,7 @@ struct request {
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
     bool obeyed;                     // it goes where it was decided to; else to `fixed`
+    int32_t pass;                    // of the policy, by which it is passed on; IMAGE_NONE: by none
     int32_t model;                   // that it goes to, or went to last
     int32_t place;                   // of the last attempt, or IMAGE_NONE
     struct slice place_url;          // of that place

@@ -63,6 +63,7 @@ struct path_plan {
     const struct dialect *dialect;
     enum http_method method;
     bool relay;         // no answer of the dialect: pass it on as it comes
+    bool counts_input;  // ... and read the usage from its first or last bytes
     bool stream;        // the client wants a stream
     bool usage_asked;   // and its usage event
     bool acts;          // its tools may act on the upstream's side
@@ -177,12 +178,14 @@ struct path_try {
     uint32_t retry_after_s, kept_count;
     uint8_t mode;
     bool retried_stale, gathered_in_arena;
+    struct path_ends *ends; // of an answer that is relayed; NULL: nobody counts
     // Filled before they are read.
     struct http_header kept[8]; // headers of the upstream that pass
     struct answer_meter meter;
 };
 
 struct path_failure; // path/path_inner.h
+struct path_ends;    // path/answer.c
 
 struct path {
     struct path_plan plan;

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -223,6 +225,42 @@ static void lies_in_usage_are_bounded(void **state)
     assert_true(u.error_inside);
 }
 
+// The usage of embeddings is found in a part of the answer when it is there whole, wherever the part begins and ends.
+static void usage_is_found_in_parts(void **state)
+{
+    (void)state;
+    static const char whole[] =
+        "[0.25,-1e-3],\"index\":1}],\"model\":\"usage\",\"usage\" : "
+        "{\"prompt_tokens\":8,\"details\":{\"a\":{}},\"total_tokens\":8}}\n";
+    const char *begin = strstr(whole, "\"usage\" :"), *end = strrchr(whole, '}');
+    for (size_t from = 0; from < sizeof whole; from++)
+        for (size_t to = from; to < sizeof whole; to++) {
+            struct usage u = {.input_tok = 77};
+            char *part = malloc(to - from + 1); // of its own, so that a look behind it is seen
+            memcpy(part, whole + from, to - from);
+            arena_reset(&scratch);
+            bool found =
+                openai_chat.input_usage(slice_make(part, to - from), &scratch, &u) && u.known;
+            assert_int_equal(found, from <= (size_t)(begin - whole) && to >= (size_t)(end - whole));
+            if (found)
+                assert_int_equal(u.input_tok, 8);
+            free(part);
+        }
+    static const char *const odd[] = {"\"usage\":{\"prompt_tokens\":-3}",
+                                      "\"usage\":{\"prompt_tokens\":\"8\"}"};
+    for (size_t i = 0; i < MERIT_COUNT(odd); i++) {
+        struct usage u = {.known = false};
+        assert_true(openai_chat.input_usage(slice_cstr(odd[i]), &scratch, &u));
+        assert_true(u.odd && !u.known);
+    }
+    static const char *const none[] = {"\"usage\":{}", "\"usage\":null}", "\"usage\":[{}]}",
+                                       "\"usage\"}",   "\"usage\":}{",    ""};
+    for (size_t i = 0; i < MERIT_COUNT(none); i++) {
+        struct usage u = {.known = false};
+        assert_false(openai_chat.input_usage(slice_cstr(none[i]), &scratch, &u));
+    }
+}
+
 static void errors_have_openais_shape(void **state)
 {
     (void)state;
@@ -247,6 +285,7 @@ int main(void)
         cmocka_unit_test(usage_is_not_taken_back),   cmocka_unit_test(all_that_is_generated_counts),
         cmocka_unit_test(keys_are_found_as_keys),    cmocka_unit_test(bad_events_are_told_apart),
         cmocka_unit_test(lies_in_usage_are_bounded), cmocka_unit_test(errors_have_openais_shape),
+        cmocka_unit_test(usage_is_found_in_parts),
     };
     arena_init(&scratch, 0, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
