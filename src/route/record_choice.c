@@ -129,10 +129,10 @@ static void compact_lengths(const struct decision *d, struct buf *out)
     BUF_LIT(out, ",\"lengths\":[");
     for (uint32_t i = 0; i < d->lengths_count; i++) {
         const struct decision_length *l = &d->lengths[i];
-        open_row(out,
-                 (const int64_t[]){l->binding_at, l->input_tok, l->output_tok, l->low_tok,
-                                   l->high_tok},
-                 5, i == 0);
+        open_row(
+            out,
+            (const int64_t[]){l->binding_at, l->input_tok, l->output_tok, l->low_tok, l->high_tok},
+            5, i == 0);
         buf_byte(out, ']');
     }
     buf_byte(out, ']');

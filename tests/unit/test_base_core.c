@@ -1,7 +1,7 @@
 // base/: arena, buf, map, slice, clock, rng, alloc faults; the map beside a linear-search oracle.
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
