@@ -68,8 +68,11 @@ static void write_outcome(const struct request *r, enum metrics_end end,
     BUF_LIT(out, "\",\"status\":");
     buf_u64(out, (uint64_t)status);
     ADD_NUMBER(out, "us", now - r->x->begin_us);
-    if (!result)
+    if (!result) {
+        if (r->account.attempts)
+            write_account(&r->account, out);
         return;
+    }
     if (result->first_byte_us)
         ADD_NUMBER(out, "first_byte_us", result->first_byte_us - r->x->begin_us);
     ADD_NUMBER(out, "attempts", result->attempts);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "api/admin.h"
+#include "api/affinity.h"
 #include "api/gateway.h"
 #include "api/hammer.h"
 #include "base/alloc.h"
@@ -161,6 +162,7 @@ static void take_policy(void *ctx, struct serving *next)
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
         reckoning_use(&s->reckoning, &next->pool);
+        affinity_inherit(next->affinity, s->serving->affinity, loop_now_us(s->loop) / 1000);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
                 fprintf(stderr, "merit: no memory to hand the policy to loop %u\n", i);

@@ -140,6 +140,7 @@ void check_dates(struct checker *c);
 // check_dispatch.c
 void check_dispatch(struct checker *c);
 void check_aliases(struct checker *c);
+void check_passes(struct checker *c);
 // check_signal.c: those that a family computes, and what check_derive.c needs of it.
 void check_signals(struct checker *c);
 // Adds a signal that a label's term makes: `call` is NODE_CALL, or NULL for what the caller asserts.

@@ -39,7 +39,8 @@ struct place {
     // Read by every decision.
     _Alignas(64) struct health health;
     _Atomic uint64_t limited_until_ms;
-    _Atomic uint32_t busy; // 429 in a row that did not say for how long
+    _Atomic uint32_t busy;   // 429 in a row that did not say for how long
+    _Atomic uint32_t denied; // requests in a row that were forbidden here and taken elsewhere
     _Atomic uint32_t in_flight, ends;
     _Atomic uint32_t in_flight_tok, wait_tok;
     _Atomic float prefill_tok_s, first_ms, each_ms; // learned; < 0: not known

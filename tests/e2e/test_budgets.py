@@ -139,6 +139,22 @@ def test_the_cap_is_sent_that_the_bound_rests_on(start, mock):
         assert mock.chats()[-1].json()["max_tokens"] == 10
 
 
+def test_no_other_name_of_the_limit_goes_above_the_cap(start, mock):
+    """llama.cpp obeys `n_predict` rather than `max_tokens`."""
+    served = start(policy(mock, "budget 1 usd/day hard"))
+    for given, sent in (({"n_predict": -1}, (1000, 1000)), ({"n_predict": 90000}, (1000, 1000)),
+                        ({"n_predict": 7}, (1000, 7)), ({"max_tokens": 10, "n_predict": -1}, (10, 1000)),
+                        ({"max_tokens": 10, "n_predict": 7}, (10, 7))):
+        assert served.chat(**given)[0] == 200
+        body = mock.chats()[-1].json()
+        assert (body["max_tokens"], body["n_predict"]) == sent, given
+    # What it asks for is reserved and settled.
+    mock.default = told(usage(20, 900))
+    _, headers, _ = served.chat(max_tokens=10, n_predict=950)
+    assert nano(headers["x-merit-cost-usd"]) == 20 * 10_000 + 900 * 30_000
+    assert served.metric(r"merit_usage_wrong_total") == 0
+
+
 def test_a_cap_leaves_room_for_the_prompt(start, mock):
     """Without `output` a model's is its window; engines refuse a prompt and a cap that do not fit it together."""
     served = start(policy(mock, "budget 100 usd/day hard").replace(" output 1k tok", ""))
@@ -302,6 +318,23 @@ def test_a_key_that_is_revoked_while_it_streams(start, mock, scratch):
         assert left(ask(c).headers)[0] == pytest.approx(0.5 - cost)
 
 
+def test_what_was_spent_while_it_was_paced(start, mock):
+    """... is spent when the budget becomes hard, whatever stands beside it."""
+    served = start(policy(mock, "budget 1 usd/day paced"))
+    mock.default = told(usage(20, 900))
+    with client(served) as c:
+        for _ in range(10):
+            ask(c)
+        for n, budgets in enumerate(("budget 1 usd/day hard", "budget 3 usd/day paced\nbudget 1 usd/day hard",
+                                     "budget 0.5 usd/day hard cheaper\nbudget 1 usd/day hard")):
+            digest = served.admin("/merit/v1/policy")[2]
+            served.policy.write_text(policy(mock, budgets))
+            served.signal(signal.SIGHUP)
+            until(lambda: served.admin("/merit/v1/policy")[2] != digest)
+            amount, _, of = left(ask(c).headers)
+            assert amount == pytest.approx(float(of["of"]) - (11 + n) * 0.0272)
+
+
 def test_a_budget_that_changes_while_requests_fly(start, mock):
     served = start(policy(mock, "budget 1 usd/day hard"))
     gate = threading.Event()
@@ -410,6 +443,75 @@ def test_what_nobody_reads(start, mock):
     e = json.loads(body)["error"]
     assert status == 402 and e["code"] == "budget_unbounded" and e["budget"]["needed"] is None
     assert len([r for r in mock.requests if r.target == "/v1/rerank"]) == 3
+
+
+def embedding(prompt, first=False):
+    """An answer of /v1/embeddings, with the usage before or behind the vectors."""
+    def behave(conn, r):
+        vectors = [{"object": "embedding", "index": i, "embedding": [0.25] * 400} for i in range(3)]
+        count = {"usage": {"prompt_tokens": prompt, "total_tokens": prompt}}
+        body = {"object": "list", "model": r.json()["model"]}
+        up.answer(conn, body | count | {"data": vectors} if first else body | {"data": vectors} | count)
+        return True
+    return behave
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_embeddings_of_an_upstream_are_paid_for(start, mock, scratch, first):
+    """The bound is the input's, and what it took is read from the answer that passes."""
+    served = start(policy(mock, "budget 0.02 usd/day hard\nbudget 2k tok/day paced", more='pass "/v1/embeddings" to big'),
+                   "--data", scratch / "data")
+    mock.default = embedding(40, first)
+    ask = {"model": "big", "input": ["one text", "another", "a third"]}
+    taken = 0
+    for _ in range(50):
+        status, headers, body = served.request("POST", "/v1/embeddings", ask)
+        if status != 200:
+            break
+        taken += 1
+        assert len(json.loads(body)["data"]) == 3
+    e = json.loads(body)["error"]
+    assert status == 402 and e["code"] == "budget_exceeded", body
+    bound = (len(json.dumps(ask)) + 512) * 10_000  # a token per byte, 10 usd/Mtok
+    assert (taken - 1) * 40 * 10_000 + bound <= 20_000_000 < taken * 40 * 10_000 + bound + 60_000
+    assert served.metric(r"merit_cost_usd_total") == pytest.approx(taken * 40 * 10_000 / 1e9, abs=1e-12)
+    assert served.metric(r'merit_budget_left\{.*unit="tok"') == 2000 - taken * 40
+    served.stop()
+    kept = rows(scratch / "data")
+    assert [(r["model"], r["input_tok"], r["output_tok"], r["estimated"]) for r in kept] == [("big", 40, 0, 0)] * taken
+
+
+def test_a_passed_path_takes_what_the_policy_states(start, mock):
+    more = 'pass "/v1/audio/speech" to big at most 0.004 usd, 100 J\npass "/v1/rerank" to big'
+    served = start(policy(mock, "budget 0.01 usd/day hard\nbudget 1 kJ/day hard", more=more))
+    mock.default = lambda conn, r: up.answer(conn, {"ok": True}) or True
+    answers = [served.request("POST", "/v1/audio/speech", {"input": "a"}) for _ in range(3)]
+    assert [a[0] for a in answers] == [200, 200, 402]
+    assert answers[0][1]["x-merit-cost-usd"] == "0.004;est"
+    e = json.loads(answers[2][2])["error"]["budget"]
+    assert e["left"] == pytest.approx(0.002) and e["needed"] == pytest.approx(0.004)
+    status, _, body = served.request("POST", "/v1/rerank", {"query": "a"})
+    assert status == 402 and json.loads(body)["error"]["code"] == "budget_unbounded"
+    assert served.metric(r"merit_cost_usd_total") == pytest.approx(0.008)
+    assert served.metric(r'merit_budget_left\{.*unit="J"') == pytest.approx(800)
+
+
+def test_observed_budgets_count_and_refuse_nothing(start, mock):
+    """What is only observed is drawn from the budgets, and what they would have refused is counted."""
+    served = start(policy(mock, 'budget 0.05 usd/day hard as "day"\nbudget 3 requests/hour hard as "rate"',
+                          more='pass "/v1/rerank" to big'), "--observe", "big")
+    mock.default = told(usage(20, 900))
+    until(lambda: time.time() % 3600 < 3590, 15)
+    with client(served) as c:
+        for _ in range(5):
+            assert ask(c).http_response.status_code == 200
+    mock.default = lambda conn, r: up.answer(conn, {"ok": True}) or True
+    assert served.request("POST", "/v1/rerank", {"query": "a"})[0] == 200
+    assert served.metric(r"merit_cost_usd_total") == pytest.approx(5 * (20 * 10_000 + 900 * 30_000) / 1e9)
+    assert served.metric(r'merit_budget_left\{budget="day"') == 0
+    assert served.metric(r'merit_budget_refusals_total\{budget="rate"\}') == 3
+    # Two were borne; of the rest the money was not there, and nothing bounds the path that is passed on.
+    assert served.metric(r'merit_budget_refusals_total\{budget="day"\}') == 5
 
 
 def test_joules_and_grams(start, mock):

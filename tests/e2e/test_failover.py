@@ -49,7 +49,7 @@ def wrong_model(conn, r):
     return True
 
 
-# What may follow: "any" another place or model; "model" only another model; "none"; "pass" the upstream's own error is the
+# What may follow: "any" another place or model; "none"; "pass" the upstream's own error is the
 # answer; "ok" it is an answer; "broken" a stream that has begun. `untaken`: the upstream has done nothing for sure.
 #        behaviour, of a whole answer, of a stream, untaken
 FAULTS = {
@@ -70,7 +70,9 @@ FAULTS = {
     "error event later": (up.error_event(), "any", "broken", False),
     "error inside": (error_inside, "any", "any", False),
     "wrong model": (wrong_model, "ok", "ok", False),
-    "key refused": (up.error(401), "model", "model", True),
+    "key refused": (up.error(401), "any", "any", True),
+    "forbidden": (up.error(403), "any", "any", True),
+    "no credit": (up.error(402), "any", "any", True),
     "unknown there": (up.error(404), "any", "any", True),
     "its own fault": (up.error(400, type="invalid_request_error"), "pass", "pass", True),
 }
