@@ -9,6 +9,7 @@
 #include "route/estimate.h"
 #include "route/fit.h"
 #include "route/price.h"
+#include "work/tokens.h"
 
 static const struct policy_image *image_of(const struct request *r)
 {
@@ -40,7 +41,7 @@ static uint64_t mix(uint64_t h, const void *bytes, size_t n)
 
 static uint64_t identity_of(const struct policy_image *p, const struct image_constraint *c)
 {
-    const uint32_t kind[] = {c->scope, c->unit, c->window, c->hard};
+    const uint32_t kind[] = {c->scope, c->unit, c->window};
     const struct image_node *n = IMAGE_AT(p, c->guard, struct image_node);
     const struct image_atom *atoms = IMAGE_AT(p, p->atoms, struct image_atom);
     uint64_t h = mix(0, kind, sizeof kind);
@@ -55,25 +56,44 @@ static uint64_t identity_of(const struct policy_image *p, const struct image_con
     return h;
 }
 
+static bool is_tighter(const struct image_constraint *a, const struct image_constraint *b)
+{
+    if (a->hard != b->hard)
+        return a->hard;
+    return a->limit != b->limit ? a->limit < b->limit : a < b;
+}
+
+// Two that differ in nothing but the limit, or in hard and paced, still are two accounts. The tightest has the one that
+// each of them would have alone, so that who adds another one or takes one away gives nobody a fresh account to spend.
+static uint64_t twins_before(const struct policy_image *image, const struct account_rules *all,
+                             const uint64_t *kinds, uint32_t at)
+{
+    const struct image_constraint *own = constraint_of(image, all->rules[at].constraint);
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        n += i != at && kinds[i] == kinds[at] &&
+             is_tighter(constraint_of(image, all->rules[i].constraint), own);
+    return n;
+}
+
 enum result account_rules_open(const struct policy_image *image, struct arena *arena,
                                struct account_rules *out)
 {
-    struct account_rule *rules =
-        ARENA_ARRAY(arena, struct account_rule, image->constraints.count + 1);
-    out->count = 0;
-    if (!rules)
+    uint32_t room = image->constraints.count + 1;
+    struct account_rule *rules = ARENA_ARRAY(arena, struct account_rule, room);
+    uint64_t *kinds = ARENA_ARRAY(arena, uint64_t, room);
+    *out = (struct account_rules){.rules = rules};
+    if (!rules || !kinds)
         return RESULT_NOMEM;
     for (uint32_t i = 0; i < image->constraints.count; i++) {
         const struct image_constraint *c = constraint_of(image, (int32_t)i);
         if (c->kind != IMAGE_BUDGET || c->window == IMAGE_PER_REQUEST)
             continue;
-        uint64_t identity = identity_of(image, c);
-        // Two that differ in nothing but the limit still are two accounts.
-        for (uint32_t k = 0; k < out->count; k++)
-            identity += rules[k].identity == identity;
-        rules[out->count++] = (struct account_rule){(int32_t)i, identity};
+        kinds[out->count] = identity_of(image, c);
+        rules[out->count++].constraint = (int32_t)i;
     }
-    out->rules = rules;
+    for (uint32_t i = 0; i < out->count; i++)
+        rules[i].identity = kinds[i] + twins_before(image, out, kinds, i);
     return RESULT_OK;
 }
 
@@ -102,6 +122,20 @@ static uint64_t chosen(const struct request *r, uint64_t identity, struct slice 
     return out;
 }
 
+// Of requests that nobody reads what the headers say.
+static struct slice session_of(const struct request *r)
+{
+    const struct http_head *head = r->x->head;
+    if (r->kind == REQUEST_CHAT)
+        return r->work.session;
+    for (uint32_t i = 0; i < head->header_count; i++) {
+        struct slice id = head->headers[i].value;
+        if (id.len && id.len <= OPENAI_SESSION_MAX && openai_names_session(head->headers[i].name))
+            return id;
+    }
+    return SLICE_EMPTY;
+}
+
 // One task of an agent, within which sub-agents have sessions of their own: the loop's id, the run's, the conversation's,
 // else the session's.
 static struct slice loop_id(const struct request *r)
@@ -112,7 +146,7 @@ static struct slice loop_id(const struct request *r)
         if (id.len && id.len <= OPENAI_SESSION_MAX)
             return id;
     }
-    return r->kind == REQUEST_CHAT ? r->work.session : SLICE_EMPTY;
+    return session_of(r);
 }
 
 static struct slice holder_of(const struct request *r, enum image_scope scope)
@@ -122,7 +156,7 @@ static struct slice holder_of(const struct request *r, enum image_scope scope)
     case IMAGE_SCOPE_ALL:
         return SLICE("all");
     case IMAGE_SCOPE_SESSION:
-        return r->kind == REQUEST_CHAT ? r->work.session : SLICE_EMPTY;
+        return session_of(r);
     case IMAGE_SCOPE_LOOP:
         return loop_id(r);
     case IMAGE_SCOPE_KEY:
@@ -212,9 +246,8 @@ enum result account_begin(struct request *r)
 void account_decided(struct request *r)
 {
     struct account *a = &r->account;
-    bool observed = r->epoch->serving->observe_model != IMAGE_NONE;
     a->bearing_count = 0;
-    for (uint32_t i = 0; i < a->budget_count && !observed; i++)
+    for (uint32_t i = 0; i < a->budget_count; i++)
         if (!r->decision ||
             fit_constraint(&r->deciding.run, (uint32_t)a->budgets[i].constraint) != TRI_FALSE)
             a->bearing[a->bearing_count++] = (uint8_t)i;
@@ -260,16 +293,32 @@ static uint64_t input_most(const struct request *r)
     const struct work *w = &r->work;
     uint64_t named = 0;
     // What tools of the upstream find is read by the model, too.
-    if (r->kind != REQUEST_CHAT || r->openai.acts)
+    if (r->openai.acts)
         return UINT32_MAX;
     for (uint32_t i = 0; i < w->part_count; i++)
         named += w->parts[i].kind != WORK_TEXT;
     return w->body.len + named * ACCOUNT_IMAGE_TOK + ACCOUNT_TEMPLATE_TOK;
 }
 
+bool account_counts_input(const struct request *r)
+{
+    static const struct slice end = {"/embeddings", 11};
+    struct slice path = r->x->head->path;
+    return r->pass != IMAGE_NONE && path.len >= end.len &&
+           slice_eq(slice_from(path, path.len - end.len), end);
+}
+
 static int64_t known(int64_t bound)
 {
     return bound == ESTIMATE_UNBOUNDED ? -1 : bound;
+}
+
+// Micrograms a kWh that the attempt will be settled by; negative: not known.
+static int64_t carbon_of(const struct account_try *t, const struct image_zone *zone)
+{
+    if (t->here.carbon_ug_kwh < 0 && zone && zone->carbon_stated)
+        return zone->carbon_ug_kwh;
+    return t->here.carbon_ug_kwh;
 }
 
 static void bound_of(const struct request *r, struct account_try *t,
@@ -286,19 +335,43 @@ static void bound_of(const struct request *r, struct account_try *t,
     most.input_tok = input > UINT32_MAX ? UINT32_MAX : (uint32_t)input;
     m.endpoints.count = 1;
     for (int u = 0; u < LEDGER_UNITS; u++)
-        t->bound.of[u] = r->kind == REQUEST_CHAT || u == IMAGE_UNIT_MS
-                             ? known(estimate_bound(&most, &m, (enum image_unit)u, 0, &step))
-                             : -1;
+        t->bound.of[u] = known(estimate_bound(&most, &m, (enum image_unit)u, 0, &step));
     t->bound.of[IMAGE_UNIT_CALLS] = 1;
     t->bound.of[IMAGE_UNIT_REQUESTS] = r->account.attempts == 0;
     // As it will be settled: by the carbon of now.
-    int64_t ug_kwh = t->here.carbon_ug_kwh;
-    if (ug_kwh < 0 && zone && zone->carbon_stated)
-        ug_kwh = zone->carbon_ug_kwh;
-    t->bound.of[IMAGE_UNIT_UG] = energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], ug_kwh);
+    t->bound.of[IMAGE_UNIT_UG] = energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], carbon_of(t, zone));
     t->input_most_tok = most.input_tok;
     uint64_t output = (uint64_t)estimate_output_most_tok(&most, &m, &step) * t->task.choices;
     t->output_most_tok = !output || output > UINT32_MAX ? UINT32_MAX : (uint32_t)output;
+}
+
+// Of a path that is passed on: what the policy states of it; of embeddings else what their input comes to.
+static void bound_of_unread(const struct request *r, struct account_try *t)
+{
+    const struct policy_image *p = image_of(r);
+    const struct image_model *m = image_model(p, t->binding.model);
+    const struct image_pass *pass = IMAGE_AT(p, p->passes, struct image_pass) + r->pass;
+    const struct image_step step = {.kind = IMAGE_STEP_ANSWER};
+    // Several texts share a request, so the model's window bounds nothing. One token of output stands for none: its bound is
+    // the least that there is.
+    uint64_t input = r->x->body.len + (uint64_t)ACCOUNT_TEMPLATE_TOK;
+    struct work most = {.max_output_tok = 1, .choices = 1};
+    struct image_model one = *m;
+    one.endpoints.count = 1;
+    t->input_only = account_counts_input(r);
+    most.input_tok = t->input_most_tok = input > UINT32_MAX ? UINT32_MAX : (uint32_t)input;
+    for (int u = 0; u < LEDGER_UNITS; u++)
+        t->bound.of[u] = t->input_only || u == IMAGE_UNIT_MS
+                             ? known(estimate_bound(&most, &one, (enum image_unit)u, 0, &step))
+                             : -1;
+    for (int u = 0; u <= IMAGE_UNIT_TOK; u++)
+        if (pass->most[u] >= 0)
+            t->bound.of[u] = pass->most[u];
+    t->bound.of[IMAGE_UNIT_CALLS] = 1;
+    t->bound.of[IMAGE_UNIT_REQUESTS] = r->account.attempts == 0;
+    if (pass->most[IMAGE_UNIT_UG] < 0)
+        t->bound.of[IMAGE_UNIT_UG] =
+            energy_carbon_ug(t->bound.of[IMAGE_UNIT_UJ], carbon_of(t, zone_of(p, m)));
 }
 
 int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit)
@@ -308,6 +381,21 @@ int64_t account_bound(const struct request *r, int32_t model, enum image_unit un
     const struct after_terms terms = {.binding = t.binding};
     bound_of(r, &t, &terms);
     return t.bound.of[unit];
+}
+
+static void expect_unread(const struct request *r, struct account_try *t)
+{
+    const struct policy_image *p = image_of(r);
+    const struct image_model *m = image_model(p, t->binding.model);
+    uint32_t tok = t->input_only ? tokens_of_text(r->x->body) : 0;
+    const struct price_length length = {.input_tok =
+                                            tok < t->input_most_tok ? tok : t->input_most_tok};
+    price_expect(m, zone_of(p, m), &length, &t->here, &t->expect);
+    if (t->input_only)
+        return;
+    t->expect.cost_nusd = t->bound.of[IMAGE_UNIT_NUSD];
+    t->expect.energy_uj = t->bound.of[IMAGE_UNIT_UJ];
+    t->expect.carbon_ug = t->bound.of[IMAGE_UNIT_UG];
 }
 
 static void expect_of(const struct request *r, struct account_try *t,
@@ -372,14 +460,14 @@ static void fill_ask(const struct request *r, const struct account_try *t, struc
     const struct policy_image *p = image_of(r);
     const struct work_caller *c = caller_of(r);
     const struct decision *d = r->decision;
-    bool chat = r->kind == REQUEST_CHAT;
+    bool unread = r->kind != REQUEST_CHAT && !t->input_only;
     *ask = (struct ledger_ask){
         .who = {.key = r->key ? r->key->id : SLICE_EMPTY,
-                .session = chat ? r->work.session : SLICE_EMPTY,
+                .session = session_of(r),
                 .loop = loop_id(r),
                 .route = d && d->route != IMAGE_NONE ? image_text(p, image_route(p, d->route)->name)
                                                      : SLICE_EMPTY,
-                .model = image_text(p, image_model(p, t->binding.model)->name),
+                .model = t->model,
                 .effort = slice_cstr(effort_name(t->binding.effort)),
                 .place = r->place_url,
                 .attempt = r->account.attempts + 1,
@@ -390,7 +478,9 @@ static void fill_ask(const struct request *r, const struct account_try *t, struc
                             [IMAGE_UNIT_UJ] = t->expect.energy_uj,
                             [IMAGE_UNIT_UG] = t->expect.carbon_ug,
                             [IMAGE_UNIT_MS] = -1,
-                            [IMAGE_UNIT_TOK] = (int64_t)t->expect.input_tok + t->expect.output_tok,
+                            [IMAGE_UNIT_TOK] =
+                                unread ? t->bound.of[IMAGE_UNIT_TOK]
+                                       : (int64_t)t->expect.input_tok + t->expect.output_tok,
                             [IMAGE_UNIT_CALLS] = 1,
                             [IMAGE_UNIT_REQUESTS] = t->bound.of[IMAGE_UNIT_REQUESTS]}},
     };
@@ -403,48 +493,131 @@ static void fill_ask(const struct request *r, const struct account_try *t, struc
         memcpy(ask->who.decision, d->id, LEDGER_DECISION_BYTES);
 }
 
-enum result account_reserve(struct request *r, uint32_t slot, struct after_terms *terms)
+// Under `observe` what hard budgets would have refused is only counted.
+static void count_unborne(struct request *r, const struct ledger_ask *ask)
+{
+    struct budget_state states[LEDGER_BUDGETS_MAX];
+    const uint16_t *slots = r->epoch->serving->budget_slots;
+    ledger_budget_states(r->g->shared->ledger, ask->budgets, ask->budget_count, ask->now_us,
+                         states);
+    for (uint32_t i = 0; i < ask->budget_count; i++) {
+        const struct ledger_budget *b = &ask->budgets[i];
+        int64_t need = ask->bound.of[b->unit];
+        if (b->hard && (need < 0 || need > states[i].left))
+            metric_add(&r->g->metrics->budget_refusals[slots[b->constraint]], 1);
+    }
+}
+
+// The try into every budget that bears, or into none.
+static enum result draw(struct request *r, struct account_try *t)
 {
     struct account *a = &r->account;
-    struct account_try *t = ARENA_NEW(r->x->arena, struct account_try);
-    struct ledger *ledger = r->g->shared->ledger;
     struct ledger_budget bearing[LEDGER_BUDGETS_MAX];
     struct ledger_ask ask;
+    if (!r->g->shared->ledger)
+        return RESULT_OK;
+    if (a->bearing_count > LEDGER_BUDGETS_MAX) {
+        a->refusal = (struct ledger_refusal){.kind = LEDGER_FULL, .constraint = IMAGE_NONE};
+        return RESULT_LIMIT;
+    }
+    fill_ask(r, t, &ask);
+    for (uint32_t i = 0; i < a->bearing_count; i++)
+        bearing[i] = a->budgets[a->bearing[i]];
+    ask.budgets = bearing;
+    ask.budget_count = a->bearing_count;
+    if (MERIT_UNLIKELY(r->epoch->serving->observe_model != IMAGE_NONE)) {
+        count_unborne(r, &ask);
+        for (uint32_t i = 0; i < a->bearing_count; i++)
+            bearing[i].hard = false;
+    }
+    return ledger_reserve(r->g->shared->ledger, &ask, &t->ticket, &a->refusal);
+}
+
+static enum result reserve(struct request *r, uint32_t slot, struct account_try *t)
+{
+    struct account *a = &r->account;
+    enum result res = draw(r, t);
+    a->refused = res != RESULT_OK;
+    if (res)
+        return res;
+    a->tries[slot] = t;
+    t->reserved = true;
+    a->attempts++;
+    return RESULT_OK;
+}
+
+enum result account_reserve(struct request *r, uint32_t slot, struct after_terms *terms)
+{
+    struct account_try *t = ARENA_NEW(r->x->arena, struct account_try);
     if (!t)
         return RESULT_NOMEM;
     t->binding = terms->binding;
+    t->model = image_text(image_of(r), image_model(image_of(r), t->binding.model)->name);
     t->task.choices = 1;
-    if (r->kind == REQUEST_CHAT)
-        t->task = task_of(r);
     t->here = here_of(r, t->binding.model);
-    set_cap(r, t, terms);
-    bound_of(r, t, terms);
-    expect_of(r, t, terms);
-    a->tries[slot] = t;
-    if (ledger) {
-        if (a->bearing_count > LEDGER_BUDGETS_MAX) {
-            a->refusal = (struct ledger_refusal){.kind = LEDGER_FULL, .constraint = IMAGE_NONE};
-            a->refused = true;
-            return RESULT_LIMIT;
-        }
-        fill_ask(r, t, &ask);
-        for (uint32_t i = 0; i < a->bearing_count; i++)
-            bearing[i] = a->budgets[a->bearing[i]];
-        ask.budgets = bearing;
-        ask.budget_count = a->bearing_count;
-        if (ledger_reserve(ledger, &ask, &t->ticket, &a->refusal)) {
-            a->tries[slot] = NULL;
-            a->refused = true;
-            return RESULT_LIMIT;
-        }
+    if (r->kind == REQUEST_CHAT) {
+        t->task = task_of(r);
+        set_cap(r, t, terms);
+        bound_of(r, t, terms);
+        expect_of(r, t, terms);
+    } else {
+        bound_of_unread(r, t);
+        expect_unread(r, t);
     }
+    enum result res = reserve(r, slot, t);
+    if (res)
+        return res;
     const struct pool_place *row = row_of(r);
     t->meter =
         reckon_meter_begin(r->g->shared->reckon, image_of(r), row ? row->endpoint : IMAGE_NONE);
-    t->reserved = true;
-    a->refused = false;
-    a->attempts++;
     return RESULT_OK;
+}
+
+// --- Merit's own encoder
+
+// Of a core for one token, as reserved: 10 ms at ENERGY_CORE_MILLIWATTS, some thirty times what a small encoder takes and what
+// one of 500 million parameters comes to. Grade guessed, 2026-11.
+enum { ACCOUNT_LOCAL_TOK_NS = 10 * 1000 * 1000, ACCOUNT_LOCAL_TEXT_TOK = 16 };
+
+// Nobody says where Merit stands: the most carbon among the zones.
+static int64_t local_carbon(const struct request *r)
+{
+    const struct policy_image *p = image_of(r);
+    int64_t most = -1;
+    for (uint32_t i = 0; i < p->models.count; i++) {
+        const struct account_try t = {
+            .here = reckon_here(r->g->shared->reckon, p, (int32_t)i, NULL, false, 0)};
+        int64_t ug = carbon_of(&t, zone_of(p, image_model(p, (int32_t)i)));
+        most = ug > most ? ug : most;
+    }
+    return most;
+}
+
+enum result account_reserve_local(struct request *r, struct slice model, uint64_t bytes,
+                                  uint32_t texts, uint64_t most_ms)
+{
+    struct account_try *t = ARENA_NEW(r->x->arena, struct account_try);
+    if (!t)
+        return RESULT_NOMEM;
+    uint64_t tok = bytes + (uint64_t)texts * ACCOUNT_LOCAL_TEXT_TOK;
+    t->binding = (struct image_binding){IMAGE_NONE, IMAGE_EFFORT_DEFAULT};
+    t->model = model;
+    t->input_only = true;
+    t->input_most_tok = (uint32_t)tok; // of a body, so far below 32 bits
+    t->here.carbon_ug_kwh = local_carbon(r);
+    int64_t uj = energy_router_uj(tok * ACCOUNT_LOCAL_TOK_NS, 0);
+    t->bound = (struct ledger_amounts){
+        .of = {[IMAGE_UNIT_NUSD] = 0,
+               [IMAGE_UNIT_UJ] = uj,
+               [IMAGE_UNIT_UG] = energy_carbon_ug(uj, t->here.carbon_ug_kwh),
+               [IMAGE_UNIT_MS] = (int64_t)most_ms,
+               [IMAGE_UNIT_TOK] = (int64_t)tok,
+               [IMAGE_UNIT_CALLS] = 1,
+               [IMAGE_UNIT_REQUESTS] = 1}};
+    t->expect = (struct estimate){.input_tok = (uint32_t)(bytes / 4 + texts),
+                                  .energy_uj = uj / 100,
+                                  .carbon_ug = t->bound.of[IMAGE_UNIT_UG] / 100};
+    return reserve(r, 0, t);
 }
 
 bool account_may_go_on(const struct request *r)

@@ -19,6 +19,12 @@
 // Baseline ("frontier by default"): the same tokens at the price of the model of highest declared quality among those that
 // could have served the work (without a declared quality: the dearest), for the attempt that answered.
 //
+// A path that is passed on unread takes what the policy states of it (`at most 0.05 usd`), which is then settled, too, marked
+// as estimated; of embeddings, where nothing is generated, the bound is that of the input, and what they took is read from
+// the end of the answer. A budget of a unit without such a bound refuses the path when it is hard.
+//
+// Under `observe` every budget counts and none refuses: what a hard one would have refused is counted as refused.
+//
 // Runs on the request's loop. Private to api/.
 #ifndef MERIT_API_ACCOUNT_H
 #define MERIT_API_ACCOUNT_H
@@ -75,7 +81,8 @@ struct ledger_budget account_budget(const struct policy_image *image,
 // One attempt.
 struct account_try {
     struct ledger_ticket ticket;
-    struct image_binding binding;
+    struct image_binding binding; // model IMAGE_NONE: Merit's own encoder
+    struct slice model;           // its name, for the row
     struct estimate expect;
     struct ledger_amounts bound; // negative: not known
     uint32_t input_most_tok, output_most_tok;
@@ -84,6 +91,7 @@ struct account_try {
     struct price_here here;
     struct reckon_meter meter;
     uint32_t metered_tok; // of output, told to it
+    bool input_only;      // nothing is generated: embeddings
     bool reserved;
 };
 
@@ -119,6 +127,8 @@ void account_decided(struct request *r);
 enum result account_reserve(struct request *r, uint32_t slot,
                             struct after_terms *terms) MERIT_NODISCARD;
 bool account_may_go_on(const struct request *r);
+// Whether the usage of what is passed on is to be read: of embeddings.
+bool account_counts_input(const struct request *r);
 // The first byte of its answer has come.
 void account_first(struct request *r, uint32_t slot);
 // More of its answer has come in a stream: bytes of text so far.
@@ -129,6 +139,15 @@ void account_settle(struct request *r, uint32_t slot, const struct path_attempt_
 void account_refuse(struct request *r, struct api_error *error);
 // When the decision found nothing because of budgets over time: fills `error`.
 bool account_spent(struct request *r, struct api_error *error);
+
+// The same for texts that Merit's own encoder reads (POST /v1/embeddings), slot 0: `bytes` of `texts` texts, within
+// `most_ms`. RESULT_LIMIT as above. Settled once with the tokens that were read and the CPU time that took; joules are that time at
+// ENERGY_CORE_MILLIWATTS, at most what was reserved.
+enum result account_reserve_local(struct request *r, struct slice model, uint64_t bytes,
+                                  uint32_t texts, uint64_t most_ms) MERIT_NODISCARD;
+// No-op when nothing is reserved.
+void account_settle_local(struct request *r, enum ledger_end end, uint64_t tok, uint64_t cpu_us,
+                          const char *reason);
 
 // The most that one attempt with the model can take of a unit; negative: not known.
 int64_t account_bound(const struct request *r, int32_t model, enum image_unit unit);

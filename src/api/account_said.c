@@ -311,7 +311,7 @@ void account_headers(struct request *r, const struct usage *usage, struct http_h
     }
     struct account_sum s = account_sum(r, slot, usage);
     bool est = t && !usage;
-    if (r->model == IMAGE_NONE) {
+    if (r->model == IMAGE_NONE && !r->account.attempts) {
         budget_headers(r, t, &s, false, headers, n);
         return;
     }

@@ -4,6 +4,7 @@
 
 #include "api/account.h"
 #include "api/request.h"
+#include "route/energy.h"
 #include "route/estimate.h"
 #include "route/price.h"
 
@@ -163,18 +164,27 @@ struct took {
 static void took_of(const struct request *r, const struct account_try *t, bool nothing,
                     const struct usage *u, int64_t metered_uj, struct took *out)
 {
-    *out = (struct took){.nothing = nothing, .unread = r->kind != REQUEST_CHAT};
+    *out = (struct took){.nothing = nothing, .unread = r->kind != REQUEST_CHAT && !t->input_only};
     out->base.cost_nusd = out->base.energy_uj = out->base.carbon_ug = -1;
     if (nothing)
         return;
     if (out->unread) {
-        out->price = (struct price_settled){.cost_nusd = -1, .energy_uj = -1, .carbon_ug = -1};
+        // What the policy states of it is what it takes.
+        out->price = (struct price_settled){.cost_nusd = t->bound.of[IMAGE_UNIT_NUSD],
+                                            .energy_uj = t->bound.of[IMAGE_UNIT_UJ],
+                                            .carbon_ug = t->bound.of[IMAGE_UNIT_UG]};
+        out->used.estimated = true;
         return;
     }
     out->used = used_of(r, t, u);
     out->price = priced(r, t->binding.model, &out->used, &t->here, metered_uj,
                         bound_or_none(t->bound.of[IMAGE_UNIT_NUSD]),
                         bound_or_none(t->bound.of[IMAGE_UNIT_UJ]));
+    // What is only read has no finer model, and is the same everywhere.
+    if (t->input_only) {
+        out->base = out->price;
+        return;
+    }
     int32_t best = frontier(r);
     if (best != IMAGE_NONE) {
         const struct price_here here =
@@ -191,7 +201,7 @@ static void count_try(struct request *r, const struct account_try *t, const stru
     metric_add(&m->input_tok, k->used.input_tok);
     metric_add(&m->output_tok, k->used.output_tok);
     metric_add(&m->cached_tok, k->used.cached_tok);
-    if (k->nothing || k->unread)
+    if (k->nothing)
         return;
     metric_add(&m->estimated, k->used.estimated);
     if (k->used.lie && (answered || k->used.lie != ACCOUNT_NO_USAGE))
@@ -206,7 +216,7 @@ static void count_try(struct request *r, const struct account_try *t, const stru
         metric_add(&m->carbon_ug, (uint64_t)k->price.carbon_ug);
     if (!answered)
         return;
-    if (k->used.lie == ACCOUNT_TRUE)
+    if (k->used.lie == ACCOUNT_TRUE && !k->unread)
         reckon_count(r->g->shared->reckon, r->g->index,
                      r->epoch->serving->model_slots[t->binding.model], &t->expect, &k->price,
                      k->used.output_tok);
@@ -218,7 +228,8 @@ static void learn(const struct request *r, const struct account_try *t, const st
                   const struct took *k)
 {
     const struct policy_image *p = image_of(r);
-    if (!r->g->shared->lengths || k->unread || k->used.lie != ACCOUNT_TRUE || !u->known)
+    if (!r->g->shared->lengths || r->kind != REQUEST_CHAT || k->used.lie != ACCOUNT_TRUE ||
+        !u->known)
         return;
     const struct lengths_answer a = {
         .model = lengths_name(image_text(p, image_model(p, t->binding.model)->name)),
@@ -231,9 +242,10 @@ static void learn(const struct request *r, const struct account_try *t, const st
     lengths_saw(r->g->shared->lengths, r->g->index, &a);
 }
 
-static int64_t tok_of(const struct took *k)
+static int64_t tok_of(const struct account_try *t, const struct took *k)
 {
-    return k->unread && !k->nothing ? -1 : (int64_t)k->used.input_tok + k->used.output_tok;
+    return k->unread && !k->nothing ? t->bound.of[IMAGE_UNIT_TOK]
+                                    : (int64_t)k->used.input_tok + k->used.output_tok;
 }
 
 static void settle(struct request *r, struct account_try *t, const struct took *k,
@@ -247,7 +259,7 @@ static void settle(struct request *r, struct account_try *t, const struct took *
                         [IMAGE_UNIT_UJ] = k->price.energy_uj,
                         [IMAGE_UNIT_UG] = k->price.carbon_ug,
                         [IMAGE_UNIT_MS] = (int64_t)((end->end_us - end->begin_us) / 1000),
-                        [IMAGE_UNIT_TOK] = tok_of(k),
+                        [IMAGE_UNIT_TOK] = tok_of(t, k),
                         [IMAGE_UNIT_CALLS] = end->sent,
                         [IMAGE_UNIT_REQUESTS] = t->bound.of[IMAGE_UNIT_REQUESTS]}},
         .input_tok = k->used.input_tok,
@@ -274,12 +286,13 @@ static bool took_nothing(const struct path_attempt_end *end)
            (end->usage.error_inside && !end->usage.output_tok);
 }
 
-static void sum_up(struct account *a, const struct took *k, bool answered)
+static void sum_up(struct account *a, const struct account_try *t, const struct took *k,
+                   bool answered)
 {
     add(&a->settled.cost_nusd, k->price.cost_nusd);
     add(&a->settled.energy_uj, k->price.energy_uj);
     add(&a->settled.carbon_ug, k->price.carbon_ug);
-    add(&a->settled.tok, tok_of(k));
+    add(&a->settled.tok, tok_of(t, k));
     if (answered)
         add(&a->settled.baseline_nusd, k->base.cost_nusd);
     a->input_tok += k->used.input_tok;
@@ -317,10 +330,40 @@ void account_settle(struct request *r, uint32_t slot, const struct path_attempt_
                    1);
     }
     count_try(r, t, &k, answered);
-    sum_up(&r->account, &k, answered);
+    sum_up(&r->account, t, &k, answered);
     if (answered)
         learn(r, t, &end->usage, &k);
     r->account.tries[slot] = NULL;
+}
+
+void account_settle_local(struct request *r, enum ledger_end end, uint64_t tok, uint64_t cpu_us,
+                          const char *reason)
+{
+    struct account_try *t = r->account.tries[0];
+    if (!t || !t->reserved)
+        return;
+    int64_t uj = energy_router_uj(cpu_us * 1000, 0);
+    struct took k = {.nothing = !tok, .used = {.input_tok = least(tok, t->input_most_tok)}};
+    k.price.energy_uj = uj < t->bound.of[IMAGE_UNIT_UJ] ? uj : t->bound.of[IMAGE_UNIT_UJ];
+    k.price.carbon_ug = energy_carbon_ug(k.price.energy_uj, t->here.carbon_ug_kwh);
+    struct ledger_settled s = {
+        .now_us = loop_wall_us(r->g->loop),
+        .end = end,
+        .took = {.of = {[IMAGE_UNIT_UJ] = k.price.energy_uj,
+                        [IMAGE_UNIT_UG] = k.price.carbon_ug,
+                        [IMAGE_UNIT_MS] =
+                            (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000),
+                        [IMAGE_UNIT_TOK] = k.used.input_tok,
+                        [IMAGE_UNIT_CALLS] = 1,
+                        [IMAGE_UNIT_REQUESTS] = 1}},
+        .input_tok = k.used.input_tok,
+        .reason = reason,
+    };
+    s.baseline = s.took;
+    if (t->ticket.id)
+        ledger_settle(r->g->shared->ledger, &t->ticket, &s);
+    sum_up(&r->account, t, &k, end == LEDGER_ANSWERED);
+    r->account.tries[0] = NULL;
 }
 
 void account_first(struct request *r, uint32_t slot)
@@ -373,6 +416,6 @@ struct account_sum account_sum(const struct request *r, int32_t slot, const stru
     add(&s.cost_nusd, k.price.cost_nusd);
     add(&s.energy_uj, k.price.energy_uj);
     add(&s.carbon_ug, k.price.carbon_ug);
-    add(&s.tok, tok_of(&k));
+    add(&s.tok, tok_of(t, &k));
     return s;
 }

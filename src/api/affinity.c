@@ -76,6 +76,80 @@ void affinity_close(struct affinity *a)
     alloc_free(a);
 }
 
+// ---- over a reload
+
+// Of each place of the old pool the number in the new one; -1: it went away.
+static void map_places(const struct pool *p, const struct pool *old, int32_t *to)
+{
+    for (uint32_t i = 0; i < old->slot_room; i++) {
+        const struct pool_site *was = pool_site(old, (int32_t)i);
+        to[i] = -1;
+        for (uint32_t k = 0; was && k < p->slot_room && to[i] < 0; k++) {
+            const struct pool_site *is = pool_site(p, (int32_t)k);
+            if (is && is->place == was->place)
+                to[i] = (int32_t)k;
+        }
+    }
+}
+
+static uint64_t stamp_of(const struct pool_site *site, uint64_t restarts)
+{
+    return 1 + restarts + (site->place->key << 32);
+}
+
+static void carry_place(struct affinity *a, int32_t to, const struct affinity *old, uint32_t from)
+{
+    const struct affinity_place *was = &old->places[from];
+    float price = atomic_load_explicit(&was->slot_nusd_s, memory_order_relaxed);
+    atomic_store_explicit(&a->places[to].slot_nusd_s, price, memory_order_relaxed);
+    // With the restarts that were seen, so that one that was not yet is.
+    atomic_store_explicit(&a->places[to].was, atomic_load_explicit(&was->was, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+static void carry_prefix(struct affinity *a, uint32_t m, const struct affinity *old, uint32_t from,
+                         const int32_t *to)
+{
+    int32_t columns[POOL_PLACES_PER_MODEL_MAX];
+    const struct pool_model *is = &a->pool->models[m], *was = &old->pool->models[from];
+    if (!a->prefixes[m] || !old->prefixes[from])
+        return;
+    for (uint32_t c = 0; c < POOL_PLACES_PER_MODEL_MAX; c++) {
+        int32_t at = c < was->slot_room ? to[was->slot_first + c] : -1;
+        columns[c] = at < 0 ? -1 : at - (int32_t)is->slot_first;
+    }
+    prefix_inherit(a->prefixes[m], old->prefixes[from], columns);
+}
+
+void affinity_inherit(struct affinity *a, const struct affinity *old, uint64_t now_ms)
+{
+    if (!a || !old)
+        return;
+    const struct pool *p = a->pool, *was = old->pool;
+    int32_t *place = alloc_zeroed(was->slot_room + 1, sizeof *place);
+    int32_t *model = alloc_zeroed(was->model_count + 1, sizeof *model);
+    if (!place || !model)
+        goto out;
+    map_places(p, was, place);
+    for (uint32_t i = 0; i < was->slot_room; i++)
+        if (place[i] >= 0)
+            carry_place(a, place[i], old, i);
+    for (uint32_t i = 0; i < was->model_count; i++) {
+        model[i] = -1;
+        for (uint32_t m = 0; m < p->model_count && model[i] < 0; m++)
+            if (slice_eq(p->models[m].name, was->models[i].name))
+                model[i] = (int32_t)m;
+        if (model[i] >= 0)
+            carry_prefix(a, (uint32_t)model[i], old, i, place);
+    }
+    a->key = old->key;
+    sessions_inherit(a->sessions, old->sessions, place, was->slot_room, model, was->model_count,
+                     now_ms);
+out:
+    alloc_free(place);
+    alloc_free(model);
+}
+
 static uint64_t now_ms(const struct request *r)
 {
     return loop_now_us(r->g->loop) / 1000;
@@ -120,9 +194,8 @@ static void see_restarts(struct affinity *a, const struct pool_view *v, uint32_t
             continue;
         uint64_t restarts =
             atomic_load_explicit(&site->place->gauges.restarts, memory_order_relaxed);
-        uint64_t is =
-            1 + restarts +
-            ((uint64_t)atomic_load_explicit(&slot->generation, memory_order_relaxed) << 32);
+        // By what it is, and not by its turn: new attributes make no cache cold.
+        uint64_t is = stamp_of(site, restarts);
         uint64_t was = atomic_load_explicit(&a->places[i].was, memory_order_relaxed);
         if (was != is &&
             atomic_compare_exchange_strong_explicit(&a->places[i].was, &was, is,

@@ -6,8 +6,8 @@
 //   affinity_sent    when an attempt went out
 //   affinity_came    when its answer is counted
 //
-// Only models with more than one place have an index. With a reload of the policy everything begins anew, because places have
-// other numbers then; the caches of the engines are found again as requests come.
+// Only models with more than one place have an index. With a reload of the policy places and models have other numbers; what
+// is known of those that the next policy has, too (the same model at the same address), is taken over.
 #ifndef MERIT_API_AFFINITY_H
 #define MERIT_API_AFFINITY_H
 
@@ -25,6 +25,9 @@ struct request;
 // For all loops. RESULT_NOMEM, RESULT_IO.
 enum result affinity_open(struct affinity **out, const struct pool *pool) MERIT_NODISCARD;
 void affinity_close(struct affinity *a); // NULL: no-op
+// What was known under the policy before. Control side, when the new pool has its places (keeper_take) and before any loop has
+// seen it; loops may go on with `old`. Either may be NULL: nothing happens. Without memory nothing is taken over.
+void affinity_inherit(struct affinity *a, const struct affinity *old, uint64_t now_ms);
 
 // Of one request; zero before. In its arena.
 struct affinity_ask {

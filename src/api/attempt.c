@@ -39,27 +39,31 @@ static enum result edit_usage(struct request *r, struct json_edits *e)
 static enum result edit_cap(struct request *r, uint32_t cap, struct json_edits *e)
 {
     const struct openai_request *o = &r->openai;
-    const uint32_t given[] = {o->max_tokens, o->max_completion_tokens};
+    const uint32_t given[] = {o->max_tokens, o->max_completion_tokens, o->n_predict};
     bool said = false;
     enum result res = RESULT_OK;
-    for (size_t i = 0; cap && i < MERIT_COUNT(given) && !res; i++) {
-        uint64_t tok;
-        if (given[i] == JSON_NONE || json_u64(&o->json, given[i], &tok))
+    if (!cap)
+        return RESULT_OK;
+    struct slice value = arena_printf(r->x->arena, "%u", cap);
+    if (!value.ptr)
+        return RESULT_NOMEM;
+    for (size_t i = 0; i < MERIT_COUNT(given) && !res; i++) {
+        uint64_t tok = UINT64_MAX;
+        if (given[i] == JSON_NONE || json_type(&o->json, given[i]) == JSON_NULL)
             continue; // null stands for nothing
-        said = true;
-        struct slice value = tok > cap ? arena_printf(r->x->arena, "%u", cap) : SLICE_EMPTY;
-        if (tok > cap)
-            res = value.ptr ? json_edit_value(e, &o->json, given[i], value) : RESULT_NOMEM;
+        bool number = !json_u64(&o->json, given[i], &tok);
+        said |= given[i] != o->n_predict; // who does not know that one needs another
+        if (!number || tok > cap)
+            res = json_edit_value(e, &o->json, given[i], value);
     }
-    if (!cap || said || res)
+    if (said || res)
         return res;
     const struct policy_image *p = r->decision->image;
     bool openai = slice_eq_cstr(image_text(p, image_model(p, r->model)->provider), "openai");
     uint32_t null = openai ? o->max_completion_tokens : o->max_tokens;
-    struct slice value = arena_printf(r->x->arena, "%u", cap);
     struct slice member = arena_printf(r->x->arena, "\"%s\":%u",
                                        openai ? "max_completion_tokens" : "max_tokens", cap);
-    if (!value.ptr || !member.ptr)
+    if (!member.ptr)
         return RESULT_NOMEM;
     return null != JSON_NONE ? json_edit_value(e, &o->json, null, value)
                              : json_edit_member(e, &o->json, 0, member);
@@ -222,7 +226,7 @@ static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
         (int64_t)((loop_now_us(r->g->loop) - r->x->begin_us) / 1000);
     if (choose(r, POOL_PICK_SERVING, true, option, terms, slot))
         return true;
-    if (ask != PATH_ELSEWHERE || r->account.refused)
+    if (r->account.refused)
         return false;
     // One that died may be back.
     if (choose(r, POOL_PICK_CUT_OFF, true, option, terms, slot))
@@ -231,6 +235,8 @@ static bool choose_any(struct request *r, enum path_ask ask, uint32_t *option,
         return false;
     // The policy asks for retries: once all have been asked they may go where one failed before.
     r->tried_count = 0;
+    for (uint32_t i = 0; i < r->denied_count; i++)
+        mark_tried(r, r->denied[i].model, pool_bit(&r->epoch->pool, r->denied[i].place));
     return choose(r, POOL_PICK_SERVING, true, option, terms, slot);
 }
 
@@ -305,6 +311,29 @@ static enum path_next give(struct request *r, uint32_t option, uint32_t slot,
     return fill(r, slot, terms, out) ? no_memory(error) : PATH_SEND;
 }
 
+// Seconds until the first place of whatever may still serve it is asked again; 0: one is in service.
+static uint32_t out_s(struct request *r)
+{
+    const struct pool_loop *l = &r->epoch->pool;
+    const struct decision *d = r->decision;
+    uint64_t now = loop_now_us(r->g->loop);
+    if (!r->obeyed)
+        return pool_out_s(l, r->model, now);
+    uint32_t soonest = UINT32_MAX;
+    bool answers = d->end == DECISION_ANSWER;
+    uint32_t count = answers ? after_options(&r->deciding.run) : d->image->models.count;
+    for (uint32_t i = 0; i < count && soonest; i++) {
+        struct after_terms terms = {.binding.model = (int32_t)i};
+        if (answers)
+            terms_of(r, i, &terms);
+        else if (d->model_outcomes[i].verdict != MODEL_DOWN)
+            continue;
+        uint32_t s = pool_out_s(l, terms.binding.model, now);
+        soonest = s < soonest ? s : soonest;
+    }
+    return soonest == UINT32_MAX ? 0 : soonest;
+}
+
 // There is no further attempt: what the failures came to, with the time after which it may be worth another try.
 static enum path_next stop(struct request *r, struct api_error *error)
 {
@@ -313,10 +342,15 @@ static enum path_next stop(struct request *r, struct api_error *error)
         return PATH_STOP;
     }
     if (!error->status)
-        *error = NO_PLACE;
+        *error = pool_is_denied(&r->epoch->pool, r->model, loop_now_us(r->g->loop))
+                     ? request_error_denied
+                     : NO_PLACE;
     if ((error->status == 429 || error->status == 503) && !error->retry_after_s)
         error->retry_after_s =
             pool_retry_after_s(&r->epoch->pool, r->model, loop_now_us(r->g->loop));
+    // Where everything is out, there is no use in coming sooner.
+    if ((error->status == 502 || error->status == 504) && !error->retry_after_s)
+        error->retry_after_s = out_s(r);
     return PATH_STOP;
 }
 
@@ -388,16 +422,26 @@ static enum path_next on_attempt(struct path *p, enum path_ask ask, struct path_
     uint32_t option, slot;
     if (ask == PATH_COPY)
         return copy(r, out);
-    if (ask == PATH_OTHER_MODEL)
-        mark_tried(r, r->model, UINT64_MAX);
     if (r->anew || ask == PATH_OTHER_CHAIN || !choose_any(r, ask, &option, &terms, &slot))
         return go_else(r, out, error);
     return give(r, option, slot, &terms, out, error);
 }
 
+// The model has taken the request here: who refused it before is at fault.
+static void blame(struct request *r, int32_t model)
+{
+    for (uint32_t i = 0; i < r->denied_count; i++)
+        if (r->denied[i].model == model)
+            pool_taken_elsewhere(&r->epoch->pool, r->denied[i].place, r->denied[i].who,
+                                 r->denied[i].status, loop_now_us(r->g->loop));
+    r->denied_count = 0;
+}
+
 static void on_first(struct path *p, uint32_t slot)
 {
     struct request *r = p->user;
+    if (MERIT_UNLIKELY(r->denied_count))
+        blame(r, r->tries[slot].model);
     account_first(r, slot);
     pool_first(&r->epoch->pool, &r->tries[slot].call, loop_now_us(r->g->loop));
 }
@@ -427,6 +471,26 @@ static bool is_possible(const struct request *r, const struct path_attempt_end *
            (!t || (u->input_tok <= t->input_most_tok && u->output_tok <= t->output_most_tok));
 }
 
+static void note_denial(struct request *r, const struct request_try *t, int status,
+                        struct pool_report *report)
+{
+    bool name = status == 404, gate = name || status == 403;
+    if (r->made)
+        r->made--; // nothing was done
+    // Of what only passes, a name that is not known or forbidden may be the client's own fault: it tells nothing of others.
+    if (r->kind != REQUEST_CHAT && name)
+        report->outcome = POOL_OK;
+    if (name)
+        report->denial = HEALTH_WHY_UNKNOWN;
+    if ((r->kind != REQUEST_CHAT && gate) || r->denied_count == MERIT_COUNT(r->denied))
+        return;
+    uint32_t i = r->denied_count++;
+    r->denied[i].model = t->model;
+    r->denied[i].place = t->place;
+    r->denied[i].who = t->call.place;
+    r->denied[i].status = status;
+}
+
 static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
 {
     static const enum pool_outcome outcomes[] = {
@@ -442,9 +506,8 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
                                  .input_tok = end->usage.input_tok,
                                  .cached_tok = end->usage.cached_tok,
                                  .output_tok = end->usage.output_tok};
-    // A name or path that is not known may be the client's own fault (`pass`): it tells nothing of other requests.
-    if (report.outcome == POOL_REFUSED && end->status == 404)
-        report.outcome = POOL_OK;
+    if (report.outcome == POOL_REFUSED)
+        note_denial(r, t, end->status, &report);
     // Merit's own connections were used up: that is not the place's word.
     if (report.outcome == POOL_LIMITED && !end->status)
         report.outcome = POOL_DROPPED;
@@ -457,6 +520,8 @@ static void on_attempt_end(struct path *p, const struct path_attempt_end *end)
     pool_end(&r->epoch->pool, &t->call, &report, loop_now_us(r->g->loop));
     metric_add(&r->g->metrics->models[r->epoch->serving->model_slots[t->model]].attempts, 1);
     if (end->outcome == PATH_DID) {
+        if (MERIT_UNLIKELY(r->denied_count) && end->status == 200)
+            blame(r, t->model);
         see_pace(r, t, end);
         if (r->kind == REQUEST_CHAT && end->status == 200)
             affinity_came(r, t->model, place, report.known, end->usage.input_tok,
@@ -650,6 +715,7 @@ void attempt_pass(struct request *r, int32_t model)
         .method = r->x->head->method,
         .acts = !may_repeat(r->x->head),
         .relay = true,
+        .counts_input = account_counts_input(r),
     };
     start(r, &plan);
 }

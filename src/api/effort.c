@@ -56,7 +56,8 @@ static bool is_merits(struct slice name)
     static const char *const names[] = {"model",      "messages",
                                         "stream",     "stream_options",
                                         "max_tokens", "max_completion_tokens",
-                                        "n",          "reasoning_effort"};
+                                        "n",          "reasoning_effort",
+                                        "n_predict"};
     for (size_t i = 0; i < MERIT_COUNT(names); i++)
         if (slice_eq_cstr(name, names[i]))
             return true;

@@ -15,7 +15,7 @@ struct embeddings {
     bool base64;
     struct trunk_ask ask; // of the step under way
     float *vector;        // [dim]
-    uint64_t tokens;
+    uint64_t tokens, cpu_us;
     struct buf answer;
 };
 
@@ -24,9 +24,18 @@ static const struct trunk_service *service_of(const struct request *r)
     return r->epoch->serving->decider.trunk;
 }
 
+// What was read is paid for, whatever came of it.
+static void settle(struct request *r, enum ledger_end end, const char *reason)
+{
+    const struct embeddings *e = r->embeddings;
+    if (e)
+        account_settle_local(r, end, e->tokens, e->cpu_us, reason);
+}
+
 static void reject(struct request *r, const struct api_error *e, enum metrics_reject reason)
 {
     struct gateway *g = r->g;
+    settle(r, LEDGER_FAILED, e->code);
     metric_add(&g->metrics->in_flight, (uint64_t)-1);
     request_reject(r->x, g, e, reason);
 }
@@ -237,9 +246,13 @@ static void finish(struct request *r)
     }
     metric_add(&m->embedded_texts, e->count);
     metric_add(&m->embedded_tok, e->tokens);
-    struct http_header type = {SLICE("content-type"), SLICE("application/json")};
+    settle(r, LEDGER_ANSWERED, "");
+    struct http_header headers[PATH_HEADERS_MAX] = {
+        {SLICE("content-type"), SLICE("application/json")}};
+    size_t n = 1;
+    account_headers(r, NULL, headers, &n);
     request_end(r, METRICS_ANSWERED, NULL, 200);
-    http_respond(r->x, 200, &type, 1, buf_slice(&e->answer));
+    http_respond(r->x, 200, headers, n, buf_slice(&e->answer));
 }
 
 // --- steps
@@ -280,6 +293,7 @@ static void on_step(struct request *r, enum result why)
         step_failed(r, why);
         return;
     }
+    e->cpu_us += r->waited_us;
     for (uint32_t i = 0; i < e->ask.count; i++) {
         if (!mean_of(e, a, i, &window, e->vector)) {
             bad_request(
@@ -295,6 +309,20 @@ static void on_step(struct request *r, enum result why)
     next_step(r);
 }
 
+// How many texts go to the pool together from `at` on.
+static uint32_t step_texts(const struct embeddings *e, uint32_t at)
+{
+    uint32_t n = 0;
+    uint64_t bytes = 0;
+    while (at + n < e->count && n < EMBEDDINGS_STEP_TEXTS) {
+        bytes += e->inputs[at + n].len;
+        if (n && bytes > 4 * EMBEDDINGS_STEP_TOK)
+            break;
+        n++;
+    }
+    return n;
+}
+
 static void next_step(struct request *r)
 {
     struct embeddings *e = r->embeddings;
@@ -302,19 +330,39 @@ static void next_step(struct request *r)
         finish(r);
         return;
     }
-    uint32_t n = 0;
-    uint64_t bytes = 0;
-    while (e->done + n < e->count && n < EMBEDDINGS_STEP_TEXTS) {
-        bytes += e->inputs[e->done + n].len;
-        if (n && bytes > 4 * EMBEDDINGS_STEP_TOK)
-            break;
-        n++;
-    }
+    uint32_t n = step_texts(e, e->done);
     e->ask = (struct trunk_ask){
         .model = TRUNK_EMBED, .reading = TRUNK_WHOLE, .texts = e->inputs + e->done, .count = n};
     enum result res = waiting_begin(r, &e->ask, EMBEDDINGS_DEADLINE_MS, on_step);
     if (res)
         step_failed(r, res);
+}
+
+// Whether the budgets bear it; false: it was answered.
+static bool reserve(struct request *r)
+{
+    struct embeddings *e = r->embeddings;
+    uint64_t bytes = 0, steps = 0;
+    for (uint32_t i = 0; i < e->count; i++)
+        bytes += e->inputs[i].len;
+    for (uint32_t at = 0; at < e->count; at += step_texts(e, at))
+        steps++;
+    enum result res = account_begin(r);
+    if (!res) {
+        account_decided(r);
+        res = account_reserve_local(r, service_of(r)->name[TRUNK_EMBED], bytes, e->count,
+                                    steps * EMBEDDINGS_DEADLINE_MS);
+    }
+    if (!res)
+        return true;
+    if (res == RESULT_LIMIT) {
+        struct api_error refused;
+        account_refuse(r, &refused);
+        request_refuse(r, &refused, METRICS_REFUSED);
+    } else {
+        no_memory(r);
+    }
+    return false;
 }
 
 void embeddings_begin(struct request *r)
@@ -341,7 +389,7 @@ void embeddings_begin(struct request *r)
             no_such_model(r, name);
         return;
     }
-    r->model = IMAGE_NONE;
+    r->model = r->pass = IMAGE_NONE;
     struct embeddings *e = ARENA_NEW(arena, struct embeddings);
     if (e) {
         e->dim = service_of(r)->dim[TRUNK_EMBED];
@@ -356,6 +404,8 @@ void embeddings_begin(struct request *r)
     buf_init(&e->answer, EMBEDDINGS_ANSWER_MAX);
     BUF_LIT(&e->answer, "{\"object\":\"list\",\"data\":[");
     r->embeddings = e;
+    if (!reserve(r))
+        return;
     metric_add(&r->g->metrics->embeddings, 1);
     next_step(r);
 }
@@ -363,12 +413,15 @@ void embeddings_begin(struct request *r)
 void embeddings_client_gone(struct request *r)
 {
     waiting_drop(r);
+    settle(r, LEDGER_GONE, "client_gone");
     request_end(r, METRICS_GONE, NULL, 0);
 }
 
 void embeddings_close(struct request *r)
 {
-    if (r->embeddings)
+    if (r->embeddings) {
+        settle(r, LEDGER_GONE, "client_gone");
         buf_deinit(&r->embeddings->answer);
+    }
     r->embeddings = NULL;
 }

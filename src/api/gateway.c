@@ -140,12 +140,12 @@ static bool check_key(struct http_exchange *x, struct gateway *g, const struct k
     return false;
 }
 
-static int32_t pass_model(const struct policy_image *p, struct slice path)
+static int32_t find_pass(const struct policy_image *p, struct slice path)
 {
     const struct image_pass *pass = IMAGE_AT(p, p->passes, struct image_pass);
     for (uint32_t i = 0; i < p->passes.count; i++) {
         if (slice_eq(image_text(p, pass[i].path), path))
-            return pass[i].model;
+            return (int32_t)i;
     }
     return IMAGE_NONE;
 }
@@ -212,10 +212,11 @@ static void on_head(struct http_exchange *x)
     if (!check_key(x, g, &key) || answer_get(x, g, path))
         return;
     bool is_chat = slice_eq(path, chat), is_models = slice_eq(path, SLICE("/v1/models"));
-    int32_t model = is_chat ? IMAGE_NONE : pass_model(g->epoch->serving->image, path);
+    const struct policy_image *p = g->epoch->serving->image;
+    int32_t pass = is_chat ? IMAGE_NONE : find_pass(p, path);
     // Where nothing is embedded here and the policy passes the path on, nobody needs to look into the body.
-    bool is_embed = slice_eq(path, embed) && (model == IMAGE_NONE || embeds(g->epoch->serving));
-    if (!is_chat && !is_models && !is_embed && model == IMAGE_NONE) {
+    bool is_embed = slice_eq(path, embed) && (pass == IMAGE_NONE || embeds(g->epoch->serving));
+    if (!is_chat && !is_models && !is_embed && pass == IMAGE_NONE) {
         request_reject(
             x, g,
             &(struct api_error){
@@ -249,7 +250,9 @@ static void on_head(struct http_exchange *x)
     r->g = g;
     r->x = x;
     r->kind = is_chat ? REQUEST_CHAT : is_embed ? REQUEST_EMBED : REQUEST_PASS;
-    r->model = model;
+    r->pass = pass;
+    r->model =
+        pass == IMAGE_NONE ? IMAGE_NONE : IMAGE_AT(p, p->passes, struct image_pass)[pass].model;
     r->place = IMAGE_NONE;
     r->key = key;
     r->keys = key ? key_set_ref(g->keys) : NULL;

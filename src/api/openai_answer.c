@@ -56,9 +56,17 @@ static bool read_usage(const struct json *j, uint32_t root, struct usage *u)
     if (details != JSON_NONE && json_type(j, details) == JSON_OBJECT)
         whole = number_of(j, details, SLICE("cached_tokens"), &told.cached_tok) && whole;
     u->odd = !whole;
-    if (whole)
-        *u = told;
-    return whole;
+    if (!whole)
+        return false;
+    // Streams may tell it again and again, and counts only grow: a later event that takes something back is not believed.
+    if (u->known && u->input_tok > told.input_tok)
+        told.input_tok = u->input_tok;
+    if (u->known && u->cached_tok > told.cached_tok)
+        told.cached_tok = u->cached_tok;
+    if (u->known && u->output_tok > told.output_tok)
+        told.output_tok = u->output_tok;
+    *u = told;
+    return true;
 }
 
 static size_t string_len(const struct json *j, uint32_t object, struct slice key)
@@ -77,8 +85,12 @@ static size_t content_of(const struct json *j, uint32_t choices)
         if (message == JSON_NONE || json_type(j, message) != JSON_OBJECT)
             continue;
         uint32_t calls = json_get(j, message, SLICE("tool_calls"), NULL);
-        bytes += string_len(j, message, SLICE("content")) +
-                 string_len(j, message, SLICE("reasoning_content"));
+        // Engines call it one or the other, some both.
+        size_t thought = string_len(j, message, SLICE("reasoning_content"));
+        if (!thought)
+            thought = string_len(j, message, SLICE("reasoning"));
+        bytes += string_len(j, message, SLICE("content")) + thought +
+                 string_len(j, message, SLICE("refusal"));
         if (calls != JSON_NONE && json_type(j, calls) == JSON_ARRAY)
             bytes += json_raw(j, calls).len;
     }
@@ -98,17 +110,25 @@ static void keep(const struct json *j, uint32_t root, struct slice key, char *to
     *len = (uint8_t)raw.len;
 }
 
-// The value behind `"key":`, white space skipped; empty when the key does not occur. A look for text, not a parse: it
-// may hit inside a string's text, which only an estimate depends on.
+static struct slice skip_blanks(struct slice s)
+{
+    while (s.len && (*s.ptr == ' ' || *s.ptr == '\t' || *s.ptr == '\n' || *s.ptr == '\r'))
+        s = slice_from(s, 1);
+    return s;
+}
+
+// The value behind `"key":`, white space skipped; empty when the key does not occur. A look for text, not a parse:
+// whatever object it stands in. Texts cannot look like a key, as their quotes are escaped.
 static struct slice peek(struct slice data, struct slice key)
 {
-    ptrdiff_t at = slice_find(data, key);
-    if (at < 0)
-        return SLICE_EMPTY;
-    struct slice rest = slice_from(data, (size_t)at + key.len);
-    while (rest.len && *rest.ptr == ' ')
-        rest = slice_from(rest, 1);
-    return rest;
+    ptrdiff_t at;
+    while ((at = slice_find(data, key)) >= 0) {
+        data = slice_from(data, (size_t)at + key.len);
+        struct slice rest = skip_blanks(data);
+        if (rest.len && *rest.ptr == ':')
+            return skip_blanks(slice_from(rest, 1));
+    }
+    return SLICE_EMPTY;
 }
 
 static size_t string_bytes(struct slice at)
@@ -155,6 +175,20 @@ static enum stream_verdict read_event(struct answer_meter *m, struct slice data,
     return verdict;
 }
 
+// Bytes of what the event adds to the answer: text, a call's arguments, thoughts, a refusal.
+static size_t added_by(struct slice data)
+{
+    static const struct slice keys[] = {{"\"content\"", 9},
+                                        {"\"arguments\"", 11},
+                                        {"\"reasoning_content\"", 19},
+                                        {"\"reasoning\"", 11},
+                                        {"\"refusal\"", 9}};
+    size_t bytes = 0;
+    for (size_t i = 0; i < MERIT_COUNT(keys) && !bytes; i++)
+        bytes = string_bytes(peek(data, keys[i]));
+    return bytes;
+}
+
 static enum stream_verdict stream_event(struct answer_meter *m, struct slice data, bool hide_usage,
                                         struct arena *scratch)
 {
@@ -164,24 +198,22 @@ static enum stream_verdict stream_event(struct answer_meter *m, struct slice dat
     }
     if (m->done)
         return STREAM_BAD;
-    struct slice usage = peek(data, SLICE("\"usage\":"));
-    bool rare = !m->begun || (usage.len && *usage.ptr == '{') ||
-                slice_starts_with(data, SLICE("{\"error\""));
-    if (rare) {
+    data = skip_blanks(data);
+    struct slice usage = peek(data, SLICE("\"usage\"")), finish, error = SLICE_EMPTY;
+    size_t bytes = added_by(data);
+    finish = peek(data, SLICE("\"finish_reason\""));
+    bool finishes = finish.len && *finish.ptr == '"';
+    // Some report an error in an event that is otherwise like the others; it brings no text or ends the answer.
+    if (!bytes || finishes || slice_starts_with(data, SLICE("{\"error\"")))
+        error = peek(data, SLICE("\"error\""));
+    if (!m->begun || (usage.len && *usage.ptr == '{') || (error.len && *error.ptr != 'n')) {
         enum stream_verdict v = read_event(m, data, hide_usage, scratch);
         if (v != STREAM_FORWARD)
             return v;
     } else if (!data.len || data.ptr[0] != '{') {
         return STREAM_BAD;
     }
-    struct slice finish = peek(data, SLICE("\"finish_reason\":"));
-    if (finish.len && *finish.ptr == '"')
-        m->finished = true;
-    size_t bytes = string_bytes(peek(data, SLICE("\"content\":")));
-    if (!bytes)
-        bytes = string_bytes(peek(data, SLICE("\"arguments\":")));
-    if (!bytes)
-        bytes = string_bytes(peek(data, SLICE("\"reasoning_content\":")));
+    m->finished |= finishes;
     m->content_bytes += bytes;
     m->events++;
     return STREAM_FORWARD;
@@ -230,6 +262,46 @@ static enum result answer(struct slice body, struct arena *scratch, struct usage
     return RESULT_OK;
 }
 
+// The object behind `"usage"` when `rest` holds it whole.
+static bool usage_behind(struct slice rest, struct arena *scratch, struct usage *usage)
+{
+    struct json j;
+    uint32_t depth = 0;
+    size_t n = 0;
+    do {
+        if (n == rest.len)
+            return false;
+        depth += rest.ptr[n] == '{';
+        depth -= rest.ptr[n] == '}';
+        n++;
+    } while (depth || rest.ptr[n - 1] != '}');
+    struct slice whole = arena_printf(scratch, "{\"usage\"%.*s}", (int)n, rest.ptr);
+    struct usage told = {.known = true};
+    if (!whole.ptr || json_parse(&j, whole, &json_limits_default, scratch))
+        return false;
+    uint32_t object = json_get(&j, 0, SLICE("usage"), NULL);
+    if (object == JSON_NONE || json_type(&j, object) != JSON_OBJECT ||
+        json_get(&j, object, SLICE("prompt_tokens"), NULL) == JSON_NONE)
+        return false;
+    *usage = (struct usage){.odd = true};
+    if (number_of(&j, object, SLICE("prompt_tokens"), &told.input_tok))
+        *usage = told;
+    return true;
+}
+
+// Arrays of numbers and base64 hold no `"usage"`; the name of a model might.
+static bool input_usage(struct slice part, struct arena *scratch, struct usage *usage)
+{
+    static const struct slice name = {"\"usage\"", 7};
+    ptrdiff_t at;
+    while ((at = slice_find(part, name)) >= 0) {
+        part = slice_from(part, (size_t)at + name.len);
+        if (usage_behind(part, scratch, usage))
+            return true;
+    }
+    return false;
+}
+
 const struct dialect openai_chat = {
     .name = "openai",
     .error_body = error_body,
@@ -238,4 +310,5 @@ const struct dialect openai_chat = {
     .stream_usage = stream_usage,
     .stream_end = {"data: [DONE]\n\n", 14},
     .answer = answer,
+    .input_usage = input_usage,
 };

@@ -17,6 +17,7 @@ enum field {
     FIELD_RESPONSE_FORMAT,
     FIELD_MAX_TOKENS,
     FIELD_MAX_COMPLETION_TOKENS,
+    FIELD_N_PREDICT,
     FIELD_N,
     FIELD_STREAM,
     FIELD_STREAM_OPTIONS,
@@ -54,6 +55,7 @@ static const struct name field_names[FIELD_COUNT_] = {
     NAME("response_format"),
     NAME("max_tokens"),
     NAME("max_completion_tokens"),
+    NAME("n_predict"),
     NAME("n"),
     NAME("stream"),
     NAME("stream_options"),
@@ -651,16 +653,32 @@ static enum result read_session(struct reader *rd)
     return RESULT_OK;
 }
 
+// llama.cpp's own name of the limit, which it puts above the other two; anything that is no count is no limit to it.
+static bool read_n_predict(const struct reader *rd, uint32_t *out)
+{
+    uint64_t v;
+    *out = 0;
+    if (is_null(rd->j, rd->value[FIELD_N_PREDICT]))
+        return true;
+    if (json_u64(rd->j, rd->value[FIELD_N_PREDICT], &v) || v > UINT32_MAX / 2)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
 static enum result read_numbers(struct reader *rd)
 {
-    uint32_t old, now, choices;
+    uint32_t old, now, own, choices;
     enum result r;
     if ((r = read_count(rd, FIELD_MAX_TOKENS, UINT32_MAX / 2, &old)) ||
         (r = read_count(rd, FIELD_MAX_COMPLETION_TOKENS, UINT32_MAX / 2, &now)) ||
         (r = read_count(rd, FIELD_N, OPENAI_CHOICES_MAX, &choices)))
         return r;
-    // Upstreams differ in which of the two they read: the larger one must fit.
-    rd->w->max_output_tok = old > now ? old : now;
+    // Upstreams differ in which of them they read: the largest one must fit. `n_predict` alone limits nothing, as most
+    // engines do not know it.
+    bool limited = read_n_predict(rd, &own) && (old || now);
+    uint32_t most = old > now ? old : now;
+    rd->w->max_output_tok = !limited ? 0 : own > most ? own : most;
     rd->w->choices = choices ? choices : 1;
     rd->r->multiple_choices = choices > 1;
     return RESULT_OK;
@@ -696,6 +714,7 @@ static enum result read_body(struct reader *rd)
     q->stream_options_key = rd->key[FIELD_STREAM_OPTIONS];
     q->max_tokens = rd->value[FIELD_MAX_TOKENS];
     q->max_completion_tokens = rd->value[FIELD_MAX_COMPLETION_TOKENS];
+    q->n_predict = rd->value[FIELD_N_PREDICT];
     q->reasoning_effort = rd->value[FIELD_REASONING_EFFORT];
     q->reasoning_effort_key = rd->key[FIELD_REASONING_EFFORT];
     q->template_kwargs = rd->value[FIELD_TEMPLATE];
@@ -748,9 +767,8 @@ enum result openai_request_parse(struct slice body, struct arena *arena, struct 
     work_clear(w, body);
     r->model = r->model_key = r->stream_options = r->stream_options_key = r->include_usage =
         JSON_NONE;
-    r->max_tokens = r->max_completion_tokens = r->reasoning_effort = r->reasoning_effort_key =
-        JSON_NONE;
-    r->template_kwargs = JSON_NONE;
+    r->max_tokens = r->max_completion_tokens = r->n_predict = JSON_NONE;
+    r->reasoning_effort = r->reasoning_effort_key = r->template_kwargs = JSON_NONE;
     r->multiple_choices = r->acts = false;
     if (body.len > OPENAI_BODY_MAX) {
         refuse(&rd, RESULT_LIMIT, "limit", NULL, "the body is larger than %u bytes",

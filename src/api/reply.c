@@ -5,6 +5,8 @@
 #include "path/answer_error.h"
 #include "route/explain.h"
 
+#define DENIED "The model's endpoint refused Merit's key for it; see `merit doctor`."
+
 enum { MESSAGE_MAX = 4096, MODEL_SHOWN_MAX = 200 };
 
 void request_headers(struct request *r, const struct usage *usage, struct http_header *headers,
@@ -38,18 +40,31 @@ void request_refuse(struct request *r, const struct api_error *e, enum metrics_e
     answer_error(r->x, &openai_chat, e, headers, n);
 }
 
+// What could serve it refuses Merit's key: the same as a request is told that finds it out.
+const struct api_error request_error_denied = {
+    .status = 502,
+    .type = "upstream_error",
+    .code = "upstream_auth",
+    .message = {DENIED, sizeof DENIED - 1},
+    .final = true,
+};
+
 // No model could serve it. What an agent does next hangs on the status: a window that is too small makes it compact,
 // an overload makes it wait, anything else makes it stop.
 void request_infeasible(struct request *r)
 {
     const struct decision *d = r->decision;
-    bool down = false, window = false, output = false, missing_key = false;
-    int32_t waiting = IMAGE_NONE;
+    const struct pool_loop *l = &r->epoch->pool;
+    uint64_t now = loop_now_us(r->g->loop);
+    bool down = false, window = false, output = false, missing_key = false, denied = true;
+    uint32_t back_s = UINT32_MAX;
     for (uint32_t i = 0; i < d->image->models.count; i++) {
         enum model_verdict v = d->model_outcomes[i].verdict;
         if (v == MODEL_DOWN) {
+            uint32_t s = pool_retry_after_s(l, (int32_t)i, now);
             down = true;
-            waiting = (int32_t)i;
+            back_s = s < back_s ? s : back_s;
+            denied &= pool_is_denied(l, (int32_t)i, now);
         }
         window |= v == MODEL_WINDOW;
         output |= v == MODEL_OUTPUT;
@@ -75,7 +90,11 @@ void request_infeasible(struct request *r)
         e.type = "server_error";
         e.code = "model_unavailable";
         e.final = false;
-        e.retry_after_s = pool_retry_after_s(&r->epoch->pool, waiting, loop_now_us(r->g->loop));
+        e.retry_after_s = back_s;
+        if (denied) {
+            e = request_error_denied;
+            e.retry_after_s = back_s;
+        }
     } else if (window) {
         e.code = "context_length_exceeded";
         e.param = "messages";

@@ -76,6 +76,7 @@ struct request {
     bool paused;  // stands in gateway.paused
     struct request *paused_next;
     bool obeyed;                     // it goes where it was decided to; else to `fixed`
+    int32_t pass;                    // of the policy, by which it is passed on; IMAGE_NONE: by none
     int32_t model;                   // that it goes to, or went to last
     int32_t place;                   // of the last attempt, or IMAGE_NONE
     struct slice place_url;          // of that place
@@ -97,7 +98,7 @@ struct request {
     enum result else_result;
     uint64_t models_asked; // bit per model, number modulo 64
     uint64_t hammer_key;   // 0: not made yet
-    uint32_t tried_count, copies;
+    uint32_t tried_count, denied_count, copies;
     size_t piece_count;
     struct affinity_ask affinity;
     struct slice target; // behind the endpoint's prefix: "/chat/completions"
@@ -107,6 +108,11 @@ struct request {
         int32_t model;
         uint64_t places; // bit per place of the model
     } tried[DECISION_OPTIONS_MAX];
+    struct {
+        int32_t model, place;
+        const struct place *who;
+        int status;
+    } denied[POOL_MODEL_REFUSALS]; // that refused its key, account or model
     struct pool_view pool;
     struct route_options options;
     struct decider_job deciding;
@@ -125,6 +131,8 @@ void gateway_epoch_unref(struct gateway_epoch *e);
 void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,
                     enum metrics_reject reason);
 extern const struct api_error request_error_no_memory;
+// reply.c: all places of the model refuse Merit's key.
+extern const struct api_error request_error_denied;
 void request_no_memory(struct http_exchange *x, struct gateway *g);
 // Headers of the client that go on to the upstream, into r->headers.
 void request_forward_headers(struct request *r);

@@ -7,8 +7,9 @@ const struct lsp_word lsp_words[] = {
     {"model", "model NAME endpoint \"URL\" context 32k tok ...",
      "A model: where it is served, what it can do, what it costs."},
     {"alias", "alias NAME -> routes | route R | model M", "A name that clients may ask for."},
-    {"pass", "pass \"/v1/PATH\" to MODEL",
-     "Another path of the API that goes to a model's endpoint as it is."},
+    {"pass", "pass \"/v1/PATH\" to MODEL at most 0.05 usd",
+     "Another path of the API that goes to a model's endpoint as it is; what one request over it "
+     "takes at most, which hard budgets reserve."},
     {"signal", "signal NAME = FAMILY(...)",
      "A named fact about a request, computed only when the outcome depends on it."},
     {"path", "path NAME(a, b) = STEP -> STEP else STEP",
@@ -41,9 +42,10 @@ const struct lsp_word lsp_words[] = {
     {"version", "version N", "The version of the policy, a whole number."},
     {"clears", "clears LEVEL", "The highest level of data that may come here."},
     {"pue", "pue 1.2", "Power of the whole building per power of its machines."},
-    {"carbon", "carbon 380 g/kWh average | carbon \"FILE\" 380 g/kWh marginal",
-     "Carbon of a kWh there; with a file by the hour, and the figure where the file does not "
-     "tell."},
+    {"carbon", "carbon 380 g/kWh average | carbon \"FILE or URL\" 380 g/kWh marginal",
+     "Carbon of a kWh there; with a file, or a feed at a URL, by the hour, and the figure where "
+     "that "
+     "does not tell."},
     {"average", "carbon 380 g/kWh average", "What all power there emits, shared by who takes it."},
     {"marginal", "carbon 380 g/kWh marginal", "What the plant emits that one more kWh is made in."},
     {"endpoint", "endpoint \"URL\", ...",
@@ -173,7 +175,7 @@ const struct lsp_word lsp_words[] = {
      "Where something labelled may not get."},
     {"every", "every path costs at most N usd", "Holds for all paths."},
     {"costs", "costs at most N usd, N s", "An upper bound, retries and escalations counted."},
-    {"most", "costs at most N usd", "An upper bound."},
+    {"most", "costs at most N usd | pass \"PATH\" to MODEL at most N usd", "An upper bound."},
     {"passes", "passes verify", "Every answer has passed this step."},
     {"feasible", "feasible", "Constraints leave the request an answer."},
     {"agree", "agree >= 0.98", "The share of a corpus that gets what its lines say."},

@@ -107,6 +107,41 @@ static void reserve(struct path_try *t, int64_t length)
     }
 }
 
+// The first and the last bytes of an answer that nobody gathers.
+enum { ENDS_BYTES = 1024 };
+struct path_ends {
+    uint32_t first_len, last_len;
+    char first[ENDS_BYTES], last[2 * ENDS_BYTES];
+};
+
+static void see_ends(struct path_ends *e, struct slice piece)
+{
+    size_t n = ENDS_BYTES - e->first_len < piece.len ? ENDS_BYTES - e->first_len : piece.len;
+    memcpy(e->first + e->first_len, piece.ptr, n);
+    e->first_len += (uint32_t)n;
+    if (piece.len > sizeof e->last)
+        piece = slice_from(piece, piece.len - sizeof e->last);
+    if (e->last_len + piece.len > sizeof e->last) {
+        size_t kept = sizeof e->last - piece.len;
+        kept = kept < e->last_len ? kept : e->last_len;
+        memmove(e->last, e->last + e->last_len - kept, kept);
+        e->last_len = (uint32_t)kept;
+    }
+    memcpy(e->last + e->last_len, piece.ptr, piece.len);
+    e->last_len += (uint32_t)piece.len;
+}
+
+static void count_input(struct path_try *t)
+{
+    struct path *p = t->path;
+    struct usage *u = &p->result.usage;
+    if (!t->ends || !p->plan.dialect->input_usage)
+        return;
+    arena_reset(p->scratch);
+    if (!p->plan.dialect->input_usage(slice_make(t->ends->last, t->ends->last_len), p->scratch, u))
+        p->plan.dialect->input_usage(slice_make(t->ends->first, t->ends->first_len), p->scratch, u);
+}
+
 static void on_head(struct http_call *call, void *user, const struct http_head *head)
 {
     struct path_try *t = user;
@@ -119,6 +154,8 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     }
     if (p->plan.relay && (head->status < 400 || is_requests_fault(head->status))) {
         t->mode = MODE_RELAY;
+        if (p->plan.counts_input && head->status < 400)
+            t->ends = ARENA_NEW(p->x->arena, struct path_ends); // without memory it is not counted
         path_win(t);
         send_head(t, head->status, NULL, head->content_length);
         return;
@@ -264,6 +301,8 @@ static void on_body(struct http_call *call, void *user, struct slice piece)
         stream_body(t, piece);
         break;
     case MODE_RELAY:
+        if (t->ends)
+            see_ends(t->ends, piece);
         forward(t, piece);
         break;
     case MODE_PASS_ERROR:
@@ -286,6 +325,7 @@ static void answered(struct path_try *t)
 {
     struct path *p = t->path;
     struct http_exchange *x = p->x;
+    count_input(t);
     path_leave(t, PATH_DID, "");
     path_finish(p, PATH_ANSWERED, p->result.status, "", NULL);
     http_respond_end(x);

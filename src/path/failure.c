@@ -5,7 +5,9 @@
 enum {
     PLACE = FAIL_ELSEWHERE,
     UNTAKEN = FAIL_ELSEWHERE | FAIL_UNTAKEN,
-    MODEL = FAIL_MODEL | FAIL_UNTAKEN | FAIL_FINAL
+    // One place may have another gate, account or model than its peers, and has done nothing. Where all of them refuse,
+    // time does not mend it.
+    DENIED = UNTAKEN | FAIL_FINAL
 };
 
 const struct path_failure
@@ -52,12 +54,11 @@ static const struct path_failure
     OVERLOADED = {503, "upstream_overloaded", PATH_DID_NOT, UNTAKEN,
                   "The model's endpoint is overloaded."},
     TIMED_OUT = {504, "upstream_timeout", PATH_DID_NOT, PLACE, "The model's endpoint timed out."},
-    KEY_REFUSED = {502, "upstream_auth", PATH_DENIED, MODEL,
+    KEY_REFUSED = {502, "upstream_auth", PATH_DENIED, DENIED,
                    "The model's endpoint refused Merit's key for it; see `merit doctor`."},
-    NO_CREDIT = {502, "upstream_payment", PATH_DENIED, MODEL,
+    NO_CREDIT = {502, "upstream_payment", PATH_DENIED, DENIED,
                  "The account at the model's endpoint has no credit."},
-    // One replica may serve another model than its peers; all of them have the same key.
-    NOT_KNOWN = {502, "upstream_not_found", PATH_DENIED, UNTAKEN | FAIL_FINAL,
+    NOT_KNOWN = {502, "upstream_not_found", PATH_DENIED, DENIED,
                  "The model's endpoint does not know the path or the model; see `merit doctor`."},
     BROKEN = {502, "upstream_error", PATH_DID_NOT, PLACE, "The model's endpoint failed."},
     ODD_STATUS = {502, "upstream_error", PATH_DID_NOT, 0, "The model's endpoint failed."};

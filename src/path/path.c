@@ -207,7 +207,7 @@ static void note(struct path *p, const struct path_try *t, const struct path_fai
 
 static bool may_follow(const struct path *p, const struct path_failure *f)
 {
-    if (!(f->flags & (FAIL_ELSEWHERE | FAIL_MODEL)) || (p->plan.acts && !(f->flags & FAIL_UNTAKEN)))
+    if (!(f->flags & FAIL_ELSEWHERE) || (p->plan.acts && !(f->flags & FAIL_UNTAKEN)))
         return false;
     return !p->deadline_us || loop_now_us(p->loop) < p->deadline_us;
 }
@@ -220,16 +220,17 @@ void path_fail(struct path_try *t, const struct path_failure *f)
     leave(t, f->outcome, f->code, !refused, !(f->flags & FAIL_UNTAKEN));
     p->now = NULL;
     path_drop_gathered(t);
-    p->counted += !refused;
-    p->refused += refused;
+    // Nothing was done by who did not let it in.
+    bool free = refused || f->outcome == PATH_DENIED;
+    p->counted += !free;
+    p->refused += free;
     if (p->running_count)
         return; // a copy goes on
     loop_timer_cancel(p->loop, &p->copy_timer);
     if (may_follow(p, f))
         next(p, p->counted >= p->plan.settings->attempts_max || p->refused >= PATH_REFUSED_MAX
                     ? PATH_OTHER_CHAIN
-                : f->flags & FAIL_ELSEWHERE ? PATH_ELSEWHERE
-                                            : PATH_OTHER_MODEL);
+                    : PATH_ELSEWHERE);
     else
         give_up(p);
 }

@@ -10,7 +10,7 @@
 //   a kept connection was closed as the request went out     the same place, once, over a new connection
 //   reset, cut or garbage before the first event or the whole body; 408, and other statuses from 500 up
 //                                                            another place or model, unless tools may have acted
-//   401, 402, 403, 404, 407: the model's key, account, name  another model
+//   401, 402, 403, 404, 407: key, account or name refused    another place or model
 //   no first byte in time                                    nothing: it may still be working, and would be paid twice
 //   other statuses                                           nothing: they are about the request
 //
@@ -18,8 +18,8 @@
 // followed by another where the first was refused for sure (the first two lines and 401 to 407), and it goes over a
 // connection of its own, because a kept one may be closed as it is used and nobody could tell what was read.
 //
-// At most `attempts_max` attempts are made that an upstream may have seen; connections that are refused cost nothing and
-// are not counted, but end at PATH_REFUSED_MAX. All of them share `total_timeout_ms`.
+// At most `attempts_max` attempts are made that an upstream may have worked on; refused connections, keys and names cost
+// nothing and are not counted, but end at PATH_REFUSED_MAX. All of them share `total_timeout_ms`.
 //
 // A copy: when an attempt has given no byte of its answer after `copy_after_ms`, `on_attempt` is asked for a copy at
 // another place. The one that gives a byte first (of a stream: an event) wins; the others are stopped.
@@ -63,6 +63,7 @@ struct path_plan {
     const struct dialect *dialect;
     enum http_method method;
     bool relay;         // no answer of the dialect: pass it on as it comes
+    bool counts_input;  // ... and read the usage from its first or last bytes
     bool stream;        // the client wants a stream
     bool usage_asked;   // and its usage event
     bool acts;          // its tools may act on the upstream's side
@@ -86,8 +87,7 @@ struct path_attempt {
 
 enum path_ask {
     PATH_FIRST,
-    PATH_ELSEWHERE,   // after a failure: another place of the model, or another model
-    PATH_OTHER_MODEL, // after a failure that is not the place's: another model
+    PATH_ELSEWHERE, // after a failure: another place of the model, or another model
     PATH_OTHER_CHAIN, // after as many attempts as there may be: only what the policy goes on with then
     PATH_COPY,        // of the attempt that runs, at another place of its model
 };
@@ -100,7 +100,7 @@ enum path_next {
 enum path_outcome {
     PATH_DID,     // it answered as it should; errors that the request brought about are its right
     PATH_REFUSED, // no connection came about: it has seen nothing
-    PATH_DENIED, // it does not take Merit's key, has no credit left or no such model: the model is of no use now
+    PATH_DENIED, // it does not take Merit's key, has no credit left or no such model: it has done nothing
     PATH_LIMITED, // it did not take the request: busy, not broken
     PATH_DID_NOT, // it did not answer as it should
     PATH_DROPPED, // the client left, another attempt was faster, or Merit itself failed: says nothing of it
@@ -178,12 +178,14 @@ struct path_try {
     uint32_t retry_after_s, kept_count;
     uint8_t mode;
     bool retried_stale, gathered_in_arena;
+    struct path_ends *ends; // of an answer that is relayed; NULL: nobody counts
     // Filled before they are read.
     struct http_header kept[8]; // headers of the upstream that pass
     struct answer_meter meter;
 };
 
 struct path_failure; // path/path_inner.h
+struct path_ends;    // path/answer.c
 
 struct path {
     struct path_plan plan;

@@ -16,9 +16,8 @@ struct path_failure {
 };
 enum {
     FAIL_ELSEWHERE = 1, // another place or model may do better
-    FAIL_MODEL = 2,     // another model may
-    FAIL_UNTAKEN = 4,   // the upstream has done nothing for it, for sure
-    FAIL_FINAL = 8,     // the client need not come again
+    FAIL_UNTAKEN = 2,   // the upstream has done nothing for it, for sure
+    FAIL_FINAL = 4,     // the client need not come again
 };
 
 // failure.c

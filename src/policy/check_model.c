@@ -267,35 +267,64 @@ void check_aliases(struct checker *c)
         c->build.place = tree_span(c->tree, c->aliases.nodes[i]->first);
         *BUILDER_ADD(&c->build, IMAGE_ALIASES, struct image_alias) = a;
     }
-    for (const struct node *n = c->tree->root->first; n; n = n->next) {
-        if (n->kind != NODE_PASS)
+}
+
+// `at most 0.05 usd, 20 J`: what one request over the path takes.
+static void pass_most(struct checker *c, const struct node *clause, struct image_pass *pass)
+{
+    for (int u = 0; u <= IMAGE_UNIT_TOK; u++)
+        pass->most[u] = -1;
+    for (const struct node *q = clause ? clause->first : NULL; q; q = q->next) {
+        enum image_unit unit;
+        struct slice under;
+        int64_t most;
+        if (!check_any_amount(c, q, "what a passed path takes", &unit, &under, &most))
             continue;
-        struct slice path = check_string(c, n->first);
-        bool own =
-            slice_eq(path, SLICE("/v1/chat/completions")) || slice_eq(path, SLICE("/v1/models"));
-        struct diag *d = NULL;
-        if (own)
-            d = check_error(c, n->first, "pass", "`%.*s` is answered by Merit itself",
-                            SLICE_FMT(path));
-        else if (!slice_starts_with(path, SLICE("/v1/")) || path.len == 4 ||
-                 slice_find(path, SLICE("..")) >= 0 || slice_find(path, SLICE("?")) >= 0 ||
-                 slice_find(path, SLICE(" ")) >= 0)
-            d = check_error(c, n->first, "pass",
-                            "a path that is passed on begins with `/v1/` and is written plainly");
-        if (d && !own)
-            diag_help(c->diags, d, "write `pass \"/v1/embeddings\" to MODEL`");
-        for (uint32_t i = 0; i < builder_count(&c->build, IMAGE_PASSES); i++) {
-            const struct image_pass *earlier =
-                BUILDER_AT(&c->build, IMAGE_PASSES, struct image_pass, i);
-            if (slice_eq(builder_text(&c->build, earlier->path), path)) {
-                check_error(c, n->first, "duplicate", "`%.*s` is passed on twice", SLICE_FMT(path));
-                break;
-            }
-        }
-        struct image_pass pass = {.path = builder_str(&c->build, path),
-                                  .line = tree_line(c->tree, n)};
-        pass.model = check_find(c, &c->models, n->first->next);
-        c->build.place = tree_span(c->tree, n->first);
-        *BUILDER_ADD(&c->build, IMAGE_PASSES, struct image_pass) = pass;
+        if (under.len)
+            diag_help(c->diags,
+                      check_error(c, q, "unit", "what a passed path takes is for one request"),
+                      "leave `/%.*s` out", SLICE_FMT(under));
+        else if (unit > IMAGE_UNIT_TOK)
+            check_error(c, q, "unit", "a passed path is one call of one request");
+        else if (pass->most[unit] >= 0)
+            check_error(c, q, "duplicate", "this unit is bounded already");
+        else
+            pass->most[unit] = most;
     }
+}
+
+static void check_pass(struct checker *c, const struct node *n)
+{
+    struct slice path = check_string(c, n->first);
+    bool own = slice_eq(path, SLICE("/v1/chat/completions")) || slice_eq(path, SLICE("/v1/models"));
+    struct diag *d = NULL;
+    if (own)
+        d = check_error(c, n->first, "pass", "`%.*s` is answered by Merit itself", SLICE_FMT(path));
+    else if (!slice_starts_with(path, SLICE("/v1/")) || path.len == 4 ||
+             slice_find(path, SLICE("..")) >= 0 || slice_find(path, SLICE("?")) >= 0 ||
+             slice_find(path, SLICE(" ")) >= 0)
+        d = check_error(c, n->first, "pass",
+                        "a path that is passed on begins with `/v1/` and is written plainly");
+    if (d && !own)
+        diag_help(c->diags, d, "write `pass \"/v1/embeddings\" to MODEL`");
+    for (uint32_t i = 0; i < builder_count(&c->build, IMAGE_PASSES); i++) {
+        const struct image_pass *earlier =
+            BUILDER_AT(&c->build, IMAGE_PASSES, struct image_pass, i);
+        if (slice_eq(builder_text(&c->build, earlier->path), path)) {
+            check_error(c, n->first, "duplicate", "`%.*s` is passed on twice", SLICE_FMT(path));
+            break;
+        }
+    }
+    struct image_pass pass = {.path = builder_str(&c->build, path), .line = tree_line(c->tree, n)};
+    pass.model = check_find(c, &c->models, n->first->next);
+    pass_most(c, tree_clause(c->tree, n, "at"), &pass);
+    c->build.place = tree_span(c->tree, n->first);
+    *BUILDER_ADD(&c->build, IMAGE_PASSES, struct image_pass) = pass;
+}
+
+void check_passes(struct checker *c)
+{
+    for (const struct node *n = c->tree->root->first; n; n = n->next)
+        if (n->kind == NODE_PASS)
+            check_pass(c, n);
 }

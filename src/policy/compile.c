@@ -54,6 +54,7 @@ static void check_all(struct checker *c)
     check_rules(c);
     check_theorems(c);
     check_aliases(c);
+    check_passes(c);
     check_dispatch(c);
     check_unused(c);
 }

@@ -238,6 +238,7 @@ static void aliases(const struct policy_image *p, size_t width, struct buf *out)
         say_text(out, p, pass[i].path);
         BUF_LIT(out, " is passed to ");
         say_text(out, p, image_model(p, pass[i].model)->name);
+        say_pass_most(&pass[i], out);
         buf_byte(out, '\n');
     }
 }

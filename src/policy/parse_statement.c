@@ -82,10 +82,24 @@ static bool alias(struct parser *p, struct node *n)
     return parse_add(n, parse_close(p, target)) && parse_close(p, n);
 }
 
+// `at most 0.05 usd, 20 J`, with `at` ahead.
+static bool at_most(struct parser *p, struct node *n)
+{
+    struct node *c = parse_open(p, NODE_CLAUSE);
+    if (!c || !parse_expect_word(p, "at") || !parse_expect_word(p, "most"))
+        return false;
+    do {
+        if (!parse_add(c, parse_quantity(p)))
+            return false;
+    } while (parse_take(p, TOKEN_COMMA));
+    return parse_add(n, parse_close(p, c));
+}
+
 static bool pass(struct parser *p, struct node *n)
 {
     return parse_add_leaf(p, n, NODE_STRING) && parse_expect_word(p, "to") &&
-           parse_add_leaf(p, n, NODE_WORD) && parse_close(p, n);
+           parse_add_leaf(p, n, NODE_WORD) && (!parse_at_word(p, "at") || at_most(p, n)) &&
+           parse_close(p, n);
 }
 
 static const struct parse_clause label_clauses[] = {{"label", SHAPE_WORD}};

@@ -119,6 +119,17 @@ static void step(const struct policy_image *p, const struct image_step *s, struc
                    s->hedges == 1 ? "y" : "ies");
 }
 
+void say_pass_most(const struct image_pass *pass, struct buf *out)
+{
+    const char *before = ", at most ";
+    for (int u = 0; u <= IMAGE_UNIT_TOK; u++)
+        if (pass->most[u] >= 0) {
+            buf_cstr(out, before);
+            say_amount(out, (enum image_unit)u, pass->most[u]);
+            before = ", ";
+        }
+}
+
 void say_chain(const struct policy_image *p, const struct image_chain *c, struct buf *out)
 {
     const struct image_step *s = IMAGE_AT(p, c->steps, struct image_step);

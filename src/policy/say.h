@@ -36,6 +36,8 @@ void say_dispatch_json(const struct policy_image *p, struct buf *out);
 // say.c
 // "0.05 USD", "2 kJ", "60 s".
 void say_amount(struct buf *out, enum image_unit unit, int64_t v);
+// ", at most 0.05 USD, 20 J"; nothing where nothing is stated.
+void say_pass_most(const struct image_pass *pass, struct buf *out);
 // One chain: "answered by a, then verified by nli".
 void say_chain(const struct policy_image *p, const struct image_chain *c, struct buf *out);
 // What a derived signal is made of.

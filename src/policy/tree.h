@@ -24,7 +24,7 @@ enum node_kind {
     NODE_SINK,      // sink kb retriever zone local    [WORD, WORD?, CLAUSE*]
     NODE_MODEL,     // model m ...                     [WORD, CLAUSE*]
     NODE_ALIAS,     // alias a -> route r              [WORD or STRING, TARGET]
-    NODE_PASS,      // pass "/v1/x" to m               [STRING, WORD]
+    NODE_PASS,      // pass "/v1/x" to m at most 1 usd [STRING, WORD, CLAUSE(at)?]
     NODE_SIGNAL,    // signal s = f(...) above 1       [WORD, CLAUSE(label)?, CALL, CLAUSE*]
     NODE_PATH,      // path p(a, b) = answer(a)        [WORD, PARAMS, CHAIN, CLAUSE(else)*]
     NODE_ROUTE,     // route r when e -> c ...         [WORD, expression?, CHAIN, CLAUSE*]

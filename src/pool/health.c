@@ -5,9 +5,10 @@
 #include "work/pool.h"
 
 const char *const health_why_names[HEALTH_WHYS] = {
-    [HEALTH_WHY_NONE] = "",         [HEALTH_WHY_FAILURES] = "failures",
-    [HEALTH_WHY_TRIAL] = "trial",   [HEALTH_WHY_SHARE] = "error share",
-    [HEALTH_WHY_SLOW] = "too slow", [HEALTH_WHY_CHECK] = "health check",
+    [HEALTH_WHY_NONE] = "",           [HEALTH_WHY_FAILURES] = "failures",
+    [HEALTH_WHY_TRIAL] = "trial",     [HEALTH_WHY_SHARE] = "error share",
+    [HEALTH_WHY_SLOW] = "too slow",   [HEALTH_WHY_CHECK] = "health check",
+    [HEALTH_WHY_KEY] = "key refused", [HEALTH_WHY_UNKNOWN] = "model unknown there",
 };
 
 // The word: 2 bits state, 6 bits ejections, 16 bits era, 40 bits milliseconds.
@@ -45,12 +46,19 @@ static bool change(struct health *h, struct health_seen from, struct health_seen
     return true;
 }
 
-static uint64_t out_ms(uint32_t ejections, uint32_t jitter)
+bool health_is_denial(enum health_why why)
 {
-    uint64_t ms = (uint64_t)POOL_EJECT_MS
-                  << (ejections < DOUBLINGS_MAX ? ejections : DOUBLINGS_MAX);
-    if (ms > POOL_EJECT_MAX_MS)
-        ms = POOL_EJECT_MAX_MS;
+    return why == HEALTH_WHY_KEY || why == HEALTH_WHY_UNKNOWN;
+}
+
+static uint64_t out_ms(uint32_t ejections, enum health_why why, uint32_t jitter)
+{
+    bool denial = health_is_denial(why);
+    uint64_t first = denial ? POOL_DENIED_MS : POOL_EJECT_MS;
+    uint64_t most = denial ? POOL_DENIED_MAX_MS : POOL_EJECT_MAX_MS;
+    uint64_t ms = first << (ejections < DOUBLINGS_MAX ? ejections : DOUBLINGS_MAX);
+    if (ms > most)
+        ms = most;
     return ms + ms * (jitter % (POOL_EJECT_JITTER_PERCENT + 1)) / 100;
 }
 
@@ -62,7 +70,7 @@ static bool put_out(struct health *h, struct health_seen from, enum health_why w
     uint32_t before = relapse ? from.ejections : 0;
     struct health_seen to = {.state = HEALTH_OUT,
                              .ejections = before < EJECTIONS_MAX ? before + 1 : before,
-                             .until_ms = now_ms + out_ms(before, jitter)};
+                             .until_ms = now_ms + out_ms(before, why, jitter)};
     if (!change(h, from, to))
         return false;
     atomic_store_explicit(&h->why, why, memory_order_relaxed);
@@ -121,6 +129,14 @@ bool health_bad(struct health *h, const struct health_claim *c, uint32_t failure
         atomic_fetch_add_explicit(&h->failures, 1, memory_order_relaxed) + 1 < failures_max)
         return false;
     return put_out(h, s, HEALTH_WHY_FAILURES, now_ms, jitter);
+}
+
+bool health_denied(struct health *h, const struct health_claim *c, enum health_why why,
+                   uint64_t now_ms, uint32_t jitter)
+{
+    struct health_seen s = health_look(h);
+    return c->trial && s.era == c->era && s.state == HEALTH_TRYING &&
+           put_out(h, s, why, now_ms, jitter);
 }
 
 bool health_void(struct health *h, const struct health_claim *c, uint64_t now_ms)

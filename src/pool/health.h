@@ -25,6 +25,9 @@ enum {
     POOL_TRIAL_MS = 30000,
     // A place that falls out again so soon after its return goes on where its ejections had been.
     POOL_RELAPSE_MS = 60000,
+    // One that refuses Merit's key or does not know the model waits for a person.
+    POOL_DENIED_MS = 30000,
+    POOL_DENIED_MAX_MS = 300000,
 };
 
 enum health_state { HEALTH_UP, HEALTH_OUT, HEALTH_TRYING };
@@ -37,9 +40,13 @@ enum health_why {
     HEALTH_WHY_SHARE,    // a larger share of its calls fails than elsewhere
     HEALTH_WHY_SLOW,     // its first bytes come much later than elsewhere
     HEALTH_WHY_CHECK,    // its health check fails
+    HEALTH_WHY_KEY,      // it refuses Merit's key, which another place takes
+    HEALTH_WHY_UNKNOWN,  // it does not know the path or model, which another place does
     HEALTH_WHYS
 };
 extern const char *const health_why_names[HEALTH_WHYS];
+// HEALTH_WHY_KEY, HEALTH_WHY_UNKNOWN: put out for POOL_DENIED_MS, doubled up to POOL_DENIED_MAX_MS, and no health check helps.
+bool health_is_denial(enum health_why why);
 
 struct health {
     _Atomic uint64_t word;     // private: state, ejections in a row, era, time
@@ -70,6 +77,9 @@ bool health_claim(struct health *h, uint64_t now_ms, bool force, struct health_c
 bool health_good(struct health *h, const struct health_claim *c, uint64_t now_ms);
 bool health_bad(struct health *h, const struct health_claim *c, uint32_t failures_max,
                 uint64_t now_ms, uint32_t jitter);
+// The trial was refused again, for `why` (a denial): it is out for longer. Anything but a trial says nothing here.
+bool health_denied(struct health *h, const struct health_claim *c, enum health_why why,
+                   uint64_t now_ms, uint32_t jitter);
 // It tells nothing (the client left): a trial is given back.
 bool health_void(struct health *h, const struct health_claim *c, uint64_t now_ms);
 

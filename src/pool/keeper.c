@@ -204,8 +204,10 @@ static void end_health(struct watch *w, bool well)
     uint64_t now = now_ms(k);
     bool changed = false;
     if (seen.state == HEALTH_OUT) {
-        // Where requests fail though its health is good, the growing time between trials is kept.
-        if (well && seen.ejections <= 1)
+        // Where requests fail though its health is good, the growing time between trials is kept. A health check needs no
+        // key.
+        enum health_why why = (enum health_why)atomic_load_explicit(&h->why, memory_order_relaxed);
+        if (well && seen.ejections <= 1 && !health_is_denial(why))
             changed = health_release(h, now);
         else if (!well)
             health_hold(h, now + k->o.times.check_ms + k->o.times.check_timeout_ms);
@@ -785,7 +787,7 @@ enum result keeper_take(struct keeper *k, struct pool *pool, struct tls_context 
     }
     if (old) {
         carry_over(pool, old, now_ms(k));
-        pool_inherit(pool, old);
+        pool_inherit(pool, old, now_ms(k));
     }
     k->judge_ms = now_ms(k) + k->o.times.judge_ms;
     k->carbon_ms = 0;

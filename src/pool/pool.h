@@ -33,7 +33,8 @@ enum {
     POOL_DIAG_BYTES = 256,
     POOL_SPARE_PER_MODEL =
         8, // numbers kept free for `merit pool add`; a discovered endpoint has all there are
-    POOL_MODEL_REFUSALS = 12, // in a row, wherever they went
+    POOL_MODEL_REFUSALS = 12,  // in a row, wherever they went
+    POOL_FORBIDDEN_IN_ROW = 3, // 403 here and an answer elsewhere: it may have been the request
     // A place that answers nothing but 429 and does not say for how long is fast and idle, and would be asked first for
     // ever. From so many in a row on it is left alone, each time twice as long.
     POOL_BUSY_IN_ROW = 3,
@@ -135,7 +136,8 @@ void pool_close(struct pool *p);
 // --- the control side; one thread
 
 // Places of `old` that the new pool names as well serve on. Before any loop has seen `p`.
-void pool_inherit(struct pool *p, const struct pool *old);
+// One that is out for its key or model may be tried at once.
+void pool_inherit(struct pool *p, const struct pool *old, uint64_t now_ms);
 
 struct pool_add {
     int32_t endpoint;
@@ -198,8 +200,8 @@ void pool_rows(struct pool_loop *l, uint64_t now_us, struct pool_view *out);
 
 // The place of `model` for the next attempt: in service, and with the fewest calls in flight for its weight. `tried` has a
 // bit per place of the model that is left out, `closed` one per endpoint of it. When all of the rest are out of service,
-// the one that returns first is given, as far as `how` lets it; never one whose own limits are reached. IMAGE_NONE when
-// nothing is left.
+// the one that returns first is given, as far as `how` lets it; never one whose own limits are reached, or that is out for its
+// key or model. IMAGE_NONE when nothing is left.
 enum pool_pick_how {
     POOL_PICK_SERVING, // none that is out of service
     POOL_PICK_CUT_OFF, // one whose connections broke: it may be back, and to ask it costs it nothing when it is not
@@ -250,12 +252,13 @@ enum pool_outcome {
     POOL_FAILED,  // it did not, or with 5xx
     POOL_LIMITED, // 429: busy, not broken
     POOL_DROPPED, // the client left; says nothing of the endpoint
-    POOL_REFUSED, // it does not take Merit's key, or that has no credit: the place is well, the model is of no use
+    POOL_REFUSED, // it does not take Merit's key, that has no credit, or it knows no such model: it is well, and of no use
 };
 struct pool_report {
     enum pool_outcome outcome;
     uint32_t retry_after_s; // that came with a 429 or 503; 0: none
     bool cut_off;           // POOL_FAILED: its connection failed or broke before any answer
+    enum health_why denial; // POOL_REFUSED: for what; 0 is the key
     // What it took, as told by the upstream; `known` false: nothing is learned of speeds.
     bool known;
     uint32_t input_tok, cached_tok, output_tok;
@@ -263,10 +266,20 @@ struct pool_report {
 void pool_end(struct pool_loop *l, struct pool_call *call, const struct pool_report *report,
               uint64_t now_us);
 
+// A request that was refused at the place, with `status`, was taken at another one of the model: so it is neither the key nor
+// the request. A place that is in service is put out as HEALTH_WHY_KEY or HEALTH_WHY_UNKNOWN, of a 403 only when it is the
+// POOL_FORBIDDEN_IN_ROW-th in a row. `who` is what stood there when it refused.
+void pool_taken_elsewhere(struct pool_loop *l, int32_t place, const struct place *who, int status,
+                          uint64_t now_us);
+
 // After so long without a first byte a call there is slower than 19 of 20; < 0: not known yet.
 float pool_slow_ms(const struct pool_loop *l, int32_t place);
 
 // Seconds until the first place of the model is tried again, at least 1; for Retry-After.
 uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us);
+// The same where none of the model's places is in service; 0: one is.
+uint32_t pool_out_s(const struct pool_loop *l, int32_t model, uint64_t now_us);
+// Whether the model is down because its key is refused wherever it is used.
+bool pool_is_denied(const struct pool_loop *l, int32_t model, uint64_t now_us);
 
 #endif

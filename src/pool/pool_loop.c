@@ -126,6 +126,7 @@ static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t 
     row->first_ms = loadf(&p->first_ms);
     row->each_ms = loadf(&p->each_ms);
     row->carbon_g_kwh = loadf(&p->carbon_g_kwh);
+    row->carbon_stale = atomic_load_explicit(&p->carbon_stale, memory_order_relaxed);
     row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
     row->prefix_tok = 0;
     row->drain_tok_s = -1;
@@ -222,8 +223,15 @@ static uint64_t back_ms(const struct pool_site *s, uint64_t now_us)
     uint64_t until = h.state == HEALTH_UP ? 0 : h.until_ms;
     uint64_t limited = atomic_load_explicit(&s->place->limited_until_ms, memory_order_relaxed);
     uint64_t rated = (rates_until_us(s, now_us) + 999) / 1000;
-    until = limited > until ? limited : until;
+    if (limited > ms(now_us) && limited > until)
+        until = limited;
     return rated > until ? rated : until;
+}
+
+// Of a place that is out: for its key or model.
+static bool is_denied(const struct place *p)
+{
+    return health_is_denial((enum health_why)load32(&p->health.why));
 }
 
 static bool is_full(const struct pool_site *s)
@@ -256,6 +264,7 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
                 least = load;
             }
         } else if (state != POOL_PLACE_LIMITED && how != POOL_PICK_SERVING &&
+                   !is_denied(s->place) && // it lives, and will not take it
                    (how == POOL_PICK_ANY ||
                     atomic_load_explicit(&s->place->cut_off, memory_order_relaxed)) &&
                    back_ms(s, now_us) < soonest_ms) {
@@ -279,11 +288,12 @@ float pool_slow_ms(const struct pool_loop *l, int32_t place)
     return loadf(&pool_site(l->pool, place)->place->slow_ms);
 }
 
-uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
+// When the first of the places may be asked, and the model: 0 one is in service, UINT64_MAX never.
+static uint64_t model_back_ms(const struct pool_loop *l, int32_t model, uint64_t now_us)
 {
     const struct pool_model *m = &l->pool->models[model];
     uint32_t count = atomic_load_explicit(&m->slot_count, memory_order_acquire);
-    uint64_t soonest = UINT64_MAX, now_ms = ms(now_us);
+    uint64_t soonest = UINT64_MAX;
     for (uint32_t k = 0; k < count; k++) {
         int32_t at = (int32_t)(m->slot_first + k);
         if (mode_of(l, at) != POOL_SLOT_SERVES)
@@ -294,9 +304,39 @@ uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t n
     struct health_seen h = health_look(&m->breaker);
     if (h.state != HEALTH_UP && (soonest == UINT64_MAX || h.until_ms > soonest))
         soonest = h.until_ms;
+    return soonest;
+}
+
+uint32_t pool_retry_after_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
+{
+    uint64_t soonest = model_back_ms(l, model, now_us), now_ms = ms(now_us);
     if (soonest == UINT64_MAX || soonest <= now_ms)
         return 1;
     return (uint32_t)((soonest - now_ms + 999) / 1000);
+}
+
+uint32_t pool_out_s(const struct pool_loop *l, int32_t model, uint64_t now_us)
+{
+    return model_back_ms(l, model, now_us) ? pool_retry_after_s(l, model, now_us) : 0;
+}
+
+bool pool_is_denied(const struct pool_loop *l, int32_t model, uint64_t now_us)
+{
+    const struct pool_model *m = &l->pool->models[model];
+    uint32_t count = atomic_load_explicit(&m->slot_count, memory_order_acquire), denied = 0;
+    struct health_seen breaker = health_look(&m->breaker);
+    if (breaker.state != HEALTH_UP && breaker.until_ms > ms(now_us))
+        return true; // nothing else opens it
+    for (uint32_t k = 0; k < count; k++) {
+        int32_t at = (int32_t)(m->slot_first + k);
+        const struct place *p = pool_site(l->pool, at)->place;
+        if (mode_of(l, at) != POOL_SLOT_SERVES)
+            continue;
+        if (health_look(&p->health).state == HEALTH_UP || load32(&p->health.why) != HEALTH_WHY_KEY)
+            return false;
+        denied++;
+    }
+    return denied > 0;
 }
 
 // --- calls
@@ -359,7 +399,8 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
                             .forced = ask->force,
                             .rate_tok_min = s->rate_tok_min,
                             .began_us = now_us};
-    if (mode_of(l, number) == POOL_SLOT_GONE || !take_slot(p, s->slots, &c->waited))
+    // What was decided a moment ago may be drained since.
+    if (mode_of(l, number) != POOL_SLOT_SERVES || !take_slot(p, s->slots, &c->waited))
         return RESULT_AGAIN;
     if (!rate_take(&p->requests, s->rate_min, 1, now_us))
         goto no_request;
@@ -455,7 +496,7 @@ static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now
 }
 
 static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome outcome,
-                  uint64_t now_us)
+                  enum health_why denial, uint64_t now_us)
 {
     struct health *h = &c->place->health;
     bool back = false;
@@ -465,7 +506,12 @@ static bool judge(struct pool_loop *l, struct pool_call *c, enum pool_outcome ou
         back = health_good(h, &c->claim, ms(now_us));
         return health_good(c->breaker, &c->model_claim, ms(now_us)) || back;
     case POOL_REFUSED:
-        back = health_good(h, &c->claim, ms(now_us));
+        // Whoever was out for that still is: it does not come back because it answers.
+        back = c->claim.trial && is_denied(c->place)
+                   ? health_denied(h, &c->claim, denial, ms(now_us), jitter_of(l, now_us))
+                   : health_good(h, &c->claim, ms(now_us));
+        if (denial != HEALTH_WHY_KEY)
+            return health_void(c->breaker, &c->model_claim, ms(now_us)) || back;
         return health_bad(c->breaker, &c->model_claim, POOL_MODEL_REFUSALS, ms(now_us),
                           jitter_of(l, now_us)) ||
                back;
@@ -536,8 +582,27 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
         if (outcome == POOL_OK)
             learn(c, r, now_us);
     }
-    if (judge(l, c, outcome, now_us))
+    if (outcome == POOL_OK && load32(&p->denied))
+        atomic_store_explicit(&p->denied, 0, memory_order_relaxed);
+    if (judge(l, c, outcome, r->denial ? r->denial : HEALTH_WHY_KEY, now_us))
         changed(l);
     c->place = NULL;
     show(l, c->number, p);
+}
+
+void pool_taken_elsewhere(struct pool_loop *l, int32_t place, const struct place *who, int status,
+                          uint64_t now_us)
+{
+    struct place *p = pool_site(l->pool, place)->place;
+    enum health_why why = status == 404 ? HEALTH_WHY_UNKNOWN : HEALTH_WHY_KEY;
+    if (p != who || health_look(&p->health).state != HEALTH_UP)
+        return;
+    uint32_t row = atomic_fetch_add_explicit(&p->denied, 1, memory_order_relaxed) + 1;
+    if (status == 403 && row < POOL_FORBIDDEN_IN_ROW)
+        return;
+    atomic_store_explicit(&p->denied, 0, memory_order_relaxed);
+    // It did not die, so there is no use in asking it early.
+    atomic_store_explicit(&p->cut_off, false, memory_order_relaxed);
+    if (health_eject(&p->health, why, ms(now_us), jitter_of(l, now_us)))
+        changed(l);
 }

@@ -1,5 +1,6 @@
 #include "pool/prefix.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -366,6 +367,88 @@ void prefix_came(struct prefix *p, uint32_t place, uint32_t believed_tok, uint32
     set32(&c->misses, misses);
     if (misses >= MISSES_TO_FORGET)
         prefix_forget(p, place);
+}
+
+// ---- over a reload
+
+// The slot of a bucket for what was used at `used`: a free one, or that of one that was used before. The number of slots:
+// all are younger, or it stands there.
+static size_t room_for(const struct prefix *p, size_t first, uint64_t tag, uint32_t now)
+{
+    uint64_t used_mask = (UINT64_C(1) << USED_BITS) - 1, age = (now - tag) & used_mask;
+    size_t slot = (size_t)p->buckets * WAYS, none = slot;
+    for (size_t i = first; i < first + WAYS; i++) {
+        uint64_t t = atomic_load_explicit(&p->tags[i], memory_order_relaxed);
+        if (!t)
+            return i;
+        if (same(t, tag))
+            return none;
+        if (((now - t) & used_mask) > age) {
+            age = (now - t) & used_mask;
+            slot = i;
+        }
+    }
+    return slot;
+}
+
+static void copy_block(struct prefix *p, size_t slot, const uint16_t *stamps, uint64_t tag)
+{
+    for (uint32_t c = 0; c < p->stride; c++)
+        atomic_store_explicit(&p->stamps[slot * p->stride + c], stamps[c], memory_order_relaxed);
+    atomic_store_explicit(&p->tags[slot], tag, memory_order_relaxed);
+}
+
+// The stamps of an old slot by the new columns; false: no place that is still there holds it.
+static bool stamps_of(const struct prefix *old, size_t slot, const int32_t *to,
+                      uint16_t stamps[POOL_PLACES_PER_MODEL_MAX])
+{
+    bool any = false;
+    memset(stamps, 0, POOL_PLACES_PER_MODEL_MAX * sizeof *stamps);
+    for (uint32_t c = 0; c < old->places; c++) {
+        const struct column *from = &old->columns[c];
+        uint16_t stamp =
+            atomic_load_explicit(&old->stamps[slot * old->stride + c], memory_order_relaxed);
+        if (to[c] < 0 || !held(stamp, clock_of(from), get32(&from->units)))
+            continue;
+        stamps[to[c]] = stamp;
+        any = true;
+    }
+    return any;
+}
+
+void prefix_inherit(struct prefix *p, const struct prefix *old, const int32_t *to)
+{
+    uint16_t stamps[POOL_PLACES_PER_MODEL_MAX];
+    uint32_t now = get32(&old->now);
+    for (uint32_t c = 0; c < old->places; c++) {
+        const struct column *from = &old->columns[c];
+        if (to[c] < 0)
+            continue;
+        assert((uint32_t)to[c] < p->places);
+        struct column *here = &p->columns[to[c]];
+        set32(&here->shift, get32(&from->shift));
+        set32(&here->sent, get32(&from->sent));
+        set32(&here->units, get32(&from->units));
+        set32(&here->tok, get32(&from->tok));
+        set32(&here->full_tok, get32(&from->full_tok));
+        set32(&here->misses, get32(&from->misses));
+        atomic_store_explicit(&here->tells,
+                              atomic_load_explicit(&from->tells, memory_order_relaxed),
+                              memory_order_relaxed);
+    }
+    set32(&p->now, now);
+    for (size_t i = 0; i < (size_t)old->buckets * WAYS; i++) {
+        uint64_t tag = atomic_load_explicit(&old->tags[i], memory_order_relaxed);
+        if (!tag || !stamps_of(old, i, to, stamps))
+            continue;
+        // A larger index takes more bits of the chain than are known here: the block may be in each of these buckets. Where
+        // it is not, nobody finds it, and it grows old.
+        for (size_t b = i / WAYS & (p->buckets - 1); b < p->buckets; b += old->buckets) {
+            size_t slot = room_for(p, b * WAYS, tag, now);
+            if (slot < (size_t)p->buckets * WAYS)
+                copy_block(p, slot, stamps, tag);
+        }
+    }
 }
 
 uint32_t prefix_capacity_tok(const struct prefix *p, uint32_t place)

@@ -16,7 +16,7 @@
 // Bytes become tokens by the request's own proportion. Of the last block only whole ones count.
 //
 // One index per model with more than one place; places are columns 0 to 63 (work/pool.h). Fixed memory, made once. Any
-// thread may call anything but open and close: entries are relaxed atomics without locks, and a race costs a wrong
+// thread may call anything but open, inherit and close: entries are relaxed atomics without locks, and a race costs a wrong
 // estimate of one block, never more. Capacities and blocks as in llm-d's approximate prefix producer (31,250 blocks of 16
 // tokens a server where nothing is known; prompts to 131,072 tokens); blocks of AIBrix's 128 tokens.
 #ifndef MERIT_POOL_PREFIX_H
@@ -75,6 +75,10 @@ void prefix_sent(struct prefix *p, const struct prefix_prompt *prompt, uint32_t 
 // never told of any cached token says nothing by telling of none.
 void prefix_came(struct prefix *p, uint32_t place, uint32_t believed_tok, uint32_t input_tok,
                  uint32_t cached_tok);
+
+// Takes over what `old` knows, before any loop has seen `p`; loops may go on writing to `old`. `to[c]` is the column here of its
+// column c, or -1: that place went away. What finds no room here is dropped, the oldest first.
+void prefix_inherit(struct prefix *p, const struct prefix *old, const int32_t *to);
 
 // For tests and the admin side: tokens that the place is taken to hold at most, blocks remembered, bytes of memory.
 uint32_t prefix_capacity_tok(const struct prefix *p, uint32_t place);

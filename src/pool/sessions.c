@@ -133,6 +133,21 @@ void sessions_sent(struct sessions *s, uint64_t name, int32_t place, int32_t mod
     }
 }
 
+void sessions_inherit(struct sessions *s, const struct sessions *old, const int32_t *place,
+                      uint32_t places, const int32_t *model, uint32_t models, uint64_t now_ms)
+{
+    for (size_t i = 0; i < (size_t)old->rows * SESSIONS_PER_ROW; i++) {
+        const struct entry *e = old->entries + i;
+        uint64_t name = load(&e->name), at = load(&e->at), last = load(&e->last_ms);
+        uint32_t p = (uint32_t)place_of(at), m = (uint32_t)(at >> 32 & 0xffff);
+        // Another session may just be taking the entry.
+        if (!name || is_over(e, now_ms) || load(&e->name) != name)
+            continue;
+        if (p < places && m < models && place[p] >= 0 && model[m] >= 0)
+            sessions_sent(s, name, place[p], model[m], (uint32_t)at, last);
+    }
+}
+
 void sessions_forget(struct sessions *s, int32_t place)
 {
     for (size_t i = 0; i < (size_t)s->rows * SESSIONS_PER_ROW; i++) {

@@ -12,7 +12,7 @@
 // 0.02, 0.1 and 0.5 all spread the sessions evenly there; grade guessed, 2026-11.
 //
 // A table of fixed size; a new session takes the place of the one of its row that was silent for longest. Any thread may call
-// anything but open and close: entries are relaxed atomics without locks, and a race costs a wrong estimate, never more.
+// anything but open, inherit and close: entries are relaxed atomics without locks, and a race costs a wrong estimate, never more.
 #ifndef MERIT_POOL_SESSIONS_H
 #define MERIT_POOL_SESSIONS_H
 
@@ -46,6 +46,11 @@ struct session_seen sessions_look(const struct sessions *s, uint64_t name, uint6
 // Its request was sent there, with a prompt of so many tokens.
 void sessions_sent(struct sessions *s, uint64_t name, int32_t place, int32_t model, uint32_t tok,
                    uint64_t now_ms);
+// Takes over the sessions of `old` that are not over, before any loop has seen `s`; loops may go on writing to `old`.
+// `place[p]` is the number here of its place p, or -1: that went away, and its sessions look for another one. `model[m]` the
+// same of models. Numbers from the counts on went away.
+void sessions_inherit(struct sessions *s, const struct sessions *old, const int32_t *place,
+                      uint32_t places, const int32_t *model, uint32_t models, uint64_t now_ms);
 // The place's cache is empty: what was there holds nothing, and is looked for no more.
 void sessions_forget(struct sessions *s, int32_t place);
 // Sessions of the place, silent ones included until they are found so.

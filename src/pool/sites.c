@@ -211,7 +211,7 @@ void pool_sweep(struct pool *p, uint64_t now_ms)
     }
 }
 
-void pool_inherit(struct pool *p, const struct pool *old)
+void pool_inherit(struct pool *p, const struct pool *old, uint64_t now_ms)
 {
     for (struct pool_site *s = p->sites; s; s = s->next) {
         for (const struct pool_site *o = old->sites; o; o = o->next) {
@@ -222,6 +222,10 @@ void pool_inherit(struct pool *p, const struct pool *old)
             s->place = kept;
             break;
         }
+        // Somebody has edited something: perhaps the key.
+        struct health *h = &s->place->health;
+        if (health_is_denial((enum health_why)atomic_load_explicit(&h->why, memory_order_relaxed)))
+            health_release(h, now_ms);
     }
 }
 

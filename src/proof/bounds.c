@@ -112,6 +112,45 @@ static void check_budget(struct proof *p, uint32_t budget, struct seen *seen)
     feasible_all(p->feasible);
 }
 
+// Embeddings are bounded by their input, everything else that is passed on only by what the policy says of it.
+static bool pass_bounded(const struct policy_image *p, const struct image_pass *pass,
+                         enum image_unit unit)
+{
+    static const struct slice end = {"/embeddings", 11};
+    const struct image_model *m = image_model(p, pass->model);
+    struct slice path = image_text(p, pass->path);
+    if (pass->most[unit] >= 0)
+        return true;
+    if (unit == IMAGE_UNIT_CALLS)
+        return true;
+    if (unit == IMAGE_UNIT_MS)
+        return m->timeout_ms;
+    bool reads = path.len >= end.len && slice_eq(slice_from(path, path.len - end.len), end);
+    return reads && (unit == IMAGE_UNIT_TOK || (unit == IMAGE_UNIT_NUSD && m->priced) ||
+                     ((unit == IMAGE_UNIT_UJ || unit == IMAGE_UNIT_UG) && m->energy_in_uj >= 0));
+}
+
+// A hard budget over time refuses every request over a path that it cannot bound.
+static void check_passes(struct proof *p, uint32_t budget)
+{
+    const struct image_constraint *c = constraint_at(p, budget);
+    const struct image_pass *pass = IMAGE_AT(p->image, p->image->passes, struct image_pass);
+    for (uint32_t i = 0; i < p->image->passes.count && c->window != IMAGE_PER_REQUEST; i++) {
+        if (pass_bounded(p->image, &pass[i], c->unit))
+            continue;
+        struct slice path = image_text(p->image, pass[i].path);
+        struct diag *d = proof_finding(
+            p, DIAG_WARNING, "pass-bound", path, proof_span(p, IMAGE_PASSES, i),
+            "nothing bounds the %s that a request over this path takes, so that \"%.*s\" refuses "
+            "each of them",
+            unit_word(c->unit), SLICE_FMT(image_text(p->image, c->name)));
+        diag_also(p->diags, d, proof_span(p, IMAGE_CONSTRAINTS, budget), "the budget");
+        diag_help(p->diags, d, "say what one takes: `pass \"%.*s\" to %.*s at most ...`",
+                  SLICE_FMT(path),
+                  SLICE_FMT(image_text(p->image, image_model(p->image, pass[i].model)->name)));
+    }
+}
+
 // Which units something has no bound in.
 static void find_open(struct proof *p, bool open[WAY_UNITS])
 {
@@ -140,5 +179,7 @@ void proof_bounds(struct proof *p)
         const struct image_constraint *c = constraint_at(p, i);
         if (c->kind == IMAGE_BUDGET && c->hard && (unsigned)c->unit < WAY_UNITS && open[c->unit])
             check_budget(p, i, &seen);
+        if (c->kind == IMAGE_BUDGET && c->hard && (unsigned)c->unit < WAY_UNITS)
+            check_passes(p, i);
     }
 }

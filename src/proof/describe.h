@@ -24,6 +24,8 @@ void describe_prices(const struct policy_image *p, const struct image_model *m, 
 void describe_knob(const struct policy_image *p, const struct image_model *m, struct buf *out);
 void describe_zone_energy(const struct policy_image *p, const struct image_zone *z,
                           struct buf *out);
+// " at most 0.05 usd, 20 J"; nothing where nothing is stated.
+void describe_pass_most(const struct image_pass *pass, struct buf *out);
 // One piece: its address and what is said of it.
 void describe_endpoint(const struct policy_image *p, const struct image_endpoint *e,
                        struct buf *out);

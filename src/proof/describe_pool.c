@@ -130,3 +130,14 @@ void describe_dispatch(const struct policy_image *p, struct buf *out)
         if (d->weights[i] < 1 || d->weights[i] > 1)
             buf_printf(out, ", weight %s %.6g", scorers[i], (double)d->weights[i]);
 }
+
+void describe_pass_most(const struct image_pass *pass, struct buf *out)
+{
+    const char *before = " at most ";
+    for (int u = 0; u <= IMAGE_UNIT_TOK; u++)
+        if (pass->most[u] >= 0) {
+            buf_cstr(out, before);
+            describe_amount((enum image_unit)u, pass->most[u], out);
+            before = ", ";
+        }
+}

@@ -266,8 +266,9 @@ static struct slice pass_name(const struct policy_image *p, uint32_t i)
 
 static void pass_say(const struct policy_image *p, uint32_t i, struct buf *out)
 {
-    int32_t m = IMAGE_AT(p, p->passes, struct image_pass)[i].model;
-    buf_printf(out, "to %.*s", SLICE_FMT(model_name(p, (uint32_t)m)));
+    const struct image_pass *pass = IMAGE_AT(p, p->passes, struct image_pass) + i;
+    buf_printf(out, "to %.*s", SLICE_FMT(model_name(p, (uint32_t)pass->model)));
+    describe_pass_most(pass, out);
 }
 
 // One, without a name.

@@ -71,6 +71,8 @@ struct dialect {
     // Reads a whole answer. RESULT_SYNTAX or RESULT_TYPE when it is none; RESULT_DENIED when it is an error in the
     // clothes of a success.
     enum result (*answer)(struct slice body, struct arena *scratch, struct usage *usage);
+    // Looks for the usage of what was only read (embeddings) in a part of an answer. False: it is not in there whole.
+    bool (*input_usage)(struct slice part, struct arena *scratch, struct usage *usage);
 };
 
 // Tokens of so many bytes of text when nobody counted: four bytes each (work/tokens.h tells how wrong that is).

@@ -19,7 +19,7 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 4,
+    IMAGE_VERSION = 5,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
@@ -270,13 +270,6 @@ struct image_alias {
     uint32_t line;
 };
 
-// A path of the API that goes to a model's endpoint as it is: `pass "/v1/embeddings" to small`.
-struct image_pass {
-    struct image_str path;
-    int32_t model;
-    uint32_t line;
-};
-
 enum image_arg_kind { IMAGE_ARG_STRING, IMAGE_ARG_NUMBER, IMAGE_ARG_WORD };
 
 struct image_arg {
@@ -460,6 +453,15 @@ enum image_unit {
     IMAGE_UNIT_CALLS,   // of models
     IMAGE_UNIT_REQUESTS // of clients: `budget per key 60 requests/minute hard`
 };
+
+// A path of the API that goes to a model's endpoint as it is: `pass "/v1/audio" to small at most 0.05 usd, 20 J`.
+struct image_pass {
+    struct image_str path;
+    int32_t model;
+    uint32_t line;
+    int64_t most[IMAGE_UNIT_TOK + 1]; // that one request takes; negative: not stated
+};
+
 enum image_window {
     IMAGE_PER_REQUEST,
     IMAGE_PER_MINUTE,

@@ -6,8 +6,12 @@ import collections
 import contextlib
 import itertools
 import json
+import re
+import threading
 
-from conftest import policy_text
+import pytest
+
+from conftest import policy_text, until
 from mock_upstream import Mock
 from test_operation import make_key
 
@@ -20,11 +24,12 @@ def replicas(stack, n):
     return [stack.enter_context(Mock()) for _ in range(n)]
 
 
-def run_sessions(m, mocks, sessions, steps, headers, tools=TOOLS):
+def run_sessions(m, mocks, sessions, steps, headers, tools=TOOLS, talks=None):
     """Where each step of each session went: {session: [replica, ...]}."""
-    went, talks = collections.defaultdict(list), {}
+    went, talks = collections.defaultdict(list), {} if talks is None else talks
     for step, s in itertools.product(range(steps), range(sessions)):
         talk = talks.setdefault(s, [{"role": "system", "content": "You are an agent."}])
+        step = len(talk)
         talk.append({"role": "user", "content": f"Session {s}, step {step}: " + f"look at file {s}-{step}. " * 40})
         before = [len(x.chats()) for x in mocks]
         status, _, body = m.request("POST", "/v1/chat/completions",
@@ -51,6 +56,89 @@ def test_sessions_stay(start):
         m = start(policy_text({"small": [x.url for x in mocks]}))
         went = run_sessions(m, mocks, 12, 6, lambda s: {"x-session-id": f"s{s}"})
         assert moves(went) == 0, went
+
+
+def reload(m, change):
+    n = m.errors().count("policy reloaded")
+    m.policy.write_text(change(m.policy.read_text()))
+    until(lambda: m.errors().count("policy reloaded") > n)
+
+
+@pytest.mark.parametrize("headers", [lambda s: {"x-session-id": f"s{s}"}, lambda s: {}], ids=["sessions", "prompts"])
+def test_they_stay_over_a_reload(start, headers):
+    """Other numbers, other lines, another model in front: who was where is still known."""
+    with contextlib.ExitStack() as stack:
+        mocks = replicas(stack, 3)
+        urls = [f'"{x.url}"' for x in mocks]
+        m = start(policy_text({"small": [x.url for x in mocks]}))
+        talks = {}
+        went = run_sessions(m, mocks, 12, 3, headers, talks=talks)
+        edits = [lambda t: t + "# a line more\n",
+                 lambda t: t.replace(", ".join(urls), ", ".join(reversed(urls))),
+                 lambda t: t.replace("model small", f'model other zone local endpoint {urls[0]}, {urls[1]} context 8k tok\nmodel small')]
+        for edit in edits:
+            reload(m, edit)
+            more = run_sessions(m, mocks, 12, 2, headers, talks=talks)
+            for s in more:
+                went[s] += more[s]
+        assert moves(went) == 0, went
+        # What went away is looked for no more; the others stay.
+        reload(m, lambda t: t.replace(", ".join(reversed(urls)), ", ".join(urls[1:])))
+        more = run_sessions(m, mocks, 12, 3, headers, talks=talks)
+        for s, places in more.items():
+            assert 0 not in places and len(set(places)) == 1, more
+            assert went[s][-1] in (0, places[0]), (s, went[s], places)
+
+
+def test_edits_by_hand_move_nobody_else(start):
+    with contextlib.ExitStack() as stack:
+        mocks = replicas(stack, 4)
+        m = start(policy_text({"small": [x.url for x in mocks[:3]]}))
+        headers, talks = (lambda s: {"x-session-id": f"s{s}"}), {}
+        went = run_sessions(m, mocks, 12, 3, headers, talks=talks)
+
+        def by_hand(method, url, **fields):
+            if method == "DELETE":
+                assert m.admin(f"/merit/v1/pool?url={url}", method=method)[0] == 200
+                return
+            body = json.dumps({"url": url, "model": "small", **fields}).encode()
+            assert m.admin("/merit/v1/pool", method=method, body=body)[0] == 200
+        for step in (("POST", mocks[3].url, {}), ("POST", mocks[3].url, {"weight": 2}), ("DELETE", mocks[3].url, {})):
+            by_hand(*step[:2], **step[2])
+            more = run_sessions(m, mocks, 12, 1, headers, talks=talks)
+            for s in more:
+                went[s] += more[s]
+        assert moves(went) == 0, went
+
+
+def test_reloads_under_load(start):
+    """Four clients and a policy that changes all the time: nothing fails, and every session has one place."""
+    with contextlib.ExitStack() as stack:
+        mocks = replicas(stack, 3)
+        urls = [f'"{x.url}"' for x in mocks]
+        m = start(policy_text({"small": [x.url for x in mocks]}), "--threads", "4")
+        codes, stop = collections.Counter(), threading.Event()
+
+        def load(s):
+            talk = [{"role": "user", "content": f"Session {s}. " * 200}]
+            while not stop.is_set():
+                codes[m.request("POST", "/v1/chat/completions", {"model": "auto", "messages": talk}, {"x-session-id": f"s{s}"})[0]] += 1
+        threads = [threading.Thread(target=load, args=(s,)) for s in range(4)]
+        for t in threads:
+            t.start()
+        try:
+            for k in range(6):
+                reload(m, lambda t, k=k: re.sub(r"endpoint [^\n]*", "endpoint " + ", ".join(urls[(k + 1) % 3:] + urls[:(k + 1) % 3]), t))
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        assert set(codes) == {200} and codes[200] > 40, codes
+        homes = collections.defaultdict(set)
+        for i, mock in enumerate(mocks):
+            for r in mock.chats():
+                homes[r.json()["messages"][0]["content"][:10]].add(i)
+        assert len(homes) == 4 and all(len(h) == 1 for h in homes.values()), homes
 
 
 def test_prompts_stay_without_a_session(start):

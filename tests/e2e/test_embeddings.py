@@ -8,12 +8,14 @@ import math
 import os
 import pathlib
 import threading
+import time
 
 import openai
 import pytest
 
 import mock_upstream as up
 from conftest import ROOT, SLOW, policy_text, until
+from test_budgets import rows
 from test_models import HIDDEN, folder, merit
 
 MODELS = pathlib.Path(os.environ.get("MERIT_MODELS", ROOT / "build" / "models"))
@@ -165,3 +167,34 @@ def test_routed_by_what_it_means(real):
         assert dot(base, near) > 0.5 > 0.2 > dot(base, far)
     why = real.admin("/merit/v1/route", "POST", {"messages": [{"role": "user", "content": "my card was billed two times"}]})
     assert why[0] == 200 and "all-minilm-l6-v2" in why[2].decode(), why[2][-2000:]
+
+
+def test_what_is_embedded_here_draws_on_budgets(start, mock, scratch):
+    """Tokens, requests and joules of Merit's own encoder; it costs no dollars, and every request has its row."""
+    model = folder(scratch / "models" / "mine")
+    base = ("budget 40 requests/hour hard\nbudget 120 tok/day hard as \"words\"\nbudget 1000 kJ/day hard\n"
+            "budget 0.001 usd/day hard\n")
+    small = f'zone local endpoint "{mock.url}" context 32k tok output 4k tok price 1 in, 1 out usd/Mtok energy 1 in, 1 out kJ/Mtok'
+    m = start(policy_text({"small": small}, more=base), "--models-embed", model, "--models-entity", "none",
+              "--compute-deadline", "60s", "--data", scratch / "data")
+    until(lambda: time.time() % 3600 < 3580, 30)
+    with sdk(m) as c:
+        used = 0
+        for n in range(30):
+            try:
+                r = c.embeddings.with_raw_response.create(model="mine", input=f"the cat sat {n}")
+            except openai.APIStatusError as e:
+                assert e.status_code == 402 and e.code == "budget_exceeded"
+                assert e.body["budget"]["name"] == "words" and e.body["budget"]["unit"] == "tok"
+                break
+            used += r.parse().usage.prompt_tokens
+            assert r.headers["x-merit-cost-usd"] == "0" and float(r.headers["x-merit-energy-j"]) >= 0
+        assert n > 3 and used <= 120
+        with pytest.raises(openai.APIStatusError):
+            c.embeddings.create(model="mine", input=["  \n "])
+    assert m.metric(r'merit_budget_left\{.*budget="words"') == 120 - used
+    assert m.metric("merit_in_flight") == 0
+    m.stop()
+    kept = [r for r in rows(scratch / "data") if r["model"] == "mine"]
+    assert sum(r["input_tok"] for r in kept) == used and kept[0]["took_uj"] >= 0
+    assert [r["end"] for r in kept].count("failed") == 0 or len(kept) > n

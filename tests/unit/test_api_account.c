@@ -74,7 +74,6 @@ static void what_an_account_hangs_on(void **state)
         "budget per team 5 usd/day hard\n",
         "budget per tenant 5 J/day hard\n",
         "budget per tenant 5 usd/hour hard\n",
-        "budget per tenant 5 usd/day paced\n",
         "budget per tenant 5 usd/day hard when vip\n",
         "budget per tenant 5 usd/day hard when odd\n",
         "budget per tenant 5 usd/day hard when vip and odd\n",
@@ -84,6 +83,8 @@ static void what_an_account_hangs_on(void **state)
     uint64_t first = account_of("budget per tenant 5 usd/day hard\n", "acme");
     assert_true(account_of("budget per tenant 9 usd/day hard as \"more\"\n", "acme") == first);
     assert_true(account_of("budget per tenant 5 usd/day hard cheaper\n", "acme") == first);
+    // What was spent while it was paced is spent when it becomes hard.
+    assert_true(account_of("budget per tenant 5 usd/day paced\n", "acme") == first);
     assert_true(account_of("budget per tenant 5 usd/day hard\n", "acme2") != first);
     uint64_t seen[MERIT_COUNT(other)];
     for (size_t i = 0; i < MERIT_COUNT(other); i++) {
@@ -108,6 +109,32 @@ static void twins_are_told_apart(void **state)
     arena_deinit(&l.arena);
 }
 
+// Whatever stands beside a budget, the one that binds goes on with what was spent.
+static void the_tightest_keeps_the_account(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t tightest;
+    } policies[] = {
+        {"budget 5 usd/day hard\nbudget 3 usd/day paced\n", 0},
+        {"budget 3 usd/day paced\nbudget 5 usd/day hard\n", 1},
+        {"budget 5 usd/day hard\nbudget 7 usd/day hard\n", 0},
+        {"budget 9 usd/day hard\nbudget 1 usd/day paced\nbudget 4 usd/day hard cheaper\n", 2},
+        {"budget 5 usd/day hard\nbudget 5 usd/day hard\n", 0},
+    };
+    struct loaded l;
+    (void)state;
+    load(&l, "budget 5 usd/day hard\n");
+    uint64_t alone = l.rules.rules[0].identity;
+    arena_deinit(&l.arena);
+    for (size_t i = 0; i < MERIT_COUNT(policies); i++) {
+        load(&l, policies[i].text);
+        for (uint32_t k = 0; k < l.rules.count; k++)
+            assert_true((l.rules.rules[k].identity == alone) == (k == policies[i].tightest));
+        arena_deinit(&l.arena);
+    }
+}
+
 static void without_memory(void **state)
 {
     struct loaded l;
@@ -119,6 +146,7 @@ static void without_memory(void **state)
     alloc_fail_at(1, 1);
     assert_int_equal(account_rules_open(l.image, &arena, &rules), RESULT_NOMEM);
     alloc_fail_at(0, 0);
+    assert_int_equal(rules.count, 0);
     arena_deinit(&arena);
     arena_deinit(&l.arena);
 }
@@ -128,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_budgets_over_time),
         cmocka_unit_test(what_an_account_hangs_on),
+        cmocka_unit_test(the_tightest_keeps_the_account),
         cmocka_unit_test(twins_are_told_apart),
         cmocka_unit_test(without_memory),
     };

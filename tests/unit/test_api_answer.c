@@ -3,6 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -88,6 +91,78 @@ static void usage_is_kept_for_who_asked(void **state)
     assert_false(m.usage.known);
 }
 
+// Counts of a stream only grow, whatever a later event says.
+static void usage_is_not_taken_back(void **state)
+{
+    static const char *const later[] = {
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}",
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":-4}}",
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":900}}",
+    };
+    (void)state;
+    for (size_t i = 0; i < MERIT_COUNT(later); i++) {
+        struct answer_meter m = {.begun = true};
+        feed(&m, "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":400}}",
+             true);
+        feed(&m, later[i], true);
+        assert_true(m.usage.known);
+        assert_int_equal(m.usage.input_tok, 9);
+        assert_int_equal(m.usage.output_tok, i == 2 ? 900 : 400);
+    }
+}
+
+// Whatever engines call it and however they lay out their JSON: who leaves in the middle pays for what was worked.
+static void all_that_is_generated_counts(void **state)
+{
+    static const char *const deltas[] = {
+        "{\"content\":\"12345678\"}",
+        "{ \"content\" : \"12345678\" }",
+        "{\"content\":null,\"reasoning_content\":\"12345678\"}",
+        "{\"content\":\"\",\"reasoning\":\"12345678\"}",
+        "{\"refusal\":\"12345678\"}",
+        "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\"\t:\"12345678\"}}]}",
+    };
+    static const char *const messages[] = {
+        "{\"content\":\"12345678\"}",
+        "{\"content\":null,\"reasoning_content\":\"12345678\"}",
+        "{\"content\":\"1234\",\"reasoning\":\"5678\"}",
+        "{\"reasoning\":\"12345678\",\"reasoning_content\":\"12345678\"}",
+        "{\"refusal\":\"12345678\"}",
+    };
+    char text[256];
+    struct usage u;
+    (void)state;
+    for (size_t i = 0; i < MERIT_COUNT(deltas); i++) {
+        struct answer_meter m = {.begun = true};
+        snprintf(text, sizeof text, " {\"choices\":[{\"delta\":%s,\"finish_reason\":null}]}",
+                 deltas[i]);
+        assert_int_equal(feed(&m, text, true), STREAM_FORWARD);
+        assert_int_equal(m.content_bytes, 8);
+        assert_false(m.finished);
+    }
+    for (size_t i = 0; i < MERIT_COUNT(messages); i++) {
+        snprintf(text, sizeof text, "{\"choices\":[{\"message\":%s}]}", messages[i]);
+        arena_reset(&scratch);
+        assert_int_equal(openai_chat.answer(slice_cstr(text), &scratch, &u), RESULT_OK);
+        assert_int_equal(u.seen_tok, 2);
+    }
+}
+
+static void keys_are_found_as_keys(void **state)
+{
+    (void)state;
+    struct answer_meter m = {.begun = true};
+    assert_int_equal(feed(&m,
+                          "{\"a\":\"usage\",\"choices\" : [],\"usage\" : {\"prompt_tokens\":9,"
+                          "\"completion_tokens\":4}}",
+                          true),
+                     STREAM_HIDE);
+    assert_true(m.usage.known);
+    m = (struct answer_meter){.begun = true};
+    feed(&m, "{\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\": {\"}}]}", true);
+    assert_false(m.usage.known);
+}
+
 static void bad_events_are_told_apart(void **state)
 {
     (void)state;
@@ -99,6 +174,23 @@ static void bad_events_are_told_apart(void **state)
     assert_true(m.failed);
     m = (struct answer_meter){.begun = true};
     assert_int_equal(feed(&m, "", true), STREAM_BAD);
+    // As the last event of an answer that otherwise looks like one.
+    static const char *const clothed[] = {
+        "{\"id\":\"c\",\"error\":{\"code\":502},\"choices\":[{\"delta\":{\"content\":\"\"},"
+        "\"finish_reason\":\"error\"}]}",
+        "{ \"error\" : {\"message\":\"x\"}}",
+        "{\"object\":\"error\",\"error\":\"x\"}",
+    };
+    for (size_t i = 0; i < MERIT_COUNT(clothed); i++) {
+        m = (struct answer_meter){.begun = true};
+        assert_int_equal(feed(&m, clothed[i], true), STREAM_ERROR);
+        assert_true(m.failed);
+    }
+    m = (struct answer_meter){.begun = true};
+    assert_int_equal(
+        feed(&m, "{\"error\":null,\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}", true),
+        STREAM_FORWARD);
+    assert_true(m.finished);
 }
 
 static void lies_in_usage_are_bounded(void **state)
@@ -133,6 +225,42 @@ static void lies_in_usage_are_bounded(void **state)
     assert_true(u.error_inside);
 }
 
+// The usage of embeddings is found in a part of the answer when it is there whole, wherever the part begins and ends.
+static void usage_is_found_in_parts(void **state)
+{
+    (void)state;
+    static const char whole[] =
+        "[0.25,-1e-3],\"index\":1}],\"model\":\"usage\",\"usage\" : "
+        "{\"prompt_tokens\":8,\"details\":{\"a\":{}},\"total_tokens\":8}}\n";
+    const char *begin = strstr(whole, "\"usage\" :"), *end = strrchr(whole, '}');
+    for (size_t from = 0; from < sizeof whole; from++)
+        for (size_t to = from; to < sizeof whole; to++) {
+            struct usage u = {.input_tok = 77};
+            char *part = malloc(to - from + 1); // of its own, so that a look behind it is seen
+            memcpy(part, whole + from, to - from);
+            arena_reset(&scratch);
+            bool found =
+                openai_chat.input_usage(slice_make(part, to - from), &scratch, &u) && u.known;
+            assert_int_equal(found, from <= (size_t)(begin - whole) && to >= (size_t)(end - whole));
+            if (found)
+                assert_int_equal(u.input_tok, 8);
+            free(part);
+        }
+    static const char *const odd[] = {"\"usage\":{\"prompt_tokens\":-3}",
+                                      "\"usage\":{\"prompt_tokens\":\"8\"}"};
+    for (size_t i = 0; i < MERIT_COUNT(odd); i++) {
+        struct usage u = {.known = false};
+        assert_true(openai_chat.input_usage(slice_cstr(odd[i]), &scratch, &u));
+        assert_true(u.odd && !u.known);
+    }
+    static const char *const none[] = {"\"usage\":{}", "\"usage\":null}", "\"usage\":[{}]}",
+                                       "\"usage\"}",   "\"usage\":}{",    ""};
+    for (size_t i = 0; i < MERIT_COUNT(none); i++) {
+        struct usage u = {.known = false};
+        assert_false(openai_chat.input_usage(slice_cstr(none[i]), &scratch, &u));
+    }
+}
+
 static void errors_have_openais_shape(void **state)
 {
     (void)state;
@@ -154,8 +282,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_is_metered),       cmocka_unit_test(usage_is_kept_for_who_asked),
-        cmocka_unit_test(bad_events_are_told_apart), cmocka_unit_test(lies_in_usage_are_bounded),
-        cmocka_unit_test(errors_have_openais_shape),
+        cmocka_unit_test(usage_is_not_taken_back),   cmocka_unit_test(all_that_is_generated_counts),
+        cmocka_unit_test(keys_are_found_as_keys),    cmocka_unit_test(bad_events_are_told_apart),
+        cmocka_unit_test(lies_in_usage_are_bounded), cmocka_unit_test(errors_have_openais_shape),
+        cmocka_unit_test(usage_is_found_in_parts),
     };
     arena_init(&scratch, 0, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,29 @@ static void reads_other_kinds(void **state)
     assert_int_equal(q.model, JSON_NONE);
 }
 
+// llama.cpp's name of the limit goes above the others; engines that do not know it are limited by none.
+static void the_largest_limit_counts(void **state)
+{
+    static const struct {
+        const char *body;
+        uint32_t most;
+    } cases[] = {
+        {WITH("\"max_tokens\":5,\"n_predict\":70"), 70},
+        {WITH("\"max_tokens\":5,\"n_predict\":4"), 5},
+        {WITH("\"max_tokens\":5,\"max_completion_tokens\":8,\"n_predict\":null"), 8},
+        {WITH("\"max_tokens\":5,\"n_predict\":-1"), 0},
+        {WITH("\"max_tokens\":5,\"n_predict\":\"9\""), 0},
+        {WITH("\"max_tokens\":5,\"n_predict\":1e300"), 0},
+        {WITH("\"n_predict\":70"), 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < MERIT_COUNT(cases); i++) {
+        ok(cases[i].body);
+        assert_int_equal(w.max_output_tok, cases[i].most);
+        assert_int_not_equal(q.n_predict, JSON_NONE);
+    }
+}
+
 static void the_best_session_wins(void **state)
 {
     (void)state;
@@ -233,6 +256,7 @@ static void refuses_with_reasons(void **state)
         {WITH("\"max_tokens\":-1"), RESULT_RANGE, "invalid_value", "max_tokens"},
         {WITH("\"max_completion_tokens\":1.5"), RESULT_RANGE, "invalid_value",
          "max_completion_tokens"},
+        {WITH("\"n_predict\":1,\"n_predict\":2"), RESULT_DUPLICATE, "duplicate_field", "n_predict"},
         {WITH("\"n\":129"), RESULT_RANGE, "invalid_value", "n"},
         {WITH("\"tools\":{}"), RESULT_TYPE, "invalid_type", "tools"},
         {WITH("\"tools\":[1]"), RESULT_TYPE, "invalid_type", "tools"},
@@ -337,9 +361,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(reads_an_ordinary_request), TEST(reads_tools_and_formats),
         TEST(reads_a_tool_loop),         TEST(reads_other_kinds),
-        TEST(the_best_session_wins),     TEST(refuses_with_reasons),
-        TEST(nulls_are_absent),          TEST(limits_are_named),
-        TEST(memory_runs_out_cleanly),
+        TEST(the_largest_limit_counts),  TEST(the_best_session_wins),
+        TEST(refuses_with_reasons),      TEST(nulls_are_absent),
+        TEST(limits_are_named),          TEST(memory_runs_out_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

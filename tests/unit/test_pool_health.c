@@ -246,6 +246,78 @@ static void test_a_model_that_is_refused_everywhere_is_down(void **state)
     pool_made_close(&f);
 }
 
+static void test_one_that_refuses_what_another_takes_is_out(void **state)
+{
+    struct pool_made f;
+    (void)state;
+    prepare(&f, 3);
+    const struct pool_report key = {.outcome = POOL_REFUSED},
+                             name = {.outcome = POOL_REFUSED, .denial = HEALTH_WHY_UNKNOWN};
+    struct place *p[3];
+    for (int i = 0; i < 3; i++)
+        p[i] = pool_site(&f.pool, i)->place;
+    call(&f, 0, 0, &key, 1000);
+    assert_int_equal(place_state(&f, 1, 0, 1000), POOL_PLACE_UP); // by itself it may be the key
+    pool_taken_elsewhere(&f.loops[0], 0, p[1], 401, 1000);        // another one stands there now
+    assert_int_equal(place_state(&f, 1, 0, 1000), POOL_PLACE_UP);
+    pool_taken_elsewhere(&f.loops[0], 0, p[0], 401, 1000);
+    assert_int_equal(place_state(&f, 1, 0, 1000), POOL_PLACE_OUT);
+    assert_int_equal(p[0]->health.why, HEALTH_WHY_KEY);
+    assert_int_equal(pool_out_s(&f.loops[0], 0, 1000), 0);
+    assert_false(pool_is_denied(&f.loops[0], 0, 1000));
+    // A 403 only when it is so again and again.
+    for (int i = 0; i < POOL_FORBIDDEN_IN_ROW; i++) {
+        assert_int_equal(place_state(&f, 1, 1, 1000), POOL_PLACE_UP);
+        pool_taken_elsewhere(&f.loops[i], 1, p[1], 403, 1000);
+    }
+    assert_int_equal(place_state(&f, 1, 1, 1000), POOL_PLACE_OUT);
+    pool_taken_elsewhere(&f.loops[1], 2, p[2], 403, 1000);
+    pool_taken_elsewhere(&f.loops[1], 2, p[2], 403, 1000);
+    call(&f, 0, 2, &OK, 1000);
+    pool_taken_elsewhere(&f.loops[1], 2, p[2], 403, 1000);
+    assert_int_equal(place_state(&f, 1, 2, 1000), POOL_PLACE_UP);
+    // Nobody is sent there for want of another: it lives, and will not take it.
+    assert_int_equal(pool_pick(&f.loops[0], 0, 4, 0, POOL_PICK_ANY, 1000), IMAGE_NONE);
+    // Its trials are rare, and each that is refused makes them rarer.
+    uint64_t now = 1000, wait = POOL_DENIED_MS;
+    for (int i = 0; i < 6; i++) {
+        uint64_t back = health_look(&p[0]->health).until_ms * 1000;
+        assert_in_range((back - now) / 1000, wait - 1, wait + wait / 10 + 1);
+        now = back;
+        call(&f, i % 4, 0, i % 2 ? &name : &key, now);
+        assert_int_equal(place_state(&f, 1, 0, now), POOL_PLACE_OUT);
+        assert_int_equal(p[0]->health.why, i % 2 ? HEALTH_WHY_UNKNOWN : HEALTH_WHY_KEY);
+        wait = 2 * wait < POOL_DENIED_MAX_MS ? 2 * wait : POOL_DENIED_MAX_MS;
+    }
+    now = health_look(&p[0]->health).until_ms * 1000;
+    call(&f, 0, 0, &OK, now);
+    assert_int_equal(place_state(&f, 1, 0, now), POOL_PLACE_UP);
+    pool_made_close(&f);
+}
+
+static void test_how_long_everything_is_out(void **state)
+{
+    struct pool_made f;
+    (void)state;
+    prepare(&f, 2);
+    for (int i = 0; i < 3; i++)
+        call(&f, 0, 0, &FAILED, 1000);
+    assert_int_equal(pool_out_s(&f.loops[1], 0, 1000), 0); // the other one serves
+    for (int i = 0; i < 3; i++)
+        call(&f, 0, 1, &FAILED, 3 * SECOND);
+    uint64_t back = health_look(&pool_site(&f.pool, 0)->place->health).until_ms * 1000;
+    uint64_t later = health_look(&pool_site(&f.pool, 1)->place->health).until_ms * 1000;
+    assert_true(back <= 3 * SECOND && later > 3 * SECOND);
+    assert_int_equal(pool_out_s(&f.loops[1], 0, 3 * SECOND), 1); // its trial is due
+    call(&f, 0, 0, &FAILED, 3 * SECOND);
+    assert_in_range(pool_out_s(&f.loops[1], 0, 3 * SECOND), 2, 3);
+    assert_in_range(pool_out_s(&f.loops[1], 0, later - 1000), 1, 1);
+    call(&f, 0, 1, &OK, later);
+    assert_int_equal(pool_out_s(&f.loops[1], 0, later), 0);
+    assert_false(pool_is_denied(&f.loops[1], 0, 3 * SECOND));
+    pool_made_close(&f);
+}
+
 static void test_slots_are_never_exceeded(void **state)
 {
     struct pool_made f;
@@ -378,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_a_relapse_goes_on_where_it_was),
         cmocka_unit_test(test_where_it_is_asked_to_wait_it_waits),
         cmocka_unit_test(test_a_model_that_is_refused_everywhere_is_down),
+        cmocka_unit_test(test_one_that_refuses_what_another_takes_is_out),
+        cmocka_unit_test(test_how_long_everything_is_out),
         cmocka_unit_test(test_slots_are_never_exceeded),
         cmocka_unit_test(test_outliers_are_those_of_the_oracle),
     };

@@ -121,7 +121,7 @@ static void test_the_next_policy_takes_over(void **state)
     pool_made_open(&g);
     assert_int_equal(pool_begin(&f.loops[0], 0, &(struct pool_ask){.compute_tok = 7}, 1000, &call),
                      RESULT_OK);
-    pool_inherit(&g.pool, &f.pool);
+    pool_inherit(&g.pool, &f.pool, 1);
     // A call that began under the old one is seen by the new one, and outlives it.
     struct pool_view v = pool_made_view(&g, 0, 1000);
     assert_int_equal(v.places[0].in_flight, 1);

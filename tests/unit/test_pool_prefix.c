@@ -373,6 +373,98 @@ static void *work(void *arg)
     return NULL;
 }
 
+enum { TALKS = 40, TALK_BYTES = 20 * PREFIX_BLOCK_BYTES };
+
+// The next policy has the places at other numbers, another one of them is gone, and its index is larger or smaller: what each place
+// is believed to hold is as before, as far as there is room.
+static void the_next_policy_takes_it_over(void **state)
+{
+    static char text[TALKS][TALK_BYTES];
+    const int32_t to[] = {4, -1, 0, 2};
+    const struct {
+        uint64_t before, after;
+    } sizes[] = {{2000000, 2000000}, {2000000, 8000000}, {8000000, 2000000}};
+    (void)state;
+    rng_seed(&rng, 11);
+    for (int i = 0; i < TALKS; i++)
+        fill(text[i], TALK_BYTES);
+    for (size_t k = 0; k < 3; k++) {
+        struct prefix *old, *p;
+        uint32_t before[4], after[6], kept = 0;
+        assert_int_equal(prefix_open(&old, 4, sizes[k].before), RESULT_OK);
+        assert_int_equal(prefix_open(&p, 6, sizes[k].after), RESULT_OK);
+        prefix_capacity(old, 2, 300000);
+        for (int i = 0; i < TALKS; i++) {
+            const struct slice piece = slice_make(text[i], TALK_BYTES);
+            prefix_prompt(&prompt, SLICE_EMPTY, &piece, 1, TALK_BYTES / 4);
+            prefix_sent(old, &prompt, (uint32_t)i % 4);
+            if (i % 3 == 0)
+                prefix_sent(old, &prompt, (uint32_t)(i + 1) % 4);
+        }
+        prefix_inherit(p, old, to);
+        assert_int_equal(prefix_capacity_tok(p, 0), 300000);
+        for (int i = 0; i < TALKS; i++) {
+            const struct slice piece = slice_make(text[i], TALK_BYTES);
+            prefix_prompt(&prompt, SLICE_EMPTY, &piece, 1, TALK_BYTES / 4);
+            prefix_match(old, &prompt, 4, before);
+            prefix_match(p, &prompt, 6, after);
+            assert_int_equal(after[1] + after[3] + after[5], 0);
+            for (int c = 0; c < 4; c++) {
+                kept += to[c] >= 0 && before[c];
+                if (to[c] >= 0)
+                    assert_int_equal(after[to[c]], before[c]);
+            }
+        }
+        assert_true(kept > TALKS / 2);
+        // It goes on as the old one would: what a place is told to hold still grows old by what is sent there.
+        prefix_forget(p, 4);
+        prefix_match(p, &prompt, 6, after);
+        assert_int_equal(after[4], 0);
+        prefix_sent(p, &prompt, 4);
+        prefix_match(p, &prompt, 6, after);
+        assert_int_equal(after[4], TALK_BYTES / 4);
+        prefix_close(old);
+        prefix_close(p);
+    }
+}
+
+// A full index into a smaller one: the youngest stay.
+static void a_smaller_one_keeps_the_youngest(void **state)
+{
+    enum { ALL = 200 };
+    static char text[TALK_BYTES];
+    const int32_t to[] = {0};
+    struct prefix *old, *p;
+    uint32_t tok, young = 0, aged = 0;
+    (void)state;
+    assert_int_equal(prefix_open(&old, 1, 16000000), RESULT_OK);
+    assert_int_equal(prefix_open(&p, 1, 100000), RESULT_OK);
+    prefix_capacity(old, 0, 16000000);
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t i = 0; i < ALL * 4; i++) {
+            struct rng own;
+            rng_seed(&own, 1000 + i);
+            for (size_t at = 0; at < TALK_BYTES; at++)
+                text[at] = (char)('a' + rng_below(&own, 26));
+            const struct slice piece = slice_make(text, TALK_BYTES);
+            prefix_prompt(&prompt, SLICE_EMPTY, &piece, 1, TALK_BYTES / 4);
+            if (pass == 0) {
+                prefix_sent(old, &prompt, 0);
+                continue;
+            }
+            if (i == 0)
+                prefix_inherit(p, old, to);
+            prefix_match(p, &prompt, 1, &tok);
+            if (i < ALL)
+                aged += tok;
+            else if (i >= ALL * 3)
+                young += tok;
+        }
+    assert_true(young > 10 * aged && young > ALL / 8 * (TALK_BYTES / 4));
+    prefix_close(old);
+    prefix_close(p);
+}
+
 static void loops_share_it(void **state)
 {
     struct worker workers[4];
@@ -384,6 +476,15 @@ static void loops_share_it(void **state)
         workers[i] = (struct worker){.p = p, .place = i, .seed = i + 1};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
+    // Meanwhile the next policy takes over what they know, again and again.
+    const int32_t to[] = {3, 2, 1, 0};
+    for (int i = 0; i < 20; i++) {
+        struct prefix *next;
+        assert_int_equal(prefix_open(&next, 4, 0), RESULT_OK);
+        prefix_inherit(next, p, to);
+        assert_true(prefix_blocks(next) <= prefix_bytes(next) / sizeof(uint64_t));
+        prefix_close(next);
+    }
     for (uint32_t i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
         assert_true(workers[i].lost < 20);
@@ -394,9 +495,14 @@ static void loops_share_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_was_sent),  cmocka_unit_test(salt_and_order_matter),
-        cmocka_unit_test(ages_as_a_cache_does), cmocka_unit_test(forgets_when_told),
-        cmocka_unit_test(has_limits),           cmocka_unit_test(loops_share_it),
+        cmocka_unit_test(finds_what_was_sent),
+        cmocka_unit_test(salt_and_order_matter),
+        cmocka_unit_test(ages_as_a_cache_does),
+        cmocka_unit_test(forgets_when_told),
+        cmocka_unit_test(has_limits),
+        cmocka_unit_test(loops_share_it),
+        cmocka_unit_test(the_next_policy_takes_it_over),
+        cmocka_unit_test(a_smaller_one_keeps_the_youngest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
