@@ -45,6 +45,7 @@ struct place {
     _Atomic uint32_t in_flight_tok, wait_tok;
     _Atomic float prefill_tok_s, first_ms, each_ms; // learned; < 0: not known
     _Atomic float carbon_g_kwh;                     // of its zone now; < 0: not known
+    _Atomic bool carbon_stale; // that is the zone's figure, because its feed tells nothing now
     struct place_gauges gauges;
     // Written by every call.
     _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever

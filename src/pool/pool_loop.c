@@ -126,6 +126,7 @@ static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t 
     row->first_ms = loadf(&p->first_ms);
     row->each_ms = loadf(&p->each_ms);
     row->carbon_g_kwh = loadf(&p->carbon_g_kwh);
+    row->carbon_stale = atomic_load_explicit(&p->carbon_stale, memory_order_relaxed);
     row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
     row->prefix_tok = 0;
     if (row->stale) {

@@ -37,7 +37,7 @@ static void compact_row(const struct pool_place *r, struct buf *out)
     const float floats[] = {r->queue,   r->running,      r->kv_use, r->prefill_tok_s, r->first_ms,
                             r->each_ms, r->carbon_g_kwh, r->weight, r->slot_nusd_s};
     unsigned flags = (unsigned)r->state | (unsigned)r->stale << 3 | (unsigned)r->lora_loaded << 4 |
-                     (unsigned)r->lora_room << 5;
+                     (unsigned)r->lora_room << 5 | (unsigned)r->carbon_stale << 6;
     unsigned known = MERIT_COUNT(counts) + MERIT_COUNT(floats);
     // Most of a row says that nothing is known; its end is left out then.
     while (known > MERIT_COUNT(counts) && floats[known - 1 - MERIT_COUNT(counts)] ==
@@ -306,6 +306,8 @@ static void full_place(const struct decision *d, const struct decision_places *p
         key_text(out, "endpoint", endpoint_url(d, r->endpoint));
     key_text(out, "state", slice_cstr(record_place_state_name((enum pool_place_state)r->state)));
     key_bool(out, "stale", r->stale);
+    if (r->carbon_stale)
+        key_bool(out, "carbon_stale", true);
     key_u64(out, "in_flight", r->in_flight);
     key_u64(out, "in_flight_tok", r->in_flight_tok);
     key_u64(out, "wait_tok", r->wait_tok);

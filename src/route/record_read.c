@@ -346,9 +346,10 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
     out->model = model;
     out->endpoint = (int32_t)place(r, next(r, row, &at), endpoints ? endpoints - 1 : 0);
     r->bad |= out->endpoint >= (int64_t)endpoints;
-    uint64_t flags = whole(r, next(r, row, &at), 63);
+    uint64_t flags = whole(r, next(r, row, &at), 127);
     out->state = flags & 7;
     out->stale = flags >> 3 & 1;
+    out->carbon_stale = flags >> 6 & 1;
     out->lora_loaded = flags >> 4 & 1;
     out->lora_room = flags >> 5 & 1;
     r->bad |= out->state > POOL_PLACE_GONE;

@@ -35,6 +35,7 @@ struct pool_place {
     bool stale;             // nothing scraped, or too long ago
     bool lora_loaded;       // the model is an adapter and it is loaded there
     bool lora_room;         // ... or there is room for it
+    bool carbon_stale;      // carbon_g_kwh is the zone's figure, because its feed tells nothing now
     uint32_t in_flight;     // Merit's own calls there, of all loops
     uint32_t in_flight_tok; // tokens that those have to prefill and are expected to generate
     uint32_t

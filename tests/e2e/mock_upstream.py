@@ -78,13 +78,13 @@ class Conn:
 
 
 class Mock:
-    def __init__(self, default=None, tls=None, keep_alive=True):
+    def __init__(self, default=None, tls=None, keep_alive=True, port=0):
         self.default = default or chat()
         self.script, self.requests = [], []
         self.connections = 0
         self.troubles = []  # of the mock itself: shown when a test fails
         self.lock, self.tls, self.keep_alive = threading.Lock(), tls, keep_alive
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.stopping = False
         self.open = set()
@@ -113,7 +113,7 @@ class Mock:
                 with contextlib.suppress(OSError):
                     s.shutdown(socket.SHUT_RDWR)
 
-    def wait(self, count=1, seconds=5):
+    def wait(self, count=1, seconds=90):
         """The first `count` requests, as soon as they are there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

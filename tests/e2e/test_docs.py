@@ -16,7 +16,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 
 DOCUMENTS = ["docs/policy.md", "docs/price.md", "docs/energy.md", "docs/from-vllm-sr.md", "README.md"]
 BLOCK = re.compile(r"^(`{3,})(merit|console)([^\n]*)\n(.*?)^\1$", re.M | re.S)
@@ -28,7 +28,7 @@ def shell(command, folder):
            "MERIT_MODELS": str(folder / "none"), "XDG_CACHE_HOME": str(folder / "cache"),
            **{n: v for n, v in os.environ.items() if n.endswith("SAN_OPTIONS")}}
     done = subprocess.run(["bash", "-c", command + " 2>&1"], cwd=folder, env=env, stdout=subprocess.PIPE, text=True,
-                          timeout=60)
+                          timeout=PATIENCE)
     return done.stdout
 
 
@@ -80,6 +80,6 @@ def test_outputs_are_as_shown(name, tmp_path):
     assert not re.search(r"^(/bin/)?bash: ", now, re.M)
     # At the end of the document its policies are as they should be.
     for path in {tmp_path / f for f in re.findall(r"^```merit file=(\S+)", text, re.M)}:
-        done = subprocess.run([MERIT, "policy", "check", "--quiet", path], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([MERIT, "policy", "check", "--quiet", path], capture_output=True, text=True, timeout=PATIENCE,
                               env={**os.environ, "MERIT_MODELS": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)})
         assert done.returncode == 0, done.stderr

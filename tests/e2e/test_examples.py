@@ -17,7 +17,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT, free_port
+from conftest import MERIT, PATIENCE, ROOT, free_port
 
 EXAMPLES = ["clinic", "bank", "team", "homelab", "chatbot"]
 SERVED = ["bank", "team", "homelab", "chatbot"]
@@ -35,7 +35,7 @@ MISSES = {"shadowed", "overlap"}
 
 
 def merit(*args, cwd=None, env=None):
-    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=60,
+    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=PATIENCE,
                           env={**os.environ, "NO_COLOR": "1", **(env or {})})
 
 

@@ -7,7 +7,7 @@ import subprocess
 import openai
 import pytest
 
-from conftest import MERIT, ROOT, SLOW
+from conftest import MERIT, PATIENCE, ROOT, SLOW
 
 MODELS = os.environ.get("MERIT_MODELS", str(ROOT / "build" / "models"))  # fetched by the unit tests
 CACHE = os.environ.get("XDG_CACHE_HOME", str(ROOT / "build" / "cache"))
@@ -31,7 +31,7 @@ def serve(request, start, tmp_path):
         secrets = {}
         for caller, attributes in callers.items():
             made = subprocess.run([MERIT, "key", "create", "--keys", keys, "--caller", caller, *attributes, "--json"],
-                                  capture_output=True, text=True, check=True, timeout=30)
+                                  capture_output=True, text=True, check=True, timeout=PATIENCE)
             secrets[caller] = json.loads(made.stdout)["secret"]
         served = start((ROOT / "examples" / f"{name}.merit").read_text(), "--compute-deadline", "60s", "--demo-pace", "0",
                        *(["--keys", keys] if callers else []), env={"MERIT_MODELS": models, "XDG_CACHE_HOME": CACHE})

@@ -19,6 +19,8 @@ from mock_upstream import Mock
 from test_operation import make_key
 
 FAST = ["--upstream-connect", "500ms", "--upstream-first-byte", "1s", "--upstream-idle", "1s"]
+# Where nothing hangs: a busy machine's pauses are no failures.
+SURE = ["--upstream-connect", "30s", "--upstream-first-byte", "30s", "--upstream-idle", "30s"]
 ACTS = [{"type": "web_search"}]
 FUNCTION = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 
@@ -143,13 +145,13 @@ def test_table(start, fault):
         good = stack.enter_context(Mock())
         bad = stack.enter_context(Mock(behaviour)) if behaviour else None
         url = bad.url if bad else f"http://127.0.0.1:{free_port()}/v1"
-        m = start(policy_of(url, good.url), *FAST)
+        m = start(policy_of(url, good.url), *(FAST if fault == "hangs" else SURE))
         for i, (way, kind) in enumerate(itertools.product(WAYS, KINDS)):
             if fault == "hangs" and kind not in ("whole", "stream"):
                 continue  # each takes a second
             began = time.monotonic()
             got, headers = ask(m, i, way, kind)
-            assert time.monotonic() - began < 5 * SLOW, (way, kind)
+            assert time.monotonic() - began < 15 * SLOW, (way, kind)
             sent = [r for r in (bad.requests if bad else []) if r.json().get("model") == f"m{i}a"]
             answered = [r for r in good.requests if r.json().get("model") in (f"m{i}a", f"m{i}b")]
             first = bool(sent) if bad and way == "pair" else not (way == "pair" and not bad and got == "good")
@@ -173,7 +175,7 @@ zone local
 model a zone local endpoint "{mock.url}" as "first/one" context 32k tok output 4k tok effort low, high
 model b zone local endpoint "{good.url}" as "second" context 32k tok output 4k tok effort low, high
 otherwise -> answer(a high, b low)
-""", *FAST)
+""", *SURE)
         assert m.chat("hi")[0] == 200
         first, second = mock.requests[0].json(), good.requests[0].json()
         assert (first["model"], first["reasoning_effort"]) == ("first/one", "high")
@@ -189,7 +191,7 @@ zone local
 model a zone local endpoint "{mock.url}" context 32k tok output 4k tok
 model b zone local endpoint "{good.url}" context 32k tok output 4k tok
 otherwise -> answer(a) retry 1 else answer(b)
-""", *FAST)
+""", *SURE)
         code, headers, _ = m.chat("hi")
         assert code == 200 and headers["x-merit-model"] == "b" and len(mock.requests) == 2
         shown = json.loads(m.admin(f"/merit/v1/decisions/{headers['x-merit-decision']}")[2])
@@ -210,7 +212,7 @@ model b zone local endpoint "{good.url}" context 32k tok output 1k tok price 100
 budget 1.5 usd/request hard
 otherwise -> answer(a, b)
 """
-        m = start(text, *FAST)
+        m = start(text, *SURE)
         mock.default = up.error(500)
         assert m.chat("hi", None, max_tokens=1000)[0] == 502 and not good.requests
         mock.default = up.error(429)  # refused for sure: nothing was spent
@@ -232,7 +234,7 @@ model c zone local endpoint {more} context 32k tok output 4k tok
 signal second = keywords("second")
 route second when second -> answer(c)
 otherwise -> answer(a)
-""", *FAST)
+""", *SURE)
         assert m.chat("first")[0] == 502
         assert sum(len(b.requests) for b in bad) == 3
         assert all(m.chat(f"second {i}")[0] == 200 for i in range(8))
@@ -255,28 +257,28 @@ otherwise -> answer(a) else answer(b)
         s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         second.wait(1)
         s.close()
-        assert second.requests[0].gone.wait(3 * SLOW)
+        assert second.requests[0].gone.wait(20 * SLOW)
         until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
 
 
-def hammer(m, seconds, text, headers=None, gap=0.83):
-    """As an agent does it: the same request every `gap` seconds, whatever comes."""
-    got, end = [], time.monotonic() + seconds
-    while time.monotonic() < end:
+def hammer(m, times, text, gap):
+    """As an agent does it: the same request every `gap` seconds, whatever comes; the answers, and how long it took."""
+    got, all_began = [], time.monotonic()
+    for _ in range(times):
         began = time.monotonic()
-        got.append((m.chat(text, headers), time.monotonic() - began))
+        got.append(m.chat(text))
         time.sleep(max(0.0, gap - (time.monotonic() - began)))
-    return got
+    return got, time.monotonic() - all_began
 
 
 def test_a_client_that_hammers_does_not_multiply_work(start, mock):
     """30 identical requests in 25 s, twice as fast here: few of them reach the upstream, and each caller has its own."""
     mock.default = up.error(500)
-    m = start(policy_text({"small": mock.url}), *FAST)
-    got = hammer(m, 12.5, "fix the build", gap=0.415)
-    assert len(got) >= 25 and all(a[0] in (502, 503) for a, _ in got)
-    assert len(mock.requests) <= 5, len(mock.requests)
-    again = [a for a, _ in got[2:] if "retry-after" in a[1]]
+    m = start(policy_text({"small": mock.url}), *SURE)
+    got, took = hammer(m, 30, "fix the build", gap=0.415)
+    assert all(a[0] in (502, 503) for a in got)
+    assert len(mock.requests) <= 5 + max(0, took - 13) / 2, (len(mock.requests), took)
+    again = [a for a in got[2:] if "retry-after" in a[1]]
     assert len(again) >= 20 and all(1 <= int(a[1]["retry-after"]) <= 30 for a in again)
     assert m.metric(r'merit_rejected_total\{reason="repeated"\}') >= 5
     # Another request is not held up by it, and brings the model back for all.
@@ -289,7 +291,7 @@ def test_each_caller_has_its_own_pause(start, mock, scratch):
     mock.default = up.error(500)
     keys = scratch / "merit.keys"
     one, two = ({"Authorization": f"Bearer {make_key(scratch, keys, '--caller', who)[0]}"} for who in ("ann", "bob"))
-    m = start(policy_text({"small": mock.url}), *FAST, "--keys", keys)
+    m = start(policy_text({"small": mock.url}), *SURE, "--keys", keys)
     assert [m.chat("same", one)[0] for _ in range(2)] == [502, 502] and len(mock.requests) == 2
     code, headers, body = m.chat("same", one)
     assert code == 502 and headers["retry-after"] and len(mock.requests) == 2
@@ -338,28 +340,35 @@ def test_a_copy_of_a_slow_stream(start, mock, slow):
         m = start(hedged(mock.url, other.url))
         warm(m, [mock, other])
         mock.default = slow
-        for i in range(40):
+
+        def one(text):
             began = time.monotonic()
-            code, headers, body = m.chat(f"hi {i}", stream=True)
+            code, _, body = m.chat(text, stream=True)
             assert code == 200 and body.count(b"[DONE]") == 1
-            assert time.monotonic() - began < 3 * SLOW
-            if len(mock.requests) == 3:
-                break
-        assert mock.requests and all(r.gone.wait(3 * SLOW) for r in mock.requests), "the loser is stopped"
+            assert time.monotonic() - began < 15 * SLOW
+
+        # Side by side, so that the slow one gets some though the other looks better.
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for i in range(40):
+                list(pool.map(one, [f"hi {i} {k}" for k in range(4)]))
+                if len(mock.requests) >= 3:
+                    break
+        assert mock.requests and all(r.gone.wait(20 * SLOW) for r in mock.requests), "the loser is stopped"
         # What was stopped is no failure of its place.
         until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
 
 
 def test_what_is_not_hedged(start, mock):
+    first_byte = "2s" if SLOW == 1 else "5s"  # for `warm`, too
     with Mock() as other:
-        m = start(hedged(mock.url, other.url), "--upstream-first-byte", "1s")
+        m = start(hedged(mock.url, other.url), "--upstream-first-byte", first_byte)
         warm(m, [mock, other])
         mock.default = other.default = up.hang
         assert m.chat("a whole answer")[0] == 504
         assert len(mock.requests) + len(other.requests) == 1
         assert m.chat("tools that act", stream=True, tools=ACTS)[0] == 504
         assert len(mock.requests) + len(other.requests) == 2
-        plain = start(hedged(mock.url, other.url, "answer(a)", ""), "--upstream-first-byte", "1s")
+        plain = start(hedged(mock.url, other.url, "answer(a)", ""), "--upstream-first-byte", first_byte)
         mock.requests.clear(), other.requests.clear()
         assert plain.chat("hi", stream=True)[0] == 504
         assert len(mock.requests) + len(other.requests) == 1

@@ -12,6 +12,8 @@ from conftest import SLOW, free_port, policy_text, until
 from mock_upstream import Mock
 
 FAST = ["--upstream-connect", "500ms", "--upstream-first-byte", "1s", "--upstream-idle", "1s"]
+# Where nothing hangs: a busy machine's pauses are no failures.
+SURE = ["--upstream-connect", "30s", "--upstream-first-byte", "30s", "--upstream-idle", "30s"]
 
 
 def check_error(answer, statuses=(502, 503, 504)):
@@ -66,7 +68,7 @@ BEFORE_THE_FIRST_BYTE = {
 @pytest.mark.parametrize("name", BEFORE_THE_FIRST_BYTE)
 def test_one_endpoint_fails(start, mock, name):
     mock.default = BEFORE_THE_FIRST_BYTE[name]
-    m = start(policy_text({"small": mock.url}), *FAST)
+    m = start(policy_text({"small": mock.url}), *SURE)
     check_error(m.chat(), (429, 500, 502, 503, 504, 529))
     code, headers, events, clean = stream_of(m)
     assert code >= 429 or not clean
@@ -78,7 +80,7 @@ def test_one_endpoint_fails(start, mock, name):
 def test_another_endpoint_of_the_model_answers(start, mock, name):
     mock.default = BEFORE_THE_FIRST_BYTE[name]
     with Mock() as good:
-        m = start(policy_text({"small": [mock.url, good.url]}), *FAST)
+        m = start(policy_text({"small": [mock.url, good.url]}), *SURE)
         for _ in range(6):
             code, _, body = m.chat()
             assert code == 200 and b"Hello from the mock." in body
@@ -107,7 +109,7 @@ def test_endpoint_that_does_not_accept(start):
         m = start(policy_text({"small": f"http://127.0.0.1:{full.getsockname()[1]}/v1"}), *FAST)
         began = time.monotonic()
         check_error(m.chat())
-        assert time.monotonic() - began < 5 * SLOW
+        assert time.monotonic() - began < 15 * SLOW
 
 
 def test_name_that_does_not_resolve(start):
@@ -121,8 +123,8 @@ def test_no_first_byte_in_time(start, mock):
     m = start(policy_text({"small": mock.url}), *FAST)
     began = time.monotonic()
     e = check_error(m.chat(), (504,))
-    assert 0.8 < time.monotonic() - began < 6 * SLOW
-    assert mock.requests[0].gone.wait(2 * SLOW)
+    assert 0.8 < time.monotonic() - began < 15 * SLOW
+    assert mock.requests[0].gone.wait(20 * SLOW)
     assert len(mock.requests) == 1, "it may still have been working: sending it again would be paid twice"
 
 
@@ -136,7 +138,7 @@ def test_other_connections_go_on_while_one_upstream_hangs(start, mock):
             mock.wait(8)
             began = time.monotonic()
             assert all(m.chat()[0] == 200 for _ in range(20))
-            assert time.monotonic() - began < 5 * SLOW
+            assert time.monotonic() - began < 20 * SLOW
             mock.close()
             assert all(f.result()[0] >= 500 for f in stuck)
 
@@ -157,7 +159,7 @@ def test_stream_breaks_in_the_middle(start, mock, how):
         return False
 
     mock.default = {"cut": up.cut(), "reset": up.cut(reset=True), "idle": idle, "garbage chunk": bad_chunk}[how]
-    m = start(policy_text({"small": mock.url}), *FAST)
+    m = start(policy_text({"small": mock.url}), *(FAST if how == "idle" else SURE))
     code, _, events, clean = stream_of(m)
     assert code == 200 and text_of([e for e in events if "choices" in e]).startswith("one ")
     assert not clean, "a clean end is taken for success by many clients"
@@ -169,7 +171,7 @@ def test_stream_breaks_in_the_middle(start, mock, how):
 
 def test_stream_that_ends_without_its_end(start, mock):
     mock.default = up.clean_end()
-    m = start(policy_text({"small": mock.url}), *FAST)
+    m = start(policy_text({"small": mock.url}), *SURE)
     code, _, events, clean = stream_of(m)
     assert code == 200 and not clean and "[DONE]" not in events
     assert "error" in json.loads(events[-1])
@@ -177,7 +179,7 @@ def test_stream_that_ends_without_its_end(start, mock):
 
 def test_error_event_of_the_upstream(start, mock):
     mock.default = up.error_event()
-    m = start(policy_text({"small": mock.url}), *FAST)
+    m = start(policy_text({"small": mock.url}), *SURE)
     code, _, events, clean = stream_of(m)
     assert code == 200 and not clean and "error" in json.loads(events[-1]) and "[DONE]" not in events
 

@@ -7,11 +7,10 @@ import resource
 import signal
 import socket
 import threading
-import time
 
 import pytest
 
-from conftest import policy_text, until
+from conftest import PATIENCE, policy_text, until
 from mock_upstream import Mock, answer, chat
 
 
@@ -106,7 +105,7 @@ def test_a_name_of_a_model_with_a_zero_is_shown_whole(served):
 
 def test_more_decisions_than_can_be_kept_are_a_usage_error(start, mock):
     m = start(policy_text({"small": mock.url}), "--limits-decisions", "100001", wait=False)
-    assert m.process.wait(20) == 2
+    assert m.process.wait(PATIENCE) == 2
     assert "100000" in m.errors()
 
 
@@ -125,10 +124,20 @@ def test_want_of_descriptors_is_no_fault_of_the_endpoint(start):
         body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "x"}]}).encode()
         request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         with contextlib.ExitStack() as clients:
+            asked = []
             for _ in range(40):
-                s = clients.enter_context(socket.create_connection(("127.0.0.1", m.port), 10))
-                s.sendall(request)
-            time.sleep(0.3)
+                asked.append(clients.enter_context(socket.create_connection(("127.0.0.1", m.port), 20)))
+                asked[-1].sendall(request)
+                asked[-1].setblocking(False)
+
+            def one_failed():
+                for s in asked:
+                    with contextlib.suppress(BlockingIOError):
+                        if s.recv(1 << 16).startswith(b"HTTP/1.1 5"):
+                            return True
+                return False
+
+            until(one_failed)
         until(lambda: m.chat()[0] == 200)
         assert m.metric(r'merit_requests_total.*end="failed"') > 0
         assert m.metric(r'merit_requests_total.*end="infeasible"') == 0

@@ -1,4 +1,5 @@
 """The traffic side as HTTP: what passes, what does not, and what bad input meets. Raw bytes where a library would help."""
+import contextlib
 import json
 import socket
 import subprocess
@@ -262,15 +263,15 @@ def test_slow_clients_are_dropped_and_harm_nobody(start, mock):
         time.sleep(0.4)
     assert m.chat()[0] == 200
     for s in slow:
-        s.settimeout(5 * SLOW)
+        s.settimeout(20 * SLOW)
         try:
             data = s.recv(4096)
         except ConnectionResetError:
             data = b""
         assert data == b"" or data.startswith(b"HTTP/1.1 408"), data
         s.close()
-    assert time.monotonic() - began < 10 * SLOW
-    body.settimeout(5 * SLOW)
+    assert time.monotonic() - began < 30 * SLOW
+    body.settimeout(20 * SLOW)
     assert body.recv(4096).startswith(b"HTTP/1.1 408")
     body.close()
 
@@ -294,7 +295,7 @@ def test_slow_reader_pauses_the_upstream(start, mock):
     time.sleep(1.5)
     rss = int(subprocess.run(["ps", "-o", "rss=", "-p", str(m.process.pid)], capture_output=True, text=True).stdout)
     assert rss < 60_000 * (6 if SLOW > 1 else 1), f"{rss} kB resident while one client does not read"
-    assert mock.chats()[0].gone.wait(10 * SLOW), "a client that takes nothing is dropped, and its upstream too"
+    assert mock.chats()[0].gone.wait(20 * SLOW), "a client that takes nothing is dropped, and its upstream too"
     s.close()
     mock.default = up.chat()
     assert m.chat()[0] == 200
@@ -319,19 +320,22 @@ def test_half_closed_client_still_gets_its_answer(served):
 
 def test_connection_limit(start, mock):
     m = start(policy_text({"small": mock.url}), "--limits-connections", "8")
-    held = [socket.create_connection(("127.0.0.1", m.port), 5) for _ in range(40)]
-    time.sleep(0.3)
-    refused = 0
-    for s in held:
-        s.settimeout(0.2)
-        try:
-            data = s.recv(1000)
-            refused += data == b"" or b" 503 " in data
-        except TimeoutError:
-            pass
-        except ConnectionResetError:
-            refused += 1
+    held = [socket.create_connection(("127.0.0.1", m.port), 20 * SLOW) for _ in range(40)]
+    refused = set()
+
+    def look():
+        for s in held:
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    data = s.recv(1000)
+                    assert data == b"" or b" 503 " in data
+                except ConnectionResetError:
+                    pass
+                refused.add(s)
+        return len(refused) >= 40 - 2 * 8  # two loops with eight each
+
+    until(look)
     for s in held:
         s.close()
-    assert refused >= 40 - 2 * 8  # two loops with eight each
     until(lambda: m.chat()[0] == 200)

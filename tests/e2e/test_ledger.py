@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 
 DOCUMENT = ROOT / "docs" / "ledger.md"
 FILL = MERIT.parent / "tests" / "ledger_fill"
@@ -20,15 +20,15 @@ BLOCK = re.compile(r"^```(attempts|usage|console)\n(.*?)^```$", re.M | re.S)
 def fill(folder, lines):
     """Settles the lines, then starts once more, so that what was open is recovered."""
     folder.mkdir(parents=True, exist_ok=True)
-    out = subprocess.run([FILL, folder], input=lines, capture_output=True, text=True, timeout=60, check=True).stdout
-    subprocess.run([FILL, folder], input="", capture_output=True, text=True, timeout=60, check=True)
+    out = subprocess.run([FILL, folder], input=lines, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    subprocess.run([FILL, folder], input="", capture_output=True, text=True, timeout=PATIENCE, check=True)
     return out
 
 
 def shell(command, folder):
     env = {"PATH": f"{MERIT.parent}:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1",
            **{n: v for n, v in os.environ.items() if n.endswith("SAN_OPTIONS")}}
-    r = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    r = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE)
     return r.returncode, r.stdout + r.stderr
 
 

@@ -1,6 +1,4 @@
 """A real language model behind Merit: SmolLM2-135M on llama.cpp's server, the one of `make run-llm`."""
-import os
-import signal
 import subprocess
 
 import openai
@@ -66,7 +64,7 @@ def test_cancel_stops_the_work(real, llm):
     stream = real.chat.completions.create(**{**ASK, "max_tokens": 1000}, stream=True)
     next(iter(stream))
     stream.close()
-    end = time.monotonic() + 5 * SLOW
+    end = time.monotonic() + 20 * SLOW
     while time.monotonic() < end:
         with urllib.request.urlopen(llm.replace("/v1", "/metrics"), timeout=10) as r:
             text = r.read().decode()

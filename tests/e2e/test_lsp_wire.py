@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, REPORT, SLOW
+from conftest import MERIT, PATIENCE, REPORT, SLOW
 
 
 def frame(message, head="Content-Length: {n}\r\n\r\n"):
@@ -189,7 +189,7 @@ def test_bytes_one_by_one():
     out = p.stdout.read()
     p.stdin.close()
     p.stdout.close()
-    assert p.wait(20 * SLOW) == 0 and out.count(b"Content-Length") == 2
+    assert p.wait(PATIENCE) == 0 and out.count(b"Content-Length") == 2
 
 
 def test_the_editor_is_gone():
@@ -202,7 +202,7 @@ def test_the_editor_is_gone():
     other.wait()
     p.stdin.write(frame(note("initialized", {})))
     try:
-        assert p.wait(40 * SLOW) == 1
+        assert p.wait(PATIENCE) == 1
     finally:
         p.kill()
         p.stdin.close()

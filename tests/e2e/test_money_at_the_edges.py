@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import mock_upstream as up
-from conftest import MERIT, until
+from conftest import MERIT, PATIENCE, until
 from test_budgets import BIG, ask, client, policy, rows, told, usage
 
 IN, OUT = 10_000, 30_000  # nano-USD of a token of "big"
@@ -114,6 +114,6 @@ def test_names_are_not_obeyed_by_a_terminal(start, mock, scratch):
     export.write_text("date,model,input_tokens\n2026-11-21,\x1b[31mred\x07,1\n")
     for words in (["--by", "session"], ["budgets"], ["reconcile", export]):
         out = subprocess.run([MERIT, "ledger", *words, "--ledger", scratch / "data" / "ledger"], capture_output=True,
-                             text=True, timeout=60).stdout
+                             text=True, timeout=PATIENCE).stdout
         assert not set(out) & {"\x1b", "\x9b", "\x7f", "\x07"} and "?[" in out, out
         assert not any(line.startswith("forged") for line in out.splitlines())

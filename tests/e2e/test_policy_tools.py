@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "policy_diff"
 DESK = GOLDEN / "old.merit"
@@ -28,7 +28,7 @@ CASES = [
 
 
 def merit(*args, cwd=None, stdin=None):
-    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, timeout=120, cwd=cwd, input=stdin,
+    return subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, timeout=PATIENCE, cwd=cwd, input=stdin,
                           env={**os.environ, "NO_COLOR": "1"})
 
 

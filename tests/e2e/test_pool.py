@@ -1,7 +1,6 @@
 """The live pool on real sockets: metrics that lie, endpoints that die and come back, lists that change under load, drains,
 and edits by hand."""
 import json
-import socket
 import threading
 import time
 
@@ -108,9 +107,10 @@ def test_metrics_that_lie(start, page, why):
         # Too old is not known, and never zero.
         p = until(lambda: (lambda p: p if p["stale"] else None)(place(m, a.url)), 12)
         assert p["queue"] is None and p["running"] is None and p["kv_use"] is None
-        assert why in until(lambda: place(m, a.url)["metrics"])
+        until(lambda: why in place(m, a.url)["metrics"])
         time.sleep(0.5)
-        assert m.errors().count("its metrics do not count") == 1  # said once
+        told = m.errors()  # once, however often it is read; on a busy machine a scrape may have been late before
+        assert told.count("its metrics do not count") == 1 + told.count("its metrics count again")
         assert m.chat()[0] == 200  # and nobody else minds
         bad[0] = False
         until(lambda: not place(m, a.url)["stale"], 12)
@@ -132,9 +132,12 @@ def test_what_answers_say_of_their_load(start):
     with Mock(up.chat(headers={"endpoint-load-metrics": 'JSON {"named_metrics":{"kv_cache_usage_perc":0.75,"num_requests_waiting":4}}'})) as a:
         m = start(policy(f'"{a.url}"'), *QUICK)
         assert place(m, a.url)["stale"]
-        assert m.chat()[0] == 200
-        p = place(m, a.url)
-        assert not p["stale"] and p["kv_use"] == 0.75 and p["queue"] == 4
+
+        def told():
+            assert m.chat()[0] == 200
+            p = place(m, a.url)
+            return not p["stale"] and p["kv_use"] == 0.75 and p["queue"] == 4
+        until(told)
         until(lambda: place(m, a.url)["stale"], 5)
 
 
@@ -144,8 +147,9 @@ def test_the_state_is_shared_by_all_loops(start):
         m = start(policy(f'"{bad.url}", "{good.url}"'), "--threads", "4", *QUICK)
         for _ in range(60):
             assert m.chat()[0] == 200
-        assert 1 <= len(bad.chats()) <= 3 + 1
-        assert place(m, bad.url)["state"] in ("out", "trying") and place(m, bad.url)["why"] == "failures"
+        p = place(m, bad.url)
+        assert 1 <= len(bad.chats()) <= 3 + p["ejections"]  # a trial each time that it is out
+        assert p["state"] in ("out", "trying") and p["why"] in ("failures", "trial")
 
 
 def test_an_endpoint_dies_and_comes_back(start):
@@ -165,38 +169,12 @@ def test_an_endpoint_dies_and_comes_back(start):
         for _ in range(20):
             assert m.chat()[0] == 200
         assert place(m, url)["calls"] == before
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind(("127.0.0.1", port))
-            s.listen(64)
-            behave, stop = metrics(""), threading.Event()
-
-            def serve():
-                s.settimeout(0.1)
-                while not stop.is_set():
-                    try:
-                        sock, _ = s.accept()
-                    except OSError:
-                        continue
-                    head = b""
-                    sock.settimeout(5)
-                    while b"\r\n\r\n" not in head:
-                        head += sock.recv(65536)
-                    r = up.Request(*head.split(b"\r\n\r\n", 1))
-                    length = int(r.header("content-length") or 0)
-                    while len(r.body) < length:
-                        r.body += sock.recv(65536)
-                    behave(up.Conn(sock, r), r)
-                    sock.close()
-            t = threading.Thread(target=serve, daemon=True)
-            t.start()
+        with Mock(metrics(""), keep_alive=False, port=port):
             # Its health is good, so its trial need not wait for the end of its time; then it serves, when it has to.
             until(lambda: place(m, url)["state"] == "up")
             by_hand("drain")
             until(lambda: m.chat()[0] == 200 and place(m, url)["calls"] > before)
             assert place(m, url)["state"] == "up"
-            stop.set()
-            t.join()
 
 
 def test_an_idle_endpoint_that_hangs_is_found_out(start):
@@ -227,15 +205,16 @@ def test_one_that_fails_more_than_the_others(start):
 
 
 def test_retry_after_is_kept(start):
-    with Mock(up.error(429, headers={"Retry-After": "2"})) as a, Mock() as b:
+    with Mock(up.error(429, headers={"Retry-After": "3"})) as a, Mock() as b:
         m = start(policy(f'"{a.url}", "{b.url}"'), *QUICK)
         until(lambda: m.chat()[0] == 200 and a.chats())
-        n = len(a.chats())
+        n, began = len(a.chats()), a.chats()[-1].at
         assert place(m, a.url)["state"] == "limited" and place(m, a.url)["ejections"] == 0
         for _ in range(20):
             assert m.chat()[0] == 200
-        assert len(a.chats()) == n
-        until(lambda: place(m, a.url)["state"] == "up", 4)
+        assert all(r.at - began > 2.9 for r in a.chats()[n:])
+        until(lambda: place(m, a.url)["state"] == "up", 5)
+        assert time.monotonic() - began > 2.9
 
 
 def test_slots_and_rates(start):
@@ -253,9 +232,10 @@ def test_slots_and_rates(start):
         assert most[0] <= 2 and codes.count(200) >= 2 and set(codes) <= {200, 429, 503}
     with Mock() as a:
         m = start(policy(f'"{a.url}" rate 60 requests/minute'), *QUICK)
+        began = time.monotonic()
         codes = [m.chat()[0] for _ in range(30)]
-        # Ten seconds' worth at once, and the second that the test takes.
-        assert 10 <= len(a.chats()) <= 10 + 3 * SLOW and codes.count(200) == len(a.chats())
+        # Ten seconds' worth at once, and the time that the test takes.
+        assert 10 <= len(a.chats()) <= 11 + (time.monotonic() - began) and codes.count(200) == len(a.chats())
 
 
 def test_a_list_changes_under_load(start, scratch):
@@ -287,10 +267,11 @@ def test_a_list_changes_under_load(start, scratch):
         listed.write_text("")
         until(lambda: "lists no place" in m.errors())
         time.sleep(0.3)
+        until(lambda: len(codes) > 50)
         stop.set()
         for t in threads:
             t.join()
-        assert set(codes) == {200} and len(codes) > 50
+        assert set(codes) == {200}
         assert len(mock.chats()) == before
         assert {u for u, p in places(m).items() if p["state"] == "up"} == set(some)
 
@@ -307,7 +288,8 @@ def test_a_name_is_looked_up(start):
 
 
 def test_edits_by_hand(start):
-    with Mock() as a, Mock() as b, Mock(up.slow(1.0, up.chat())) as c:
+    gate, chat = threading.Event(), up.chat()
+    with Mock() as a, Mock() as b, Mock(lambda conn, r: gate.wait(60) and chat(conn, r)) as c:
         m = start(policy(f'"{a.url}"', f'model other zone local endpoint "{b.url}" context 8k tok price 1 in, 1 out usd/Mtok\n'
                          f'forbid endpoint "{a.url}" when task_word as "not there"\nsignal task_word = keywords("ward")', 'else refuse "nowhere"'), *QUICK)
 
@@ -329,6 +311,7 @@ def test_edits_by_hand(start):
         pool("resume", a.url)
         pool("rm", c.url)
         assert places(m)[c.url]["state"] == "draining"
+        gate.set()
         t.join()
         assert codes == [200]
         until(lambda: c.url not in places(m))

@@ -9,13 +9,13 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 
 GPU_USD_H, PUE, CARBON = 4.02, 1.2, 380
 
 
 def merit(*args, cwd=None, env=None, code=0):
-    done = subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, timeout=60, cwd=cwd,
+    done = subprocess.run([MERIT, *map(str, args)], capture_output=True, text=True, timeout=PATIENCE, cwd=cwd,
                           env={**os.environ, "NO_COLOR": "1", **(env or {})})
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr

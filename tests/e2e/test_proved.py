@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 
-from conftest import MERIT, ROOT, policy_text, until
+from conftest import MERIT, PATIENCE, ROOT, policy_text, until
 
 LABELS = """
 lattice exposure = public < internal < phi
@@ -23,7 +23,7 @@ def labelled(url, more):
 def refused(path):
     """What `merit serve` says of a policy that it does not take."""
     done = subprocess.run([MERIT, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", str(path)],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1, (done.returncode, done.stderr)
     return done.stderr
 
@@ -36,7 +36,7 @@ def test_a_leak_does_not_start(tmp_path, mock):
     # What the finding shows, the router does.
     witness = re.search(r"witness: (\{.*\})", said).group(1)
     done = subprocess.run([MERIT, "route", "--policy", path, "--model", "far", "--given", witness, "--json", "hello"],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=PATIENCE)
     assert json.loads(done.stdout)["model"] == "far", done.stdout + done.stderr
 
 

@@ -63,15 +63,16 @@ def reckoned(start, mock, scratch):
     return m, counter
 
 
-def test_meter(reckoned, scratch):
-    m, counter = reckoned
+def ask_eight(m, counter, k):
+    """Streams and whole answers, side by side, while the counter runs."""
     runner = threading.Thread(target=counter.run)
+    counter.stop.clear()
     runner.start()
     seen = []
 
     def ask(i):
-        for k in range(2):
-            seen.append(m.chat(f"Count to ten, {i} {k}.", stream=i % 2 == 0)[0])
+        for n in range(2):
+            seen.append(m.chat(f"Count to ten, {k} {i} {n}.", stream=i % 2 == 0)[0])
 
     askers = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
     for t in askers:
@@ -82,17 +83,30 @@ def test_meter(reckoned, scratch):
     runner.join()
     assert seen == [200] * 8
 
+
+def test_meter(reckoned, scratch):
+    m, counter = reckoned
+
     def part(name):
         return m.metric(rf'merit_meter_joules_total\{{meter="rapl 0",part="{name}"\}}')
 
+    def logged():
+        return [json.loads(line) for line in m.stdout.read_text().splitlines() if '"energy_uj"' in line]
+
     pending = r'merit_meter_pending_joules\{meter="rapl 0"\}'
-    assert until(lambda: abs(sum(map(part, ("requests", "others", "unused"))) + m.metric(pending) - counter.total / 1e6) < 1e-6)
-    assert part("requests") > 0.5 * counter.total / 1e6 and part("others") == m.metric(pending) == 0
-    told = part("requests")
-    # What was shared out stands in the log, with the PUE and Merit's own part; answers in one piece came too fast for a meter.
-    m.stop()
-    rows = [json.loads(line) for line in m.stdout.read_text().splitlines() if '"energy_uj"' in line]
-    metered = [r for r in rows if r["us"] > 400_000]
+    for k in range(5):
+        before, total = part("requests"), counter.total
+        ask_eight(m, counter, k)
+        until(lambda: abs(sum(map(part, ("requests", "others", "unused"))) + m.metric(pending) - counter.total / 1e6) < 1e-6)
+        until(lambda: len(logged()) == 8 * (k + 1))
+        rows = logged()[8 * k:]
+        # Answers in one piece come too fast for a meter, but for a machine that is busy with something else.
+        if all(r["us"] < 150_000 for r in rows if not r.get("stream")):
+            break
+    told = part("requests") - before
+    assert told > 0.5 * (counter.total - total) / 1e6 and part("others") == m.metric(pending) == 0
+    # What was shared out stands in the log, with the PUE and Merit's own part.
+    metered = [r for r in rows if r.get("stream")]
     assert len(rows) == 8 and len(metered) == 4
     shares = sum(r["energy_uj"] for r in metered)
     assert told * 1e6 * PUE - 4 <= shares < told * 1e6 * PUE + len(metered) * 100_000

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "decision.schema.json").read_text())
 POLICY = """policy "shop" version 4
@@ -29,7 +29,7 @@ def route(*args, text=None, cwd=None, env=None):
         if name in os.environ:
             full[name] = os.environ[name]
     full.update(env or {})
-    return subprocess.run([MERIT, "route", *args], input=text, capture_output=True, text=True, timeout=60, cwd=cwd,
+    return subprocess.run([MERIT, "route", *args], input=text, capture_output=True, text=True, timeout=PATIENCE, cwd=cwd,
                           env=full)
 
 

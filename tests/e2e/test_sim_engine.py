@@ -107,11 +107,11 @@ def test_requests_queue_and_are_refused_beyond(endpoint):
     e = endpoint("--engine", "vllm", "--model", "m", "--max-num-seqs", 2, "--max-waiting-queue-length", 2,
                  "--time-to-first-token", 200, "--inter-token-latency", 20, "--full-status", 503)
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        calls = [pool.submit(e.chat, f"[[sim: tokens=60]] number {i}") for i in range(4)]
+        calls = [pool.submit(e.chat, f"[[sim: tokens=100]] number {i}") for i in range(4)]
         until(lambda: (e.metric("vllm:num_requests_waiting"), e.metric("vllm:num_requests_running")) == (2, 2), 5)
         code, headers, body = status_of(e.chat)
         assert (code, body["error"]["code"]) == (503, "queue_full") and headers["retry-after"] == "1"
-        assert all(c.result()[1]["usage"]["completion_tokens"] == 60 for c in calls)
+        assert all(c.result()[1]["usage"]["completion_tokens"] == 100 for c in calls)
     s = e.state()
     assert (s["running"], s["waiting"], s["finished"], s["refused"]) == (0, 0, 4, 1)
     assert s["blocks_free"] == s["blocks"]
@@ -198,7 +198,7 @@ def test_a_restart_loses_what_runs_and_lives_are_written_down(endpoint, tmp_path
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(e.chat, "[[sim: tokens=3000]]")
         until(lambda: e.state()["running"] == 1, 5)
-        e.post("/sim/restart", {"down_ms": 300}).read()
+        e.post("/sim/restart", {"down_ms": 1500}).read()
         with pytest.raises(Exception):
             running.result(20 * SLOW)
     with pytest.raises(OSError):

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, PATIENCE, ROOT
 from policy_make import make
 
 z3 = pytest.importorskip("z3")
@@ -20,7 +20,7 @@ QUESTION = re.compile(r"^; question (.*)\n(?:; expect (.*)\n)?", re.M)
 
 
 def merit(*args):
-    return subprocess.run([MERIT, *args], capture_output=True, text=True, timeout=120)
+    return subprocess.run([MERIT, *args], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def answers(script):

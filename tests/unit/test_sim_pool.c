@@ -350,7 +350,8 @@ static void leaving_is_survived(void **state)
         fds[i] = dial(own);
         send_request(fds[i], "POST", "/v1/chat/completions", "", body);
     }
-    usleep(100000);
+    for (int i = 0; i < 3000 && sim_requests(own) < MERIT_COUNT(fds); i++)
+        usleep(10000);
     for (size_t i = 0; i < MERIT_COUNT(fds); i += 2)
         close(fds[i]);
     usleep(400000);
