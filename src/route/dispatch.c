@@ -126,15 +126,16 @@ static void fill_unknown(float *column, uint32_t count, float guess)
         column[i] = column[i] >= 0 ? column[i] : mean;
 }
 
-// Places behind the last one, so that loops over whole vectors have defined numbers.
+// The last vector of each column, so that loops over whole ones have defined numbers behind the last place.
 static void pad(struct score_places *p)
 {
+    uint32_t last = p->lanes - SCORE_LANES;
     float *const zero[] = {p->load,    p->waiting,   p->running,   p->wait_tok, p->others,
                            p->hit_tok, p->prefill_s, p->each_s,    p->first_s,  p->far_s,
                            p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok, p->slot_nusd_s};
-    for (uint32_t i = p->count; i < p->lanes; i++) {
-        for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
-            zero[k][i] = 0;
+    for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
+        memset(zero[k] + last, 0, SCORE_LANES * sizeof(float));
+    for (uint32_t i = last; i < p->lanes; i++) {
         p->slots[i] = p->weight[i] = 1;
         p->to_tok[i] = INFINITY;
     }
@@ -192,13 +193,13 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
     int64_t session = (int64_t)pool->session_place - p->first;
     if (session >= 0 && session < p->count)
         p->session = (int32_t)session;
+    pad(p);
     see_rows(ask, p, rows);
     if (p->session >= 0)
         p->hit_tok[p->session] = score_max(p->hit_tok[p->session], (float)pool->session_tok);
     fill_unknown(p->prefill_s, p->count, SCORE_PREFILL_S);
     fill_unknown(p->each_s, p->count, SCORE_EACH_S);
     fill_unknown(p->first_s, p->count, 0);
-    pad(p);
     invert(p);
 }
 

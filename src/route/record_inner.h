@@ -18,6 +18,17 @@ void record_put_hex(struct buf *out, const uint8_t *bytes, unsigned count);
 // ,"name":
 void record_put_key(struct buf *out, const char *name);
 
+// For writers of many small pieces, which make room for all of them first and add to `len` afterwards.
+enum { RECORD_NUMBER_LEN = BUF_U64_LEN + 2 }; // with a sign and a comma
+static inline char *record_i64(char *at, int64_t v)
+{
+    if (v < 0)
+        *at++ = '-';
+    return buf_put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+#define RECORD_LIT(at, literal)                                                                    \
+    (memcpy((at), (literal), sizeof(literal) - 1), (at) + sizeof(literal) - 1)
+
 static inline bool record_bit(const uint64_t *bits, uint32_t i)
 {
     return bits && (bits[i / 64] >> (i % 64) & 1);
