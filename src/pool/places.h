@@ -51,6 +51,7 @@ struct place {
     // Written by every call.
     _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever
     _Atomic uint64_t last_call_ms;
+    _Atomic uint64_t last_sign_ms; // a call of ours came to its first byte or its end
     _Atomic bool
         cut_off; // its last failure was that of its connection: it died, and to ask it costs it nothing
     struct rate requests, tokens;

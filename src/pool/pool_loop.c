@@ -446,6 +446,7 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
     if (c->first_us)
         return;
     c->first_us = now_us > c->began_us ? now_us : c->began_us + 1;
+    atomic_store_explicit(&c->place->last_sign_ms, ms(now_us), memory_order_relaxed);
     stop_waiting(c, true, now_us);
     bool back = health_good(&c->place->health, &c->claim, ms(now_us));
     back |= health_good(c->breaker, &c->model_claim, ms(now_us));
@@ -571,6 +572,8 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
     // It was out and still is: that is no news, and must not keep it out for longer.
     if (outcome == POOL_FAILED && r->cut_off && c->forced)
         outcome = POOL_DROPPED;
+    if (outcome != POOL_DROPPED)
+        atomic_store_explicit(&p->last_sign_ms, ms(now_us), memory_order_relaxed);
     give_slot(p);
     stop_waiting(c, outcome == POOL_OK, now_us);
     if (c->tok)

@@ -130,9 +130,10 @@ static void fill_unknown(float *column, uint32_t count, float guess)
 static void pad(struct score_places *p)
 {
     uint32_t last = p->lanes - SCORE_LANES;
-    float *const zero[] = {p->load,    p->waiting,   p->running,   p->wait_tok, p->others,
-                           p->hit_tok, p->drain_s, p->prefill_s, p->each_s,    p->first_s,  p->far_s,
-                           p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok, p->slot_nusd_s};
+    float *const zero[] = {p->load,   p->waiting,   p->running,  p->wait_tok,
+                           p->others, p->hit_tok,   p->drain_s,  p->prefill_s,
+                           p->each_s, p->first_s,   p->far_s,    p->kv_use,
+                           p->kv_tok, p->adapter_s, p->from_tok, p->slot_nusd_s};
     for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
         memset(zero[k] + last, 0, SCORE_LANES * sizeof(float));
     for (uint32_t i = last; i < p->lanes; i++) {

@@ -52,9 +52,9 @@ static void compact_row(const struct pool_place *r, struct buf *out)
 {
     const uint64_t counts[] = {r->in_flight, r->in_flight_tok, r->wait_tok,
                                r->slots,     r->kv_tok,        r->prefix_tok};
-    const float floats[] = {r->queue,   r->running,      r->kv_use, r->prefill_tok_s, r->first_ms,
-                            r->each_ms, r->carbon_g_kwh, r->weight, r->slot_nusd_s,
-                            r->drain_tok_s};
+    const float floats[] = {r->queue,       r->running,    r->kv_use,       r->prefill_tok_s,
+                            r->first_ms,    r->each_ms,    r->carbon_g_kwh, r->weight,
+                            r->slot_nusd_s, r->drain_tok_s};
     unsigned flags = (unsigned)r->state | (unsigned)r->stale << 3 | (unsigned)r->lora_loaded << 4 |
                      (unsigned)r->lora_room << 5 | (unsigned)r->carbon_stale << 6;
     unsigned known = MERIT_COUNT(counts) + MERIT_COUNT(floats);

@@ -100,7 +100,8 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
         double share = r->kv_tok ? 1.0 / r->kv_tok : 0;
         double use =
             !r->stale && r->kv_use >= 0 ? (double)r->kv_use : fmin(r->in_flight_tok * share, 1);
-        double others = scraped ? (double)r->queue * (1 - fmin(r->in_flight / fmax(load, 1), 1)) : 0;
+        double others =
+            scraped ? (double)r->queue * (1 - fmin(r->in_flight / fmax(load, 1), 1)) : 0;
         double ahead = load >= slots || use > (double)0.9F ? waiting + 1 : 0;
         double line = r->wait_tok + others * in;
         double turn = r->drain_tok_s > 0
