@@ -101,6 +101,8 @@ const struct conf_setting conf_settings[] = {
        "window in which endpoints of a model are held against each other"),
     MS("pool.dns", pool_dns_ms, "15s", NULL, 100, 24 * HOUR,
        "between look-ups of endpoints that are discovered by name"),
+    ONE("pool.nameserver", CONF_TEXT, pool_nameserver, "system", "system", 0, 0, "ADDRESS[:PORT]",
+        "who is asked for `endpoint srv`"),
     MS("carbon.feed", carbon_feed_ms, "5m", NULL, 100, 24 * HOUR,
        "between readings of a zone's feed of carbon"),
     MS("carbon.stale", carbon_stale_ms, "3h", NULL, 100, 24 * HOUR,

@@ -1,5 +1,6 @@
 // One loop's view of the pool, and its calls.
 #include <assert.h>
+#include <string.h>
 
 #include "pool/others.h"
 #include "pool/pool.h"
@@ -66,6 +67,11 @@ enum result pool_origin(struct pool_loop *l, int32_t place, struct http_origin *
 
 // --- rows
 
+static bool is_full(const struct pool_site *s)
+{
+    return s->slots && load32(&s->place->in_flight) >= s->slots;
+}
+
 static uint64_t rates_until_us(const struct pool_site *s, uint64_t now_us)
 {
     uint64_t a = rate_until_us(&s->place->requests, s->rate_min, now_us);
@@ -129,6 +135,11 @@ static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t 
     row->carbon_stale = atomic_load_explicit(&p->carbon_stale, memory_order_relaxed);
     row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
     row->prefix_tok = 0;
+    row->drain_tok_s = -1;
+    if (row->wait_tok || (!row->stale && loadf(&g->queue) > 0)) {
+        float own = place_drain_tok_s(p, now_us);
+        row->drain_tok_s = own > 0 ? own * ratio : -1;
+    }
     if (row->stale) {
         row->queue = row->running = row->kv_use = -1;
         row->kv_tok = 0;
@@ -157,6 +168,25 @@ static float ratio_of(const struct pool_loop *l, uint32_t first, uint32_t end, u
     return others_ratio(scraped, own);
 }
 
+// Places of an endpoint wait while one of a lower rank has room.
+static void stand_by(struct pool_loop *l, uint32_t first, uint32_t end)
+{
+    uint32_t least[POOL_ENDPOINTS_PER_MODEL_MAX];
+    memset(least, 0xff, sizeof least);
+    for (uint32_t i = first; i < end; i++) {
+        const struct pool_site *s = pool_site(l->pool, (int32_t)i);
+        uint32_t *at = &least[l->pool->endpoints[s->endpoint].in_model];
+        if (l->rows[i].state == POOL_PLACE_UP && !is_full(s) && s->rank < *at)
+            *at = s->rank;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        const struct pool_site *s = pool_site(l->pool, (int32_t)i);
+        if (l->rows[i].state == POOL_PLACE_UP &&
+            s->rank > least[l->pool->endpoints[s->endpoint].in_model])
+            l->rows[i].state = POOL_PLACE_STANDBY;
+    }
+}
+
 static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
 {
     struct pool_model *model = &l->pool->models[m];
@@ -169,6 +199,8 @@ static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
         fill_row(l, (int32_t)i, ratio, now_us);
         serves |= l->rows[i].state == POOL_PLACE_UP || l->rows[i].state == POOL_PLACE_LIMITED;
     }
+    if (atomic_load_explicit(&model->ranked, memory_order_acquire))
+        stand_by(l, first, end);
     l->place_count += end - first;
     struct health_seen h = health_look(&model->breaker);
     bool open = h.state != HEALTH_UP && h.until_ms > ms(now_us);
@@ -229,11 +261,6 @@ static bool is_denied(const struct place *p)
     return health_is_denial((enum health_why)load32(&p->health.why));
 }
 
-static bool is_full(const struct pool_site *s)
-{
-    return s->slots && load32(&s->place->in_flight) >= s->slots;
-}
-
 int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t closed,
                   enum pool_pick_how how, uint64_t now_us)
 {
@@ -242,6 +269,7 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
     uint32_t start = count > 1 ? l->turn++ % count : 0;
     int32_t best = IMAGE_NONE, soonest = IMAGE_NONE;
     uint64_t soonest_ms = UINT64_MAX;
+    uint32_t rank = 0;
     double least = 0;
     for (uint32_t n = 0; n < count; n++) {
         uint32_t k = start + n < count ? start + n : start + n - count;
@@ -254,8 +282,9 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
             continue;
         if (state == POOL_PLACE_UP) {
             double load = (double)load32(&s->place->in_flight) / s->weight_milli;
-            if (best == IMAGE_NONE || load < least) {
+            if (best == IMAGE_NONE || s->rank < rank || (s->rank == rank && load < least)) {
                 best = at;
+                rank = s->rank;
                 least = load;
             }
         } else if (state != POOL_PLACE_LIMITED && how != POOL_PICK_SERVING &&
@@ -410,7 +439,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
     if (tok)
         atomic_fetch_add_explicit(&p->in_flight_tok, tok, memory_order_relaxed);
     if (c->wait_tok)
-        atomic_fetch_add_explicit(&p->wait_tok, c->wait_tok, memory_order_relaxed);
+        place_join(p, c->wait_tok, now_us);
     c->waits = true;
     // What stands behind prompts teaches as well, as it is counted with them; what stands behind a full KV cache does not.
     c->waited |= loadf(&p->gauges.queue) >= 1 && loadf(&p->gauges.kv_use) > POOL_KV_FULL;
@@ -429,10 +458,10 @@ no_request:
     return RESULT_AGAIN;
 }
 
-static void stop_waiting(struct pool_call *c)
+static void stop_waiting(struct pool_call *c, bool served, uint64_t now_us)
 {
     if (c->waits && c->wait_tok)
-        atomic_fetch_sub_explicit(&c->place->wait_tok, c->wait_tok, memory_order_relaxed);
+        place_leave(c->place, c->wait_tok, served, now_us);
     c->waits = false;
 }
 
@@ -442,7 +471,7 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
         return;
     c->first_us = now_us > c->began_us ? now_us : c->began_us + 1;
     atomic_store_explicit(&c->place->last_sign_ms, ms(now_us), memory_order_relaxed);
-    stop_waiting(c);
+    stop_waiting(c, true, now_us);
     bool back = health_good(&c->place->health, &c->claim, ms(now_us));
     back |= health_good(c->breaker, &c->model_claim, ms(now_us));
     // What breaks behind the first byte is no trial any more, but a call of the new era.
@@ -570,7 +599,7 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
     if (outcome != POOL_DROPPED)
         atomic_store_explicit(&p->last_sign_ms, ms(now_us), memory_order_relaxed);
     give_slot(p);
-    stop_waiting(c);
+    stop_waiting(c, outcome == POOL_OK, now_us);
     if (c->tok)
         atomic_fetch_sub_explicit(&p->in_flight_tok, c->tok, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->ends, 1, memory_order_relaxed);

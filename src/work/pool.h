@@ -25,7 +25,8 @@ enum pool_place_state {
     POOL_PLACE_OUT,      // ejected
     POOL_PLACE_LIMITED,  // it asked to be left alone (429 with Retry-After), or its rate is used up
     POOL_PLACE_DRAINING, // `merit pool drain`, maintenance: no new session, and what runs ends
-    POOL_PLACE_GONE      // removed; the row stays until nothing runs there
+    POOL_PLACE_GONE,     // removed; the row stays until nothing runs there
+    POOL_PLACE_STANDBY // in service, and asked only when those before it are not (a service record's priority)
 };
 
 struct pool_place {
@@ -52,6 +53,8 @@ struct pool_place {
     uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
     float weight;        // as the policy says, 1 unless stated
     float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
+    // Prompt tokens per second that its line moves by, others' included (pool/drain.h); <= 0: no line, or not known.
+    float drain_tok_s;
 };
 
 struct pool_view {
