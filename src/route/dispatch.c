@@ -449,7 +449,12 @@ static uint32_t cheapest(const struct scored *s, uint64_t open, uint64_t seed)
     int32_t session = s->ask.places->session;
     if (session >= 0 && near >> session & 1)
         return (uint32_t)session;
-    return drawn_of(near, draw(seed, 0));
+    // The way to another region is no matter of what is not known better.
+    uint64_t here = 0;
+    for (uint64_t bits = near; bits; bits &= bits - 1)
+        if (s->ask.places->far_s[__builtin_ctzll(bits)] <= 0)
+            here |= bits & -bits;
+    return drawn_of(here ? here : near, draw(seed, 0));
 }
 
 static float calls_per_weight(const struct pool_place *rows, const struct score_places *p,
