@@ -91,6 +91,7 @@ struct conf {
     const char *data;   // directory of what is measured and of the ledger; NULL when off
     const char *ledger; // directory, "auto" for one below `data`, NULL for off; see conf_ledger
     uint32_t ledger_accounts, ledger_backlog_bytes;
+    uint32_t ledger_keep_days; // 0: forever
 
     struct arena arena; // private from here on
     uint8_t level[128]; // where each setting comes from: 0 default, 1 file, 2 flag

@@ -140,5 +140,7 @@ const struct conf_setting conf_settings[] = {
     // Grade guessed, 2026-11: a million attempts.
     SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
          "attempts that wait for the store; past it requests are refused"),
+    ONE("ledger.keep", CONF_DAYS, ledger_keep_days, "forever", "forever", 1, 36500, "DAYS",
+        "rows of attempts; of older ones sums are kept, by day (400d)"),
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

@@ -127,7 +127,8 @@ static enum result open_books(struct serve *s)
 {
     const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
                                         .accounts = s->conf.ledger_accounts,
-                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes,
+                                        .keep_days = s->conf.ledger_keep_days};
     bool budgets = s->serving->rules.count > 0;
     if (budgets && !ledger.directory)
         fprintf(stderr,
