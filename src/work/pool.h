@@ -25,7 +25,8 @@ enum pool_place_state {
     POOL_PLACE_OUT,      // ejected
     POOL_PLACE_LIMITED,  // it asked to be left alone (429 with Retry-After), or its rate is used up
     POOL_PLACE_DRAINING, // `merit pool drain`, maintenance: no new session, and what runs ends
-    POOL_PLACE_GONE      // removed; the row stays until nothing runs there
+    POOL_PLACE_GONE,     // removed; the row stays until nothing runs there
+    POOL_PLACE_STANDBY // in service, and asked only when those before it are not (a service record's priority)
 };
 
 struct pool_place {
