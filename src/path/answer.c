@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "path/path_inner.h"
+#include "path/retry_after.h"
 
 enum {
-    RETRY_AFTER_MAX_S = 86400, // who asks for years is believed a day
     GATHER_ARENA_MAX = 64 * 1024
 }; // a stated length up to this is gathered in the request's arena
 
@@ -75,9 +75,6 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
             return false;
         if (slice_ieq(h->name, SLICE("content-type")))
             t->type = to->value;
-        uint64_t seconds;
-        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds))
-            t->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (uint32_t)seconds : RETRY_AFTER_MAX_S;
     }
     return true;
 }
@@ -148,6 +145,8 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     struct path *p = t->path;
     (void)call;
     t->status = head->status;
+    if (MERIT_UNLIKELY(head->status >= 400))
+        t->retry_after_s = retry_after_s(head, loop_wall_us(p->loop));
     if (!keep_headers(t, head)) {
         path_fail(t, &FAILURE_NO_MEMORY);
         return;
