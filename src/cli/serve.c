@@ -127,7 +127,8 @@ static enum result open_books(struct serve *s)
 {
     const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
                                         .accounts = s->conf.ledger_accounts,
-                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes,
+                                        .keep_days = s->conf.ledger_keep_days};
     bool budgets = s->serving->rules.count > 0;
     if (budgets && !ledger.directory)
         fprintf(stderr,
@@ -449,6 +450,7 @@ static enum result open_shared(struct serve *s)
         .reckon = s->reckoning.reckon,
         .ledger = s->books.ledger,
         .lengths = s->books.lengths,
+        .region = slice_cstr(c->region),
         .budget_status = (int)c->budget_status,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "net/http_retry.h"
 #include "path/path_inner.h"
-#include "path/retry_after.h"
 
 enum {
     GATHER_ARENA_MAX = 64 * 1024
@@ -60,6 +60,7 @@ static bool passes(struct slice name)
 static bool keep_headers(struct path_try *t, const struct http_head *head)
 {
     struct arena *arena = t->path->x->arena;
+    bool in_ms = false;
     t->kept_count = 0;
     for (uint32_t i = 0; i < head->header_count && t->kept_count < MERIT_COUNT(t->kept); i++) {
         const struct http_header *h = &head->headers[i];
@@ -75,6 +76,15 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
             return false;
         if (slice_ieq(h->name, SLICE("content-type")))
             t->type = to->value;
+        // Of both the finer one, in whichever order they come.
+        if (slice_ieq(h->name, SLICE("retry-after")) && !in_ms)
+            t->retry_after_s = http_retry_after_s(
+                to->value,
+                http_peer_clock_us(http_header_get(head, "date"), loop_wall_us(t->path->loop)));
+        if (slice_ieq(h->name, SLICE("retry-after-ms")) && http_retry_after_ms_s(to->value)) {
+            t->retry_after_s = http_retry_after_ms_s(to->value);
+            in_ms = true;
+        }
     }
     return true;
 }
@@ -145,8 +155,6 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     struct path *p = t->path;
     (void)call;
     t->status = head->status;
-    if (MERIT_UNLIKELY(head->status >= 400))
-        t->retry_after_s = retry_after_s(head, loop_wall_us(p->loop));
     if (!keep_headers(t, head)) {
         path_fail(t, &FAILURE_NO_MEMORY);
         return;
