@@ -28,7 +28,7 @@ static int64_t whole(double nusd)
 
 // ---- compact
 
-const float record_row_unknown[RECORD_ROW_FLOATS] = {-1, -1, -1, -1, -1, -1, -1, 1, 0};
+const float record_row_unknown[RECORD_ROW_FLOATS] = {-1, -1, -1, -1, -1, -1, -1, 1, 0, -1};
 
 enum { ROW_MAX = 20 * RECORD_NUMBER_LEN }; // bytes of a row of any kind, and more
 
@@ -52,8 +52,9 @@ static void compact_row(const struct pool_place *r, struct buf *out)
 {
     const uint64_t counts[] = {r->in_flight, r->in_flight_tok, r->wait_tok,
                                r->slots,     r->kv_tok,        r->prefix_tok};
-    const float floats[] = {r->queue,   r->running,      r->kv_use, r->prefill_tok_s, r->first_ms,
-                            r->each_ms, r->carbon_g_kwh, r->weight, r->slot_nusd_s};
+    const float floats[] = {r->queue,       r->running,    r->kv_use,       r->prefill_tok_s,
+                            r->first_ms,    r->each_ms,    r->carbon_g_kwh, r->weight,
+                            r->slot_nusd_s, r->drain_tok_s};
     unsigned flags = (unsigned)r->state | (unsigned)r->stale << 3 | (unsigned)r->lora_loaded << 4 |
                      (unsigned)r->lora_room << 5 | (unsigned)r->carbon_stale << 6;
     unsigned known = MERIT_COUNT(counts) + MERIT_COUNT(floats);
@@ -344,6 +345,7 @@ static void full_place(const struct decision *d, const struct decision_places *p
     key_known(out, "carbon_g_kwh", r->carbon_g_kwh);
     key_known(out, "weight", r->weight);
     key_known(out, "slot_nusd_s", r->slot_nusd_s);
+    key_known(out, "drain_tok_s", r->drain_tok_s);
     if (r->lora_loaded || r->lora_room)
         key_text(out, "adapter", r->lora_loaded ? SLICE("loaded") : SLICE("room"));
     buf_byte(out, '}');

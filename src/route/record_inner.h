@@ -8,7 +8,7 @@
 void record_put_decimal(struct buf *out, uint64_t v, unsigned digits);
 
 // What the fractions of a row of places are where nothing is known of it, in the order of the compact form.
-enum { RECORD_ROW_FLOATS = 9 };
+enum { RECORD_ROW_FLOATS = 10 };
 extern const float record_row_unknown[RECORD_ROW_FLOATS];
 // A number that reads back the same.
 void record_put_number(struct buf *out, double v);

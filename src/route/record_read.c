@@ -360,9 +360,9 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
         *counts[i] = token == JSON_NONE ? 0 : (uint32_t)whole(r, token, UINT32_MAX);
         token = token == JSON_NONE ? token : next(r, row, &at);
     }
-    float *const floats[] = {&out->queue,         &out->running,  &out->kv_use,
-                             &out->prefill_tok_s, &out->first_ms, &out->each_ms,
-                             &out->carbon_g_kwh,  &out->weight,   &out->slot_nusd_s};
+    float *const floats[] = {
+        &out->queue,   &out->running,      &out->kv_use, &out->prefill_tok_s, &out->first_ms,
+        &out->each_ms, &out->carbon_g_kwh, &out->weight, &out->slot_nusd_s,   &out->drain_tok_s};
     for (size_t i = 0; i < MERIT_COUNT(floats); i++) {
         *floats[i] = token == JSON_NONE ? record_row_unknown[i] : amount(r, token);
         token = token == JSON_NONE ? token : next(r, row, &at);

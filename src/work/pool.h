@@ -52,6 +52,8 @@ struct pool_place {
     uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
     float weight;        // as the policy says, 1 unless stated
     float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
+    // Prompt tokens per second that its line moves by, others' included (pool/drain.h); <= 0: no line, or not known.
+    float drain_tok_s;
 };
 
 struct pool_view {
