@@ -53,7 +53,8 @@ enum {
 
 // An endpoint as the policy states it, with its URL taken apart. Of one that is discovered in a file `host` is empty.
 struct pool_endpoint {
-    struct slice host;
+    struct slice host;    // of services the name behind the two labels
+    struct slice service; // that is looked up; empty of others
     uint16_t port;
     bool tls;
     struct slice path; // prefix, without a trailing slash: "/v1"
@@ -70,6 +71,7 @@ struct pool_model {
     uint32_t endpoint_first, endpoint_count;
     uint32_t slot_first, slot_room;
     _Atomic uint32_t slot_count;
+    _Atomic bool ranked;        // some place has a rank
     struct slice authorization; // "Bearer KEY", or empty; secret
     bool key_missing;           // the policy names a key that is not there
     struct health breaker;
@@ -81,7 +83,7 @@ enum pool_source {
     POOL_FROM_ADMIN,
 };
 extern const char *const pool_source_names[];
-// By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone".
+// By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone", "standby".
 extern const char *const pool_place_state_names[];
 
 // What a slot holds: immutable once it stands there.
@@ -90,6 +92,7 @@ struct pool_site {
     int32_t endpoint; // of the pool: what the policy says of it holds here
     enum pool_source source;
     uint32_t weight_milli, slots, rate_min, rate_tok_min;
+    uint32_t rank; // 0: asked first; others of its endpoint while no lower one has room
     struct slice url, host, path;
     struct slice connect; // numeric address to connect to instead of the host's; empty: the host's
     uint16_t port;
@@ -145,6 +148,8 @@ struct pool_add {
     struct slice url;                                     // http(s)://host[:port]/base
     struct slice connect;                                 // numeric address, or empty
     uint32_t weight_milli, slots, rate_min, rate_tok_min; // 0: as the endpoint
+    uint32_t rank;
+    uint16_t port; // of `connect`; 0: as the endpoint
 };
 // Gives the place a number, or its old one back; one that stands there already is found again, with the attributes that are
 // given now. RESULT_SYNTAX (no such URL), RESULT_EXISTS (an endpoint of the policy has this URL, and what constraints

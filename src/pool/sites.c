@@ -17,6 +17,7 @@ const char *const pool_place_state_names[] = {
     [POOL_PLACE_LIMITED] = "limited",
     [POOL_PLACE_DRAINING] = "draining",
     [POOL_PLACE_GONE] = "gone",
+    [POOL_PLACE_STANDBY] = "standby",
 };
 
 void pool_changed(struct pool *p)
@@ -39,7 +40,7 @@ static enum result take_apart(const struct pool *p, const struct pool_add *add,
     const struct pool_endpoint *e = &p->endpoints[add->endpoint];
     // What a name is looked up to is connected to under that name.
     if (add->source == POOL_FROM_POLICY || add->connect.len) {
-        *out = (struct http_url){e->tls, e->host, e->port, e->path};
+        *out = (struct http_url){e->tls, e->host, add->port ? add->port : e->port, e->path};
         return RESULT_OK;
     }
     return add->url.len > POOL_URL_MAX ? RESULT_LIMIT : http_url_parse(add->url, out);
@@ -74,6 +75,7 @@ static enum result make_site(struct pool *p, const struct pool_add *add, struct 
     s->slots = given(add->slots, e->def->slots);
     s->rate_min = given(add->rate_min, e->def->rate_min);
     s->rate_tok_min = given(add->rate_tok_min, e->def->rate_tok_min);
+    s->rank = add->rank;
     s->url = put(&to, add->url);
     s->host = put(&to, url.host);
     s->path = put(&to, url.path);
@@ -116,8 +118,8 @@ static bool same_attributes(const struct pool_site *a, const struct pool_site *b
 {
     return a->endpoint == b->endpoint && a->source == b->source &&
            a->weight_milli == b->weight_milli && a->slots == b->slots &&
-           a->rate_min == b->rate_min && a->rate_tok_min == b->rate_tok_min &&
-           slice_eq(a->connect, b->connect);
+           a->rate_min == b->rate_min && a->rate_tok_min == b->rate_tok_min && a->rank == b->rank &&
+           a->port == b->port && slice_eq(a->connect, b->connect);
 }
 
 static void drop_site(struct pool *p, struct pool_site **link)
@@ -152,6 +154,8 @@ enum result pool_add(struct pool *p, const struct pool_add *add, uint64_t now_ms
     if (r)
         return r;
     *slot = (uint32_t)at;
+    if (add->rank)
+        atomic_store_explicit(&m->ranked, true, memory_order_release);
     if (same && same_attributes(old, site)) {
         drop_site(p, &p->sites);
         old->retired_ms = 0;
