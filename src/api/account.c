@@ -287,16 +287,19 @@ static struct lengths_task task_of(const struct request *r)
 // (a provider's prompt for the use of tools has some hundred tokens).
 enum { ACCOUNT_TEMPLATE_TOK = 512 };
 
-// No text has more tokens than bytes; what is only named in the body may be long.
+// No text has more tokens than bytes; what is only named in the body may be long. What tools of the upstream find is read by
+// the model, too, and nobody knows how long a document or a film is: then there is no end but the window's.
 static uint64_t input_most(const struct request *r)
 {
     const struct work *w = &r->work;
     uint64_t named = 0;
-    // What tools of the upstream find is read by the model, too.
     if (r->openai.acts)
         return UINT32_MAX;
-    for (uint32_t i = 0; i < w->part_count; i++)
+    for (uint32_t i = 0; i < w->part_count; i++) {
+        if (w->parts[i].kind == WORK_FILE || w->parts[i].kind == WORK_PART_OTHER)
+            return UINT32_MAX;
         named += w->parts[i].kind != WORK_TEXT;
+    }
     return w->body.len + named * ACCOUNT_IMAGE_TOK + ACCOUNT_TEMPLATE_TOK;
 }
 

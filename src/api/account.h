@@ -45,7 +45,7 @@ enum {
     ACCOUNT_BUDGETS_MAX =
         64, // of a policy that may bear on one caller; LEDGER_BUDGETS_MAX of them do
     ACCOUNT_IMAGE_TOK =
-        32768, // most that one picture, sound or file that is only named can come to (guessed, 2026-11)
+        32768, // most that one picture or sound that is only named can come to (guessed, 2026-11)
     ACCOUNT_HEADER_BYTES = 512,
 };
 

@@ -98,6 +98,7 @@ static void write_place(const struct pool *p, int32_t slot, const struct pool_pl
     number(out, "prefill_tok_s", row->prefill_tok_s, 1);
     number(out, "first_ms", row->first_ms, 3);
     number(out, "each_ms", row->each_ms, 3);
+    number(out, "drain_tok_s", row->drain_tok_s, 1);
     buf_printf(out, ",\"kv_tok\":%u,\"calls\":%llu,\"errors\":%llu,\"limited\":%llu", row->kv_tok,
                (unsigned long long)place->calls, (unsigned long long)place->errors,
                (unsigned long long)place->limited);

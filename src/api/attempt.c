@@ -71,9 +71,10 @@ static enum result edit_cap(struct request *r, uint32_t cap, struct json_edits *
 
 static enum result make_pieces(struct request *r, const struct after_terms *terms)
 {
-    struct json_edits edits = {.count = 0};
+    struct json_edits edits;
     const struct policy_image *p = r->decision->image;
     uint64_t total;
+    json_edits_init(&edits);
     enum result res = edit_model(r, &edits);
     if (!res)
         res = edit_usage(r, &edits);

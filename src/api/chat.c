@@ -315,6 +315,19 @@ static bool set_deadline(struct request *r, uint64_t begin_ns)
     return true;
 }
 
+static void reject_bad(struct request *r, const char *code, const char *param, struct slice message)
+{
+    metric_add(&r->g->metrics->in_flight, (uint64_t)-1);
+    request_reject(r->x, r->g,
+                   &(struct api_error){.status = 400,
+                                       .type = "invalid_request_error",
+                                       .code = code,
+                                       .param = param,
+                                       .message = message,
+                                       .final = true},
+                   METRICS_REJECT_BAD_REQUEST);
+}
+
 void chat_begin(struct request *r)
 {
     static const struct plan_clock clock = {mono_ns, NULL};
@@ -345,24 +358,22 @@ void chat_begin(struct request *r)
     }
     uint64_t begin = mono_ns(NULL);
     if (!set_deadline(r, begin)) {
-        metric_add(&g->metrics->in_flight, (uint64_t)-1);
-        request_reject(r->x, g,
-                       &(struct api_error){.status = 400,
-                                           .type = "invalid_request_error",
-                                           .code = "bad_deadline",
-                                           .param = "x-merit-deadline-ms",
-                                           .message = SLICE("x-merit-deadline-ms is a number of "
-                                                            "milliseconds, 1 or more."),
-                                           .final = true},
-                       METRICS_REJECT_BAD_REQUEST);
+        reject_bad(r, "bad_deadline", "x-merit-deadline-ms",
+                   SLICE("x-merit-deadline-ms is a number of milliseconds, 1 or more."));
+        return;
+    }
+    enum image_effort asked;
+    res = effort_asked(&r->openai, s->image, r->x->arena, &asked);
+    if (res == RESULT_LIMIT && s->observe_model == IMAGE_NONE) {
+        reject_bad(r, "limit", "reasoning_effort",
+                   SLICE("More than 16 members of the body say how much to think."));
         return;
     }
     r->model = r->place = IMAGE_NONE;
     pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
     affinity_view(r);
-    r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE,
-                                        .effort = effort_asked(&r->openai)};
-    if (account_begin(r)) {
+    r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE, .effort = asked};
+    if (res == RESULT_NOMEM || account_begin(r)) {
         metric_add(&g->metrics->in_flight, (uint64_t)-1);
         request_no_memory(r->x, g);
         return;

@@ -715,8 +715,6 @@ static enum result read_body(struct reader *rd)
     q->max_tokens = rd->value[FIELD_MAX_TOKENS];
     q->max_completion_tokens = rd->value[FIELD_MAX_COMPLETION_TOKENS];
     q->n_predict = rd->value[FIELD_N_PREDICT];
-    q->reasoning_effort = rd->value[FIELD_REASONING_EFFORT];
-    q->reasoning_effort_key = rd->key[FIELD_REASONING_EFFORT];
     q->template_kwargs = rd->value[FIELD_TEMPLATE];
     w->anchor = work_anchor(rd->messages, w->message_count, w->parts);
     w->input_tok = tokens_of_work(w);
@@ -768,7 +766,7 @@ enum result openai_request_parse(struct slice body, struct arena *arena, struct 
     r->model = r->model_key = r->stream_options = r->stream_options_key = r->include_usage =
         JSON_NONE;
     r->max_tokens = r->max_completion_tokens = r->n_predict = JSON_NONE;
-    r->reasoning_effort = r->reasoning_effort_key = r->template_kwargs = JSON_NONE;
+    r->template_kwargs = JSON_NONE;
     r->multiple_choices = r->acts = false;
     if (body.len > OPENAI_BODY_MAX) {
         refuse(&rd, RESULT_LIMIT, "limit", NULL, "the body is larger than %u bytes",

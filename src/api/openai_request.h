@@ -33,9 +33,8 @@ struct openai_request {
     uint32_t stream_options, stream_options_key;
     uint32_t include_usage;
     uint32_t max_tokens, max_completion_tokens, n_predict; // values
-    uint32_t reasoning_effort, reasoning_effort_key;
-    uint32_t template_kwargs; // chat_template_kwargs
-    bool multiple_choices;    // n > 1
+    uint32_t template_kwargs;                              // chat_template_kwargs
+    bool multiple_choices;                                 // n > 1
     // Tools that the upstream runs by itself may act: a tool of any type but "function" and "custom", or one of
     // web_search_options, plugins and mcp_servers.
     bool acts;

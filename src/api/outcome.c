@@ -21,46 +21,41 @@ static void count(struct request *r, enum metrics_end end, const struct path_res
     metric_add(&m->ends[end], 1);
 }
 
-static void add_string(struct buf *out, const char *key, struct slice value)
-{
-    buf_byte(out, ',');
-    buf_byte(out, '"');
-    buf_cstr(out, key);
-    BUF_LIT(out, "\":");
-    json_write_string(out, value);
-}
+#define KEY(out, key) BUF_LIT(out, ",\"" key "\":")
 
-static void add_number(struct buf *out, const char *key, uint64_t value)
-{
-    buf_byte(out, ',');
-    buf_byte(out, '"');
-    buf_cstr(out, key);
-    BUF_LIT(out, "\":");
-    buf_u64(out, value);
-}
+#define ADD_STRING(out, key, value)                                                                \
+    do {                                                                                           \
+        KEY(out, key);                                                                             \
+        json_write_string(out, value);                                                             \
+    } while (0)
+
+#define ADD_NUMBER(out, key, value)                                                                \
+    do {                                                                                           \
+        KEY(out, key);                                                                             \
+        buf_u64(out, value);                                                                       \
+    } while (0)
 
 // Sums over all attempts, as they were settled.
 static void write_account(const struct account *a, struct buf *out)
 {
-    const struct {
-        const char *name;
-        int64_t value;
-    } sums[] = {{"cost_nusd", a->settled.cost_nusd},
-                {"energy_uj", a->settled.energy_uj},
-                {"carbon_ug", a->settled.carbon_ug},
-                {"baseline_nusd", a->settled.baseline_nusd}};
-    add_number(out, "input_tok", a->input_tok);
-    add_number(out, "output_tok", a->output_tok);
+    ADD_NUMBER(out, "input_tok", a->input_tok);
+    ADD_NUMBER(out, "output_tok", a->output_tok);
     if (a->cached_tok)
-        add_number(out, "cached_tok", a->cached_tok);
+        ADD_NUMBER(out, "cached_tok", a->cached_tok);
     if (a->estimated)
         BUF_LIT(out, ",\"usage_estimated\":true");
-    for (size_t i = 0; i < MERIT_COUNT(sums); i++)
-        if (sums[i].value >= 0)
-            add_number(out, sums[i].name, (uint64_t)sums[i].value);
+    const struct account_sum *s = &a->settled;
+    if (s->cost_nusd >= 0)
+        ADD_NUMBER(out, "cost_nusd", (uint64_t)s->cost_nusd);
+    if (s->energy_uj >= 0)
+        ADD_NUMBER(out, "energy_uj", (uint64_t)s->energy_uj);
+    if (s->carbon_ug >= 0)
+        ADD_NUMBER(out, "carbon_ug", (uint64_t)s->carbon_ug);
+    if (s->baseline_nusd >= 0)
+        ADD_NUMBER(out, "baseline_nusd", (uint64_t)s->baseline_nusd);
     for (int i = 1; i < ACCOUNT_LIES; i++)
         if (a->lies >> i & 1)
-            add_string(out, "usage_wrong", slice_cstr(account_lie_names[i]));
+            ADD_STRING(out, "usage_wrong", slice_cstr(account_lie_names[i]));
 }
 
 // What came of it: the tail of the access log's line, and the ring's outcome. Begins without a brace.
@@ -72,20 +67,20 @@ static void write_outcome(const struct request *r, enum metrics_end end,
     buf_cstr(out, metrics_end_names[end]);
     BUF_LIT(out, "\",\"status\":");
     buf_u64(out, (uint64_t)status);
-    add_number(out, "us", now - r->x->begin_us);
+    ADD_NUMBER(out, "us", now - r->x->begin_us);
     if (!result) {
         if (r->account.attempts)
             write_account(&r->account, out);
         return;
     }
     if (result->first_byte_us)
-        add_number(out, "first_byte_us", result->first_byte_us - r->x->begin_us);
-    add_number(out, "attempts", result->attempts);
+        ADD_NUMBER(out, "first_byte_us", result->first_byte_us - r->x->begin_us);
+    ADD_NUMBER(out, "attempts", result->attempts);
     write_account(&r->account, out);
     if (r->place != IMAGE_NONE)
-        add_string(out, "endpoint", r->place_url);
+        ADD_STRING(out, "endpoint", r->place_url);
     if (result->reason[0])
-        add_string(out, "reason", slice_cstr(result->reason));
+        ADD_STRING(out, "reason", slice_cstr(result->reason));
 }
 
 static void write_access(struct request *r, struct slice outcome)
@@ -98,16 +93,16 @@ static void write_access(struct request *r, struct slice outcome)
     buf_cstr(out, r->x->peer);
     buf_byte(out, '"');
     if (r->decision)
-        add_string(out, "id", slice_cstr(r->decision->id));
+        ADD_STRING(out, "id", slice_cstr(r->decision->id));
     if (r->key)
-        add_string(out, "key", r->key->id);
-    add_string(out, "path", r->x->head->path);
+        ADD_STRING(out, "key", r->key->id);
+    ADD_STRING(out, "path", r->x->head->path);
     if (r->decision && r->decision->route != IMAGE_NONE)
-        add_string(out, "route",
+        ADD_STRING(out, "route",
                    image_text(r->epoch->serving->image,
                               image_route(r->epoch->serving->image, r->decision->route)->name));
     if (r->model != IMAGE_NONE)
-        add_string(out, "model", r->epoch->serving->pool.models[r->model].name);
+        ADD_STRING(out, "model", r->epoch->serving->pool.models[r->model].name);
     if (r->kind == REQUEST_CHAT && r->work.stream)
         BUF_LIT(out, ",\"stream\":true");
     buf_byte(out, ',');

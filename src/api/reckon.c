@@ -44,6 +44,11 @@ enum result reckon_use(struct reckon *k, const struct policy_image *image, uint6
     return r ? r : of_carbon;
 }
 
+struct carbon *reckon_carbon(struct reckon *k)
+{
+    return k->carbon;
+}
+
 struct speaker {
     void (*say)(void *ctx, struct slice line);
     void *ctx;
@@ -71,6 +76,8 @@ static void say_carbon(const struct reckon *k, struct speaker *s)
 {
     struct carbon_view v;
     for (uint32_t i = 0; carbon_each(k->carbon, i, &v); i++) {
+        if (v.feed)
+            continue; // pool/carbon_feed.h tells of it
         buf_printf(&s->line, "carbon of zone %.*s: %.*s: ", SLICE_FMT(v.zone), SLICE_FMT(v.file));
         if (v.why[0])
             buf_printf(&s->line, "%s; what holds now is %s", v.why, carbon_from_name(v.from));
@@ -110,7 +117,7 @@ void reckon_tick(struct reckon *k, const struct metrics_names *names, uint64_t m
         say_meters(k, &s);
     if (mono_us >= k->next_carbon_us) {
         k->next_carbon_us = mono_us + CARBON_EVERY_MS * UINT64_C(1000);
-        if (carbon_tick(k->carbon, wall_us))
+        if (carbon_tick(k->carbon, mono_us, wall_us))
             say_carbon(k, &s);
     }
     if (mono_us >= k->next_ratio_us) {
@@ -136,8 +143,11 @@ void reckon_places(const struct reckon *k, const struct pool *pool)
         for (uint32_t i = pool->first[m]; i < pool->first[m + 1]; i++) {
             struct pool_site *site =
                 atomic_load_explicit(&pool->slots[i].site, memory_order_acquire);
-            if (site)
-                atomic_store_explicit(&site->place->carbon_g_kwh, g, memory_order_relaxed);
+            if (!site)
+                continue;
+            atomic_store_explicit(&site->place->carbon_g_kwh, g, memory_order_relaxed);
+            atomic_store_explicit(&site->place->carbon_stale, now.from == CARBON_STALE,
+                                  memory_order_relaxed);
         }
     }
 }

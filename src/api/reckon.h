@@ -40,6 +40,8 @@ enum result reckon_use(struct reckon *k, const struct policy_image *image, uint6
 // `say` gets a line without a newline for each meter and file that came or went, and for each alarm raised or cleared.
 void reckon_tick(struct reckon *k, const struct metrics_names *names, uint64_t mono_us,
                  uint64_t wall_us, void (*say)(void *ctx, struct slice line), void *ctx);
+// For who fetches its feeds.
+struct carbon *reckon_carbon(struct reckon *k);
 // METER_EVERY_MS while there is a meter, else seldom.
 uint32_t reckon_every_ms(const struct reckon *k);
 // Tells the places of a pool what carbon their zones have now: at once when it is taken up, and after each tick.

@@ -277,6 +277,9 @@ static enum result open_client_tls(struct serving *s, const struct serving_optio
     for (uint32_t i = 0; i < s->pool.endpoint_count; i++)
         wanted |=
             s->pool.endpoints[i].tls || s->pool.endpoints[i].def->discovery == IMAGE_DISCOVER_FILE;
+    const struct image_zone *z = IMAGE_AT(s->image, s->image->zones, struct image_zone);
+    for (uint32_t i = 0; i < s->image->zones.count; i++)
+        wanted |= slice_starts_with(image_text(s->image, z[i].carbon_file), SLICE("https://"));
     if (!wanted || !o->client_tls)
         return RESULT_OK;
     if (!*o->client_tls) {

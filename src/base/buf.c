@@ -56,33 +56,59 @@ void buf_cstr(struct buf *b, const char *s)
     buf_append(b, s, strlen(s));
 }
 
-char *buf_put_u64(char *at, uint64_t v)
+static unsigned digits_of(uint64_t v)
+{
+    static const uint64_t powers[] = {0,
+                                      10,
+                                      100,
+                                      1000,
+                                      10000,
+                                      100000,
+                                      1000000,
+                                      10000000,
+                                      100000000,
+                                      1000000000,
+                                      10000000000,
+                                      100000000000,
+                                      1000000000000,
+                                      10000000000000,
+                                      100000000000000,
+                                      1000000000000000,
+                                      10000000000000000,
+                                      100000000000000000,
+                                      1000000000000000000,
+                                      10000000000000000000u};
+    // By the number of bits: 1233 / 4096 is log10(2), a little more.
+    unsigned n = (64 - (unsigned)__builtin_clzll(v | 1)) * 1233 >> 12;
+    return n + (v >= powers[n]);
+}
+
+char *buf_put_u64_long(char *at, uint64_t v)
 {
     static const char pairs[] =
         "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414"
         "2434445464748495051525354555657585960616263646566676869707172737475767778798081828384"
         "858687888990919293949596979899";
-    char tmp[20];
-    unsigned n = sizeof tmp;
-    while (v >= 100) {
-        n -= 2;
-        memcpy(tmp + n, pairs + v % 100 * 2, 2);
-        v /= 100;
+    unsigned n = digits_of(v);
+    char *end = at + n, *to = end;
+    for (; v >= 100; v /= 100) {
+        to -= 2;
+        memcpy(to, pairs + v % 100 * 2, 2);
     }
-    if (v >= 10) {
-        n -= 2;
-        memcpy(tmp + n, pairs + v * 2, 2);
-    } else {
-        tmp[--n] = (char)('0' + v);
-    }
-    memcpy(at, tmp + n, sizeof tmp - n);
-    return at + sizeof tmp - n;
+    if (v >= 10)
+        memcpy(at, pairs + v * 2, 2);
+    else
+        *at = (char)('0' + v);
+    return end;
 }
 
 void buf_u64(struct buf *b, uint64_t v)
 {
     char digits[BUF_U64_LEN];
-    buf_append(b, digits, (size_t)(buf_put_u64(digits, v) - digits));
+    if (MERIT_LIKELY(b->room - b->len >= BUF_U64_LEN && !b->err))
+        b->len = (size_t)(buf_put_u64(b->ptr + b->len, v) - b->ptr);
+    else
+        buf_append(b, digits, (size_t)(buf_put_u64(digits, v) - digits));
 }
 
 // `v` over 10^places.

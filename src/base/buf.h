@@ -64,7 +64,14 @@ void buf_cstr(struct buf *b, const char *s);
 void buf_u64(struct buf *b, uint64_t v);
 enum { BUF_U64_LEN = 20 };
 // Writes `v` at `at`, where BUF_U64_LEN bytes have room; gives the place behind it.
-char *buf_put_u64(char *at, uint64_t v);
+char *buf_put_u64_long(char *at, uint64_t v);
+static inline char *buf_put_u64(char *at, uint64_t v)
+{
+    if (v >= 10)
+        return buf_put_u64_long(at, v);
+    *at = (char)('0' + v);
+    return at + 1;
+}
 // `v` millionths as a decimal with six places, trailing zeros cut: 1500000 -> 1.5.
 void buf_micro(struct buf *b, int64_t v);
 // The same of billionths, with nine places.

@@ -1,16 +1,13 @@
 #include "base/slice.h"
 
-static unsigned char fold(unsigned char c)
-{
-    return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
-}
-
 bool slice_ieq(struct slice a, struct slice b)
 {
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (fold((unsigned char)a.ptr[i]) != fold((unsigned char)b.ptr[i]))
+        unsigned differ = (unsigned char)(a.ptr[i] ^ b.ptr[i]);
+        // Equal, or the two cases of one letter.
+        if (differ && (differ != 0x20 || (unsigned)(a.ptr[i] | 0x20) - 'a' > 'z' - 'a'))
             return false;
     }
     return true;

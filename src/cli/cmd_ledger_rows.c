@@ -14,7 +14,7 @@ enum { ROWS_DEFAULT = 20, ROWS_MAX = 10000000 };
 static const char usage_rows[] =
     "usage: merit ledger rows [--last N] [--since TIME] [--until TIME] [options]\n"
     "\n"
-    "Shows single attempts, the newest ones, oldest first.\n"
+    "Shows single attempts, those that ended last, in the order in which they ended.\n"
     "\n"
     "  --last N         at most so many (20)\n"
     "  --since, --until TIME   as of merit ledger\n"
@@ -26,7 +26,8 @@ static const char usage_rows[] =
 static const char usage_export[] =
     "usage: merit ledger export csv|json [--since TIME] [--until TIME] [options]\n"
     "\n"
-    "Writes all attempts with all columns, oldest first: CSV with a header, or JSON lines. What is "
+    "Writes all attempts with all columns, as they ended: CSV with a header, or JSON lines. What "
+    "is "
     "not known is empty, or null.\n"
     "Money is nano-USD, energy microjoules, carbon micrograms.\n"
     "\n"
@@ -139,14 +140,6 @@ static bool each_line(void *context, const struct report_cell *cells, uint32_t c
     return out->len < LEDGER_OUT_MAX / 2 || ledger_view_drain(&m->view);
 }
 
-// The newest N come last: their span is found first.
-static bool each_time(void *context, const struct report_cell *cells, uint32_t count)
-{
-    uint64_t *since_us = context;
-    *since_us = (uint64_t)cell(cells, count, "at_us")->number;
-    return true;
-}
-
 int cmd_ledger_rows(int argc, char **argv)
 {
     struct rows m = {0};
@@ -173,11 +166,8 @@ int cmd_ledger_rows(int argc, char **argv)
     code = ledger_view_open(&m.view, a.command);
     if (code != ARGS_GO_ON)
         return code;
-    uint64_t since = m.view.span.since_us;
-    enum result r = report_rows(m.view.report, m.view.span, limit, true, each_time, &since);
-    m.view.span.since_us = since;
-    if (!r)
-        r = report_rows(m.view.report, m.view.span, 0, false, m.json ? each_whole : each_line, &m);
+    enum result r =
+        report_rows(m.view.report, m.view.span, limit, true, m.json ? each_whole : each_line, &m);
     if (!r && !m.json && !m.head)
         BUF_LIT(&m.view.out, "no attempts in this time\n");
     return ledger_view_close(&m.view, a.command, r);

@@ -77,6 +77,7 @@ struct conf {
     uint32_t compute_threads; // of the pool of encoders; 0: one less than CPUs
     uint32_t compute_queue_tok, compute_cache_bytes, compute_deadline_ms;
     uint32_t pool_scrape_ms, pool_check_ms, pool_idle_ms, pool_judge_ms, pool_dns_ms;
+    uint32_t carbon_feed_ms, carbon_stale_ms;
     const char *model_embed, *model_entity; // names or folders; NULL: none
 
     uint32_t budget_status; // 402 or 429: of a budget that does not bear a request

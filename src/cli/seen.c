@@ -101,6 +101,7 @@ static enum result read_place(struct reader *r, uint32_t object, uint32_t at,
         .prefix_tok = (uint32_t)count(r, object, "prefix_tok", UINT32_MAX),
         .weight = amount(r, object, "weight"),
         .slot_nusd_s = amount(r, object, "slot_nusd_s"),
+        .drain_tok_s = amount(r, object, "drain_tok_s"),
     };
     for (unsigned i = 0; i < MERIT_COUNT(states); i++)
         if (slice_eq_cstr(state, states[i])) {

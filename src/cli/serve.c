@@ -119,7 +119,7 @@ static enum result open_reckoning(struct serve *s)
                                         .powercap = s->conf.meter_powercap};
     enum result r = reckoning_open(&s->reckoning, s->count, s->names, &places);
     if (!r)
-        reckoning_use(&s->reckoning, &s->serving->pool);
+        reckoning_use(&s->reckoning, &s->serving->pool, s->serving->client_tls);
     return r;
 }
 
@@ -161,7 +161,7 @@ static void take_policy(void *ctx, struct serving *next)
     }
     if (next) {
         bool same = slice_eq(next->digest_hex, s->serving->digest_hex);
-        reckoning_use(&s->reckoning, &next->pool);
+        reckoning_use(&s->reckoning, &next->pool, next->client_tls);
         affinity_inherit(next->affinity, s->serving->affinity, loop_now_us(s->loop) / 1000);
         for (uint32_t i = 0; i < s->count; i++) {
             if (gateway_post_serving(s->gateways[i], next))
@@ -723,7 +723,8 @@ int serve_run(struct serve *s)
     s->loading = (struct loading){.open = open_policy, .done = take_policy, .ctx = s};
     loading_open(&s->loading, s->loop);
     measuring_open(&s->measuring, s->loop, s->conf.data, s->serving, s->gateways, s->count);
-    reckoning_start(&s->reckoning, s->loop);
+    reckoning_start(&s->reckoning, s->loop, s->dns, s->conf.carbon_feed_ms,
+                    s->conf.carbon_stale_ms);
     books_start(&s->books, s->loop, s->gateways, s->count);
     serve_say_ready(s);
     loop_run(s->loop);

@@ -1,6 +1,7 @@
 #include "ledger/carrier.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -41,7 +43,8 @@ struct carrier {
     uint64_t last_id;
     uint32_t slots[CARRIER_BATCH];
     struct sum *sums;
-    uint32_t sum_count;
+    uint32_t sum_at[SUMS_MAX], sum_count; // places that are taken
+    uint32_t doubted; // of `slots`: their commit failed, and may have come through all the same
     _Atomic uint64_t stored, failures, lag_us;
     atomic_bool storing;
 };
@@ -163,6 +166,12 @@ static void load_one(void *context, const struct store_account *a)
     accounts_unpin(c->o.accounts, at);
 }
 
+static void load_none(void *context, const struct store_account *a)
+{
+    (void)context;
+    (void)a;
+}
+
 static void charge_back(struct carrier *c, const struct journal_record *r)
 {
     for (uint32_t i = 0; i < r->draw_count; i++) {
@@ -175,25 +184,82 @@ static void charge_back(struct carrier *c, const struct journal_record *r)
     }
 }
 
+static int by_ticket(const void *a, const void *b)
+{
+    uint64_t x = ((const struct store_known *)a)->id, y = ((const struct store_known *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static enum result find_stored(struct carrier *c, struct store_known *known, size_t count)
+{
+    if (count)
+        qsort(known, count, sizeof *known, by_ticket);
+    return store_find(c->store, known, count);
+}
+
+// Frees the slots whose rows are in the store. `charged`: their accounts have them from the store, too.
+static void drop_stored(struct carrier *c, const struct store_known *known, size_t count,
+                        bool charged)
+{
+    struct journal_record record;
+    for (size_t i = 0; i < count; i++) {
+        if (!known[i].there || !journal_read(c->o.journal, known[i].slot, &record))
+            continue;
+        if (charged)
+            charge_back(c, &record);
+        journal_free(c->o.journal, known[i].slot);
+        atomic_fetch_add_explicit(&c->stored, 1, memory_order_relaxed);
+    }
+}
+
+static enum result drop_doubted(struct carrier *c)
+{
+    struct journal_record record;
+    size_t n = 0;
+    if (!c->doubted)
+        return RESULT_OK;
+    struct store_known *known = alloc_zeroed(c->doubted, sizeof *known);
+    if (!known)
+        return RESULT_NOMEM;
+    for (uint32_t i = 0; i < c->doubted; i++)
+        if (journal_read(c->o.journal, c->slots[i], &record) && record.settled)
+            known[n++] = (struct store_known){.id = record.id, .slot = c->slots[i]};
+    enum result r = find_stored(c, known, n);
+    if (!r) {
+        drop_stored(c, known, n, false);
+        c->doubted = 0;
+    }
+    alloc_free(known);
+    return r;
+}
+
 // The store's sums are added to the accounts once. Recovered tickets whose rows had been committed before the process
 // died are in those sums: they are not counted again, and their slots are free.
 static enum result load(struct carrier *c)
 {
-    enum result r = store_load(c->store, c->o.now_us, load_one, c);
-    if (r)
-        return r;
-    c->loaded = true;
+    struct journal_counts counts;
     struct journal_record record;
     uint32_t at = 0, slot;
-    while ((slot = journal_next_settled(c->o.journal, &at)) != JOURNAL_NONE) {
-        if (!journal_read(c->o.journal, slot, &record) || record.id >= c->o.first_id ||
-            !store_has(c->store, record.id))
-            continue;
-        charge_back(c, &record);
-        journal_free(c->o.journal, slot);
-        atomic_fetch_add_explicit(&c->stored, 1, memory_order_relaxed);
+    size_t n = 0;
+    journal_count(c->o.journal, &counts);
+    struct store_known *known = alloc_zeroed(counts.settled + 1, sizeof *known);
+    if (!known)
+        return RESULT_NOMEM;
+    while (n < counts.settled && (slot = journal_next_settled(c->o.journal, &at)) != JOURNAL_NONE)
+        if (journal_read(c->o.journal, slot, &record) && record.id < c->o.first_id)
+            known[n++] = (struct store_known){.id = record.id, .slot = slot};
+    enum result r = find_stored(c, known, n);
+    // One that breaks off would be added again at the next try: it is read to its end first.
+    if (!r)
+        r = store_load(c->store, c->o.now_us, load_none, c);
+    if (!r)
+        r = store_load(c->store, c->o.now_us, load_one, c);
+    if (!r) {
+        c->loaded = true;
+        drop_stored(c, known, n, true);
     }
-    return RESULT_OK;
+    alloc_free(known);
+    return r;
 }
 
 static enum result open_store(struct carrier *c, struct buf *why)
@@ -202,7 +268,11 @@ static enum result open_store(struct carrier *c, struct buf *why)
     if (r)
         return r;
     c->last_id = store_last_id(c->store);
-    if (!c->loaded && load(c)) {
+    if (store_converted(c->store))
+        tell(c, "ledger-store-converted", false,
+             "the ledger's store %s was of an earlier version; rows that were converted: %" PRIu64,
+             c->path, store_converted(c->store));
+    if (c->loaded ? drop_doubted(c) : load(c)) {
         struct buf words;
         buf_init(&words, 256);
         const char *kind = store_problem(c->store, &words);
@@ -235,7 +305,7 @@ static struct sum *sum_of(struct carrier *c, const struct journal_draw *d)
                                 .unit = d->unit,
                                 .hard = d->hard,
                                 .limit = -1}};
-        c->sum_count++;
+        c->sum_at[c->sum_count++] = i;
         return s;
     }
 }
@@ -244,10 +314,8 @@ static enum result write_sums(struct carrier *c)
 {
     enum result r = RESULT_OK;
     struct accounts_about about;
-    for (uint32_t i = 0; i < SUMS && c->sum_count && !r; i++) {
-        struct sum *s = &c->sums[i];
-        if (!s->taken)
-            continue;
+    for (uint32_t i = 0; i < c->sum_count && !r; i++) {
+        struct sum *s = &c->sums[c->sum_at[i]];
         uint32_t at = accounts_find(c->o.accounts, s->a.account, s->a.window, s->a.number);
         if (at != ACCOUNTS_NONE) {
             accounts_about(c->o.accounts, at, &about);
@@ -260,22 +328,20 @@ static enum result write_sums(struct carrier *c)
         r = store_add(c->store, &s->a);
         if (at != ACCOUNTS_NONE)
             accounts_unpin(c->o.accounts, at);
-        s->taken = false;
-        c->sum_count--;
     }
     return r;
 }
 
 static void drop_sums(struct carrier *c)
 {
-    memset(c->sums, 0, SUMS * sizeof *c->sums);
+    for (uint32_t i = 0; i < c->sum_count; i++)
+        c->sums[c->sum_at[i]].taken = false;
     c->sum_count = 0;
 }
 
 static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_us)
 {
     struct journal_record r;
-    bool fresh;
     if (!journal_read(c->o.journal, slot, &r) || !r.settled) {
         tell(c, "ledger-journal-damaged", true,
              "slot %u of the ledger's journal was overwritten by something else; its attempt is "
@@ -283,8 +349,8 @@ static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_u
              slot);
         return RESULT_OK;
     }
-    enum result result = store_put(c->store, &r, &fresh);
-    if (result || !fresh)
+    enum result result = store_put(c->store, &r);
+    if (result)
         return result;
     if (r.end_us < *oldest_us)
         *oldest_us = r.end_us;
@@ -295,7 +361,11 @@ static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_u
         if (expires > s->a.expires_us)
             s->a.expires_us = expires;
     }
-    return c->sum_count > SUMS_MAX - LEDGER_BUDGETS_MAX ? write_sums(c) : RESULT_OK;
+    if (c->sum_count > SUMS_MAX - LEDGER_BUDGETS_MAX) {
+        result = write_sums(c);
+        drop_sums(c);
+    }
+    return result;
 }
 
 // One transaction. False when nothing was settled or it failed.
@@ -320,10 +390,10 @@ static bool carry(struct carrier *c)
         return false;
     if (!r)
         r = write_sums(c);
-    if (!r)
-        r = store_commit(c->store);
+    drop_sums(c);
+    if (!r && (r = store_commit(c->store)))
+        c->doubted = count;
     if (r) {
-        drop_sums(c);
         batch_failed(c);
         return false;
     }

@@ -17,7 +17,7 @@
 #include "ledger/journal.h"
 
 enum {
-    CARRIER_BATCH = 2048, // rows of one transaction
+    CARRIER_BATCH = 8192, // rows of one transaction
     CARRIER_RETRY_MS = 200,
     CARRIER_RETRY_MAX_MS = 10000,
 };

@@ -293,7 +293,7 @@ bool journal_decode(const void *slot, struct journal_record *out)
                                    .draw_count = r->draw_count};
     memcpy(out->expected.of, r->expected, sizeof r->expected);
     memcpy(out->bound.of, r->bound, sizeof r->bound);
-    memcpy(out->decision, r->decision, sizeof r->decision);
+    out->decision = slice_make(r->decision, strnlen(r->decision, sizeof r->decision));
     memcpy(out->policy, r->policy, sizeof r->policy);
     const char *at = s->body;
     for (uint32_t i = 0; i < r->draw_count; i++, at += sizeof(struct slot_draw)) {

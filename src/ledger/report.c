@@ -1,36 +1,47 @@
 #include "ledger/report.h"
 
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "ledger/store.h"
+#include "ledger/store_file.h"
 #include "ledger/window.h"
 
-enum { BUSY_MS = 2000, SQL_MAX = 4096, CELLS_MAX = 64 };
+enum { BUSY_MS = 2000, SQL_MAX = 16384, CELLS_MAX = 64 };
+// Rows between the first and the last block that has one of ?1 to ?2.
+#define REPORT_ROWS_OF_SPAN(row)                                                                   \
+    row " >= (SELECT coalesce(min(block), 0) * " STORE_BLOCK_TEXT                                  \
+        " FROM span WHERE most_us >= ?1 AND least_us < ?2) AND " row                               \
+        " < (SELECT coalesce(max(block) + 1, 0) * " STORE_BLOCK_TEXT                               \
+        " FROM span WHERE most_us >= ?1 AND least_us < ?2)"
 
 struct report {
     sqlite3 *db;
 };
 
+#define NAME_OF(column) "(SELECT text FROM name WHERE name.id = g." column ")"
+
+// Times of sums are those of whole days, told by being negative.
 static const struct {
     const char *name;
-    const char *expression;
+    const char *shown;
 } BY[REPORT_BY_COUNT_] = {
-    [REPORT_MODEL] = {"model", "(SELECT text FROM name WHERE name.id = g.model)"},
-    [REPORT_ROUTE] = {"route", "(SELECT text FROM name WHERE name.id = g.route)"},
-    [REPORT_TENANT] = {"tenant", "(SELECT text FROM name WHERE name.id = g.tenant)"},
-    [REPORT_TEAM] = {"team", "(SELECT text FROM name WHERE name.id = g.team)"},
-    [REPORT_CALLER] = {"caller", "(SELECT text FROM name WHERE name.id = g.caller)"},
-    [REPORT_KEY] = {"key", "(SELECT text FROM name WHERE name.id = g.key)"},
+    [REPORT_MODEL] = {"model", NAME_OF("model")},
+    [REPORT_ROUTE] = {"route", NAME_OF("route")},
+    [REPORT_TENANT] = {"tenant", NAME_OF("tenant")},
+    [REPORT_TEAM] = {"team", NAME_OF("team")},
+    [REPORT_CALLER] = {"caller", NAME_OF("caller")},
+    [REPORT_KEY] = {"key", NAME_OF("key")},
     [REPORT_SESSION] = {"session", "g.session"},
-    [REPORT_EFFORT] = {"effort", "(SELECT text FROM name WHERE name.id = g.effort)"},
-    [REPORT_PLACE] = {"place", "(SELECT text FROM name WHERE name.id = g.place)"},
-    [REPORT_END] = {"end", NULL},
-    [REPORT_HOUR] = {"hour", "strftime('%Y-%m-%dT%H', g.hour * 3600, 'unixepoch')"},
+    [REPORT_EFFORT] = {"effort", NAME_OF("effort")},
+    [REPORT_PLACE] = {"place", NAME_OF("place")},
+    [REPORT_END] = {"end", "CASE g.end WHEN 0 THEN 'answered' WHEN 1 THEN 'failed' WHEN 2 THEN"
+                           " 'broken' WHEN 3 THEN 'gone' ELSE 'unconfirmed' END"},
+    [REPORT_HOUR] = {"hour",
+                     "CASE WHEN g.hour < 0 THEN strftime('%Y-%m-%d', g.hour * -3600, 'unixepoch')"
+                     " ELSE strftime('%Y-%m-%dT%H', g.hour * 3600, 'unixepoch') END"},
     [REPORT_DAY] = {"day", "strftime('%Y-%m-%d', g.day * 86400, 'unixepoch')"},
     [REPORT_MONTH] = {"month", "g.month"},
 };
@@ -112,8 +123,10 @@ enum result report_open(struct report **out, const char *directory, struct buf *
         if (code)
             buf_printf(why, "%s cannot be read: %s", path, r->db ? sqlite3_errmsg(r->db) : "");
         else
-            buf_printf(why, "%s is of version %lld, this program reads %d", path,
-                       (long long)version, STORE_VERSION);
+            buf_printf(why, "%s is of version %lld, this program reads %d%s", path,
+                       (long long)version, STORE_VERSION,
+                       version == STORE_FIRST_VERSION ? "; `merit serve` converts it when it starts"
+                                                      : "");
         report_close(r);
         return code ? RESULT_IO : RESULT_VERSION;
     }
@@ -131,44 +144,132 @@ void report_close(struct report *r)
 
 // --- sums
 
-// Groups by the numbers that rows hold and looks names up once per group. Sums are integers; one above 2^63 (nine
-// billion USD) is an error, not a wrong figure.
+// Three steps: rows are summed by kind (and time, and session), beside the sums of rows that are no longer kept; those by
+// what kinds have in common; and names are looked up once per group. Sums are integers; one above 2^63 (nine billion USD)
+// is an error, not a wrong figure.
+
+// Amounts of a row, and of a day's sums, under the same names.
+static const char *const SUMS[] = {"input_tok",     "cached_tok",    "output_tok",  "took_nusd",
+                                   "took_uj",       "took_ug",       "took_ms",     "took_tok",
+                                   "expected_nusd", "expected_uj",   "expected_ug", "expected_ms",
+                                   "expected_tok",  "baseline_nusd", "baseline_uj", "baseline_ug"};
+static const char *const COMPARED[] = {"nusd", "uj", "ug"};
+
+// What of a group lies in rows rather than in kinds: times and the session.
+static const struct {
+    enum report_by by;
+    const char *of_rows, *of_days;
+} IN_ROWS[] = {
+    {REPORT_SESSION, "session", "NULL"},
+    {REPORT_HOUR, "at_us / 3600000000", "day * -24"},
+    {REPORT_DAY, "at_us / 86400000000", "day"},
+    {REPORT_MONTH, "strftime('%Y-%m', at_us / 1000000, 'unixepoch')",
+     "strftime('%Y-%m', day * 86400, 'unixepoch')"},
+};
+
+static bool in_rows(enum report_by by)
+{
+    return by == REPORT_SESSION || by >= REPORT_HOUR;
+}
+
+static bool asks(const enum report_by *by, uint32_t count, enum report_by what)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (by[i] == what)
+            return true;
+    return false;
+}
+
+static void rows_sql(struct buf *sql, const enum report_by *by, uint32_t count)
+{
+    BUF_LIT(sql, "SELECT kind, count(*) AS attempts, count(baseline_nusd) AS compared");
+    for (size_t i = 0; i < MERIT_COUNT(SUMS); i++)
+        buf_printf(sql, ", sum(%s) AS %s", SUMS[i], SUMS[i]);
+    for (size_t i = 0; i < MERIT_COUNT(COMPARED); i++)
+        buf_printf(sql, ", sum(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END) AS compared_%s",
+                   COMPARED[i], COMPARED[i], COMPARED[i]);
+    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
+        if (asks(by, count, IN_ROWS[i].by))
+            buf_printf(sql, ", %s AS %s", IN_ROWS[i].of_rows, BY[IN_ROWS[i].by].name);
+    BUF_LIT(sql, " FROM attempt WHERE " REPORT_ROWS_OF_SPAN(
+                     "id") " AND at_us >= ?1 AND at_us < ?2 GROUP BY kind");
+    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
+        if (asks(by, count, IN_ROWS[i].by))
+            buf_printf(sql, ", %s", IN_ROWS[i].of_rows);
+    BUF_LIT(sql, " UNION ALL SELECT kind, attempts, compared");
+    for (size_t i = 0; i < MERIT_COUNT(SUMS); i++)
+        buf_printf(sql, ", %s", SUMS[i]);
+    for (size_t i = 0; i < MERIT_COUNT(COMPARED); i++)
+        buf_printf(sql, ", compared_%s", COMPARED[i]);
+    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
+        if (asks(by, count, IN_ROWS[i].by))
+            buf_printf(sql, ", %s", IN_ROWS[i].of_days);
+    BUF_LIT(sql, " FROM day WHERE day >= (?1 + 86399999999) / 86400000000"
+                 " AND day < (?2 + 86399999999) / 86400000000");
+}
+
+static void took_sql(struct buf *sql)
+{
+    static const char *const took[LEDGER_UNITS] = {
+        "took_nusd",
+        "took_uj",
+        "took_ug",
+        "took_ms",
+        "CASE WHEN tok_sum THEN input_tok + output_tok ELSE took_tok END",
+        "attempts * took_calls",
+        "attempts * took_requests"};
+    static const char *const expected[LEDGER_UNITS] = {"expected_nusd",
+                                                       "expected_uj",
+                                                       "expected_ug",
+                                                       "expected_ms",
+                                                       "expected_tok",
+                                                       "attempts * expected_calls",
+                                                       "attempts * expected_requests"};
+    static const char *const baseline[LEDGER_UNITS] = {"baseline_nusd",
+                                                       "baseline_uj",
+                                                       "baseline_ug",
+                                                       "attempts * baseline_ms",
+                                                       "attempts * baseline_tok",
+                                                       "attempts * baseline_calls",
+                                                       "attempts * baseline_requests"};
+    for (int i = 0; i < LEDGER_UNITS; i++)
+        buf_printf(sql, ", sum(%s)", took[i]);
+    for (int i = 0; i < LEDGER_UNITS; i++)
+        buf_printf(sql, ", sum(%s)", expected[i]);
+    BUF_LIT(sql, ", sum(compared)");
+    for (int i = 0; i < LEDGER_UNITS; i++)
+        buf_printf(sql, ", sum(%s)", baseline[i]);
+    for (int i = 0; i < LEDGER_UNITS; i++) {
+        const char *unit = ledger_unit_name((enum image_unit)i);
+        if (i < (int)MERIT_COUNT(COMPARED))
+            buf_printf(sql, ", sum(compared_%s)", unit);
+        else
+            buf_printf(sql, ", sum(CASE WHEN baseline_%s IS NOT NULL THEN %s END)", unit, took[i]);
+    }
+}
+
 static void sums_sql(struct buf *sql, const enum report_by *by, uint32_t count)
 {
     BUF_LIT(sql, "SELECT ");
-    for (uint32_t i = 0; i < count; i++) {
-        if (by[i] == REPORT_END)
-            BUF_LIT(sql, "CASE g.end WHEN 0 THEN 'answered' WHEN 1 THEN 'failed' WHEN 2 THEN "
-                         "'broken' WHEN 3 THEN 'gone' ELSE 'unconfirmed' END, ");
-        else
-            buf_printf(sql, "%s, ", BY[by[i]].expression);
-    }
-    BUF_LIT(sql, "g.* FROM (SELECT count(*), sum(end = 0), sum(estimated), sum(end = 4), "
-                 "sum(input_tok), sum(cached_tok), sum(output_tok)");
-    static const char *const PREFIXES[] = {"took", "expected"};
-    for (int p = 0; p < 2; p++)
-        for (int i = 0; i < LEDGER_UNITS; i++)
-            buf_printf(sql, ", sum(%s_%s)", PREFIXES[p], ledger_unit_name((enum image_unit)i));
-    BUF_LIT(sql, ", count(baseline_nusd)");
-    for (int i = 0; i < LEDGER_UNITS; i++)
-        buf_printf(sql, ", sum(baseline_%s)", ledger_unit_name((enum image_unit)i));
-    for (int i = 0; i < LEDGER_UNITS; i++) {
-        const char *unit = ledger_unit_name((enum image_unit)i);
-        buf_printf(sql, ", sum(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END)", unit, unit);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        static const char *const times[] = {
-            "at_us / 3600000000 AS hour", "at_us / 86400000000 AS day",
-            "strftime('%Y-%m', at_us / 1000000, 'unixepoch') AS month"};
-        buf_printf(sql, ", %s", by[i] >= REPORT_HOUR ? times[by[i] - REPORT_HOUR] : BY[by[i]].name);
-    }
-    BUF_LIT(sql, ", sum(took_nusd) AS dear FROM attempt WHERE at_us >= ?1 AND at_us < ?2");
     for (uint32_t i = 0; i < count; i++)
-        buf_printf(sql, "%s%s", i ? ", " : " GROUP BY ", BY[by[i]].name);
+        buf_printf(sql, "%s, ", BY[by[i]].shown);
+    BUF_LIT(sql, "g.* FROM (SELECT sum(attempts), sum(attempts * (end = 0)),"
+                 " sum(attempts * estimated), sum(attempts * (end = 4)), sum(input_tok),"
+                 " sum(cached_tok), sum(output_tok)");
+    took_sql(sql);
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(sql, ", %s.%s AS %s", in_rows(by[i]) ? "r" : "k", BY[by[i]].name,
+                   BY[by[i]].name);
+    BUF_LIT(sql, ", sum(took_nusd) AS dear FROM (");
+    rows_sql(sql, by, count);
+    BUF_LIT(sql, ") AS r LEFT JOIN kind AS k ON k.id = r.kind");
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(sql, "%s%s.%s", i ? ", " : " GROUP BY ", in_rows(by[i]) ? "r" : "k",
+                   BY[by[i]].name);
     BUF_LIT(sql, ") AS g ORDER BY ");
     for (uint32_t i = 0; i < count; i++)
         if (by[i] >= REPORT_HOUR)
-            buf_printf(sql, "g.%s, ", BY[by[i]].name);
+            buf_printf(sql, by[i] == REPORT_HOUR ? "abs(g.%s), " : "g.%s, ", BY[by[i]].name);
     BUF_LIT(sql, "g.dear DESC, 1");
 }
 
@@ -234,11 +335,12 @@ enum result report_rows(struct report *r, struct report_span span, uint64_t limi
 {
     struct report_cell cells[CELLS_MAX];
     sqlite3_stmt *st = NULL;
-    const char *sql =
-        newest
-            ? "SELECT * FROM attempts WHERE at_us >= ? AND at_us < ? ORDER BY at_us DESC, id DESC"
-              " LIMIT ?"
-            : "SELECT * FROM attempts WHERE at_us >= ? AND at_us < ? ORDER BY at_us, id LIMIT ?";
+    const char *sql = newest
+                          ? "SELECT * FROM (SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
+                                "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row DESC LIMIT ?3)"
+                                       " ORDER BY row"
+                          : "SELECT * FROM attempts WHERE " REPORT_ROWS_OF_SPAN(
+                                "row") " AND at_us >= ?1 AND at_us < ?2 ORDER BY row LIMIT ?3";
     int code = sqlite3_prepare_v2(r->db, sql, -1, &st, NULL);
     if (!code) {
         sqlite3_bind_int64(st, 1, (int64_t)span.since_us);

@@ -58,6 +58,8 @@ struct report_sum {
     struct ledger_amounts baseline, compared_took;
 };
 
+// Of rows that are no longer kept there are sums by day: a span has those of the days that begin in it, their hour is the
+// day, their session is not known.
 // Calls `each` group by group, dearest first, times in their order; stops when it returns false. Without `by` there is one
 // group, of everything. RESULT_IO.
 enum result report_sums(struct report *r, struct report_span span, const enum report_by *by,
@@ -71,8 +73,8 @@ struct report_cell {
     int64_t number;
     struct slice text;
 };
-// Calls `each` row by row, oldest first (newest first when `newest`), at most `limit` (0: all), with the columns of the
-// view `attempts`. RESULT_IO.
+// Calls `each` row by row in the order in which attempts ended, at most `limit` (0: all), the last ones when `newest`, with
+// the columns of the view `attempts`. RESULT_IO.
 enum result report_rows(struct report *r, struct report_span span, uint64_t limit, bool newest,
                         bool (*each)(void *context, const struct report_cell *cells,
                                      uint32_t count),

@@ -4,8 +4,8 @@
 // transaction takes many rows; with synchronous NORMAL a committed one survives the death of the process, and a power
 // cut may take the last ones back whole.
 //
-// Tables: `attempt` (see the SQL in store.c), `name` (the texts that repeat), `account`. The view `attempts` has names
-// in place of numbers, for whoever looks with the sqlite3 program. PRAGMA user_version is STORE_VERSION.
+// Tables: ledger/store_file.h. The view `attempts` has a row per attempt with everything, for whoever looks with the sqlite3
+// program. PRAGMA user_version is STORE_VERSION; a store of the first version is converted when it is opened.
 #ifndef MERIT_LEDGER_STORE_H
 #define MERIT_LEDGER_STORE_H
 
@@ -18,7 +18,7 @@
 #include "ledger/journal.h"
 #include "ledger/pacer.h"
 
-enum { STORE_VERSION = 1, STORE_BUSY_MS = 50 };
+enum { STORE_VERSION = 2, STORE_FIRST_VERSION = 1, STORE_BUSY_MS = 50 };
 #define STORE_FILE "ledger.db"
 
 struct store;
@@ -48,18 +48,31 @@ enum result store_load(struct store *s, uint64_t now_us,
                        void *context) MERIT_NODISCARD;
 // The largest ticket; 0 when it is empty or cannot be read.
 uint64_t store_last_id(struct store *s);
-bool store_has(struct store *s, uint64_t id);
+// Rows of the first version that were converted when it was opened.
+uint64_t store_converted(const struct store *s);
+
+struct store_known {
+    uint64_t id;   // of a ticket
+    uint32_t slot; // the caller's
+    bool there;
+};
+// Says which of the tickets, sorted, have a row. It looks through the rows of their time. RESULT_IO.
+enum result store_find(struct store *s, struct store_known *tickets, size_t count) MERIT_NODISCARD;
 
 // A transaction: begin, rows and accounts, then commit or roll back. After a failure only rolling back helps. RESULT_IO;
 // store_problem tells why.
 enum result store_begin(struct store *s) MERIT_NODISCARD;
-// `fresh` is false when the ticket's row was there already; then nothing was written.
-enum result store_put(struct store *s, const struct journal_record *r, bool *fresh) MERIT_NODISCARD;
+// The record's texts live until the transaction ends. A ticket has one row because nobody puts it twice: see store_find.
+enum result store_put(struct store *s, const struct journal_record *r) MERIT_NODISCARD;
 enum result store_add(struct store *s, const struct store_account *a) MERIT_NODISCARD;
 // Takes away accounts that were over before `before_us`.
 enum result store_forget(struct store *s, uint64_t before_us) MERIT_NODISCARD;
+// After a failed one the rows may be there nevertheless when the store is opened again.
 enum result store_commit(struct store *s) MERIT_NODISCARD;
 void store_rollback(struct store *s);
+// In a transaction of its own: sums up rows of attempts reserved before `before_us`, the beginning of a day, by day and kind,
+// and takes them away, at most STORE_BLOCK of them. `*gone`: how many; 0 at the end. RESULT_IO: roll back.
+enum result store_keep(struct store *s, uint64_t before_us, uint64_t *gone) MERIT_NODISCARD;
 
 // What went wrong last: "locked", "full", "read-only", "damaged" or "failed", and SQLite's words.
 const char *store_problem(const struct store *s, struct buf *words);

@@ -42,9 +42,10 @@ const struct lsp_word lsp_words[] = {
     {"version", "version N", "The version of the policy, a whole number."},
     {"clears", "clears LEVEL", "The highest level of data that may come here."},
     {"pue", "pue 1.2", "Power of the whole building per power of its machines."},
-    {"carbon", "carbon 380 g/kWh average | carbon \"FILE\" 380 g/kWh marginal",
-     "Carbon of a kWh there; with a file by the hour, and the figure where the file does not "
-     "tell."},
+    {"carbon", "carbon 380 g/kWh average | carbon \"FILE or URL\" 380 g/kWh marginal",
+     "Carbon of a kWh there; with a file, or a feed at a URL, by the hour, and the figure where "
+     "that "
+     "does not tell."},
     {"average", "carbon 380 g/kWh average", "What all power there emits, shared by who takes it."},
     {"marginal", "carbon 380 g/kWh marginal", "What the plant emits that one more kWh is made in."},
     {"endpoint", "endpoint \"URL\", ...",

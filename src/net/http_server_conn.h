@@ -9,7 +9,7 @@
 #include "net/http_server.h"
 
 enum {
-    EXCHANGE_ARENA_BYTES = 32 * 1024,
+    EXCHANGE_ARENA_BYTES = 48 * 1024,
     ANSWER_HEAD_BYTES_MAX = 256 * 1024,
     HTTP_DATE_LEN = 29, // "Sat, 21 Nov 2026 10:30:00 GMT"
 };

@@ -127,7 +127,9 @@ void check_sinks(struct checker *c);
 bool check_level(struct checker *c, const struct node *word, struct level *out);
 uint32_t check_level_count(struct checker *c, uint32_t lattice);
 void check_models(struct checker *c);
-// check_endpoint.c: the clause `endpoint` of a model; `key` is its clause `key` or NULL.
+// check_endpoint.c: why `url` cannot be an endpoint, or NULL. `*secret` is set when it carries credentials.
+const char *check_url_problem(struct slice url, bool *secret);
+// The clause `endpoint` of a model; `key` is its clause `key` or NULL.
 void check_endpoints(struct checker *c, uint32_t model, const struct node *clause,
                      const struct node *key);
 void check_endpoint_add(struct checker *c, uint32_t model, struct slice url, uint32_t line);

@@ -4,8 +4,7 @@
 
 enum { SLOTS_MAX = 1000000, RATE_MAX = 2000000000, METERS_MAX = 1024 };
 
-// Why `url` cannot be an endpoint, or NULL. `*secret` is set when it carries credentials.
-static const char *url_problem(struct slice url, bool *secret)
+const char *check_url_problem(struct slice url, bool *secret)
 {
     enum { URL_MAX = 2048 };
     struct slice rest;
@@ -82,7 +81,7 @@ static bool url_of(struct checker *c, const struct node *string, const struct no
 {
     struct slice url = check_string(c, string);
     bool secret = false;
-    const char *problem = url_problem(url, &secret);
+    const char *problem = check_url_problem(url, &secret);
     if (secret)
         diag_secret(c->diags, tree_span(c->tree, string));
     if (problem) {

@@ -329,6 +329,27 @@ void check_energy(struct checker *c, const struct node *statement, struct image_
         check_error(c, clause, "range", "this is more than 1 GJ per million tokens");
 }
 
+// A URL instead of a path; what is behind its `?` is the feed's own.
+static void check_feed(struct checker *c, const struct node *at, struct slice path)
+{
+    bool secret = false;
+    struct slice base = path;
+    const char *query = path.len ? memchr(path.ptr, '?', path.len) : NULL;
+    if (!slice_starts_with(path, SLICE("http://")) && !slice_starts_with(path, SLICE("https://")))
+        return;
+    if (query)
+        base.len = (size_t)(query - path.ptr);
+    const char *problem = check_url_problem(base, &secret);
+    for (size_t i = base.len; i < path.len && !problem; i++)
+        if ((unsigned char)path.ptr[i] <= 32 || (unsigned char)path.ptr[i] >= 127 ||
+            path.ptr[i] == '#')
+            problem = "a feed's query holds no spaces, no `#` and only ASCII";
+    if (!problem && query && !memchr(path.ptr + 8, '/', base.len - 8))
+        problem = "a feed's query follows a path: `https://host/?...`";
+    if (problem)
+        check_error(c, at, "carbon", "%s", problem);
+}
+
 void check_zone_energy(struct checker *c, const struct node *statement, struct image_zone *z)
 {
     const struct node *pue = tree_clause(c->tree, statement, "pue"),
@@ -345,6 +366,7 @@ void check_zone_energy(struct checker *c, const struct node *statement, struct i
         struct slice path = check_string(c, figure);
         if (path.len == 0)
             check_error(c, figure, "carbon", "the path of the file is empty");
+        check_feed(c, figure, path);
         z->carbon_file = builder_str(&c->build, path);
         figure = figure->next;
     }

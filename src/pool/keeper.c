@@ -58,6 +58,8 @@ struct watch {
     enum telemetry_fault told; // that people were told of
     bool told_out;
     uint32_t idle_failures;
+    uint64_t sign_ms,
+        silent_from_ms; // the last sign of life seen, and since when none follows though calls wait
 };
 
 // One discovered endpoint of the pool.
@@ -351,6 +353,19 @@ static void ask_metrics(struct watch *w, const struct pool_site *s)
         end_metrics(w, TELEMETRY_MEMORY);
 }
 
+// A machine that hangs takes connections and requests as ever, and its calls fail when their time is up: minutes later, with
+// all that went there meanwhile.
+static bool is_silent(struct watch *w, const struct place *p, uint64_t now)
+{
+    uint32_t idle_ms = w->keeper->o.times.idle_ms;
+    uint64_t sign = atomic_load_explicit(&p->last_sign_ms, memory_order_relaxed);
+    if (sign != w->sign_ms || !atomic_load_explicit(&p->in_flight, memory_order_relaxed)) {
+        w->sign_ms = sign;
+        w->silent_from_ms = now;
+    }
+    return now - w->silent_from_ms >= (idle_ms < KEEPER_SILENT_MS ? idle_ms : KEEPER_SILENT_MS);
+}
+
 static void ask_health(struct watch *w, const struct pool_site *s)
 {
     struct keeper *k = w->keeper;
@@ -358,12 +373,14 @@ static void ask_health(struct watch *w, const struct pool_site *s)
     bool up = health_look(&s->place->health).state == HEALTH_UP;
     uint64_t last = atomic_load_explicit(&s->place->last_call_ms, memory_order_relaxed);
     uint64_t now = now_ms(k);
-    if (up && last + k->o.times.idle_ms > now) {
+    bool silent = is_silent(w, s->place, now);
+    if (up && !silent && last + k->o.times.idle_ms > now) {
         w->idle_failures = 0;
         w->health.next_ms = now + k->o.times.check_ms;
         return;
     }
-    w->health.next_ms = now + jittered(k, up ? k->o.times.idle_check_ms : k->o.times.check_ms);
+    w->health.next_ms =
+        now + jittered(k, up && !silent ? k->o.times.idle_check_ms : k->o.times.check_ms);
     if (!goal_for(k, s, PROBE_HEALTH, &goal))
         return;
     w->health.status = 0;
@@ -401,6 +418,7 @@ static void begin_watch(struct watch *w, uint32_t generation)
     w->told = TELEMETRY_NOT_ASKED;
     w->told_out = false;
     w->idle_failures = 0;
+    w->silent_from_ms = now_ms(k);
     w->metrics.next_ms = now_ms(k) + (first ? 0 : rng_below(&k->rng, k->o.times.scrape_ms + 1));
     w->health.next_ms = now_ms(k) + rng_below(&k->rng, k->o.times.check_ms + 1);
     if (!first)

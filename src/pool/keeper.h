@@ -7,7 +7,8 @@
 //   metrics    every scrape_ms, jittered, where the policy names an engine
 //   health     a place that is out: every check_ms, where the engine or the policy has a path for it. While that fails no
 //              request is risked; when it succeeds after a first ejection, the trial may begin at once. A place without
-//              calls for idle_ms: every idle_check_ms, and KEEPER_IDLE_FAILURES in a row put it out.
+//              calls for idle_ms: every idle_check_ms; one whose calls show no sign of life for KEEPER_SILENT_MS (or
+//              idle_ms, when that is less): every check_ms. KEEPER_IDLE_FAILURES in a row put it out.
 //   outliers   every judge_ms, the places of a model against each other (pool/health.h)
 //   files      looked at every file_ms, read when they have changed; names every dns_ms
 #ifndef MERIT_POOL_KEEPER_H
@@ -17,7 +18,12 @@
 #include "net/tls.h"
 #include "pool/pool.h"
 
-enum { KEEPER_STALE_PERIODS = 5, KEEPER_IDLE_FAILURES = 3, KEEPER_CALLS_MAX = 64 };
+enum {
+    KEEPER_STALE_PERIODS = 5,
+    KEEPER_IDLE_FAILURES = 3,
+    KEEPER_SILENT_MS = 5000,
+    KEEPER_CALLS_MAX = 64
+};
 
 struct keeper_times {
     uint32_t tick_ms, scrape_ms, scrape_timeout_ms, check_ms, check_timeout_ms, idle_ms,

@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "base/slice.h"
+#include "pool/drain.h"
 #include "pool/health.h"
 #include "pool/limits.h"
 #include "pool/speeds.h"
@@ -45,10 +46,12 @@ struct place {
     _Atomic uint32_t in_flight_tok, wait_tok;
     _Atomic float prefill_tok_s, first_ms, each_ms; // learned; < 0: not known
     _Atomic float carbon_g_kwh;                     // of its zone now; < 0: not known
+    _Atomic bool carbon_stale; // that is the zone's figure, because its feed tells nothing now
     struct place_gauges gauges;
     // Written by every call.
     _Alignas(64) _Atomic uint64_t calls, errors, limited; // ever
     _Atomic uint64_t last_call_ms;
+    _Atomic uint64_t last_sign_ms; // a call of ours came to its first byte or its end
     _Atomic bool
         cut_off; // its last failure was that of its connection: it died, and to ask it costs it nothing
     struct rate requests, tokens;
@@ -58,9 +61,17 @@ struct place {
     _Atomic uint32_t firsts;       // calls with a first byte
     _Atomic float recent_first_ms; // of the last few
     _Atomic float slow_ms;         // 95 of 100 first bytes come sooner; < 0: not known
+    // Since when calls without a first byte wait there without a pause, 0: none do; and what has left that line since the
+    // learner looked last.
+    _Atomic uint64_t line_us;
+    _Atomic uint32_t drained_tok;
     // The learner. Who finds the lock taken lets its call teach nothing.
     atomic_flag learning;
     struct speeds speeds;
+    struct drain drain;
+    // What the line moved by (pool/drain.h), as decisions read it.
+    _Atomic float drain_tok, drain_s;
+    _Atomic uint64_t drain_at_us;
 
     _Atomic uint32_t refs;
     uint64_t key; // of model and address
@@ -76,6 +87,11 @@ bool place_is(const struct place *p, struct slice model, struct slice url);
 
 // One call's lesson. Any thread; never waits.
 void place_learn(struct place *p, const struct speeds_call *call);
+// Calls join and leave the line of those without a first byte; `served`: with one.
+void place_join(struct place *p, uint32_t tok, uint64_t now_us);
+void place_leave(struct place *p, uint32_t tok, bool served, uint64_t now_us);
+// As drain_tok_s.
+float place_drain_tok_s(const struct place *p, uint64_t now_us);
 // Asked to be left alone until then.
 void place_limit(struct place *p, uint64_t until_ms);
 

@@ -126,8 +126,14 @@ static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t 
     row->first_ms = loadf(&p->first_ms);
     row->each_ms = loadf(&p->each_ms);
     row->carbon_g_kwh = loadf(&p->carbon_g_kwh);
+    row->carbon_stale = atomic_load_explicit(&p->carbon_stale, memory_order_relaxed);
     row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
     row->prefix_tok = 0;
+    row->drain_tok_s = -1;
+    if (row->wait_tok || (!row->stale && loadf(&g->queue) > 0)) {
+        float own = place_drain_tok_s(p, now_us);
+        row->drain_tok_s = own > 0 ? own * ratio : -1;
+    }
     if (row->stale) {
         row->queue = row->running = row->kv_use = -1;
         row->kv_tok = 0;
@@ -409,7 +415,7 @@ enum result pool_begin(struct pool_loop *l, int32_t number, const struct pool_as
     if (tok)
         atomic_fetch_add_explicit(&p->in_flight_tok, tok, memory_order_relaxed);
     if (c->wait_tok)
-        atomic_fetch_add_explicit(&p->wait_tok, c->wait_tok, memory_order_relaxed);
+        place_join(p, c->wait_tok, now_us);
     c->waits = true;
     // What stands behind prompts teaches as well, as it is counted with them; what stands behind a full KV cache does not.
     c->waited |= loadf(&p->gauges.queue) >= 1 && loadf(&p->gauges.kv_use) > POOL_KV_FULL;
@@ -428,10 +434,10 @@ no_request:
     return RESULT_AGAIN;
 }
 
-static void stop_waiting(struct pool_call *c)
+static void stop_waiting(struct pool_call *c, bool served, uint64_t now_us)
 {
     if (c->waits && c->wait_tok)
-        atomic_fetch_sub_explicit(&c->place->wait_tok, c->wait_tok, memory_order_relaxed);
+        place_leave(c->place, c->wait_tok, served, now_us);
     c->waits = false;
 }
 
@@ -440,7 +446,8 @@ void pool_first(struct pool_loop *l, struct pool_call *c, uint64_t now_us)
     if (c->first_us)
         return;
     c->first_us = now_us > c->began_us ? now_us : c->began_us + 1;
-    stop_waiting(c);
+    atomic_store_explicit(&c->place->last_sign_ms, ms(now_us), memory_order_relaxed);
+    stop_waiting(c, true, now_us);
     bool back = health_good(&c->place->health, &c->claim, ms(now_us));
     back |= health_good(c->breaker, &c->model_claim, ms(now_us));
     // What breaks behind the first byte is no trial any more, but a call of the new era.
@@ -565,8 +572,10 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
     // It was out and still is: that is no news, and must not keep it out for longer.
     if (outcome == POOL_FAILED && r->cut_off && c->forced)
         outcome = POOL_DROPPED;
+    if (outcome != POOL_DROPPED)
+        atomic_store_explicit(&p->last_sign_ms, ms(now_us), memory_order_relaxed);
     give_slot(p);
-    stop_waiting(c);
+    stop_waiting(c, outcome == POOL_OK, now_us);
     if (c->tok)
         atomic_fetch_sub_explicit(&p->in_flight_tok, c->tok, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->ends, 1, memory_order_relaxed);

@@ -174,9 +174,9 @@ static float rounded(float v)
 
 static void round_row(struct pool_place *r)
 {
-    float *const all[] = {&r->queue,         &r->running,  &r->kv_use,
-                          &r->prefill_tok_s, &r->first_ms, &r->each_ms,
-                          &r->carbon_g_kwh,  &r->weight,   &r->slot_nusd_s};
+    float *const all[] = {&r->queue,       &r->running,    &r->kv_use,       &r->prefill_tok_s,
+                          &r->first_ms,    &r->each_ms,    &r->carbon_g_kwh, &r->weight,
+                          &r->slot_nusd_s, &r->drain_tok_s};
     for (unsigned i = 0; i < MERIT_COUNT(all); i++)
         *all[i] = rounded(*all[i]);
 }

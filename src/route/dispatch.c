@@ -79,7 +79,7 @@ static void see_load(struct score_places *p, uint32_t i, const struct pool_place
     p->waiting[i] = waiting;
     p->running[i] = load - waiting;
     p->wait_tok[i] = (float)row->wait_tok;
-    p->others[i] = scraped ? score_max(queue - calls, 0) : 0;
+    p->others[i] = queue * (1 - score_min(calls / score_max(load, 1), 1));
     p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
     p->weight[i] = row->weight > 0 ? row->weight : 1;
 }
@@ -126,15 +126,17 @@ static void fill_unknown(float *column, uint32_t count, float guess)
         column[i] = column[i] >= 0 ? column[i] : mean;
 }
 
-// Places behind the last one, so that loops over whole vectors have defined numbers.
+// The last vector of each column, so that loops over whole ones have defined numbers behind the last place.
 static void pad(struct score_places *p)
 {
-    float *const zero[] = {p->load,    p->waiting,   p->running,   p->wait_tok, p->others,
-                           p->hit_tok, p->prefill_s, p->each_s,    p->first_s,  p->far_s,
-                           p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok, p->slot_nusd_s};
-    for (uint32_t i = p->count; i < p->lanes; i++) {
-        for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
-            zero[k][i] = 0;
+    uint32_t last = p->lanes - SCORE_LANES;
+    float *const zero[] = {p->load,   p->waiting,   p->running,  p->wait_tok,
+                           p->others, p->hit_tok,   p->drain_s,  p->prefill_s,
+                           p->each_s, p->first_s,   p->far_s,    p->kv_use,
+                           p->kv_tok, p->adapter_s, p->from_tok, p->slot_nusd_s};
+    for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
+        memset(zero[k] + last, 0, SCORE_LANES * sizeof(float));
+    for (uint32_t i = last; i < p->lanes; i++) {
         p->slots[i] = p->weight[i] = 1;
         p->to_tok[i] = INFINITY;
     }
@@ -167,6 +169,7 @@ static void see_rows(const struct dispatch_ask *ask, struct score_places *p,
         see_endpoint(p, i, e, pool, ask->image, row->first_ms >= 0);
         p->hit_tok[i] = (float)(prefix_tok ? prefix_tok[i] : row->prefix_tok);
         p->prefill_s[i] = row->prefill_tok_s > 0 ? 1 / row->prefill_tok_s : -1;
+        p->drain_s[i] = row->drain_tok_s > 0 ? 1 / row->drain_tok_s : 0;
         p->each_s[i] = row->each_ms * 0.001F;
         p->first_s[i] = row->first_ms * 0.001F;
     }
@@ -192,13 +195,13 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
     int64_t session = (int64_t)pool->session_place - p->first;
     if (session >= 0 && session < p->count)
         p->session = (int32_t)session;
+    pad(p);
     see_rows(ask, p, rows);
     if (p->session >= 0)
         p->hit_tok[p->session] = score_max(p->hit_tok[p->session], (float)pool->session_tok);
     fill_unknown(p->prefill_s, p->count, SCORE_PREFILL_S);
     fill_unknown(p->each_s, p->count, SCORE_EACH_S);
     fill_unknown(p->first_s, p->count, 0);
-    pad(p);
     invert(p);
 }
 
@@ -435,22 +438,6 @@ static float least_of(const struct scored *s, uint64_t open)
     return least;
 }
 
-// The cheapest open place, or one of those that are as cheap as far as it is known; where the session is, that one.
-static uint32_t cheapest(const struct scored *s, uint64_t open, uint64_t seed)
-{
-    float most = least_of(s, open) + s->slack;
-    uint64_t near = 0;
-    for (uint64_t bits = open; bits; bits &= bits - 1)
-        if (s->total[__builtin_ctzll(bits)] <= most)
-            near |= bits & -bits;
-    if (!near) // prices beyond what a float holds
-        near = open;
-    int32_t session = s->ask.places->session;
-    if (session >= 0 && near >> session & 1)
-        return (uint32_t)session;
-    return drawn_of(near, draw(seed, 0));
-}
-
 static float calls_per_weight(const struct pool_place *rows, const struct score_places *p,
                               uint32_t i)
 {
@@ -481,6 +468,24 @@ static uint32_t power_of_two(const struct pool_place *rows, const struct score_p
     if (rest)
         b = drawn_of(rest, draw(seed, 1));
     return calls_per_weight(rows, p, b) < calls_per_weight(rows, p, a) ? b : a;
+}
+
+// The cheapest open place. Of those that are as cheap as far as it is known the session's, else the one with fewer calls of two
+// drawn ones: a place that stands still, and of which nothing else tells so yet, must not be drawn as often as the others.
+static uint32_t cheapest(const struct scored *s, const struct pool_place *rows, uint64_t open,
+                         uint64_t seed)
+{
+    float most = least_of(s, open) + s->slack;
+    uint64_t near = 0;
+    for (uint64_t bits = open; bits; bits &= bits - 1)
+        if (s->total[__builtin_ctzll(bits)] <= most)
+            near |= bits & -bits;
+    if (!near) // prices beyond what a float holds
+        near = open;
+    int32_t session = s->ask.places->session;
+    if (session >= 0 && near >> session & 1)
+        return (uint32_t)session;
+    return power_of_two(rows, s->ask.places, near, seed);
 }
 
 static uint32_t in_turn(const struct score_places *p, uint64_t open, uint64_t turn)
@@ -515,7 +520,7 @@ static uint32_t place_for(const struct dispatch_ask *ask, const struct seen *s,
     case IMAGE_DISPATCH_ROUND_ROBIN:
         return in_turn(&s->places, open, ask->pool->turn);
     default:
-        return cheapest(scored, open, ask->pool->seed);
+        return cheapest(scored, rows, open, ask->pool->seed);
     }
 }
 

@@ -19,8 +19,8 @@
 // only in a policy with a `dispatch` statement, which says what a second is worth: without one `minimise cost` does not take
 // the dearer model because it is faster. A model that has no room at all is left out either way, so load overflows.
 //
-// Of places whose prices are equal but for less than they are known, one is drawn by the view's seed: loops that decide at
-// once on the same rows do not all go to the same place. The same ask gives the same answer, bit for bit in one build.
+// Of places whose prices are equal but for less than they are known, two are drawn by the view's seed, and the one with fewer of
+// Merit's own calls is taken: loops that decide at once on the same rows do not all go to the same place. The same ask gives the same answer, bit for bit in one build.
 //
 // Modes of `dispatch`: price; and as baselines least_request (Merit's own calls there, over the weight), power_of_two (the
 // better of two drawn ones) and round_robin (by weight, by the view's turn). They choose the place only, and look at nothing

@@ -463,8 +463,10 @@ static uint32_t whole(double v, uint32_t cap, uint32_t choices)
 {
     if (cap && v > cap)
         v = cap;
-    v = floor(v) * choices;
-    return v >= UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+    if (v >= UINT32_MAX)
+        return choices ? UINT32_MAX : 0;
+    uint64_t sum = (uint64_t)v * choices;
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
 // The same guess without an epoch, in closed form.

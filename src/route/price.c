@@ -33,7 +33,9 @@ int64_t price_tokens_nusd(const struct image_model *model, const struct price_us
                             (unsigned __int128)(uint64_t)model->price_call_nusd * 1000000;
     if (deferred && model->batch_percent)
         sum = sum * model->batch_percent / 100;
-    return saturate(sum / 1000000);
+    // Division of 128 bits is a call, and no sum that is meant needs them.
+    return MERIT_LIKELY(sum <= UINT64_MAX) ? (int64_t)((uint64_t)sum / 1000000)
+                                           : saturate(sum / 1000000);
 }
 
 int64_t price_share_nusd(const struct image_model *model, uint64_t computed_tok,

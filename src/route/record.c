@@ -112,6 +112,10 @@ static void add_usd(struct buf *out, int64_t nusd)
 // shortest form: k / 10^6 correctly rounded is what a reader makes of the decimal too.
 void record_put_number(struct buf *out, double v)
 {
+    if (v >= 0 && v < 1e9 && (double)(uint32_t)v == v) {
+        buf_u64(out, (uint32_t)v);
+        return;
+    }
     if (fabs(v) < 1e9) {
         double scaled = fabs(v) * 1e6;
         uint64_t k = (uint64_t)(scaled + 0.5);

@@ -31,7 +31,8 @@ enum { RECORD_TEXT_MAX = 120 };
 
 // One JSON object without a newline. `options` may be NULL. Errors stick to the buffer.
 void record_json(const struct decision *d, const struct record_options *options, struct buf *out);
-// One line for the log, without the newline.
+// One line for the log, without the newline: what was seen and what came of it. Of the options only the best is in it; the
+// others follow from what was seen, and record_replay gives them.
 void record_compact(const struct decision *d, struct buf *out);
 
 // The decision that a compact line records, under the policy of the same digest (the caller's to compare). Everything

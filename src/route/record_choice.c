@@ -28,35 +28,72 @@ static int64_t whole(double nusd)
 
 // ---- compact
 
-const float record_row_unknown[RECORD_ROW_FLOATS] = {-1, -1, -1, -1, -1, -1, -1, 1, 0};
+const float record_row_unknown[RECORD_ROW_FLOATS] = {-1, -1, -1, -1, -1, -1, -1, 1, 0, -1};
+
+enum { ROW_MAX = 20 * RECORD_NUMBER_LEN }; // bytes of a row of any kind, and more
+
+// As put_thousandths.
+static char *thousandths(char *at, float v)
+{
+    if (v < 0)
+        return RECORD_LIT(at, "-1");
+    uint64_t k = (uint64_t)llrint((double)v * 1000);
+    at = buf_put_u64(at, k / 1000);
+    unsigned rest = (unsigned)(k % 1000);
+    if (!rest)
+        return at;
+    *at++ = '.';
+    for (unsigned unit = 100; rest; rest %= unit, unit /= 10)
+        *at++ = (char)('0' + rest / unit);
+    return at;
+}
 
 static void compact_row(const struct pool_place *r, struct buf *out)
 {
     const uint64_t counts[] = {r->in_flight, r->in_flight_tok, r->wait_tok,
                                r->slots,     r->kv_tok,        r->prefix_tok};
-    const float floats[] = {r->queue,   r->running,      r->kv_use, r->prefill_tok_s, r->first_ms,
-                            r->each_ms, r->carbon_g_kwh, r->weight, r->slot_nusd_s};
+    const float floats[] = {r->queue,       r->running,    r->kv_use,       r->prefill_tok_s,
+                            r->first_ms,    r->each_ms,    r->carbon_g_kwh, r->weight,
+                            r->slot_nusd_s, r->drain_tok_s};
     unsigned flags = (unsigned)r->state | (unsigned)r->stale << 3 | (unsigned)r->lora_loaded << 4 |
-                     (unsigned)r->lora_room << 5;
+                     (unsigned)r->lora_room << 5 | (unsigned)r->carbon_stale << 6;
     unsigned known = MERIT_COUNT(counts) + MERIT_COUNT(floats);
+    char *begin = buf_reserve(out, ROW_MAX), *at = begin;
+    if (!at)
+        return;
     // Most of a row says that nothing is known; its end is left out then.
     while (known > MERIT_COUNT(counts) && floats[known - 1 - MERIT_COUNT(counts)] ==
                                               record_row_unknown[known - 1 - MERIT_COUNT(counts)])
         known--;
     while (known && known <= MERIT_COUNT(counts) && counts[known - 1] == 0)
         known--;
-    buf_byte(out, '[');
-    put_i64(out, r->endpoint);
-    buf_byte(out, ',');
-    buf_u64(out, flags);
+    at = record_i64(RECORD_LIT(at, ",["), r->endpoint);
+    *at++ = ',';
+    at = buf_put_u64(at, flags);
     for (unsigned i = 0; i < known; i++) {
-        buf_byte(out, ',');
-        if (i < MERIT_COUNT(counts))
-            buf_u64(out, counts[i]);
-        else
-            put_thousandths(out, floats[i - MERIT_COUNT(counts)]);
+        *at++ = ',';
+        at = i < MERIT_COUNT(counts) ? buf_put_u64(at, counts[i])
+                                     : thousandths(at, floats[i - MERIT_COUNT(counts)]);
     }
-    buf_byte(out, ']');
+    *at++ = ']';
+    out->len += (size_t)(at - begin);
+}
+
+// `[1,2`, behind a comma unless it is the first; whoever calls closes it.
+static void open_row(struct buf *out, const int64_t *v, unsigned n, bool first)
+{
+    char *begin = buf_reserve(out, ROW_MAX), *at = begin;
+    if (!at)
+        return;
+    if (!first)
+        *at++ = ',';
+    *at++ = '[';
+    for (unsigned i = 0; i < n; i++) {
+        if (i)
+            *at++ = ',';
+        at = record_i64(at, v[i]);
+    }
+    out->len += (size_t)(at - begin);
 }
 
 static void compact_places(const struct decision *d, struct buf *out)
@@ -64,24 +101,18 @@ static void compact_places(const struct decision *d, struct buf *out)
     BUF_LIT(out, ",\"places\":[");
     for (uint32_t i = 0; i < d->places_count; i++) {
         const struct decision_places *p = &d->places[i];
-        buf_cstr(out, i ? ",[" : "[");
-        put_i64(out, p->model);
-        buf_byte(out, ',');
-        buf_u64(out, p->first);
-        for (uint32_t k = 0; k < p->count; k++) {
-            buf_byte(out, ',');
+        open_row(out, (const int64_t[]){p->model, p->first}, 2, i == 0);
+        for (uint32_t k = 0; k < p->count; k++)
             compact_row(&p->rows[k], out);
-        }
         buf_byte(out, ']');
     }
     const struct decision_seen *s = &d->seen;
-    const int64_t session[] = {s->session_place, s->session_model, s->session_locked,
-                               s->session_tok, s->deadline_ms};
-    BUF_LIT(out, "],\"seen\":[");
-    for (unsigned i = 0; i < MERIT_COUNT(session); i++) {
-        put_i64(out, session[i]);
-        buf_byte(out, ',');
-    }
+    BUF_LIT(out, "],\"seen\":");
+    open_row(out,
+             (const int64_t[]){s->session_place, s->session_model, s->session_locked,
+                               s->session_tok, s->deadline_ms},
+             5, true);
+    buf_byte(out, ',');
     buf_u64(out, s->seed);
     buf_byte(out, ',');
     buf_u64(out, s->turn);
@@ -94,19 +125,18 @@ static void compact_places(const struct decision *d, struct buf *out)
 
 static void compact_lengths(const struct decision *d, struct buf *out)
 {
+    if (!d->lengths_count)
+        return;
+    BUF_LIT(out, ",\"lengths\":[");
     for (uint32_t i = 0; i < d->lengths_count; i++) {
         const struct decision_length *l = &d->lengths[i];
-        const uint32_t v[] = {l->binding_at, l->input_tok, l->output_tok, l->low_tok, l->high_tok};
-        buf_cstr(out, i ? ",[" : ",\"lengths\":[[");
-        for (unsigned k = 0; k < MERIT_COUNT(v); k++) {
-            if (k)
-                buf_byte(out, ',');
-            buf_u64(out, v[k]);
-        }
+        open_row(
+            out,
+            (const int64_t[]){l->binding_at, l->input_tok, l->output_tok, l->low_tok, l->high_tok},
+            5, i == 0);
         buf_byte(out, ']');
     }
-    if (d->lengths_count)
-        buf_byte(out, ']');
+    buf_byte(out, ']');
 }
 
 // `,[1,2]`; what equals `rest` at the end is left out.
@@ -114,42 +144,34 @@ static void put_list(struct buf *out, const int64_t *v, unsigned n, int64_t rest
 {
     while (n && v[n - 1] == rest)
         n--;
-    BUF_LIT(out, ",[");
-    for (unsigned i = 0; i < n; i++) {
-        if (i)
-            buf_byte(out, ',');
-        put_i64(out, v[i]);
-    }
+    open_row(out, v, n, false);
     buf_byte(out, ']');
 }
 
+// The best; the others follow from what was seen.
 static void compact_options(const struct decision *d, struct buf *out)
 {
-    for (uint32_t i = 0; i < d->option_count; i++) {
-        const struct decision_option *o = &d->options[i];
-        const struct estimate *e = &o->expect;
-        const int64_t expect[] = {e->input_tok,       e->output_tok,  e->output_low_tok,
-                                  e->output_high_tok, e->cost_nusd,   e->cost_low_nusd,
-                                  e->cost_high_nusd,  e->energy_uj,   e->energy_low_uj,
-                                  e->energy_high_uj,  e->marginal_uj, e->carbon_ug,
-                                  e->carbon_marginal};
-        buf_cstr(out, i ? ",[" : ",\"options\":[[");
-        buf_u64(out, o->binding_at);
-        buf_byte(out, ',');
-        put_i64(out, o->place);
-        int64_t terms[PRICE_TERMS];
-        for (unsigned k = 0; k < PRICE_TERMS; k++)
-            terms[k] = whole(o->terms_nusd[k]);
-        put_list(out, terms, PRICE_TERMS, 0);
-        // Without an energy its five figures and the mark behind them are left out.
-        unsigned n = MERIT_COUNT(expect);
-        bool energy = e->energy_uj >= 0 || e->energy_low_uj >= 0 || e->energy_high_uj >= 0 ||
-                      e->marginal_uj >= 0 || e->carbon_ug >= 0 || e->carbon_marginal;
-        put_list(out, expect, energy ? n : n - 6, INT64_MIN);
-        buf_byte(out, ']');
-    }
-    if (d->option_count)
-        buf_byte(out, ']');
+    if (!d->option_count)
+        return;
+    const struct decision_option *o = &d->options[0];
+    const struct estimate *e = &o->expect;
+    const int64_t expect[] = {e->input_tok,       e->output_tok,  e->output_low_tok,
+                              e->output_high_tok, e->cost_nusd,   e->cost_low_nusd,
+                              e->cost_high_nusd,  e->energy_uj,   e->energy_low_uj,
+                              e->energy_high_uj,  e->marginal_uj, e->carbon_ug,
+                              e->carbon_marginal};
+    BUF_LIT(out, ",\"options\":[");
+    open_row(out, (const int64_t[]){o->binding_at, o->place}, 2, true);
+    int64_t terms[PRICE_TERMS];
+    for (unsigned k = 0; k < PRICE_TERMS; k++)
+        terms[k] = whole(o->terms_nusd[k]);
+    put_list(out, terms, PRICE_TERMS, 0);
+    // Without an energy its five figures and the mark behind them are left out.
+    unsigned n = MERIT_COUNT(expect);
+    bool energy = e->energy_uj >= 0 || e->energy_low_uj >= 0 || e->energy_high_uj >= 0 ||
+                  e->marginal_uj >= 0 || e->carbon_ug >= 0 || e->carbon_marginal;
+    put_list(out, expect, energy ? n : n - 6, INT64_MIN);
+    BUF_LIT(out, "]]");
 }
 
 void record_choice_compact(const struct decision *d, struct buf *out)
@@ -306,6 +328,8 @@ static void full_place(const struct decision *d, const struct decision_places *p
         key_text(out, "endpoint", endpoint_url(d, r->endpoint));
     key_text(out, "state", slice_cstr(record_place_state_name((enum pool_place_state)r->state)));
     key_bool(out, "stale", r->stale);
+    if (r->carbon_stale)
+        key_bool(out, "carbon_stale", true);
     key_u64(out, "in_flight", r->in_flight);
     key_u64(out, "in_flight_tok", r->in_flight_tok);
     key_u64(out, "wait_tok", r->wait_tok);
@@ -321,6 +345,7 @@ static void full_place(const struct decision *d, const struct decision_places *p
     key_known(out, "carbon_g_kwh", r->carbon_g_kwh);
     key_known(out, "weight", r->weight);
     key_known(out, "slot_nusd_s", r->slot_nusd_s);
+    key_known(out, "drain_tok_s", r->drain_tok_s);
     if (r->lora_loaded || r->lora_room)
         key_text(out, "adapter", r->lora_loaded ? SLICE("loaded") : SLICE("room"));
     buf_byte(out, '}');

@@ -8,15 +8,8 @@
 const char *const record_spent_keys[IMAGE_UNIT_REQUESTS + 1] = {
     "spent_nusd", "spent_uj", "spent_ug", "spent_ms", "spent_tok", "spent_calls", "spent_requests"};
 
-static char *put_i64(char *at, int64_t v)
-{
-    if (v < 0)
-        *at++ = '-';
-    return buf_put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
 // Copies a literal and moves on; the caller has reserved the room.
-#define PUT(at, literal) (memcpy((at), (literal), sizeof(literal) - 1), (at) += sizeof(literal) - 1)
+#define PUT(at, literal) ((at) = RECORD_LIT(at, literal))
 
 static void compact_head(const struct decision *d, struct buf *out)
 {
@@ -40,19 +33,19 @@ static void compact_head(const struct decision *d, struct buf *out)
     if (!at)
         return;
     PUT(at, ",\"r\":");
-    at = put_i64(at, d->route);
+    at = record_i64(at, d->route);
     PUT(at, ",\"m\":");
-    at = put_i64(at, d->model);
+    at = record_i64(at, d->model);
     PUT(at, ",\"in\":");
     at = buf_put_u64(at, d->input_tok);
     PUT(at, ",\"out\":");
     at = buf_put_u64(at, d->output_tok);
     PUT(at, ",\"cost\":");
-    at = put_i64(at, d->cost_nusd);
+    at = record_i64(at, d->cost_nusd);
     PUT(at, ",\"ns\":");
     at = buf_put_u64(at, d->decide_ns);
     PUT(at, ",\"anchor\":");
-    at = put_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
+    at = record_i64(at, d->anchor == WORK_NO_ANCHOR ? -1 : (int64_t)d->anchor);
     PUT(at, ",\"messages\":");
     at = buf_put_u64(at, d->message_count);
     PUT(at, ",\"epoch\":");
@@ -179,7 +172,7 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         *at++ = '[';
         at = buf_put_u64(at, o.verdict);
         *at++ = ',';
-        at = put_i64(at, o.atom);
+        at = record_i64(at, o.atom);
         *at++ = ']';
     }
     PUT(at, "],\"models\":[");
@@ -190,7 +183,7 @@ static void compact_outcomes(const struct decision *d, struct buf *out)
         *at++ = '[';
         at = buf_put_u64(at, o->verdict);
         *at++ = ',';
-        at = put_i64(at, o->cost_nusd);
+        at = record_i64(at, o->cost_nusd);
         uint32_t detail = o->verdict == MODEL_LACKS     ? o->missing
                           : o->constraint != IMAGE_NONE ? (uint32_t)o->constraint
                                                         : o->need_tok;

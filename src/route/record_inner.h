@@ -8,7 +8,7 @@
 void record_put_decimal(struct buf *out, uint64_t v, unsigned digits);
 
 // What the fractions of a row of places are where nothing is known of it, in the order of the compact form.
-enum { RECORD_ROW_FLOATS = 9 };
+enum { RECORD_ROW_FLOATS = 10 };
 extern const float record_row_unknown[RECORD_ROW_FLOATS];
 // A number that reads back the same.
 void record_put_number(struct buf *out, double v);
@@ -17,6 +17,17 @@ void record_put_string(struct buf *out, struct slice s);
 void record_put_hex(struct buf *out, const uint8_t *bytes, unsigned count);
 // ,"name":
 void record_put_key(struct buf *out, const char *name);
+
+// For writers of many small pieces, which make room for all of them first and add to `len` afterwards.
+enum { RECORD_NUMBER_LEN = BUF_U64_LEN + 2 }; // with a sign and a comma
+static inline char *record_i64(char *at, int64_t v)
+{
+    if (v < 0)
+        *at++ = '-';
+    return buf_put_u64(at, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+#define RECORD_LIT(at, literal)                                                                    \
+    (memcpy((at), (literal), sizeof(literal) - 1), (at) + sizeof(literal) - 1)
 
 static inline bool record_bit(const uint64_t *bits, uint32_t i)
 {

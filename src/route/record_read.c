@@ -346,9 +346,10 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
     out->model = model;
     out->endpoint = (int32_t)place(r, next(r, row, &at), endpoints ? endpoints - 1 : 0);
     r->bad |= out->endpoint >= (int64_t)endpoints;
-    uint64_t flags = whole(r, next(r, row, &at), 63);
+    uint64_t flags = whole(r, next(r, row, &at), 127);
     out->state = flags & 7;
     out->stale = flags >> 3 & 1;
+    out->carbon_stale = flags >> 6 & 1;
     out->lora_loaded = flags >> 4 & 1;
     out->lora_room = flags >> 5 & 1;
     r->bad |= out->state > POOL_PLACE_GONE;
@@ -359,9 +360,9 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
         *counts[i] = token == JSON_NONE ? 0 : (uint32_t)whole(r, token, UINT32_MAX);
         token = token == JSON_NONE ? token : next(r, row, &at);
     }
-    float *const floats[] = {&out->queue,         &out->running,  &out->kv_use,
-                             &out->prefill_tok_s, &out->first_ms, &out->each_ms,
-                             &out->carbon_g_kwh,  &out->weight,   &out->slot_nusd_s};
+    float *const floats[] = {
+        &out->queue,   &out->running,      &out->kv_use, &out->prefill_tok_s, &out->first_ms,
+        &out->each_ms, &out->carbon_g_kwh, &out->weight, &out->slot_nusd_s,   &out->drain_tok_s};
     for (size_t i = 0; i < MERIT_COUNT(floats); i++) {
         *floats[i] = token == JSON_NONE ? record_row_unknown[i] : amount(r, token);
         token = token == JSON_NONE ? token : next(r, row, &at);

@@ -46,6 +46,7 @@ struct score_places {
     float others[SCORE_PLACES];    // requests that wait there beyond Merit's own
     float hit_tok[SCORE_PLACES];   // of this prompt, held by its prefix cache
     float prefill_s[SCORE_PLACES]; // per token
+    float drain_s[SCORE_PLACES];   // per token before it in the line; 0: not known
     float each_s[SCORE_PLACES];    // per token
     float first_s[SCORE_PLACES];
     float kv_use[SCORE_PLACES]; // share; 0 where not known

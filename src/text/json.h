@@ -103,7 +103,7 @@ bool json_bool(const struct json *j, uint32_t token, bool otherwise);
 // so members may be added to and removed from one object in any order and number. Edits must not overlap otherwise (a
 // value replaced inside a member that is removed: asserted when applied). New bytes are JSON already and must outlive
 // the list. JSON_EDITS_MAX edits fit, where a member that is added counts twice; RESULT_LIMIT beyond.
-enum { JSON_EDITS_MAX = 16 };
+enum { JSON_EDITS_MAX = 32 };
 struct json_edit {
     uint32_t at, remove;
     struct slice insert;

@@ -92,18 +92,6 @@ static struct json_found scan_tail(const unsigned char *p, const unsigned char *
     return found;
 }
 
-// What is left when less than a block is, or a byte of this block stops the copy.
-static size_t copy_tail(char *out, const unsigned char *p, size_t n, size_t at, bool stop_high)
-{
-    for (; at < n; at++) {
-        unsigned char c = p[at];
-        if (c == '"' || c == '\\' || c < 0x20 || (stop_high && c >= 0x80))
-            break;
-        out[at] = (char)c;
-    }
-    return at;
-}
-
 #define LOW_BITS 0x7f7f7f7f7f7f7f7fu
 #define HIGH_BITS 0x8080808080808080u
 #define EVERY(byte) (0x0101010101010101u * (byte))
@@ -127,6 +115,24 @@ static inline uint64_t word_load(const unsigned char *p)
 static inline uint64_t word_special(uint64_t w)
 {
     return zero_bytes(w ^ EVERY('"')) | zero_bytes(w ^ EVERY('\\')) | zero_bytes(w & EVERY(0xe0));
+}
+
+// What is left when less than a block is, or a byte of this block stops the copy.
+static size_t copy_tail(char *out, const unsigned char *p, size_t n, size_t at, bool stop_high)
+{
+    for (; n - at >= 8; at += 8) {
+        uint64_t w = word_load(p + at);
+        if (word_special(w) || (stop_high && w & HIGH_BITS))
+            break;
+        memcpy(out + at, p + at, 8);
+    }
+    for (; at < n; at++) {
+        unsigned char c = p[at];
+        if (c == '"' || c == '\\' || c < 0x20 || (stop_high && c >= 0x80))
+            break;
+        out[at] = (char)c;
+    }
+    return at;
 }
 
 #define SCAN_NAME scan_scalar

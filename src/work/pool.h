@@ -35,6 +35,7 @@ struct pool_place {
     bool stale;             // nothing scraped, or too long ago
     bool lora_loaded;       // the model is an adapter and it is loaded there
     bool lora_room;         // ... or there is room for it
+    bool carbon_stale;      // carbon_g_kwh is the zone's figure, because its feed tells nothing now
     uint32_t in_flight;     // Merit's own calls there, of all loops
     uint32_t in_flight_tok; // tokens that those have to prefill and are expected to generate
     uint32_t
@@ -51,6 +52,8 @@ struct pool_place {
     uint32_t prefix_tok; // of this request's prompt that its prefix cache is believed to hold
     float weight;        // as the policy says, 1 unless stated
     float slot_nusd_s; // shadow price of a slot there for a second (pool/duals.h); 0: there is room
+    // Prompt tokens per second that its line moves by, others' included (pool/drain.h); <= 0: no line, or not known.
+    float drain_tok_s;
 };
 
 struct pool_view {

@@ -111,6 +111,18 @@ def test_a_forbidden_effort_cannot_be_asked_for(start):
         assert a.chats()[-1].json()["reasoning_effort"] == "low"
         assert m.chat("about the ward", reasoning_effort="high")[0] == 200
         assert "reasoning_effort" not in a.chats()[-1].json()
+        ways = [{"reasoning": {"effort": "high"}}, {"reasoning_effort": "xhigh"}, {"Reasoning-Effort": "max"},
+                {"extra_body": {"chat_template_kwargs": {"reasoning_effort": "high"}}}]
+        for way in ways:
+            assert m.chat("about the ward", **way)[0] == 200
+            assert '"high"' not in a.chats()[-1].body.decode() and "max" not in a.chats()[-1].body.decode()
+            assert m.chat("hello", **way)[0] == 200
+            assert a.chats()[-1].json()["reasoning_effort"] == "high"
+            assert not a.chats()[-1].json().get("reasoning") and "Reasoning-Effort" not in a.chats()[-1].json()
+        assert m.chat("hello", thinking={"type": "enabled"})[0] == 200
+        assert "thinking" not in a.chats()[-1].json()  # the model has no `on`
+        status, _, body = m.chat("hello", extra_body=dict.fromkeys([f"{'_' * i}think" for i in range(17)], True))
+        assert status == 400 and b"how much to think" in body
 
 
 def test_passing_on_honours_what_is_always_forbidden(start):

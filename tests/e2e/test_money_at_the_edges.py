@@ -5,9 +5,11 @@ import socket
 import subprocess
 import threading
 
+import pytest
+
 import mock_upstream as up
 from conftest import MERIT, PATIENCE, until
-from test_budgets import BIG, ask, client, policy, rows, told, usage
+from test_budgets import BIG, ask, client, nano, policy, rows, told, usage
 
 IN, OUT = 10_000, 30_000  # nano-USD of a token of "big"
 
@@ -84,6 +86,28 @@ def test_what_tools_of_the_upstream_find_is_input(start, mock):
         answer = ask(c, extra_body={"web_search_options": {}})
         assert float(answer.headers["x-merit-cost-usd"]) * 1e9 == 9000 * IN + 90 * OUT
     assert served.metric(r'merit_usage_wrong_total\{model="big"') == 0
+
+
+def test_nobody_knows_how_long_a_document_is(start, mock):
+    """A file or a film may fill the window, and then is paid for in full: a picture does not."""
+    served = start(policy(mock, "budget 5 usd/day hard").replace(
+        "context 32k tok output 1k tok", "context 200k tok output 1k tok can images, files", 1))
+    mock.default = told(usage(150_000, 9))
+
+    def one(part):
+        body = {"model": "auto", "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, part]}]}
+        return served.request("POST", "/v1/chat/completions", body)
+
+    for n, part in enumerate(({"type": "file", "file": {"file_id": "f"}},
+                              {"type": "video_url", "video_url": {"url": "http://x/film"}})):
+        status, headers, _ = one(part)
+        assert status == 200 and nano(headers["x-merit-cost-usd"]) == 150_000 * IN + 9 * OUT
+        assert served.metric(r"merit_budget_left") == pytest.approx(5 - (n + 1) * 1.50027)
+    assert served.metric(r"merit_usage_wrong_total") == 0
+    status, _, body = one({"type": "file", "file": {"file_id": "f"}})
+    assert status == 402 and json.loads(body)["error"]["budget"]["needed"] == pytest.approx(2.03)
+    assert one({"type": "image_url", "image_url": {"url": "http://x/picture"}})[0] == 200
+    assert served.metric(r'merit_usage_wrong_total\{model="big",how="absurd"\}') == 1
 
 
 def test_nothing_was_sent(start, mock, scratch):

@@ -185,6 +185,43 @@ def test_an_idle_endpoint_that_hangs_is_found_out(start):
         assert place(m, b.url)["state"] == "up"
 
 
+def test_a_busy_endpoint_that_hangs_is_found_out(start):
+    """It takes requests as ever, and clients give up and come again: it is never idle, and none of its calls fails."""
+    with Mock(metrics(VLLM % (0, 0, 0.1, 9))) as a, Mock(metrics(VLLM % (0, 0, 0.1, 9))) as b:
+        m = start(policy(f'"{a.url}" engine vllm, "{b.url}" engine vllm'), *QUICK, "--pool-idle", "400ms")
+        stop, codes = threading.Event(), []
+
+        def client(i):
+            n = 0
+            while not stop.is_set():
+                n += 1
+                try:
+                    codes.append(m.request("POST", "/v1/chat/completions", {"model": "auto", "messages": [
+                        {"role": "user", "content": f"{i} {n}"}]}, timeout=0.3)[0])
+                except TimeoutError:
+                    codes.append(None)
+
+        threads = [threading.Thread(target=client, args=(i,)) for i in range(4)]
+        for t in threads:
+            t.start()
+        try:
+            until(lambda: len(a.chats()) > 20 and len(b.chats()) > 20)
+            assert set(codes) == {200}
+            a.default = up.hang
+            until(lambda: place(m, a.url)["state"] == "out", 15)
+            assert place(m, a.url)["why"] == "health check" and place(m, b.url)["state"] == "up"
+            time.sleep(0.5 * SLOW)
+            before = len(codes)
+            until(lambda: len(codes) > before + 20)
+            assert set(codes[before:]) == {200}
+            a.default = metrics(VLLM % (0, 0, 0.1, 9))
+            until(lambda: place(m, a.url)["state"] == "up", 15)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+
+
 def test_one_that_fails_more_than_the_others(start):
     """Every other answer is an error: never three in a row, and yet it goes."""
     turn = [0]

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "pool/drain.h"
 #include "pool/duals.h"
 #include "pool/others.h"
 #include "route/dispatch.h"
@@ -22,6 +23,8 @@ enum {
     SLOTS = 8,
     REPLICAS = 3,
     QUEUE_MAX = 4096,
+    PROMPT_TOK = 200,
+    PREFILL_TOK_S = 10000,
     STEP_S = 60,
     SETTLED_S = 90, // when amplitudes begin to count
     END_S = 270,
@@ -40,6 +43,10 @@ struct place {
     uint32_t scraped_queue, scraped_running;
     uint32_t in_flight[REPLICAS], ended[REPLICAS], begun[REPLICAS]; // the last two since the scrape
     float nu[REPLICAS];
+    // What each replica sees of its own line there, as pool/places.c keeps it.
+    uint32_t wait_tok[REPLICAS];
+    uint64_t line_us[REPLICAS];
+    struct drain drain[REPLICAS];
 };
 
 enum rule { DISPATCH, OWN_ONLY, SHORTEST_SCRAPED };
@@ -68,6 +75,23 @@ static void start(struct place *p, double now, uint32_t replica)
     p->running[p->busy++] = (struct call){now + exponential(1), replica};
 }
 
+static void join(struct place *p, double now, uint32_t replica)
+{
+    if (!p->wait_tok[replica])
+        p->line_us[replica] = (uint64_t)(now * 1e6) + 1;
+    p->wait_tok[replica] += PROMPT_TOK;
+}
+
+// A call that waited gets its slot, and with it, but for an instant, its first byte.
+static void leave(struct place *p, double now, uint32_t replica)
+{
+    drain_learn(&p->drain[replica], PROMPT_TOK, p->line_us[replica], (uint64_t)(now * 1e6) + 1);
+    p->wait_tok[replica] -= PROMPT_TOK;
+    if (!p->wait_tok[replica])
+        p->line_us[replica] = 0;
+    start(p, now, replica);
+}
+
 static void finish(struct place *p, double now)
 {
     for (uint32_t i = 0; i < p->busy;) {
@@ -79,42 +103,47 @@ static void finish(struct place *p, double now)
         p->ended[p->running[i].replica]++;
         p->running[i] = p->running[--p->busy];
         if (p->begin != p->end)
-            start(p, now, p->queue[p->begin++ % QUEUE_MAX]);
+            leave(p, now, p->queue[p->begin++ % QUEUE_MAX]);
     }
 }
 
 // As pool_rows fills it.
-static struct pool_place row_of(const struct place *p, uint32_t replica)
+static struct pool_place row_of(const struct place *p, uint32_t replica, double now)
 {
     struct pool_place row = {.endpoint = -1,
                              .in_flight = p->in_flight[replica],
                              .in_flight_tok = p->in_flight[replica] * 100,
+                             .wait_tok = p->wait_tok[replica],
                              .slots = SLOTS,
                              .kv_use = -1,
-                             .prefill_tok_s = 10000,
+                             .prefill_tok_s = PREFILL_TOK_S,
                              .first_ms = 10,
                              .each_ms = 10,
                              .carbon_g_kwh = -1,
                              .slot_nusd_s = p->nu[replica]};
     float scraped = 0, own = 0;
+    float moved =
+        (float)drain_tok_s(&p->drain[replica], p->line_us[replica], (uint64_t)(now * 1e6) + 1);
     for (uint32_t i = 0; i < PLACES; i++) {
         const struct place *q = &places[i];
         scraped += (float)(q->scraped_queue + q->scraped_running);
         own += (float)(q->in_flight[replica] + q->ended[replica] - q->begun[replica]);
     }
+    float ratio = reckons_others ? others_ratio(scraped, own) : 1;
     others_move(&row, (float)p->scraped_queue, (float)p->scraped_running, p->begun[replica],
-                p->ended[replica], reckons_others ? others_ratio(scraped, own) : 1);
+                p->ended[replica], ratio);
+    row.drain_tok_s = moved > 0 ? moved * ratio : -1;
     return row;
 }
 
-static uint32_t choose(enum rule rule, uint32_t replica)
+static uint32_t choose(enum rule rule, uint32_t replica, double now)
 {
     struct pool_place rows[PLACES];
     const uint32_t first[] = {0, PLACES};
-    struct work work = {.input_tok = 200};
+    struct work work = {.input_tok = PROMPT_TOK};
     struct decision_option best;
     struct dispatch_action action = {
-        .expect = {.input_tok = 200, .output_tok = 100, .output_high_tok = 200}};
+        .expect = {.input_tok = PROMPT_TOK, .output_tok = 100, .output_high_tok = 200}};
     struct pool_view view = {.count = 1,
                              .places = rows,
                              .first = first,
@@ -125,7 +154,7 @@ static uint32_t choose(enum rule rule, uint32_t replica)
         .image = image, .work = &work, .pool = &view, .actions = &action, .count = 1};
     uint32_t shortest = 0;
     for (uint32_t i = 0; i < PLACES; i++) {
-        rows[i] = row_of(&places[i], replica);
+        rows[i] = row_of(&places[i], replica, now);
         if (places[i].scraped_queue + places[i].scraped_running <
             places[shortest].scraped_queue + places[shortest].scraped_running)
             shortest = i;
@@ -138,15 +167,19 @@ static uint32_t choose(enum rule rule, uint32_t replica)
 
 static void arrive(enum rule rule, double now, uint32_t counts[PLACES])
 {
-    uint32_t replica = (uint32_t)rng_below(&rng, REPLICAS), at = choose(rule, replica);
+    uint32_t replica = (uint32_t)rng_below(&rng, REPLICAS), at = choose(rule, replica, now);
     struct place *p = &places[at];
     counts[at]++;
     p->in_flight[replica]++;
     p->begun[replica]++;
-    if (p->busy < SLOTS)
+    if (p->busy >= SLOTS && p->end - p->begin >= QUEUE_MAX)
+        return;
+    if (p->busy < SLOTS) {
         start(p, now, replica);
-    else if (p->end - p->begin < QUEUE_MAX)
-        p->queue[p->end++ % QUEUE_MAX] = (uint8_t)replica;
+        return;
+    }
+    join(p, now, replica);
+    p->queue[p->end++ % QUEUE_MAX] = (uint8_t)replica;
 }
 
 static void scrape(void)
@@ -160,11 +193,11 @@ static void scrape(void)
     }
 }
 
-static void reprice(float *nu_max)
+static void reprice(double now, float *nu_max)
 {
     for (uint32_t i = 0; i < PLACES; i++)
         for (uint32_t k = 0; k < REPLICAS; k++) {
-            struct pool_place row = row_of(&places[i], k);
+            struct pool_place row = row_of(&places[i], k, now);
             float was = places[i].nu[k];
             places[i].nu[k] = duals_step(was, &row, IMAGE_SECOND_NUSD, 1);
             assert_true(fabsf(places[i].nu[k] - was) <= DUALS_CLIP * IMAGE_SECOND_NUSD * 1.001F);
@@ -206,7 +239,7 @@ static struct outcome simulate(enum rule rule, double scrape_s, uint64_t seed)
             next_scrape += scrape_s;
         }
         if (now >= next_price) {
-            reprice(&r.nu_max);
+            reprice(now, &r.nu_max);
             next_price += 1;
         }
         if (now >= next_window) {

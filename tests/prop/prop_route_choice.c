@@ -181,7 +181,7 @@ static void is_decided_again(const struct route_table *t, const struct decision 
                              struct arena *arena)
 {
     struct buf a, b;
-    struct decision *read, *again;
+    struct decision *read, *replayed, *again;
     buf_init(&a, 1 << 20);
     buf_init(&b, 1 << 20);
     record_compact(d, &a);
@@ -189,9 +189,9 @@ static void is_decided_again(const struct route_table *t, const struct decision 
         fail_msg("not read: %.*s", SLICE_FMT(buf_slice(&a)));
     record_compact(read, &b);
     same_bytes(&a, &b);
-    assert_int_equal(record_replay(t, read, arena, &again), RESULT_OK);
+    assert_int_equal(record_replay(t, read, arena, &replayed), RESULT_OK);
     buf_reset(&b);
-    record_compact(again, &b);
+    record_compact(replayed, &b);
     same_bytes(&a, &b);
     // Damaged lines are read as something else or not at all.
     for (int k = 0; k < 12; k++) {
@@ -213,8 +213,8 @@ static void is_decided_again(const struct route_table *t, const struct decision 
     buf_reset(&a);
     buf_reset(&b);
     record_json(d, NULL, &a);
-    record_json(read, NULL, &b);
-    // Chains that were not left and estimates that nobody decided by are not in a line.
+    record_json(replayed, NULL, &b);
+    // Estimates that nobody decided by are not in a line; all that somebody did is there again, every option of it.
     const struct slice from = SLICE("\"models\":[");
     ptrdiff_t x = slice_find(buf_slice(&a), from), y = slice_find(buf_slice(&b), from);
     assert_true(x > 0 && y > 0);

@@ -127,6 +127,7 @@ static inline void make_place(struct dispatch_made *d, struct rng *r,
         .prefix_tok = rng_below(r, 2) ? 0 : (uint32_t)rng_below(r, 12000),
         .weight = rng_below(r, 2) ? 0 : (float)(500 + rng_below(r, 2000)) / 1000,
         .slot_nusd_s = rng_below(r, 3) ? 0 : (float)rng_below(r, 500000),
+        .drain_tok_s = rng_below(r, 2) ? -1 : (float)(200 + rng_below(r, 20000)),
     };
     row->wait_tok = row->in_flight ? (uint32_t)rng_below(r, 40000) : 0;
     row->in_flight_tok = row->wait_tok + row->in_flight * (uint32_t)rng_below(r, 800);

@@ -100,10 +100,13 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
         double share = r->kv_tok ? 1.0 / r->kv_tok : 0;
         double use =
             !r->stale && r->kv_use >= 0 ? (double)r->kv_use : fmin(r->in_flight_tok * share, 1);
-        double others = scraped ? fmax((double)r->queue - r->in_flight, 0) : 0;
+        double others =
+            scraped ? (double)r->queue * (1 - fmin(r->in_flight / fmax(load, 1), 1)) : 0;
         double ahead = load >= slots || use > (double)0.9F ? waiting + 1 : 0;
-        double turn = fmax(ahead * tok * s.each_s / fmax(running, 1),
-                           (r->wait_tok + others * in) * s.prefill_s);
+        double line = r->wait_tok + others * in;
+        double turn = r->drain_tok_s > 0
+                          ? line / (double)r->drain_tok_s
+                          : fmax(ahead * tok * s.each_s / fmax(running, 1), line * s.prefill_s);
         double own_s = miss * s.prefill_s, answer = tok * s.each_s;
         double far = e->region.len && v->region.len && r->first_ms < 0 &&
                              !slice_ieq(image_text(p, e->region), v->region)

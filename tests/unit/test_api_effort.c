@@ -42,8 +42,23 @@ static const struct sample SAMPLES[] = {
      ALL, IMAGE_EFFORT_DEFAULT, true, "", ""},
     {"the model does not know it", ",\"reasoning_effort\":\"low\"", IMAGE_KNOB_REASONING_EFFORT, "",
      1 | 1 << IMAGE_EFFORT_HIGH, IMAGE_EFFORT_DEFAULT, false, "", ""},
-    {"nobody knows it", ",\"reasoning_effort\":\"xhigh\"", IMAGE_KNOB_REASONING_EFFORT, "", ALL,
+    {"nobody knows it", ",\"reasoning_effort\":\"huge\"", IMAGE_KNOB_REASONING_EFFORT, "", ALL,
      IMAGE_EFFORT_DEFAULT, false, "", ""},
+    {"more than high is high", ",\"reasoning_effort\":\"xhigh\"", IMAGE_KNOB_REASONING_EFFORT, "",
+     ALL, IMAGE_EFFORT_DEFAULT, false, "", ",\"reasoning_effort\":\"high\""},
+    {"said in another way", ",\"a\":1,\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":9}",
+     IMAGE_KNOB_REASONING_EFFORT, "", ALL, IMAGE_EFFORT_LOW, false, "\"reasoning_effort\":\"low\",",
+     ",\"a\":1"},
+    {"said below", ",\"extra_body\":{\"chat_template_kwargs\":{\"Enable-Think\\u0069ng\":true}}",
+     IMAGE_KNOB_REASONING_EFFORT, "", ALL, IMAGE_EFFORT_OFF, false,
+     "\"reasoning_effort\":\"none\",", ",\"extra_body\":{\"chat_template_kwargs\":{}}"},
+    {"what is forbidden in another way",
+     ",\"reasoning\":{\"effort\":\"high\",\"summary\":\"auto\"}", IMAGE_KNOB_REASONING_EFFORT, "",
+     NONE_STATED, IMAGE_EFFORT_DEFAULT, true, "", ",\"reasoning\":{\"summary\":\"auto\"}"},
+    {"a switch, by the model's own knob", ",\"enable_thinking\":false", IMAGE_KNOB_THINKING, "",
+     ALL, IMAGE_EFFORT_DEFAULT, false, "\"thinking_budget\":0,", ""},
+    {"a knob that holds others", ",\"reasoning\":{\"effort\":\"high\"}", IMAGE_KNOB_THINKING,
+     "reasoning", ALL, IMAGE_EFFORT_LOW, false, "", ",\"reasoning\":1024"},
     {"a model that states none gets what was written", ",\"reasoning_effort\":\"xhigh\"",
      IMAGE_KNOB_REASONING_EFFORT, "", NONE_STATED, IMAGE_EFFORT_DEFAULT, false, "",
      ",\"reasoning_effort\":\"xhigh\""},
@@ -144,10 +159,25 @@ static void test_what_is_asked(void **state)
     static const struct {
         const char *value;
         enum image_effort effort;
-    } values[] = {{"\"none\"", IMAGE_EFFORT_OFF},        {"\"low\"", IMAGE_EFFORT_LOW},
-                  {"\"medium\"", IMAGE_EFFORT_MEDIUM},   {"\"hi\\u0067h\"", IMAGE_EFFORT_HIGH},
-                  {"\"minimal\"", IMAGE_EFFORT_DEFAULT}, {"\"\"", IMAGE_EFFORT_DEFAULT},
-                  {"null", IMAGE_EFFORT_DEFAULT},        {"3", IMAGE_EFFORT_DEFAULT}};
+    } values[] = {
+        {"\"none\"", IMAGE_EFFORT_OFF},
+        {"\"low\"", IMAGE_EFFORT_LOW},
+        {"\"max\"", IMAGE_EFFORT_HIGH},
+        {"\"low\",\"thinking\":{\"type\":\"enabled\"}", IMAGE_EFFORT_ON},
+        {"null,\"enable_thinking\":false", IMAGE_EFFORT_OFF},
+        {"null,\"thinking_budget\":0", IMAGE_EFFORT_OFF},
+        {"null,\"thinking_budget\":-1", IMAGE_EFFORT_ON},
+        {"null,\"extra_body\":{\"google\":{\"thinking_config\":{\"include_thoughts\":"
+         "true,\"thinking_budget\":0}}}",
+         IMAGE_EFFORT_OFF},
+        {"null,\"reasoning\":{\"enabled\":true,\"effort\":\"high\"}", IMAGE_EFFORT_HIGH},
+        {"null,\"effort\":\"high\",\"metadata\":{\"thinking\":\"high\"}", IMAGE_EFFORT_DEFAULT},
+        {"\"medium\"", IMAGE_EFFORT_MEDIUM},
+        {"\"hi\\u0067h\"", IMAGE_EFFORT_HIGH},
+        {"\"minimal\"", IMAGE_EFFORT_LOW},
+        {"\"\"", IMAGE_EFFORT_DEFAULT},
+        {"null", IMAGE_EFFORT_DEFAULT},
+        {"3", IMAGE_EFFORT_ON}};
     (void)state;
     for (size_t i = 0; i < MERIT_COUNT(values); i++) {
         struct arena arena;
@@ -158,7 +188,35 @@ static void test_what_is_asked(void **state)
         struct slice body =
             arena_printf(&arena, "{" HEAD ",\"reasoning_effort\":%s}", values[i].value);
         assert_int_equal(openai_request_parse(body, &arena, &w, &o, &fault), RESULT_OK);
-        assert_int_equal(effort_asked(&o), values[i].effort);
+        enum image_effort asked;
+        assert_int_equal(effort_asked(&o, &policy.image, &arena, &asked), RESULT_OK);
+        if (asked != values[i].effort)
+            print_error("%s\n", values[i].value);
+        assert_int_equal(asked, values[i].effort);
+        arena_deinit(&arena);
+    }
+}
+
+static void test_too_many(void **state)
+{
+    (void)state;
+    for (uint32_t count = EFFORT_KNOBS_MAX; count <= EFFORT_KNOBS_MAX + 1; count++) {
+        struct arena arena;
+        struct work w = {.header_count = 0};
+        struct openai_request o;
+        struct openai_fault fault;
+        enum image_effort asked;
+        arena_init(&arena, 0, 1 << 20);
+        struct buf body;
+        buf_init(&body, 1 << 16);
+        BUF_LIT(&body, "{" HEAD);
+        for (uint32_t i = 0; i < count; i++)
+            BUF_LIT(&body, ",\"thinking\":1");
+        buf_byte(&body, '}');
+        assert_int_equal(openai_request_parse(buf_slice(&body), &arena, &w, &o, &fault), RESULT_OK);
+        assert_int_equal(effort_asked(&o, &policy.image, &arena, &asked),
+                         count > EFFORT_KNOBS_MAX ? RESULT_LIMIT : RESULT_OK);
+        buf_deinit(&body);
         arena_deinit(&arena);
     }
 }
@@ -228,9 +286,8 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_what_is_asked),
-        cmocka_unit_test(test_tools_that_act),
+        cmocka_unit_test(test_bodies),         cmocka_unit_test(test_what_is_asked),
+        cmocka_unit_test(test_too_many),       cmocka_unit_test(test_tools_that_act),
         cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

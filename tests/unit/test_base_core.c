@@ -1,4 +1,5 @@
 // base/: arena, buf, map, slice, clock, rng, alloc faults; the map beside a linear-search oracle.
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,6 +68,16 @@ static void buf_caps_and_sticks(void **state)
     buf_u64(&b, 0);
     buf_u64(&b, 4200);
     assert_true(slice_eq(buf_slice(&b), SLICE("04200")));
+    // Around each power of ten and of two.
+    for (uint64_t i = 0, ten = 1; i < 64; i++, ten = i < 19 ? ten * 10 : ten) {
+        const uint64_t at[] = {ten - 1, ten, ten + 1, (UINT64_C(1) << i) - 1, UINT64_C(1) << i};
+        for (size_t k = 0; k < MERIT_COUNT(at); k++) {
+            char is[BUF_U64_LEN], should[BUF_U64_LEN + 1];
+            size_t n = (size_t)(buf_put_u64(is, at[k]) - is);
+            assert_int_equal(n, snprintf(should, sizeof should, "%" PRIu64, at[k]));
+            assert_memory_equal(is, should, n);
+        }
+    }
     buf_reset(&b);
     buf_micro(&b, -1500000);
     assert_true(slice_eq(buf_slice(&b), SLICE("-1.5")));

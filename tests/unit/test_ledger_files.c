@@ -44,7 +44,7 @@ static void test_a_settled_attempt_becomes_a_row(void **state)
     assert_int_equal(stats.backlog, 0);
     assert_int_equal(stats.slots, 256);
     assert_true(stats.storing);
-    assert_int_equal(rig_number(&r, "SELECT id FROM attempt"), id);
+    assert_int_equal(rig_number(&r, "SELECT ticket FROM attempt"), id);
     static const char *const holds[] = {
         "decision = 'd-0123456789' AND attempt = 1 AND key = 'k-4Fz0aQ9x' AND caller = 'ada'",
         "team = 'engines' AND tenant = 'free' AND loop = 'task-7' AND route = 'quick'",
@@ -362,7 +362,7 @@ static void test_other_versions_are_left_alone(void **state)
     ledger_close(l);
     assert_int_equal(rig_number(&r, "PRAGMA user_version = 9"), -1);
     assert_null(rig_ledger(&r, why));
-    assert_non_null(strstr(why, "it is of version 9, this program writes 1"));
+    assert_non_null(strstr(why, "it is of version 9, this program writes 2"));
     rig_close(&r);
 }
 

@@ -182,6 +182,43 @@ static void equal_places_share(void **state)
     ib_deinit(&made.builder);
 }
 
+// Nothing but Merit's own calls tells that a place stands still: it has as many slots as anybody, and its calls do not end.
+static void calls_do_not_pile_up_among_equals(void **state)
+{
+    (void)state;
+    alike(1, 4);
+    for (int i = 0; i < 4; i++) {
+        made.places[i].slots = 256;
+        made.places[i].in_flight = i == 1 ? 3 : 0;
+    }
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        made.pool.seed = seed;
+        assert_true(chosen() != 1);
+    }
+    ib_deinit(&made.builder);
+}
+
+static void a_line_is_as_long_as_it_was_seen_to_be(void **state)
+{
+    (void)state;
+    alike(1, 4);
+    // All slots taken: by the stay of an answer like this one 0.19 s to wait, as it was seen 4 s, or none to speak of.
+    for (int i = 0; i < 4; i++) {
+        made.places[i].in_flight = 33;
+        made.places[i].wait_tok = 4000;
+        made.places[i].drain_tok_s = i == 2 ? 40000 : 1000;
+    }
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        made.pool.seed = seed;
+        assert_int_equal(chosen(), 2);
+        assert_true(options[0].terms_nusd[PRICE_SECONDS] > 0);
+    }
+    made.places[2].drain_tok_s = 999;
+    made.places[3].drain_tok_s = 5000;
+    assert_int_equal(chosen(), 3);
+    ib_deinit(&made.builder);
+}
+
 static void a_session_stays_unless_it_pays(void **state)
 {
     (void)state;
@@ -412,6 +449,8 @@ int main(void)
         cmocka_unit_test(gives_the_first_of_many_and_the_same_again),
         cmocka_unit_test(each_state_pulls_its_way),
         cmocka_unit_test(equal_places_share),
+        cmocka_unit_test(calls_do_not_pile_up_among_equals),
+        cmocka_unit_test(a_line_is_as_long_as_it_was_seen_to_be),
         cmocka_unit_test(a_session_stays_unless_it_pays),
         cmocka_unit_test(a_locked_session_keeps_its_model),
         cmocka_unit_test(seconds_count_between_models_only_by_statement),
