@@ -9,7 +9,7 @@ from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 from pygls.workspace import TextDocument
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, ROOT, SLOW
 from lsp_client import ALL, Client, apply, offset, place
 
 URI = "file:///home.merit"
