@@ -60,7 +60,7 @@ struct journal_record {
     uint64_t id, at_us;
     struct ledger_amounts expected, bound;
     uint32_t attempt;
-    struct slice decision; // of the slot, as the names are
+    struct slice decision;              // of the slot, as the names are
     uint8_t policy[IMAGE_DIGEST_BYTES]; // zeros: none
     bool cut;                           // names did not fit and were cut
     struct slice names[JOURNAL_NAMES];

@@ -169,11 +169,240 @@ static void test_a_conversion_that_breaks_off(void **state)
     rig_close(&r);
 }
 
+// --- keeping less
+
+// A clock that a test moves under the store's thread.
+struct moved {
+    struct clock clock;
+    _Atomic uint64_t mono_us, wall_us;
+};
+
+static uint64_t moved_mono(const struct clock *c)
+{
+    return MERIT_CONTAINER((struct clock *)(uintptr_t)c, struct moved, clock)->mono_us;
+}
+
+static uint64_t moved_wall(const struct clock *c)
+{
+    return MERIT_CONTAINER((struct clock *)(uintptr_t)c, struct moved, clock)->wall_us;
+}
+
+static void move(struct moved *m, uint64_t us)
+{
+    m->mono_us += us;
+    m->wall_us += us;
+}
+
+struct lines {
+    uint32_t by_count, count;
+    int64_t attempts;
+    char text[65536];
+};
+
+static void put_amounts(char *text, size_t size, size_t *n, const struct ledger_amounts *a)
+{
+    for (int i = 0; i < LEDGER_UNITS; i++)
+        *n += (size_t)snprintf(text + *n, size - *n, " %lld", (long long)a->of[i]);
+}
+
+static bool each_line(void *context, const struct report_sum *s)
+{
+    struct lines *l = context;
+    size_t n = strlen(l->text), size = sizeof l->text;
+    for (uint32_t i = 0; i < l->by_count; i++)
+        n += (size_t)snprintf(l->text + n, size - n, "%.*s ", SLICE_FMT(s->of[i]));
+    n += (size_t)snprintf(l->text + n, size - n, "%lld %lld %lld %lld %lld %lld %lld %lld |",
+                          (long long)s->attempts, (long long)s->answered, (long long)s->estimated,
+                          (long long)s->unconfirmed, (long long)s->input_tok,
+                          (long long)s->cached_tok, (long long)s->output_tok,
+                          (long long)s->compared);
+    put_amounts(l->text, size, &n, &s->took);
+    put_amounts(l->text, size, &n, &s->expected);
+    put_amounts(l->text, size, &n, &s->baseline);
+    put_amounts(l->text, size, &n, &s->compared_took);
+    n += (size_t)snprintf(l->text + n, size - n, "\n");
+    assert_true(n < size);
+    l->count++;
+    l->attempts += s->attempts;
+    return true;
+}
+
+static void report_lines(const struct rig *r, struct report_span span, const enum report_by *by,
+                         uint32_t by_count, struct lines *out)
+{
+    struct report *report = NULL;
+    struct buf why;
+    buf_init(&why, 1000);
+    *out = (struct lines){.by_count = by_count};
+    assert_int_equal(report_open(&report, r->folder, &why), RESULT_OK);
+    assert_int_equal(report_sums(report, span, by, by_count, each_line, out), RESULT_OK);
+    report_close(report);
+    buf_deinit(&why);
+}
+
+#define DAY_US (UINT64_C(86400) * RIG_SECOND)
+
+// Attempt n, of day n / 2000: three models, two ends, what is known and what is not.
+static void settle_some(struct ledger *l, uint64_t n, uint64_t begin_us)
+{
+    struct ledger_ticket t;
+    struct ledger_refusal no;
+    const struct ledger_budget b = rig_budget(9, INT64_C(1) << 50);
+    struct ledger_ask ask = rig_ask(100, &b, 1, begin_us + n / 2000 * DAY_US + n * 1000000);
+    const struct slice models[] = {SLICE("small"), SLICE("large"), SLICE_EMPTY};
+    ask.who.model = models[n % 3];
+    ask.expected.of[IMAGE_UNIT_UJ] = n % 4 ? (int64_t)n : -1;
+    struct ledger_settled s = rig_took((int64_t)n, ask.now_us + 5000);
+    s.end = n % 11 ? LEDGER_ANSWERED : LEDGER_FAILED;
+    s.estimated = n % 6 == 0;
+    s.took.of[IMAGE_UNIT_UJ] = n % 7 ? (int64_t)n : -1;
+    s.took.of[IMAGE_UNIT_TOK] = n % 2 ? 9 : n % 4 ? 100 : -1;
+    s.baseline.of[IMAGE_UNIT_NUSD] = n % 3 ? (int64_t)n * 2 : -1;
+    s.baseline.of[IMAGE_UNIT_UJ] = n % 5 ? 1 : -1;
+    for (int i = 0; i < 5000 && ledger_reserve(l, &ask, &t, &no); i++)
+        usleep(1000); // the journal grows
+    ledger_settle(l, &t, &s);
+}
+
+static void test_old_rows_become_sums_that_say_the_same(void **state)
+{
+    (void)state;
+    enum { COUNT = 10000, KEPT_DAYS = 2 };
+    static const enum report_by asked[][3] = {
+        {REPORT_MODEL, REPORT_BY_COUNT_},
+        {REPORT_DAY, REPORT_MODEL, REPORT_END},
+        {REPORT_MONTH, REPORT_TENANT, REPORT_ROUTE},
+        {REPORT_BY_COUNT_},
+    };
+    static struct lines before[MERIT_COUNT(asked)], after;
+    const struct report_span all = {0, INT64_MAX};
+    struct rig r;
+    rig_open(&r);
+    const uint64_t begin = RIG_NOW / DAY_US * DAY_US;
+    struct moved m = {.clock = {.mono_us = moved_mono, .wall_us = moved_wall},
+                      .mono_us = 5 * RIG_SECOND,
+                      .wall_us = begin + 5 * DAY_US};
+    r.options.keep_days = KEPT_DAYS;
+    r.options.clock = &m.clock;
+    r.options.now_us = begin;
+    struct ledger *l = rig_ledger(&r, NULL);
+    for (uint64_t n = 0; n < COUNT; n++)
+        settle_some(l, n, begin);
+    assert_true(ledger_flush(l, 10000));
+    for (size_t i = 0; i < MERIT_COUNT(asked); i++) {
+        uint32_t count = 0;
+        while (count < 3 && asked[i][count] != REPORT_BY_COUNT_)
+            count++;
+        report_lines(&r, all, asked[i], count, &before[i]);
+        assert_int_equal(before[i].attempts, COUNT);
+    }
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), COUNT); // none in an hour
+    const int64_t pages = rig_number(&r, "PRAGMA page_count");
+    // The clock leaps: nobody believes it before it went on for an hour.
+    m.wall_us += 300 * DAY_US;
+    move(&m, 70 * 60 * RIG_SECOND);
+    settle_some(l, COUNT, begin);
+    assert_true(ledger_flush(l, 10000));
+    usleep(50000);
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), COUNT + 1);
+    m.wall_us -= 300 * DAY_US;
+    for (int i = 0; i < 3000 && !rig_told(&r, "ledger-rows-summed"); i++) {
+        move(&m, 10 * 60 * RIG_SECOND / 100);
+        settle_some(l, COUNT + 2, begin);
+        assert_true(ledger_flush(l, 10000));
+    }
+    assert_true(rig_told(&r, "rows that were kept for 2 days are sums of days now"));
+    ledger_close(l);
+    // Days 0 to 2 of 5 are sums, and nothing else.
+    char sql[300];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM attempt WHERE at_us < %llu",
+             (unsigned long long)(begin + 3 * DAY_US));
+    assert_int_equal(rig_number(&r, sql), 0);
+    assert_int_equal(rig_number(&r, "SELECT sum(attempts) FROM day"), COUNT / 5 * 3);
+    assert_true(rig_number(&r, "SELECT count(*) FROM attempt") >= COUNT / 5 * 2);
+    assert_true(rig_number(&r, "PRAGMA freelist_count") > 0);
+    assert_true(rig_number(&r, "PRAGMA page_count") <= pages * 2);
+    const struct report_span early = {0, begin + 3 * DAY_US};
+    static const enum report_by day[] = {REPORT_DAY};
+    report_lines(&r, early, day, 1, &after);
+    assert_int_equal(after.count, 3);
+    assert_int_equal(after.attempts, COUNT / 5 * 3);
+    static const enum report_by hour[] = {REPORT_HOUR, REPORT_SESSION};
+    report_lines(&r, early, hour, 2, &after);
+    assert_int_equal(after.count, 3);
+    assert_non_null(strstr(after.text, "2026-11-21  2000 "));
+    // Half of day 1 is none of it: a span has the sums of the days that begin in it.
+    const struct report_span half = {begin + DAY_US + 1, begin + 2 * DAY_US + 1};
+    report_lines(&r, half, day, 1, &after);
+    assert_int_equal(after.count, 1);
+    assert_non_null(strstr(after.text, "2026-11-23 2000 "));
+    rig_close(&r);
+}
+
+// Sums beside what rows said, of the very same attempts, by everything that sums can tell.
+static void test_sums_are_those_of_the_rows(void **state)
+{
+    (void)state;
+    enum { COUNT = 10000 };
+    static const enum report_by asked[][4] = {
+        {REPORT_MODEL, REPORT_BY_COUNT_},
+        {REPORT_DAY, REPORT_MODEL, REPORT_END, REPORT_CALLER},
+        {REPORT_MONTH, REPORT_TENANT, REPORT_ROUTE, REPORT_KEY},
+        {REPORT_TEAM, REPORT_EFFORT, REPORT_PLACE, REPORT_BY_COUNT_},
+        {REPORT_BY_COUNT_},
+    };
+    static struct lines before, after;
+    const struct report_span all = {0, INT64_MAX};
+    const uint64_t begin = RIG_NOW / DAY_US * DAY_US;
+    struct rig r;
+    struct buf why;
+    char path[PATH_MAX];
+    rig_open(&r);
+    struct ledger *l = rig_ledger(&r, NULL);
+    for (uint64_t n = 0; n < COUNT; n++)
+        settle_some(l, n, begin);
+    ledger_close(l);
+    for (uint64_t days = 0; days <= 6; days++) {
+        for (size_t i = 0; i < MERIT_COUNT(asked); i++) {
+            uint32_t count = 0;
+            while (count < 4 && asked[i][count] != REPORT_BY_COUNT_)
+                count++;
+            report_lines(&r, all, asked[i], count, &before);
+            // Again, once the rows before the day are sums.
+            struct store *s = NULL;
+            uint64_t gone = 1;
+            buf_init(&why, 1000);
+            rig_path(&r, "ledger.db", path);
+            assert_int_equal(store_open(&s, path, &why), RESULT_OK);
+            while (gone)
+                assert_int_equal(store_keep(s, begin + days * DAY_US, &gone), RESULT_OK);
+            uint64_t last = store_last_id(s);
+            store_close(s);
+            buf_deinit(&why);
+            report_lines(&r, all, asked[i], count, &after);
+            assert_int_equal(after.attempts, COUNT);
+            assert_string_equal(after.text, before.text);
+            assert_true(last > 0);
+        }
+    }
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 0);
+    // Its tickets are remembered, and rows are found that come now.
+    l = rig_ledger(&r, NULL);
+    settle_some(l, 4, begin);
+    ledger_close(l);
+    const struct report_span there = {begin, begin + DAY_US};
+    report_lines(&r, there, asked[0], 1, &after);
+    assert_int_equal(after.attempts, COUNT / 5 + 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_store_of_the_first_version_is_converted),
         cmocka_unit_test(test_a_conversion_that_breaks_off),
+        cmocka_unit_test(test_old_rows_become_sums_that_say_the_same),
+        cmocka_unit_test(test_sums_are_those_of_the_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
