@@ -139,6 +139,6 @@ def test_budgets_show_what_is_left(tmp_path):
     assert len(budgets) == 1
     assert budgets[0].pop("renews_us") in (day * 86400 * 10**6 for day in (now // 86400 + 1, now // 86400 + 2))
     assert budgets[0] == {"name": "1 usd/day hard", "holder": "acme", "unit": "nusd", "window": "day", "hard": True,
-                          "limit": 10**9, "used": 250001000, "left": 749999000, "lambda": 0}
+                          "limit": 10**9, "used": 250001000, "reserved": 0, "left": 749999000, "lambda": 0}
     table = shell("merit ledger budgets --ledger l", tmp_path)[1]
     assert "1 usd/day hard" in table and "0.7500 usd" in table and "T00:00" in table
