@@ -181,20 +181,26 @@ static bool asks(const enum report_by *by, uint32_t count, enum report_by what)
     return false;
 }
 
+// Where hours or sessions are asked for, rows of one kind are hardly ever in one group: they are not summed beforehand.
 static void rows_sql(struct buf *sql, const enum report_by *by, uint32_t count)
 {
-    BUF_LIT(sql, "SELECT kind, count(*) AS attempts, count(baseline_nusd) AS compared");
+    bool apart = asks(by, count, REPORT_HOUR) || asks(by, count, REPORT_SESSION);
+    const char *sum = apart ? "" : "sum";
+    buf_cstr(sql, apart ? "SELECT kind, 1 AS attempts, baseline_nusd IS NOT NULL AS compared"
+                        : "SELECT kind, count(*) AS attempts, count(baseline_nusd) AS compared");
     for (size_t i = 0; i < MERIT_COUNT(SUMS); i++)
-        buf_printf(sql, ", sum(%s) AS %s", SUMS[i], SUMS[i]);
+        buf_printf(sql, ", %s(%s) AS %s", sum, SUMS[i], SUMS[i]);
     for (size_t i = 0; i < MERIT_COUNT(COMPARED); i++)
-        buf_printf(sql, ", sum(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END) AS compared_%s",
-                   COMPARED[i], COMPARED[i], COMPARED[i]);
+        buf_printf(sql, ", %s(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END) AS compared_%s",
+                   sum, COMPARED[i], COMPARED[i], COMPARED[i]);
     for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
         if (asks(by, count, IN_ROWS[i].by))
             buf_printf(sql, ", %s AS %s", IN_ROWS[i].of_rows, BY[IN_ROWS[i].by].name);
-    BUF_LIT(sql, " FROM attempt WHERE " REPORT_ROWS_OF_SPAN(
-                     "id") " AND at_us >= ?1 AND at_us < ?2 GROUP BY kind");
-    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
+    BUF_LIT(sql,
+            " FROM attempt WHERE " REPORT_ROWS_OF_SPAN("id") " AND at_us >= ?1 AND at_us < ?2");
+    if (!apart)
+        BUF_LIT(sql, " GROUP BY kind");
+    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS) && !apart; i++)
         if (asks(by, count, IN_ROWS[i].by))
             buf_printf(sql, ", %s", IN_ROWS[i].of_rows);
     BUF_LIT(sql, " UNION ALL SELECT kind, attempts, compared");
