@@ -80,6 +80,7 @@ struct request {
     int32_t model;                   // that it goes to, or went to last
     int32_t place;                   // of the last attempt, or IMAGE_NONE
     struct slice place_url;          // of that place
+    struct slice region;             // where it comes from; empty: not known
     const struct decision *decision; // NULL when none was taken
     struct ring_slot *slot;
     uint64_t decide_ns;

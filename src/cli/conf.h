@@ -57,6 +57,7 @@ struct conf {
     const char *policy; // path, or "demo" for the built-in one; NULL: where policy_file_read looks
     const char *meter_nvml, *meter_powercap; // where meters are; NULL: the system's
     const char *prices;                      // path of a list of prices; NULL: the built-in one
+    const char *region;  // where this process runs, as endpoints state theirs; NULL: not said
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 

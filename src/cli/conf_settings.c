@@ -39,6 +39,8 @@ const struct conf_setting conf_settings[] = {
         "NVIDIA's library, for `meter nvml`"),
     ONE("meter.powercap", CONF_PATH, meter_powercap, "system", "system", 0, 0, "DIRECTORY",
         "where the kernel shows the CPU's energy, for `meter rapl`"),
+    ONE("region", CONF_TEXT, region, "off", "off", 0, 0, "NAME",
+        "where this server runs, for endpoints that state their `region`; keys may say another"),
     ONE("observe", CONF_TEXT, observe, "off", "off", 0, 0, "MODEL",
         "decide and record, but send everything to this model"),
     ONE("demo.pace", CONF_RATIO, demo_pace, "1", NULL, 0, 100, "FACTOR",

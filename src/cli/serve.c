@@ -450,6 +450,7 @@ static enum result open_shared(struct serve *s)
         .reckon = s->reckoning.reckon,
         .ledger = s->books.ledger,
         .lengths = s->books.lengths,
+        .region = slice_cstr(c->region),
         .budget_status = (int)c->budget_status,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),

@@ -76,7 +76,7 @@ struct pool_view {
     const uint32_t *prefix_tok;
     uint64_t seed;       // for what is drawn (power of two, near ties)
     uint64_t turn;       // grows by one with each request of the loop, for taking turns
-    struct slice region; // where Merit itself runs, as its settings say; empty: not known
+    struct slice region; // where the request comes from; empty: not known
 };
 
 #endif

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import mock_upstream as up
 from conftest import policy_text, until
 from mock_upstream import Mock
 from test_operation import make_key
@@ -109,6 +110,36 @@ def test_edits_by_hand_move_nobody_else(start):
             for s in more:
                 went[s] += more[s]
         assert moves(went) == 0, went
+
+
+def test_sessions_leave_what_drains(start):
+    """Each once, and nobody else moves; streams that run there end."""
+    with contextlib.ExitStack() as stack:
+        mocks = replicas(stack, 3)
+        m = start(policy_text({"small": [x.url for x in mocks]}))
+        headers, talks = (lambda s: {"x-session-id": f"s{s}"}), {}
+        went = run_sessions(m, mocks, 12, 2, headers, talks=talks)
+        mocks[0].default = up.chat(delay=0.1)
+        ends, threads = [], []
+
+        def stream(k):
+            ends.append(m.chat(f"a stream, please, number {k} " * 50, stream=True))
+        # Until one of them runs there.
+        while not any("a stream" in str(r.json()["messages"]) for r in mocks[0].chats()):
+            assert len(threads) < 30
+            threads.append(threading.Thread(target=stream, args=(len(threads),)))
+            threads[-1].start()
+            threads[-1].join(0.3)
+        body = json.dumps({"url": mocks[0].url}).encode()
+        assert m.admin("/merit/v1/pool/drain", method="POST", body=body)[0] == 200
+        for t in threads:
+            t.join()
+        assert all(status == 200 and b"[DONE]" in body for status, _, body in ends)
+        n = len(mocks[0].chats())
+        more = run_sessions(m, mocks, 12, 3, headers, talks=talks)
+        assert len(mocks[0].chats()) == n
+        for s, places in more.items():
+            assert len(set(places)) == 1 and went[s][-1] in (0, places[0]), (s, went[s], places)
 
 
 def test_reloads_under_load(start):
