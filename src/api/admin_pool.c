@@ -60,6 +60,8 @@ static const char *why_of(const struct pool *p, int32_t slot, const struct pool_
         return p->slots[slot].leaving                       ? "leaving"
                : p->endpoints[s->endpoint].def->maintenance ? "maintenance"
                                                             : "drained by hand";
+    case POOL_PLACE_STANDBY:
+        return "others come first";
     default:
         return "";
     }

@@ -48,6 +48,31 @@ static void read_caller(struct request *r)
     c->id = c->team = c->tenant = SLICE_EMPTY;
 }
 
+// Where the request comes from: its own header where the key may steer, what the key says, or where Merit runs. False: the
+// header is no name.
+static bool set_region(struct request *r)
+{
+    struct slice said = SLICE_EMPTY;
+    r->region = r->g->shared->region;
+    if (!r->key)
+        return true;
+    if (r->key->region.len)
+        r->region = r->key->region;
+    if (r->key->scopes & KEY_SCOPE_ROUTE_HEADERS)
+        said = http_header_get(r->x->head, "x-merit-region");
+    if (said.len)
+        r->region = said;
+    return !said.ptr || key_name_ok(said);
+}
+
+// What places there are, as they are now.
+static void see_places(struct request *r)
+{
+    pool_rows(&r->epoch->pool, loop_now_us(r->g->loop), &r->pool);
+    r->pool.region = r->region;
+    affinity_view(r);
+}
+
 static void count_signals(struct request *r)
 {
     const struct decision *d = r->decision;
@@ -284,8 +309,7 @@ enum result chat_decide_else(struct request *r)
     r->measured = r->hoping = false;
     r->decide_ns = 0;
     r->decide_until_ns = most_ms ? begin + most_ms * 1000000 : 0;
-    pool_rows(&r->epoch->pool, loop_now_us(r->g->loop), &r->pool);
-    affinity_view(r);
+    see_places(r);
     enum result res = decider_begin(&r->epoch->serving->decider, r->epoch->scratch, &r->work,
                                     &r->pool, &r->options, NULL, r->x->arena, &r->deciding);
     if (res)
@@ -362,6 +386,11 @@ void chat_begin(struct request *r)
                    SLICE("x-merit-deadline-ms is a number of milliseconds, 1 or more."));
         return;
     }
+    if (!set_region(r)) {
+        reject_bad(r, "bad_region", "x-merit-region",
+                   SLICE("x-merit-region is one name: letters, digits and . _ - @ : / +"));
+        return;
+    }
     enum image_effort asked;
     res = effort_asked(&r->openai, s->image, r->x->arena, &asked);
     if (res == RESULT_LIMIT && s->observe_model == IMAGE_NONE) {
@@ -370,8 +399,7 @@ void chat_begin(struct request *r)
         return;
     }
     r->model = r->place = IMAGE_NONE;
-    pool_rows(&r->epoch->pool, loop_now_us(g->loop), &r->pool);
-    affinity_view(r);
+    see_places(r);
     r->options = (struct route_options){.observe = s->observe_model != IMAGE_NONE, .effort = asked};
     if (res == RESULT_NOMEM || account_begin(r)) {
         metric_add(&g->metrics->in_flight, (uint64_t)-1);

@@ -39,6 +39,7 @@ struct gateway_shared {
     bool key_required;       // without a valid key a request is refused
     struct ledger *ledger;   // NULL: nothing is reserved and no row is kept
     struct lengths *lengths; // the learner; NULL: nothing is learned
+    struct slice region;     // where this process runs; empty: not said
     int budget_status;       // 402 or 429: of a budget that does not bear it
     struct hammer *hammer;   // errors that were just given; NULL: none is remembered
     // For encoders; NULL: none. Stopped between gateway_close and loop_close.

@@ -37,6 +37,7 @@ void key_print(const struct key *k, struct buf *out)
         buf_printf(out, "%s%.*s", i ? "," : " groups=", SLICE_FMT(k->caller.groups[i]));
     for (uint32_t i = 0; i < k->caller.label_count; i++)
         buf_printf(out, "%s%.*s", i ? "," : " label=", SLICE_FMT(k->caller.labels[i]));
+    name_print(out, "region", k->region);
     const char *separator = " scopes=";
     for (unsigned i = 0; i < KEY_SCOPE_COUNT_; i++) {
         if (k->scopes & 1u << i) {
@@ -142,6 +143,7 @@ enum result keys_create(const char *path, const struct key_spec *spec, uint64_t 
     struct key k = {.scopes = spec->scopes,
                     .created_s = now_s,
                     .expires_s = spec->expires_s,
+                    .region = spec->region,
                     .per_minute = spec->per_minute};
     k.caller = (struct work_caller){
         .known = true, .id = spec->caller, .team = spec->team, .tenant = spec->tenant};

@@ -88,11 +88,12 @@ enum key_field {
     FIELD_EXPIRES,
     FIELD_RATE,
     FIELD_REVOKED,
+    FIELD_REGION,
     FIELD_COUNT
 };
-static const char *const field_names[FIELD_COUNT] = {"sha256",  "caller", "team",   "tenant",
-                                                     "groups",  "label",  "scopes", "created",
-                                                     "expires", "rate",   "revoked"};
+static const char *const field_names[FIELD_COUNT] = {"sha256",  "caller", "team",    "tenant",
+                                                     "groups",  "label",  "scopes",  "created",
+                                                     "expires", "rate",   "revoked", "region"};
 
 static bool hash_parse(struct slice text, uint8_t out[KEY_HASH_BYTES])
 {
@@ -122,9 +123,10 @@ static bool groups_parse(struct slice list, struct work_caller *c)
 
 static bool field_parse(struct key *k, enum key_field field, struct slice value)
 {
-    struct slice *name = field == FIELD_CALLER ? &k->caller.id
-                         : field == FIELD_TEAM ? &k->caller.team
-                                               : &k->caller.tenant;
+    struct slice *name = field == FIELD_CALLER   ? &k->caller.id
+                         : field == FIELD_TEAM   ? &k->caller.team
+                         : field == FIELD_REGION ? &k->region
+                                                 : &k->caller.tenant;
     uint64_t *time = field == FIELD_CREATED   ? &k->created_s
                      : field == FIELD_EXPIRES ? &k->expires_s
                                               : &k->revoked_s;
@@ -135,6 +137,7 @@ static bool field_parse(struct key *k, enum key_field field, struct slice value)
     case FIELD_CALLER:
     case FIELD_TEAM:
     case FIELD_TENANT:
+    case FIELD_REGION:
         *name = value;
         return key_name_ok(value);
     case FIELD_GROUPS:

@@ -5,8 +5,8 @@
 // the file holds its SHA-256. (A fast hash is right here: 190 random bits cannot be guessed, a password could.)
 //
 // The file has one line per key behind a first line `merit-keys 1`:
-//   key k-4Fz0aQ9x sha256=HEX caller=NAME team=NAME tenant=NAME groups=a,b label=phi scopes=traffic created=TIME
-//       expires=TIME rate=600 revoked=TIME                                            (one line; TIME is ISO 8601, UTC)
+//   key k-4Fz0aQ9x sha256=HEX caller=NAME team=NAME tenant=NAME groups=a,b label=phi region=eu scopes=traffic
+//       created=TIME expires=TIME rate=600 revoked=TIME                                            (one line; TIME is ISO 8601, UTC)
 // An unknown field is an error, because it may be a restriction that this build does not know.
 //
 // A `key_set` is an immutable snapshot, shared by all loops, reference-counted. Only the rate limits' state in it
@@ -26,8 +26,9 @@
 enum {
     KEYS_MAX = 10000,
     KEYS_BYTES_MAX = 16 * 1024 * 1024,
-    KEY_ID_MAX = 32,    // bytes, letters, digits, '-', '_'
-    KEY_NAME_MAX = 128, // of caller, team, tenant, group, label: letters, digits and . _ - @ : / +
+    KEY_ID_MAX = 32, // bytes, letters, digits, '-', '_'
+    KEY_NAME_MAX =
+        128, // of caller, team, tenant, region, group, label: letters, digits and . _ - @ : / +
     KEY_RANDOM = 32,
     KEY_CHECK = 6,
     KEY_SECRET_LEN = 9 + KEY_RANDOM + KEY_CHECK,
@@ -51,6 +52,7 @@ struct key {
     struct slice id;
     uint8_t hash[KEY_HASH_BYTES];
     struct work_caller caller; // known is true; caller.id, team, tenant, groups, labels
+    struct slice region;       // where it asks from; empty: not said
     uint32_t scopes;           // enum key_scope bits
     uint64_t created_s;        // since 1970
     uint64_t expires_s;        // 0: never
@@ -132,7 +134,7 @@ struct slice keys_bearer(struct slice authorization);
 // not at all. RESULT_LIMIT, RESULT_IO (errno), RESULT_SYNTAX (the file is damaged), with a sentence in `why`.
 
 struct key_spec {
-    struct slice caller, team, tenant;
+    struct slice caller, team, tenant, region;
     struct slice groups[WORK_GROUPS_MAX];
     uint32_t group_count;
     struct slice labels; // with commas between, as key_labels_ok tells; may be empty

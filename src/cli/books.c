@@ -37,6 +37,7 @@ static enum result open_ledger(struct books *b, const struct books_ledger *l, ui
     const struct ledger_options options = {.directory = l->directory,
                                            .accounts = l->accounts,
                                            .backlog_bytes = l->backlog_bytes,
+                                           .keep_days = l->keep_days,
                                            .now_us = now_us,
                                            .event = on_event};
     buf_reset(why);

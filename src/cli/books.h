@@ -34,6 +34,7 @@ struct books_ledger {
     const char *directory;
     uint32_t accounts;
     uint64_t backlog_bytes;
+    uint32_t keep_days;
 };
 
 // Before the loops are. `data` may be NULL and outlives it. Messages go to standard error. RESULT_EXISTS (the ledger is

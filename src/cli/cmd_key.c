@@ -34,6 +34,7 @@ static const char usage_create[] =
     "  --team NAME      their team\n"
     "  --label A,B      levels that all they send is at least at\n"
     "  --tenant NAME    their tenant\n"
+    "  --region NAME    where they ask from, for endpoints that state their `region`\n"
     "  --groups A,B     groups that a policy may ask for\n"
     "  --scopes A,B     traffic (default), admin, route-headers: may send x-merit-* routing "
     "headers\n"
@@ -144,6 +145,7 @@ static void key_json(struct buf *out, const struct key *k, uint64_t now_s)
     member(out, "caller", k->caller.id);
     member(out, "team", k->caller.team);
     member(out, "tenant", k->caller.tenant);
+    member(out, "region", k->region);
     BUF_LIT(out, ", \"groups\": [");
     for (uint32_t i = 0; i < k->caller.group_count; i++) {
         if (i)
@@ -224,7 +226,7 @@ static int bad_value(const char *option, const char *value, const char *form)
 }
 
 struct create_options {
-    const char *caller, *team, *tenant, *groups, *label, *scopes, *expires, *rate;
+    const char *caller, *team, *tenant, *groups, *label, *scopes, *expires, *rate, *region;
 };
 
 static int spec_of(const struct create_options *o, uint64_t now_s, struct key_spec *spec)
@@ -243,6 +245,9 @@ static int spec_of(const struct create_options *o, uint64_t now_s, struct key_sp
         return bad_value("--team", o->team, names);
     if (o->tenant && !key_name_ok(spec->tenant))
         return bad_value("--tenant", o->tenant, names);
+    spec->region = slice_cstr(o->region);
+    if (o->region && !key_name_ok(spec->region))
+        return bad_value("--region", o->region, names);
     if (o->groups && !groups_of(o->groups, spec))
         return bad_value("--groups", o->groups, "at most 32 names with commas between");
     spec->labels = slice_cstr(o->label);
@@ -270,9 +275,11 @@ static int key_create(int argc, char **argv)
     struct key_command c = {0};
     struct create_options o = {0};
     const struct args_option options[] = {
-        {"--caller", &o.caller, NULL},   {"--team", &o.team, NULL},   {"--tenant", &o.tenant, NULL},
-        {"--groups", &o.groups, NULL},   {"--label", &o.label, NULL}, {"--scopes", &o.scopes, NULL},
-        {"--expires", &o.expires, NULL}, {"--rate", &o.rate, NULL},   {"--keys", &c.keys, NULL},
+        {"--caller", &o.caller, NULL},   {"--team", &o.team, NULL},
+        {"--tenant", &o.tenant, NULL},   {"--groups", &o.groups, NULL},
+        {"--label", &o.label, NULL},     {"--scopes", &o.scopes, NULL},
+        {"--expires", &o.expires, NULL}, {"--rate", &o.rate, NULL},
+        {"--region", &o.region, NULL},   {"--keys", &c.keys, NULL},
         {"--conf", &c.conf_path, NULL},  {"--json", NULL, &c.json},
     };
     struct args a = {.command = "merit key create",
@@ -314,6 +321,8 @@ static void list_line(struct buf *out, const struct key *k, uint64_t now_s)
         buf_printf(out, " team=%.*s", SLICE_FMT(k->caller.team));
     if (k->caller.tenant.len)
         buf_printf(out, " tenant=%.*s", SLICE_FMT(k->caller.tenant));
+    if (k->region.len)
+        buf_printf(out, " region=%.*s", SLICE_FMT(k->region));
     for (uint32_t i = 0; i < k->caller.group_count; i++)
         buf_printf(out, "%s%.*s", i ? "," : " groups=", SLICE_FMT(k->caller.groups[i]));
     for (uint32_t i = 0; i < k->caller.label_count; i++)

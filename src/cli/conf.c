@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/keys.h"
 #include "base/file.h"
 #include "cli/conf_settings.h"
 #include "text/json.h"
@@ -404,6 +405,8 @@ enum result conf_check(struct conf *c, struct buf *why)
     if (c->total_timeout_ms && c->first_byte_timeout_ms > c->total_timeout_ms)
         BUF_LIT(why,
                 "upstream.first_byte is longer than upstream.total: lower it or raise the total\n");
+    if (c->region && !key_name_ok(slice_cstr(c->region)))
+        BUF_LIT(why, "region is one name: letters, digits and . _ - @ : / +\n");
     if (c->budget_status != 402 && c->budget_status != 429)
         BUF_LIT(why, "budgets.status is 402 or 429\n");
     return why->len > before ? RESULT_SYNTAX : RESULT_OK;

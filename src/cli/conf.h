@@ -57,6 +57,7 @@ struct conf {
     const char *policy; // path, or "demo" for the built-in one; NULL: where policy_file_read looks
     const char *meter_nvml, *meter_powercap; // where meters are; NULL: the system's
     const char *prices;                      // path of a list of prices; NULL: the built-in one
+    const char *region;  // where this process runs, as endpoints state theirs; NULL: not said
     const char *observe; // observe-only: everything goes to this model; NULL when off
     double demo_pace;    // factor on the demo pool's delays; 0 for none
 
@@ -78,6 +79,7 @@ struct conf {
     uint32_t compute_queue_tok, compute_cache_bytes, compute_deadline_ms;
     uint32_t pool_scrape_ms, pool_check_ms, pool_idle_ms, pool_judge_ms, pool_dns_ms;
     uint32_t carbon_feed_ms, carbon_stale_ms;
+    const char *pool_nameserver;            // NULL: the system's
     const char *model_embed, *model_entity; // names or folders; NULL: none
 
     uint32_t budget_status; // 402 or 429: of a budget that does not bear a request
@@ -90,6 +92,7 @@ struct conf {
     const char *data;   // directory of what is measured and of the ledger; NULL when off
     const char *ledger; // directory, "auto" for one below `data`, NULL for off; see conf_ledger
     uint32_t ledger_accounts, ledger_backlog_bytes;
+    uint32_t ledger_keep_days; // 0: forever
 
     struct arena arena; // private from here on
     uint8_t level[128]; // where each setting comes from: 0 default, 1 file, 2 flag

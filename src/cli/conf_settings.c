@@ -39,6 +39,8 @@ const struct conf_setting conf_settings[] = {
         "NVIDIA's library, for `meter nvml`"),
     ONE("meter.powercap", CONF_PATH, meter_powercap, "system", "system", 0, 0, "DIRECTORY",
         "where the kernel shows the CPU's energy, for `meter rapl`"),
+    ONE("region", CONF_TEXT, region, "off", "off", 0, 0, "NAME",
+        "where this server runs, for endpoints that state their `region`; keys may say another"),
     ONE("observe", CONF_TEXT, observe, "off", "off", 0, 0, "MODEL",
         "decide and record, but send everything to this model"),
     ONE("demo.pace", CONF_RATIO, demo_pace, "1", NULL, 0, 100, "FACTOR",
@@ -101,6 +103,8 @@ const struct conf_setting conf_settings[] = {
        "window in which endpoints of a model are held against each other"),
     MS("pool.dns", pool_dns_ms, "15s", NULL, 100, 24 * HOUR,
        "between look-ups of endpoints that are discovered by name"),
+    ONE("pool.nameserver", CONF_TEXT, pool_nameserver, "system", "system", 0, 0, "ADDRESS[:PORT]",
+        "who is asked for `endpoint srv`"),
     MS("carbon.feed", carbon_feed_ms, "5m", NULL, 100, 24 * HOUR,
        "between readings of a zone's feed of carbon"),
     MS("carbon.stale", carbon_stale_ms, "3h", NULL, 100, 24 * HOUR,
@@ -138,5 +142,7 @@ const struct conf_setting conf_settings[] = {
     // Grade guessed, 2026-11: a million attempts.
     SIZE("ledger.backlog", ledger_backlog_bytes, "1GiB", NULL, 17 * MIB, 4095.0 * MIB,
          "attempts that wait for the store; past it requests are refused"),
+    ONE("ledger.keep", CONF_DAYS, ledger_keep_days, "forever", "forever", 1, 36500, "DAYS",
+        "rows of attempts; of older ones sums are kept, by day (400d)"),
 };
 const uint32_t conf_setting_count = MERIT_COUNT(conf_settings);

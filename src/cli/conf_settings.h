@@ -14,6 +14,7 @@ enum conf_kind {
     CONF_SIZE,        // uint32_t, bytes
     CONF_MS,          // uint32_t
     CONF_US,          // uint32_t
+    CONF_DAYS,        // uint32_t
     CONF_RATIO,       // double
 };
 

@@ -34,6 +34,7 @@ static const struct unit size_units[] = {
 static const struct unit ms_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60e3}, {"h", 3600e3}, {NULL, 0}};
 static const struct unit us_units[] = {{"us", 1}, {"ms", 1000}, {NULL, 0}};
+static const struct unit day_units[] = {{"d", 1}, {NULL, 0}};
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
 // Digits with at most one point, then the unit.
@@ -56,10 +57,11 @@ static bool number_split(struct slice text, double *number, struct slice *unit)
 
 static const struct unit *units_of(enum conf_kind kind)
 {
-    return kind == CONF_SIZE ? size_units
-           : kind == CONF_MS ? ms_units
-           : kind == CONF_US ? us_units
-                             : no_units;
+    return kind == CONF_SIZE   ? size_units
+           : kind == CONF_MS   ? ms_units
+           : kind == CONF_US   ? us_units
+           : kind == CONF_DAYS ? day_units
+                               : no_units;
 }
 
 // The largest unit that gives a whole number.

@@ -73,7 +73,8 @@ static int32_t endpoint_of(const struct reader *r, int32_t model, struct slice u
 static enum result read_place(struct reader *r, uint32_t object, uint32_t at,
                               struct pool_place *row)
 {
-    static const char *const states[] = {"up", "trying", "out", "limited", "draining", "gone"};
+    static const char *const states[] = {"up",       "trying", "out",    "limited",
+                                         "draining", "gone",   "standby"};
     if (json_type(&r->json, object) != JSON_OBJECT)
         return refuse(r, RESULT_TYPE, "not an object", at);
     int32_t model = image_find_model(r->image, text(r, object, "model"));

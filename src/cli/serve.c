@@ -127,7 +127,8 @@ static enum result open_books(struct serve *s)
 {
     const struct books_ledger ledger = {.directory = conf_ledger(&s->conf),
                                         .accounts = s->conf.ledger_accounts,
-                                        .backlog_bytes = s->conf.ledger_backlog_bytes};
+                                        .backlog_bytes = s->conf.ledger_backlog_bytes,
+                                        .keep_days = s->conf.ledger_keep_days};
     bool budgets = s->serving->rules.count > 0;
     if (budgets && !ledger.directory)
         fprintf(stderr,
@@ -449,6 +450,7 @@ static enum result open_shared(struct serve *s)
         .reckon = s->reckoning.reckon,
         .ledger = s->books.ledger,
         .lengths = s->books.lengths,
+        .region = slice_cstr(c->region),
         .budget_status = (int)c->budget_status,
         .decisions_kept = c->decisions_kept,
         .key_required = is_open_to_others(c->listen, c->listen_count),
@@ -500,6 +502,12 @@ static enum result open_keeper(struct serve *s)
     options.times.idle_check_ms = c->pool_idle_ms / 3;
     options.times.judge_ms = c->pool_judge_ms;
     options.times.dns_ms = c->pool_dns_ms;
+    if (c->pool_nameserver && !dns_server_of(slice_cstr(c->pool_nameserver), &options.servers)) {
+        fprintf(stderr,
+                "merit: pool.nameserver is a numeric address, perhaps with a port: \"%s\"\n",
+                c->pool_nameserver);
+        return RESULT_SYNTAX;
+    }
     enum result r = keeper_open(&s->keeper, &options);
     if (!r)
         r = keeper_take(s->keeper, &s->serving->pool, s->serving->client_tls);

@@ -40,7 +40,10 @@ struct carrier {
     bool started, loaded, failing, growth_failed;
     uint32_t retry_ms;
     uint64_t retry_at_us, grow_at_us, forget_at_us; // mono
-    uint64_t last_id;
+    uint64_t keep_at_us, steady_us, ahead_us;       // mono; the wall's lead before it
+    uint64_t summed;                                // rows of this round
+    uint64_t last_id, batch_id; // the largest ticket of the store at the start; of the batch
+    bool behind;                // it was told that rows are missing
     uint32_t slots[CARRIER_BATCH];
     struct sum *sums;
     uint32_t sum_at[SUMS_MAX], sum_count; // places that are taken
@@ -268,6 +271,15 @@ static enum result open_store(struct carrier *c, struct buf *why)
     if (r)
         return r;
     c->last_id = store_last_id(c->store);
+    uint64_t noted = journal_stored_id(c->o.journal);
+    if (noted > c->last_id && !c->behind) {
+        c->behind = true;
+        tell(c, "ledger-store-behind", true,
+             "the ledger's store %s lacks rows that were in it: it knows tickets up to %" PRIu64
+             ", %" PRIu64 " was stored; was it cut, or put back from a copy? Budgets count from "
+             "what it knows",
+             c->path, c->last_id, noted);
+    }
     if (store_converted(c->store))
         tell(c, "ledger-store-converted", false,
              "the ledger's store %s was of an earlier version; rows that were converted: %" PRIu64,
@@ -352,6 +364,8 @@ static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_u
     enum result result = store_put(c->store, &r);
     if (result)
         return result;
+    if (r.id > c->batch_id)
+        c->batch_id = r.id;
     if (r.end_us < *oldest_us)
         *oldest_us = r.end_us;
     for (uint32_t i = 0; i < r.draw_count; i++) {
@@ -397,6 +411,7 @@ static bool carry(struct carrier *c)
         batch_failed(c);
         return false;
     }
+    journal_note_stored(c->o.journal, c->batch_id);
     for (uint32_t i = 0; i < count; i++)
         journal_free(c->o.journal, c->slots[i]);
     uint64_t now = clock_wall_us(&clock_system);
@@ -414,6 +429,47 @@ static void forget(struct carrier *c, uint64_t mono_us)
     c->forget_at_us = mono_us + CARRIER_FORGET_US;
     if (store_forget(c->store, wall - CARRIER_KEEP_US))
         batch_failed(c);
+}
+
+// --- keeping less
+
+// Whether the wall clock goes by itself as the monotonic one does: what it says about age is to be believed then.
+static bool is_steady(struct carrier *c, uint64_t mono_us, uint64_t wall_us)
+{
+    uint64_t ahead = wall_us - mono_us;
+    int64_t leap = (int64_t)(ahead - c->ahead_us);
+    c->ahead_us = ahead;
+    if ((leap < 0 ? -leap : leap) > (int64_t)CARRIER_STEADY_US)
+        c->steady_us = mono_us;
+    return mono_us - c->steady_us >= CARRIER_STEADY_US;
+}
+
+// One block of rows that are old enough becomes sums. The next one follows after the next commit, or in an hour.
+static void keep_less(struct carrier *c)
+{
+    uint64_t mono = clock_mono_us(c->o.clock), wall = clock_wall_us(c->o.clock), gone = 0;
+    const uint64_t day = UINT64_C(86400) * 1000000;
+    if (!c->o.keep_days || !c->store || !c->loaded || mono < c->keep_at_us)
+        return;
+    c->keep_at_us = mono + CARRIER_STEADY_US / 60;
+    if (!is_steady(c, mono, wall) || wall / day < c->o.keep_days)
+        return;
+    uint64_t before = (wall / day - c->o.keep_days) * day;
+    if (store_keep(c->store, before, &gone)) {
+        batch_failed(c);
+        return;
+    }
+    c->summed += gone;
+    if (gone) {
+        c->keep_at_us = mono;
+        return;
+    }
+    if (c->summed)
+        tell(c, "ledger-rows-summed", false,
+             "rows that were kept for %u days are sums of days now: %" PRIu64, c->o.keep_days,
+             c->summed);
+    c->summed = 0;
+    c->keep_at_us = mono + CARRIER_STEADY_US;
 }
 
 // Everything that is settled now. False when the store does not work.
@@ -481,11 +537,14 @@ static void *run(void *arg)
     struct carrier *c = arg;
     const struct timespec gather = {(time_t)(c->o.commit_ms / 1000),
                                     (long)(c->o.commit_ms % 1000) * 1000000};
+    const struct timespec minute = {.tv_sec = 60};
     struct journal_counts counts;
     for (;;) {
         bool closing = atomic_load(&c->closing);
         grow_if_low(c);
         bool works = carry_all(c);
+        if (works && !closing)
+            keep_less(c);
         journal_count(c->o.journal, &counts);
         if (closing && (!counts.settled || !works))
             return NULL;
@@ -493,8 +552,9 @@ static void *run(void *arg)
             // Whoever settles after this look finds the state idle and wakes.
             atomic_store(&c->state, IDLE);
             journal_count(c->o.journal, &counts);
+            bool summing = c->summed && c->store;
             if (!counts.settled && !atomic_load(&c->closing))
-                futex_wait(&c->state, IDLE, NULL);
+                futex_wait(&c->state, IDLE, summing ? &gather : c->o.keep_days ? &minute : NULL);
             uint32_t idle = IDLE;
             atomic_compare_exchange_strong(&c->state, &idle, GATHERING);
         } else {
@@ -532,6 +592,8 @@ enum result carrier_open(struct carrier **out, const struct carrier_options *o, 
         goto out;
     }
     c->o = *o;
+    c->steady_us = clock_mono_us(o->clock);
+    c->ahead_us = clock_wall_us(o->clock) - c->steady_us;
     int n = snprintf(c->path, sizeof c->path, "%s/" STORE_FILE, o->directory);
     if (n < 0 || (size_t)n >= sizeof c->path) {
         buf_cstr(why, "the path of the ledger's store is too long");

@@ -3,7 +3,7 @@
 // It sleeps without a timer while nothing is settled. The first settlement wakes it; it commits commit_ms later what has
 // come together. When the store cannot be written (locked, full, read-only, damaged) the slots stay in the journal, an
 // event says so once, and it tries again, ever less often up to CARRIER_RETRY_MAX_MS, with the store opened anew. It
-// also adds journal files when few slots are free.
+// also adds journal files when few slots are free, and turns rows that are old enough into sums, a block at a time.
 #ifndef MERIT_LEDGER_CARRIER_H
 #define MERIT_LEDGER_CARRIER_H
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/result.h"
 #include "ledger/accounts.h"
@@ -24,6 +25,8 @@ enum {
 // Accounts that were over for so long leave the store; it is looked at so often. Grade guessed, 2026-11.
 #define CARRIER_KEEP_US (UINT64_C(32) * 86400 * 1000000)
 #define CARRIER_FORGET_US (UINT64_C(3600) * 1000000)
+// Rows are taken away by a clock that went steadily for so long, since the start or since it leapt by as much.
+#define CARRIER_STEADY_US (UINT64_C(3600) * 1000000)
 
 struct carrier;
 
@@ -33,8 +36,10 @@ struct carrier_options {
     struct accounts *accounts;
     uint32_t commit_ms;
     uint64_t life_idle_us;
-    uint64_t now_us;   // wall, at the start
-    uint64_t first_id; // tickets below it were recovered, and are in the accounts
+    uint64_t now_us;    // wall, at the start
+    uint64_t first_id;  // tickets below it were recovered, and are in the accounts
+    uint32_t keep_days; // 0: rows are kept for good
+    const struct clock *clock;
     void (*event)(void *context, const struct ledger_event *e);
     void *context;
 };

@@ -60,7 +60,7 @@ struct journal_record {
     uint64_t id, at_us;
     struct ledger_amounts expected, bound;
     uint32_t attempt;
-    struct slice decision; // of the slot, as the names are
+    struct slice decision;              // of the slot, as the names are
     uint8_t policy[IMAGE_DIGEST_BYTES]; // zeros: none
     bool cut;                           // names did not fit and were cut
     struct slice names[JOURNAL_NAMES];
@@ -128,6 +128,11 @@ void journal_free(struct journal *j, uint32_t slot);
 bool journal_is_low(const struct journal *j);
 // One more file. RESULT_LIMIT at the limit, RESULT_IO (errno), RESULT_NOMEM.
 enum result journal_grow(struct journal *j) MERIT_NODISCARD;
+
+// The largest ticket whose row was ever committed, as the store thread noted it: what a store that was cut or put back
+// does not know any more. 0: nothing was noted.
+uint64_t journal_stored_id(const struct journal *j);
+void journal_note_stored(struct journal *j, uint64_t id);
 
 struct journal_counts {
     uint64_t slots, free, settled;

@@ -117,6 +117,8 @@ static enum result open_files(struct ledger *l, const struct ledger_options *o, 
                                      o->life_idle_us ? o->life_idle_us : LEDGER_LIFE_IDLE_US,
                                  .now_us = o->now_us,
                                  .first_id = journal_last_id(l->journal) + 1,
+                                 .keep_days = o->keep_days,
+                                 .clock = o->clock ? o->clock : &clock_system,
                                  .event = o->event,
                                  .context = o->context};
     return carrier_open(&l->carrier, &co, why);

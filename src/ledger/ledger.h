@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
@@ -172,6 +173,9 @@ struct ledger_options {
     uint64_t backlog_bytes; // 0: LEDGER_BACKLOG_BYTES
     uint64_t life_idle_us;  // 0: LEDGER_LIFE_IDLE_US
     uint32_t journal_slots; // of one journal file; 0: JOURNAL_FILE_SLOTS (ledger/journal.h)
+    // Rows of attempts that were reserved so many whole days ago and more become sums by day; 0: kept for good.
+    uint32_t keep_days;
+    const struct clock *clock; // what `keep_days` goes by; NULL: the system's
     struct ledger_source source;
     // Called by ledger_open and by the store thread; may be NULL.
     void (*event)(void *context, const struct ledger_event *e);

@@ -78,6 +78,8 @@ const struct lsp_word lsp_words[] = {
     {"health", "health \"/PATH\"", "What is asked of it while it is out."},
     {"dns", "endpoint dns \"URL\"",
      "Every address that the host's name resolves to is an endpoint."},
+    {"srv", "endpoint srv \"http://_SERVICE._tcp.NAME/v1\"",
+     "Every service record of the name is an endpoint, with its port, weight and priority."},
     {"effort", "effort low, high by template \"enable_thinking\"",
      "Reasoning efforts that may be asked for."},
     {"by", "effort ... by reasoning_effort | template \"NAME\" | thinking \"NAME\" low 1k tok",

@@ -2,15 +2,16 @@
 
 #include <string.h>
 
+#include "net/http_retry.h"
 #include "path/path_inner.h"
 
 enum {
-    RETRY_AFTER_MAX_S = 86400, // who asks for years is believed a day
     GATHER_ARENA_MAX = 64 * 1024
 }; // a stated length up to this is gathered in the request's arena
 
 // The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
-static void break_off(struct path_try *t, const char *code, const char *message, bool tell)
+MERIT_COLD static void break_off(struct path_try *t, const char *code, const char *message,
+                                 bool tell)
 {
     struct path *p = t->path;
     struct http_exchange *x = p->x;
@@ -60,6 +61,7 @@ static bool passes(struct slice name)
 static bool keep_headers(struct path_try *t, const struct http_head *head)
 {
     struct arena *arena = t->path->x->arena;
+    bool in_ms = false;
     t->kept_count = 0;
     for (uint32_t i = 0; i < head->header_count && t->kept_count < MERIT_COUNT(t->kept); i++) {
         const struct http_header *h = &head->headers[i];
@@ -75,9 +77,15 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
             return false;
         if (slice_ieq(h->name, SLICE("content-type")))
             t->type = to->value;
-        uint64_t seconds;
-        if (slice_ieq(h->name, SLICE("retry-after")) && slice_u64(to->value, &seconds))
-            t->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (uint32_t)seconds : RETRY_AFTER_MAX_S;
+        // Of both the finer one, in whichever order they come.
+        if (slice_ieq(h->name, SLICE("retry-after")) && !in_ms)
+            t->retry_after_s = http_retry_after_s(
+                to->value,
+                http_peer_clock_us(http_header_get(head, "date"), loop_wall_us(t->path->loop)));
+        if (slice_ieq(h->name, SLICE("retry-after-ms")) && http_retry_after_ms_s(to->value)) {
+            t->retry_after_s = http_retry_after_ms_s(to->value);
+            in_ms = true;
+        }
     }
     return true;
 }

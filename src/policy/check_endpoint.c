@@ -109,16 +109,39 @@ static bool path_of(struct checker *c, const struct node *string, struct slice *
     return false;
 }
 
-// What stands first: a URL, `demo`, `dns "URL"` or `file "PATH"`.
+// "_service._tcp.name" and no port: the record has that. What is behind the two labels is the name that Host and TLS go by.
+static bool srv_of(struct checker *c, const struct node *string, const struct node *key,
+                   struct slice *url)
+{
+    if (!url_of(c, string, key, url))
+        return false;
+    struct slice rest = slice_from(*url, slice_starts_with(*url, SLICE("https://")) ? 8 : 7), host,
+                 service, protocol, labels;
+    slice_split(&rest, '/', &host);
+    labels = host;
+    bool fits = slice_split(&labels, '.', &service) && slice_split(&labels, '.', &protocol) &&
+                service.len > 1 && service.ptr[0] == '_' && slice_ieq(protocol, SLICE("_tcp")) &&
+                labels.len > 0 && !memchr(host.ptr, ':', host.len);
+    if (fits)
+        return true;
+    struct diag *d = check_error(c, string, "endpoint",
+                                 "the name of a service is `_service._tcp.name`, without a port");
+    diag_help(c->diags, d, "write `srv \"http://_vllm._tcp.pool.example/v1\"`");
+    return false;
+}
+
+// What stands first: a URL, `demo`, `dns "URL"`, `srv "URL"` or `file "PATH"`.
 static bool place_of(struct checker *c, const struct node *n, const struct node *key,
                      struct image_endpoint *e, struct slice *url)
 {
     if (n->kind == NODE_STRING)
         return url_of(c, n, key, url);
     if (n->kind == NODE_CLAUSE) {
-        bool dns = tree_is(c->tree, n, "dns");
-        e->discovery = dns ? IMAGE_DISCOVER_DNS : IMAGE_DISCOVER_FILE;
-        return dns ? url_of(c, n->first, key, url) : path_of(c, n->first, url);
+        bool dns = tree_is(c->tree, n, "dns"), srv = tree_is(c->tree, n, "srv");
+        e->discovery = dns ? IMAGE_DISCOVER_DNS : srv ? IMAGE_DISCOVER_SRV : IMAGE_DISCOVER_FILE;
+        return dns   ? url_of(c, n->first, key, url)
+               : srv ? srv_of(c, n->first, key, url)
+                     : path_of(c, n->first, url);
     }
     *url = SLICE("demo:");
     if (tree_is(c->tree, n, "demo"))

@@ -21,7 +21,7 @@ static bool endpoints(struct parser *p, struct node *n)
         struct node *e = parse_open(p, NODE_ENDPOINT);
         if (!e)
             return false;
-        bool found = parse_at_word(p, "dns") || parse_at_word(p, "file");
+        bool found = parse_at_word(p, "dns") || parse_at_word(p, "srv") || parse_at_word(p, "file");
         if (found ? !parse_add(e, clause_of_string(p))
                   : !parse_add_leaf(p, e, parse_peek(p) == TOKEN_WORD ? NODE_WORD : NODE_STRING))
             return false;

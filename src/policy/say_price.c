@@ -182,8 +182,9 @@ void say_endpoint(const struct policy_image *p, const struct image_endpoint *e, 
     bool any = false;
     if (e->discovery) {
         also(out, &any);
-        buf_cstr(out, e->discovery == IMAGE_DISCOVER_DNS ? "as its name resolves"
-                                                         : "a file of addresses");
+        buf_cstr(out, e->discovery == IMAGE_DISCOVER_DNS   ? "as its name resolves"
+                      : e->discovery == IMAGE_DISCOVER_SRV ? "as its service records say"
+                                                           : "a file of addresses");
     }
     if (e->engine) {
         also(out, &any);
@@ -244,7 +245,9 @@ void say_endpoint_json(const struct policy_image *p, const struct image_endpoint
     say_json_string(out, image_text(p, e->url));
     if (e->discovery)
         buf_printf(out, ", \"discovery\": \"%s\"",
-                   e->discovery == IMAGE_DISCOVER_DNS ? "dns" : "file");
+                   e->discovery == IMAGE_DISCOVER_DNS   ? "dns"
+                   : e->discovery == IMAGE_DISCOVER_SRV ? "srv"
+                                                        : "file");
     if (e->engine)
         buf_printf(out, ", \"engine\": \"%s\"", engine(e->engine));
     if (e->weight_milli) {

@@ -188,7 +188,9 @@ void discovery_apply(struct pool *p, int32_t endpoint, const struct discovery_li
                                .weight_milli = d->weight_milli,
                                .slots = d->slots,
                                .rate_min = d->rate_min,
-                               .rate_tok_min = d->rate_tok_min};
+                               .rate_tok_min = d->rate_tok_min,
+                               .rank = d->rank,
+                               .port = d->port};
         uint32_t slot;
         enum result r = pool_add(p, &add, now_ms, &slot);
         if (r) {

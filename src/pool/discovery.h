@@ -18,6 +18,8 @@ struct discovery_place {
     struct slice url;
     struct slice connect;                                 // numeric address; empty: as the URL says
     uint32_t weight_milli, slots, rate_min, rate_tok_min; // 0: as the endpoint
+    uint32_t rank;                                        // of services
+    uint16_t port;                                        // of `connect`
     uint32_t line;
 };
 

@@ -1,18 +1,14 @@
 #include "pool/keeper.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
 #include "base/rng.h"
 #include "pool/discovery.h"
-#include "pool/resolve.h"
+#include "pool/finder.h"
 #include "pool/telemetry.h"
 
 const struct keeper_times keeper_times_default = {
@@ -28,13 +24,7 @@ const struct keeper_times keeper_times_default = {
     .dns_ms = 15000,
 };
 
-enum {
-    LINE_BYTES = 1024,
-    SWEEP_MS = 60000,
-    CARBON_MS = 5000,
-    SETTLE_MS = 100,
-    RETRY_MEMORY_MS = 1000
-};
+enum { LINE_BYTES = 1024, SWEEP_MS = 60000, CARBON_MS = 5000, RETRY_MEMORY_MS = 1000 };
 
 enum probe_kind { PROBE_METRICS, PROBE_HEALTH };
 
@@ -62,19 +52,6 @@ struct watch {
         silent_from_ms; // the last sign of life seen, and since when none follows though calls wait
 };
 
-// One discovered endpoint of the pool.
-struct finder {
-    struct keeper *keeper;
-    int32_t endpoint;
-    uint64_t next_ms;
-    struct timespec mtime; // of the file that was read last
-    off_t size;
-    ino_t inode;
-    bool looked, taken; // at it once; what is there now was read
-    struct resolve *job;
-    char said[POOL_DIAG_BYTES]; // the last trouble, so that it is told once
-};
-
 struct keeper {
     struct keeper_options o;
     struct http_client *client;
@@ -83,8 +60,8 @@ struct keeper {
     struct pool *pool;
     struct tls_context *tls;
     struct watch *watches;
-    struct finder *finders;
-    uint32_t finder_count, calls;
+    struct finders *finders;
+    uint32_t calls, turn;
     uint64_t judge_ms, sweep_ms, carbon_ms;
 };
 
@@ -230,10 +207,26 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     p->status = head->status;
 }
 
+static void stop_reading(struct watch *w, const struct probe *p)
+{
+    struct telemetry t;
+    if (p->kind != PROBE_METRICS || !w->reading)
+        return;
+    (void)telemetry_end(&w->reader, &t);
+    w->reading = false;
+}
+
 static void finish(struct probe *p, enum telemetry_fault fault, bool well)
 {
+    struct watch *w = p->watch;
+    const struct pool_slot *slot = &w->keeper->pool->slots[w->slot];
     p->call = NULL;
-    p->watch->keeper->calls--;
+    w->keeper->calls--;
+    // Another place stands there since it was asked: this is not its word.
+    if (atomic_load_explicit(&slot->generation, memory_order_relaxed) != w->generation) {
+        stop_reading(w, p);
+        return;
+    }
     if (p->kind == PROBE_METRICS)
         end_metrics(p->watch, fault);
     else
@@ -401,11 +394,7 @@ static void stop_watch(struct watch *w)
 {
     stop_probe(&w->metrics);
     stop_probe(&w->health);
-    if (w->reading) {
-        struct telemetry t;
-        (void)telemetry_end(&w->reader, &t);
-        w->reading = false;
-    }
+    stop_reading(w, &w->metrics);
 }
 
 static void begin_watch(struct watch *w, uint32_t generation)
@@ -517,157 +506,18 @@ static void set_carbon(struct keeper *k)
     }
 }
 
-// --- discovery
-
-static void tell_finder(struct finder *f, const char *what)
-{
-    const struct pool_endpoint *e = &f->keeper->pool->endpoints[f->endpoint];
-    if (strcmp(f->said, what) == 0)
-        return;
-    snprintf(f->said, sizeof f->said, "%s", what);
-    if (what[0])
-        say(f->keeper, "model %.*s, %.*s: %s; its places stay as they are",
-            SLICE_FMT(f->keeper->pool->models[e->model].name), SLICE_FMT(e->url), what);
-}
-
-static void apply_list(struct finder *f, const struct discovery_list *list)
-{
-    struct keeper *k = f->keeper;
-    const struct pool_endpoint *e = &k->pool->endpoints[f->endpoint];
-    struct discovery_change c;
-    discovery_apply(k->pool, f->endpoint, list, now_ms(k), &c);
-    if (c.added || c.drained)
-        say(k, "model %.*s, %.*s: %u places, %u new, %u leave",
-            SLICE_FMT(k->pool->models[e->model].name), SLICE_FMT(e->url), list->count, c.added,
-            c.drained);
-    if (c.refused)
-        say(k, "model %.*s: %u places are not taken, %.*s among them: %s",
-            SLICE_FMT(k->pool->models[e->model].name), c.refused, SLICE_FMT(c.refused_url),
-            c.why == RESULT_EXISTS  ? "the policy names it as an endpoint of its own"
-            : c.why == RESULT_LIMIT ? "the pool has no room for more"
-                                    : result_name(c.why));
-}
-
-static void path_of(const struct finder *f, char out[PATH_MAX])
-{
-    const struct keeper *k = f->keeper;
-    struct slice name = k->pool->endpoints[f->endpoint].url;
-    bool relative = name.len && name.ptr[0] != '/' && k->o.folder && k->o.folder[0];
-    snprintf(out, PATH_MAX, "%s%s%.*s", relative ? k->o.folder : "", relative ? "/" : "",
-             SLICE_FMT(name));
-}
-
-static bool is_seen(const struct finder *f, const struct stat *st)
-{
-    return f->inode == st->st_ino && f->size == st->st_size &&
-           f->mtime.tv_sec == st->st_mtim.tv_sec && f->mtime.tv_nsec == st->st_mtim.tv_nsec;
-}
-
-static void look_at_file(struct finder *f)
-{
-    char path[PATH_MAX], diag[POOL_DIAG_BYTES], words[FILE_ERROR_BYTES];
-    struct discovery_list list;
-    struct stat st;
-    struct buf text;
-    path_of(f, path);
-    if (stat(path, &st)) {
-        snprintf(diag, sizeof diag, "the file cannot be read: %s", file_error(errno, words));
-        tell_finder(f, diag);
-        f->inode = 0;
-        return;
-    }
-    bool first = !f->looked, changed = !is_seen(f, &st);
-    if (!changed && f->taken)
-        return;
-    f->looked = true;
-    f->inode = st.st_ino;
-    f->size = st.st_size;
-    f->mtime = st.st_mtim;
-    f->taken = first || !changed;
-    // It may be being written: half a list is a list, too. So it is read when it has stopped to change.
-    if (!f->taken) {
-        uint64_t soon = now_ms(f->keeper) + SETTLE_MS;
-        f->next_ms = soon < f->next_ms ? soon : f->next_ms;
-        return;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        tell_finder(f, "it is no file");
-        return;
-    }
-    buf_init(&text, DISCOVERY_BYTES_MAX);
-    enum result r = file_read(path, &text);
-    if (r) {
-        snprintf(diag, sizeof diag, "the file cannot be read: %s",
-                 r == RESULT_LIMIT ? "it is over 1 MiB" : file_problem(r, words));
-        tell_finder(f, diag);
-    } else if (discovery_parse(buf_slice(&text), &list, diag)) {
-        tell_finder(f, diag);
-    } else {
-        tell_finder(f, "");
-        apply_list(f, &list);
-    }
-    buf_deinit(&text);
-}
-
-static void on_addresses(void *ctx, const struct resolve_answer *a)
-{
-    struct finder *f = ctx;
-    struct keeper *k = f->keeper;
-    const struct pool_endpoint *e = &k->pool->endpoints[f->endpoint];
-    struct discovery_list *list;
-    char(*urls)[POOL_URL_MAX];
-    f->job = NULL;
-    if (a->result) {
-        tell_finder(f, "its name has no address now");
-        return;
-    }
-    list = alloc_zeroed(1, sizeof *list);
-    urls = alloc_zeroed(a->count, sizeof *urls);
-    for (uint32_t i = 0; list && urls && i < a->count && i < POOL_PLACES_PER_MODEL_MAX; i++) {
-        bool six = strchr(a->addresses[i], ':') != NULL;
-        int n =
-            snprintf(urls[i], sizeof urls[i], "http%s://%s%s%s:%u%.*s", e->tls ? "s" : "",
-                     six ? "[" : "", a->addresses[i], six ? "]" : "", e->port, SLICE_FMT(e->path));
-        if (n < 0 || (size_t)n >= sizeof urls[i])
-            continue;
-        list->places[list->count++] = (struct discovery_place){
-            .url = slice_make(urls[i], (size_t)n), .connect = slice_cstr(a->addresses[i])};
-    }
-    if (list && list->count) {
-        tell_finder(f, "");
-        apply_list(f, list);
-    }
-    alloc_free(urls);
-    alloc_free(list);
-}
-
-static void look_for(struct finder *f)
-{
-    struct keeper *k = f->keeper;
-    const struct pool_endpoint *e = &k->pool->endpoints[f->endpoint];
-    if (f->next_ms > now_ms(k))
-        return;
-    if (e->def->discovery == IMAGE_DISCOVER_FILE) {
-        f->next_ms = now_ms(k) + k->o.times.file_ms;
-        look_at_file(f);
-    } else if (!f->job) {
-        f->next_ms = now_ms(k) + jittered(k, k->o.times.dns_ms);
-        if (resolve_start(&f->job, k->o.loop, e->host, on_addresses, f))
-            tell_finder(f, "its name cannot be looked up for want of memory");
-    }
-}
-
 // --- life
 
 static void on_tick(struct loop_timer *t)
 {
     struct keeper *k = MERIT_CONTAINER(t, struct keeper, tick);
     uint64_t now = now_ms(k);
-    for (uint32_t i = 0; i < k->finder_count; i++)
-        look_for(&k->finders[i]);
+    finders_look(k->finders, now);
     discovery_sweep(k->pool, now);
+    // Each tick begins elsewhere, so that many that hang at the front do not keep the others from being asked.
     for (uint32_t i = 0; i < k->pool->slot_room; i++)
-        look_after(&k->watches[i]);
+        look_after(&k->watches[(k->turn + i) % k->pool->slot_room]);
+    k->turn += KEEPER_CALLS_MAX;
     if (k->judge_ms <= now) {
         k->judge_ms = now + k->o.times.judge_ms;
         for (uint32_t i = 0; i < k->pool->model_count; i++)
@@ -712,75 +562,28 @@ static void let_go(struct keeper *k)
 {
     for (uint32_t i = 0; k->pool && i < k->pool->slot_room; i++)
         stop_watch(&k->watches[i]);
-    for (uint32_t i = 0; i < k->finder_count; i++) {
-        if (k->finders[i].job)
-            resolve_cancel(k->finders[i].job);
-    }
+    finders_close(k->finders);
     alloc_free(k->watches);
-    alloc_free(k->finders);
     k->watches = NULL;
     k->finders = NULL;
-    k->finder_count = 0;
     k->pool = NULL;
-}
-
-static bool has_place(const struct pool *p, uint32_t endpoint)
-{
-    for (uint32_t i = 0; i < p->slot_room; i++) {
-        const struct pool_site *s = pool_site(p, (int32_t)i);
-        if (s && s->endpoint == (int32_t)endpoint)
-            return true;
-    }
-    return false;
-}
-
-// What a name was looked up to under the policy before is served on until the next look-up, and what a list named as long as
-// there is none that can be read.
-static void carry_over(struct pool *p, const struct pool *old, uint64_t at_ms)
-{
-    for (uint32_t i = 0; i < p->endpoint_count; i++) {
-        const struct pool_endpoint *e = &p->endpoints[i];
-        bool found = false;
-        bool list = e->def->discovery == IMAGE_DISCOVER_FILE;
-        if (e->def->discovery == IMAGE_DISCOVER_NONE || (list && has_place(p, i)))
-            continue;
-        int32_t first = pool_find(p, e->model, e->url);
-        for (uint32_t k = 0; k < old->slot_room; k++) {
-            const struct pool_site *s = pool_site(old, (int32_t)k);
-            uint32_t slot;
-            if (!s || s->source != POOL_FROM_DISCOVERY || list == (s->connect.len > 0) ||
-                !slice_eq(old->endpoints[s->endpoint].url, e->url) ||
-                !slice_eq(s->place->model, p->models[e->model].name) || old->slots[k].leaving ||
-                atomic_load_explicit(&old->slots[k].mode, memory_order_relaxed) == POOL_SLOT_GONE)
-                continue;
-            struct pool_add add = {.endpoint = (int32_t)i,
-                                   .source = POOL_FROM_DISCOVERY,
-                                   .url = s->url,
-                                   .connect = s->connect};
-            if (list) {
-                add.weight_milli = s->weight_milli;
-                add.slots = s->slots;
-                add.rate_min = s->rate_min;
-                add.rate_tok_min = s->rate_tok_min;
-            }
-            if (pool_add(p, &add, at_ms, &slot) == RESULT_OK) {
-                found = true;
-                if (e->def->maintenance)
-                    pool_set_mode(p, slot, POOL_SLOT_DRAINING);
-            }
-        }
-        if (found && first >= 0)
-            discovery_leave(p, (uint32_t)first, false);
-    }
 }
 
 enum result keeper_take(struct keeper *k, struct pool *pool, struct tls_context *client_tls)
 {
     struct watch *watches = alloc_zeroed(pool->slot_room, sizeof *watches);
-    struct finder *finders = alloc_zeroed(pool->endpoint_count, sizeof *finders);
-    if (!watches || !finders) {
+    const struct finders_options options = {.loop = k->o.loop,
+                                            .pool = pool,
+                                            .folder = k->o.folder,
+                                            .servers = k->o.servers.count ? &k->o.servers : NULL,
+                                            .file_ms = k->o.times.file_ms,
+                                            .dns_ms = k->o.times.dns_ms,
+                                            .say = k->o.say,
+                                            .ctx = k->o.ctx,
+                                            .rng = &k->rng};
+    struct finders *finders = NULL;
+    if (!watches || finders_open(&finders, &options)) {
         alloc_free(watches);
-        alloc_free(finders);
         return RESULT_NOMEM;
     }
     struct pool *old = k->pool;
@@ -795,16 +598,9 @@ enum result keeper_take(struct keeper *k, struct pool *pool, struct tls_context 
         w->metrics = (struct probe){.watch = w, .kind = PROBE_METRICS};
         w->health = (struct probe){.watch = w, .kind = PROBE_HEALTH};
     }
-    for (uint32_t i = 0; i < pool->endpoint_count; i++) {
-        if (pool->endpoints[i].def->discovery == IMAGE_DISCOVER_NONE)
-            continue;
-        struct finder *f = &finders[k->finder_count++];
-        *f = (struct finder){.keeper = k, .endpoint = (int32_t)i};
-        if (pool->endpoints[i].def->discovery == IMAGE_DISCOVER_FILE)
-            look_for(f);
-    }
+    finders_begin(finders, now_ms(k));
     if (old) {
-        carry_over(pool, old, now_ms(k));
+        finders_carry_over(pool, old, now_ms(k));
         pool_inherit(pool, old, now_ms(k));
     }
     k->judge_ms = now_ms(k) + k->o.times.judge_ms;

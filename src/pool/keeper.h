@@ -10,11 +10,12 @@
 //              calls for idle_ms: every idle_check_ms; one whose calls show no sign of life for KEEPER_SILENT_MS (or
 //              idle_ms, when that is less): every check_ms. KEEPER_IDLE_FAILURES in a row put it out.
 //   outliers   every judge_ms, the places of a model against each other (pool/health.h)
-//   files      looked at every file_ms, read when they have changed; names every dns_ms
+//   files      looked at every file_ms, read when they have changed; names every dns_ms (pool/finder.h)
 #ifndef MERIT_POOL_KEEPER_H
 #define MERIT_POOL_KEEPER_H
 
 #include "net/dns.h"
+#include "net/dns_ask.h"
 #include "net/tls.h"
 #include "pool/pool.h"
 
@@ -35,7 +36,8 @@ struct keeper_options {
     struct loop *loop;
     struct dns *dns;
     struct keeper_times times;
-    const char *folder; // that files of the policy are relative to; NULL: the process's own
+    const char *folder;         // that files of the policy are relative to; NULL: the process's own
+    struct dns_servers servers; // that are asked for services; none: the system's
     // One line for people, without a newline.
     void (*say)(void *ctx, struct slice line);
     // The place has lost its cache: it was started again, or its number now is another one's. NULL: nobody cares.

@@ -53,6 +53,19 @@ static enum result find_key(struct pool_model *m, const struct policy_image *ima
     return m->key_missing || m->authorization.ptr ? RESULT_OK : RESULT_NOMEM;
 }
 
+// "_vllm._tcp.pool.example" is looked up, and "pool.example" is who answers: what Host says and TLS demands (RFC 6125), because
+// where the record points to is only DNS's word.
+static bool take_service(struct slice *host, struct slice *service)
+{
+    struct slice rest = *host, label;
+    *service = *host;
+    for (int i = 0; i < 2; i++)
+        if (!slice_split(&rest, '.', &label) || label.len < 2 || label.ptr[0] != '_')
+            return false;
+    *host = rest;
+    return rest.len > 0;
+}
+
 static enum result open_endpoint(struct pool_endpoint *e, const struct policy_image *image,
                                  const struct image_endpoint *def, uint16_t demo_port,
                                  char diag[POOL_DIAG_BYTES])
@@ -72,7 +85,10 @@ static enum result open_endpoint(struct pool_endpoint *e, const struct policy_im
     }
     if (def->discovery == IMAGE_DISCOVER_FILE)
         return RESULT_OK;
-    if (http_url_parse(e->url, &url)) {
+    bool parsed = http_url_parse(e->url, &url) == RESULT_OK;
+    if (parsed && def->discovery == IMAGE_DISCOVER_SRV)
+        parsed = take_service(&url.host, &e->service);
+    if (!parsed) {
         snprintf(diag, POOL_DIAG_BYTES,
                  "line %u: \"%.*s\" is no endpoint; write http://host:port/v1", def->line,
                  SLICE_FMT(e->url));
@@ -159,7 +175,7 @@ static enum result place_stated(struct pool *p, char diag[POOL_DIAG_BYTES])
         const struct pool_endpoint *e = &p->endpoints[i];
         uint32_t slot;
         struct pool_add add = {.endpoint = (int32_t)i, .url = e->url};
-        if (e->def->discovery == IMAGE_DISCOVER_FILE)
+        if (e->def->discovery == IMAGE_DISCOVER_FILE || e->def->discovery == IMAGE_DISCOVER_SRV)
             continue;
         // Of a name that is looked up there is a place from the start, so that requests need not wait for the answer.
         enum result r = pool_add(p, &add, 0, &slot);

@@ -1,6 +1,7 @@
 // One loop's view of the pool, and its calls.
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "pool/others.h"
 #include "pool/pool.h"
@@ -66,6 +67,11 @@ enum result pool_origin(struct pool_loop *l, int32_t place, struct http_origin *
 }
 
 // --- rows
+
+static bool is_full(const struct pool_site *s)
+{
+    return s->slots && load32(&s->place->in_flight) >= s->slots;
+}
 
 static uint64_t rates_until_us(const struct pool_site *s, uint64_t now_us)
 {
@@ -164,8 +170,8 @@ static float ratio_of(const struct pool_loop *l, uint32_t first, uint32_t end, u
 }
 
 // What was learned of a place that nobody has called for a while is less and less certain. So that one that was slow and no
-// longer is gets to show it, the rows of idle places move toward the best of the model's others: not for HOPE_AFTER, wholly at
-// HOPE_ALL. With the next call there hope is over until it has ended and HOPE_AFTER has passed again, so a place that stays
+// longer is gets to show it, the rows of idle places move toward the best of the model's others: not for HOPE_AFTER_MS, wholly at
+// HOPE_ALL_MS. With the next call there hope is over until it has ended and HOPE_AFTER_MS have passed again, so a place that stays
 // slow gets one call in that time at most for it. Rows say what was reckoned with, so a record's replay has it, too.
 enum { HOPE_AFTER_MS = 10000, HOPE_ALL_MS = 30000 };
 
@@ -213,6 +219,25 @@ static void hope(struct pool_loop *l, uint32_t first, uint32_t end, uint64_t now
     }
 }
 
+// Places of an endpoint wait while one of a lower rank has room.
+static void stand_by(struct pool_loop *l, uint32_t first, uint32_t end)
+{
+    uint32_t least[POOL_ENDPOINTS_PER_MODEL_MAX];
+    memset(least, 0xff, sizeof least);
+    for (uint32_t i = first; i < end; i++) {
+        const struct pool_site *s = pool_site(l->pool, (int32_t)i);
+        uint32_t *at = &least[l->pool->endpoints[s->endpoint].in_model];
+        if (l->rows[i].state == POOL_PLACE_UP && !is_full(s) && s->rank < *at)
+            *at = s->rank;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        const struct pool_site *s = pool_site(l->pool, (int32_t)i);
+        if (l->rows[i].state == POOL_PLACE_UP &&
+            s->rank > least[l->pool->endpoints[s->endpoint].in_model])
+            l->rows[i].state = POOL_PLACE_STANDBY;
+    }
+}
+
 static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
 {
     struct pool_model *model = &l->pool->models[m];
@@ -225,6 +250,8 @@ static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
         fill_row(l, (int32_t)i, ratio, now_us);
         serves |= l->rows[i].state == POOL_PLACE_UP || l->rows[i].state == POOL_PLACE_LIMITED;
     }
+    if (atomic_load_explicit(&model->ranked, memory_order_acquire))
+        stand_by(l, first, end);
     if (end - first > 1)
         hope(l, first, end, now_us);
     l->place_count += end - first;
@@ -287,11 +314,6 @@ static bool is_denied(const struct place *p)
     return health_is_denial((enum health_why)load32(&p->health.why));
 }
 
-static bool is_full(const struct pool_site *s)
-{
-    return s->slots && load32(&s->place->in_flight) >= s->slots;
-}
-
 int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t closed,
                   enum pool_pick_how how, uint64_t now_us)
 {
@@ -300,6 +322,7 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
     uint32_t start = count > 1 ? l->turn++ % count : 0;
     int32_t best = IMAGE_NONE, soonest = IMAGE_NONE;
     uint64_t soonest_ms = UINT64_MAX;
+    uint32_t rank = 0;
     double least = 0;
     for (uint32_t n = 0; n < count; n++) {
         uint32_t k = start + n < count ? start + n : start + n - count;
@@ -312,8 +335,9 @@ int32_t pool_pick(struct pool_loop *l, int32_t model, uint64_t tried, uint64_t c
             continue;
         if (state == POOL_PLACE_UP) {
             double load = (double)load32(&s->place->in_flight) / s->weight_milli;
-            if (best == IMAGE_NONE || load < least) {
+            if (best == IMAGE_NONE || s->rank < rank || (s->rank == rank && load < least)) {
                 best = at;
+                rank = s->rank;
                 least = load;
             }
         } else if (state != POOL_PLACE_LIMITED && how != POOL_PICK_SERVING &&

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "net/dns.h"
+#include "net/sys.h"
 
 // getaddrinfo and its plug-ins work in some 64 kB; the rest is never touched.
 enum { STACK_BYTES = 512 * 1024, ALL_MAX = 4096 };
@@ -23,6 +24,8 @@ struct resolve {
     void (*on_answer)(void *ctx, const struct resolve_answer *a);
     void *ctx;
     struct resolve_answer answer;
+    bool services, system; // what is asked, and of whom
+    struct dns_servers servers;
     char host[DNS_NAME_MAX + 1];
 };
 
@@ -55,7 +58,8 @@ static void look_up(const char *host, struct resolve_answer *out)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
     uint32_t seen = 0;
-    out->result = getaddrinfo(host, NULL, &hints, &list) ? RESULT_DNS : RESULT_OK;
+    int error = sys_getaddrinfo(host, NULL, &hints, &list);
+    out->result = !error ? RESULT_OK : error == EAI_AGAIN ? RESULT_TIMEOUT : RESULT_DNS;
     for (struct addrinfo *a = list; a && seen < ALL_MAX; a = a->ai_next, seen++) {
         char to[RESOLVE_ADDRESS_BYTES] = "";
         const void *from =
@@ -68,9 +72,49 @@ static void look_up(const char *host, struct resolve_answer *out)
         keep(out, to);
     }
     if (list)
-        freeaddrinfo(list);
-    if (!out->count)
+        sys_freeaddrinfo(list);
+    if (!out->count && !out->result)
         out->result = RESULT_DNS;
+}
+
+static void add_service(struct resolve_answer *out, const char *address, const struct dns_srv *s)
+{
+    for (uint32_t i = 0; i < out->count; i++)
+        if (out->services[i].port == s->port && strcmp(out->addresses[i], address) == 0)
+            return;
+    if (out->count == RESOLVE_ADDRESSES_MAX)
+        return;
+    memcpy(out->addresses[out->count], address, RESOLVE_ADDRESS_BYTES);
+    out->services[out->count++] = (struct resolve_service){s->port, s->weight, s->priority};
+}
+
+static void look_up_services(struct resolve *r, struct resolve_answer *out)
+{
+    struct dns_srv_answer *said = alloc_zeroed(1, sizeof *said);
+    struct resolve_answer *target = alloc_zeroed(1, sizeof *target);
+    out->result = said && target ? RESULT_OK : RESULT_NOMEM;
+    if (r->system)
+        dns_servers_system(&r->servers);
+    if (!out->result)
+        out->result = dns_ask_srv(&r->servers, slice_cstr(r->host), said);
+    // A server that could not tell says nothing of the services.
+    if (out->result == RESULT_DNS)
+        out->result = RESULT_TIMEOUT;
+    if (out->result == RESULT_NOT_FOUND || out->result == RESULT_LIMIT)
+        out->result = RESULT_DNS;
+    out->ttl_s = said ? said->ttl_s : 0;
+    for (uint32_t i = 0; !out->result && i < said->count; i++) {
+        *target = (struct resolve_answer){.result = RESULT_OK};
+        look_up(said->records[i].target, target);
+        if (target->result == RESULT_TIMEOUT)
+            out->result = RESULT_TIMEOUT;
+        for (uint32_t k = 0; !target->result && k < target->count; k++)
+            add_service(out, target->addresses[k], &said->records[i]);
+    }
+    if (!out->result && !out->count)
+        out->result = RESULT_DNS;
+    alloc_free(said);
+    alloc_free(target);
 }
 
 static void on_message(struct loop_message *m, struct loop *loop)
@@ -85,7 +129,10 @@ static void on_message(struct loop_message *m, struct loop *loop)
 static void *run(void *arg)
 {
     struct resolve *r = arg;
-    look_up(r->host, &r->answer);
+    if (r->services)
+        look_up_services(r, &r->answer);
+    else
+        look_up(r->host, &r->answer);
     pthread_mutex_lock(&r->lock);
     r->posted = r->loop != NULL;
     if (r->posted)
@@ -95,8 +142,9 @@ static void *run(void *arg)
     return NULL;
 }
 
-enum result resolve_start(struct resolve **out, struct loop *loop, struct slice host,
-                          void (*on_answer)(void *ctx, const struct resolve_answer *a), void *ctx)
+static enum result begin(struct resolve **out, const struct resolve *what, struct loop *loop,
+                         struct slice host,
+                         void (*on_answer)(void *ctx, const struct resolve_answer *a), void *ctx)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -106,6 +154,9 @@ enum result resolve_start(struct resolve **out, struct loop *loop, struct slice 
     if (!r)
         return RESULT_NOMEM;
     memcpy(r->host, host.ptr, host.len);
+    r->services = what->services;
+    r->system = what->system;
+    r->servers = what->servers;
     r->loop = loop;
     r->on_answer = on_answer;
     r->ctx = ctx;
@@ -124,6 +175,24 @@ enum result resolve_start(struct resolve **out, struct loop *loop, struct slice 
     }
     *out = r;
     return RESULT_OK;
+}
+
+enum result resolve_start(struct resolve **out, struct loop *loop, struct slice host,
+                          void (*on_answer)(void *ctx, const struct resolve_answer *a), void *ctx)
+{
+    const struct resolve what = {.services = false};
+    return begin(out, &what, loop, host, on_answer, ctx);
+}
+
+enum result resolve_services(struct resolve **out, struct loop *loop, struct slice name,
+                             const struct dns_servers *servers,
+                             void (*on_answer)(void *ctx, const struct resolve_answer *a),
+                             void *ctx)
+{
+    struct resolve what = {.services = true, .system = !servers};
+    if (servers)
+        what.servers = *servers;
+    return begin(out, &what, loop, name, on_answer, ctx);
 }
 
 void resolve_cancel(struct resolve *r)

@@ -17,6 +17,7 @@ const char *const pool_place_state_names[] = {
     [POOL_PLACE_LIMITED] = "limited",
     [POOL_PLACE_DRAINING] = "draining",
     [POOL_PLACE_GONE] = "gone",
+    [POOL_PLACE_STANDBY] = "standby",
 };
 
 void pool_changed(struct pool *p)
@@ -39,7 +40,7 @@ static enum result take_apart(const struct pool *p, const struct pool_add *add,
     const struct pool_endpoint *e = &p->endpoints[add->endpoint];
     // What a name is looked up to is connected to under that name.
     if (add->source == POOL_FROM_POLICY || add->connect.len) {
-        *out = (struct http_url){e->tls, e->host, e->port, e->path};
+        *out = (struct http_url){e->tls, e->host, add->port ? add->port : e->port, e->path};
         return RESULT_OK;
     }
     return add->url.len > POOL_URL_MAX ? RESULT_LIMIT : http_url_parse(add->url, out);
@@ -74,6 +75,7 @@ static enum result make_site(struct pool *p, const struct pool_add *add, struct 
     s->slots = given(add->slots, e->def->slots);
     s->rate_min = given(add->rate_min, e->def->rate_min);
     s->rate_tok_min = given(add->rate_tok_min, e->def->rate_tok_min);
+    s->rank = add->rank;
     s->url = put(&to, add->url);
     s->host = put(&to, url.host);
     s->path = put(&to, url.path);
@@ -112,12 +114,21 @@ static int32_t free_slot(struct pool *p, const struct pool_model *m, struct slic
     return used < m->slot_room ? (int32_t)(m->slot_first + used) : best;
 }
 
-static bool same_attributes(const struct pool_site *a, const struct pool_site *b)
+static bool same_place(const struct pool_site *a, const struct pool_site *b)
 {
-    return a->endpoint == b->endpoint && a->source == b->source &&
-           a->weight_milli == b->weight_milli && a->slots == b->slots &&
-           a->rate_min == b->rate_min && a->rate_tok_min == b->rate_tok_min &&
+    return a->endpoint == b->endpoint && a->source == b->source && a->port == b->port &&
            slice_eq(a->connect, b->connect);
+}
+
+// A list may change its numbers each time that it is read: they change where they stand.
+static void take_numbers(struct pool_site *to, const struct pool_site *from)
+{
+    _Atomic uint32_t *const all[] = {&to->weight_milli, &to->slots, &to->rate_min,
+                                     &to->rate_tok_min, &to->rank};
+    const uint32_t now[] = {from->weight_milli, from->slots, from->rate_min, from->rate_tok_min,
+                            from->rank};
+    for (size_t i = 0; i < MERIT_COUNT(all); i++)
+        atomic_store_explicit(all[i], now[i], memory_order_relaxed);
 }
 
 static void drop_site(struct pool *p, struct pool_site **link)
@@ -152,7 +163,10 @@ enum result pool_add(struct pool *p, const struct pool_add *add, uint64_t now_ms
     if (r)
         return r;
     *slot = (uint32_t)at;
-    if (same && same_attributes(old, site)) {
+    if (add->rank)
+        atomic_store_explicit(&m->ranked, true, memory_order_release);
+    if (same && same_place(old, site)) {
+        take_numbers(old, site);
         drop_site(p, &p->sites);
         old->retired_ms = 0;
     } else {

@@ -535,6 +535,12 @@ static uint32_t cheapest(const struct scored *s, const struct pool_place *rows, 
     int32_t session = s->ask.places->session;
     if (session >= 0 && near >> session & 1)
         return (uint32_t)session;
+    // The way to another region is no matter of what is not known better.
+    uint64_t here = 0;
+    for (uint64_t bits = near; bits; bits &= bits - 1)
+        if (s->ask.places->far_s[__builtin_ctzll(bits)] <= 0)
+            here |= bits & -bits;
+    near = here ? here : near;
     return power_of_two(rows, s->ask.places, near, seed);
 }
 

@@ -195,7 +195,8 @@ const char *record_term_name(enum price_term term)
 
 const char *record_place_state_name(enum pool_place_state state)
 {
-    static const char *const names[] = {"up", "trying", "out", "limited", "draining", "gone"};
+    static const char *const names[] = {"up",       "trying", "out",    "limited",
+                                        "draining", "gone",   "standby"};
     return (unsigned)state < MERIT_COUNT(names) ? names[state] : "unknown";
 }
 

@@ -352,7 +352,7 @@ static void read_place(struct reader *r, uint32_t row, int32_t model, struct poo
     out->carbon_stale = flags >> 6 & 1;
     out->lora_loaded = flags >> 4 & 1;
     out->lora_room = flags >> 5 & 1;
-    r->bad |= out->state > POOL_PLACE_GONE;
+    r->bad |= out->state > POOL_PLACE_STANDBY;
     uint32_t *const counts[] = {&out->in_flight, &out->in_flight_tok, &out->wait_tok,
                                 &out->slots,     &out->kv_tok,        &out->prefix_tok};
     uint32_t token = next(r, row, &at);

@@ -47,7 +47,7 @@ const struct image_layout image_layouts[IMAGE_SECTIONS] = {
     [IMAGE_ENDPOINTS] = {sizeof(struct image_endpoint),
                          FIELDS(STR(image_endpoint, url),
                                 INDEX(image_endpoint, model, IMAGE_MODELS),
-                                ENUM(image_endpoint, discovery, IMAGE_DISCOVER_FILE + 1),
+                                ENUM(image_endpoint, discovery, IMAGE_DISCOVER_SRV + 1),
                                 ENUM(image_endpoint, engine, IMAGE_ENGINE_COUNT_),
                                 BOOL(image_endpoint, maintenance),
                                 ENUM(image_endpoint, meter, IMAGE_METER_RAPL + 1),

@@ -197,7 +197,12 @@ enum image_engine {
     IMAGE_ENGINE_TGI,
     IMAGE_ENGINE_COUNT_
 };
-enum image_discovery { IMAGE_DISCOVER_NONE, IMAGE_DISCOVER_DNS, IMAGE_DISCOVER_FILE };
+enum image_discovery {
+    IMAGE_DISCOVER_NONE,
+    IMAGE_DISCOVER_DNS,  // every address of the name
+    IMAGE_DISCOVER_FILE, // every line of a file
+    IMAGE_DISCOVER_SRV   // every service record of the name, with its port
+};
 enum image_meter { IMAGE_METER_NONE, IMAGE_METER_NVML, IMAGE_METER_RAPL };
 
 // An endpoint as the policy states it. At run time it is one place or, discovered, several (work/pool.h).

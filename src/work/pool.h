@@ -25,7 +25,8 @@ enum pool_place_state {
     POOL_PLACE_OUT,      // ejected
     POOL_PLACE_LIMITED,  // it asked to be left alone (429 with Retry-After), or its rate is used up
     POOL_PLACE_DRAINING, // `merit pool drain`, maintenance: no new session, and what runs ends
-    POOL_PLACE_GONE      // removed; the row stays until nothing runs there
+    POOL_PLACE_GONE,     // removed; the row stays until nothing runs there
+    POOL_PLACE_STANDBY // in service, and asked only when those before it are not (a service record's priority)
 };
 
 struct pool_place {
@@ -75,7 +76,7 @@ struct pool_view {
     const uint32_t *prefix_tok;
     uint64_t seed;       // for what is drawn (power of two, near ties)
     uint64_t turn;       // grows by one with each request of the loop, for taking turns
-    struct slice region; // where Merit itself runs, as its settings say; empty: not known
+    struct slice region; // where the request comes from; empty: not known
 };
 
 #endif

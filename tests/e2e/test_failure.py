@@ -1,5 +1,6 @@
 """Upstreams that fail: another endpoint before the first byte, an error in the protocol's shape after, never a hang."""
 import contextlib
+import email.utils
 import http.client
 import json
 import socket
@@ -233,6 +234,22 @@ def test_429_passes_its_wait(start, mock):
     m = start(policy_text({"small": mock.url}))
     code, headers, body = m.chat()
     assert code == 429 and headers["retry-after"] == "3" and json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("said, least, most", [
+    ({"Retry-After": lambda: email.utils.formatdate(time.time() + 40, usegmt=True)}, 36, 40),
+    ({"Retry-After": lambda: "99999999999999999999"}, 299, 86400),
+    ({"Retry-After": lambda: "60", "Retry-After-Ms": lambda: "2500"}, 3, 3),
+    ({"Retry-After": lambda: "1.5"}, 2, 2),
+], ids=["date", "for ever", "milliseconds", "fraction"])
+def test_every_way_to_say_when(start, mock, said, least, most):
+    mock.default = lambda conn, r: up.error(429, headers={k: v() for k, v in said.items()})(conn, r)
+    m = start(policy_text({"small": mock.url}))
+    code, headers, _ = m.chat()
+    assert code == 429 and least <= int(headers["retry-after"]) <= most
+    # ... and nothing goes there meanwhile.
+    code, headers, _ = m.chat("Something else.")
+    assert code in (429, 503) and int(headers["retry-after"]) >= min(least, 299) - 2 and len(mock.requests) == 1
 
 
 def test_metrics_count_failures(start, mock):

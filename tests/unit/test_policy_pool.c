@@ -283,7 +283,7 @@ static const struct fault faults[] = {
     MODEL(thinking_tok[IMAGE_EFFORT_LOW], u, 1),
     MODEL(quality, f, NAN),
     MODEL(quality, f, 1.5F),
-    PLACE(discovery, u, IMAGE_DISCOVER_FILE + 1),
+    PLACE(discovery, u, IMAGE_DISCOVER_SRV + 1),
     PLACE(engine, u, IMAGE_ENGINE_COUNT_),
     PLACE(weight_milli, u, 1000001),
     PLACE(serves_from_tok, u, 8001),

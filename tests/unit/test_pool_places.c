@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "helper/pool_make.h"
 #include "pool/discovery.h"
+#include "pool/finder.h"
 #include "pool/keeper.h"
 #include "pool/telemetry.h"
 
@@ -233,6 +234,146 @@ static void apply(struct pool_made *f, const char *text, uint32_t added, uint32_
     assert_int_equal(c.added, added);
     assert_int_equal(c.drained, drained);
     assert_int_equal(c.refused, 0);
+}
+
+static void add_service(struct resolve_answer *a, const char *address, uint16_t port,
+                        uint16_t priority, uint16_t weight)
+{
+    snprintf(a->addresses[a->count], RESOLVE_ADDRESS_BYTES, "%s", address);
+    a->services[a->count++] = (struct resolve_service){port, weight, priority};
+}
+
+static void apply_services(struct pool_made *f, const struct resolve_answer *a, uint32_t added,
+                           uint32_t drained)
+{
+    static char urls[RESOLVE_ADDRESSES_MAX][POOL_URL_MAX];
+    static struct discovery_list l;
+    struct discovery_change c;
+    finder_list(&f->pool.endpoints[0], a, urls, &l);
+    discovery_apply(&f->pool, 0, &l, 1000, &c);
+    assert_int_equal(c.added, added);
+    assert_int_equal(c.drained, drained);
+}
+
+// Service records: their ports and shares of the weight, and those of a later priority only while none before them has room.
+static void test_services(void **state)
+{
+    static struct resolve_answer a;
+    struct pool_made f;
+    uint32_t models[] = {2};
+    struct pool_call call;
+    (void)state;
+    pool_made_policy_at(&f, models, 1, "https://_vllm._tcp.pool.example/v1");
+    pool_made_endpoint(&f, 0)->discovery = IMAGE_DISCOVER_SRV;
+    pool_made_endpoint(&f, 0)->weight_milli = 2000;
+    pool_made_open(&f);
+    assert_true(slice_eq_cstr(f.pool.endpoints[0].host, "pool.example"));
+    assert_true(slice_eq_cstr(f.pool.endpoints[0].service, "_vllm._tcp.pool.example"));
+    // Before the first answer there is only the other endpoint.
+    struct pool_view v = pool_made_view(&f, 0, 1000);
+    assert_int_equal(open_places(&v, 0), 1);
+    a.count = 0;
+    add_service(&a, "10.0.0.1", 8000, 10, 30);
+    add_service(&a, "10.0.0.2", 8001, 10, 10);
+    add_service(&a, "::1", 8000, 20, 0);
+    add_service(&a, "10.0.0.4", 8000, 30, 65535);
+    apply_services(&f, &a, 4, 0);
+    v = pool_made_view(&f, 0, 1000);
+    static const uint8_t states[] = {POOL_PLACE_UP, POOL_PLACE_UP, POOL_PLACE_UP,
+                                     POOL_PLACE_STANDBY, POOL_PLACE_STANDBY};
+    static const float weights[] = {1, 3, 1, 2, 2};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(v.places[i].state, states[i]);
+        assert_true(v.places[i].weight == weights[i]);
+    }
+    const struct pool_site *s = pool_site(&f.pool, 2);
+    assert_true(slice_eq_cstr(s->url, "https://10.0.0.2:8001/v1"));
+    assert_true(slice_eq_cstr(s->host, "pool.example") && slice_eq_cstr(s->connect, "10.0.0.2"));
+    assert_true(s->port == 8001 && s->tls && s->rank == 0);
+    assert_true(slice_eq_cstr(pool_site(&f.pool, 3)->url, "https://[::1]:8000/v1"));
+    // Without a decision the ranks count as well.
+    for (int i = 0; i < 20; i++)
+        assert_true(pool_pick(&f.loops[0], 0, 1, 0, POOL_PICK_SERVING, 1000) <= 2);
+    assert_int_equal(pool_pick(&f.loops[0], 0, 7, 0, POOL_PICK_SERVING, 1000), 3);
+    assert_int_equal(pool_pick(&f.loops[0], 0, 15, 0, POOL_PICK_SERVING, 1000), 4);
+    // Those of the first priority die: the next ones serve, and give way when one is back.
+    health_eject(&pool_site(&f.pool, 1)->place->health, HEALTH_WHY_FAILURES, 1, 0);
+    health_eject(&pool_site(&f.pool, 2)->place->health, HEALTH_WHY_FAILURES, 1, 0);
+    pool_changed(&f.pool);
+    v = pool_made_view(&f, 0, 2000);
+    assert_int_equal(v.places[3].state, POOL_PLACE_UP);
+    assert_int_equal(v.places[4].state, POOL_PLACE_STANDBY);
+    assert_int_equal(v.states[0], POOL_MODEL_UP);
+    assert_int_equal(pool_begin(&f.loops[0], 3, &(struct pool_ask){0}, 2000, &call), RESULT_OK);
+    uint64_t back = health_look(&pool_site(&f.pool, 1)->place->health).until_ms * 1000;
+    v = pool_made_view(&f, 0, back);
+    assert_int_equal(v.places[1].state, POOL_PLACE_UP);
+    assert_int_equal(v.places[3].state, POOL_PLACE_STANDBY);
+    pool_end(&f.loops[0], &call, &OK, back); // what runs there ends as it would
+    // All weights 0 are equal shares; one that left is drained; a new port is a new place, a new weight the old one.
+    struct place *kept = pool_site(&f.pool, 1)->place;
+    a.count = 0;
+    add_service(&a, "10.0.0.1", 8000, 10, 0);
+    add_service(&a, "10.0.0.2", 9001, 10, 0);
+    apply_services(&f, &a, 1, 3);
+    assert_ptr_equal(pool_site(&f.pool, 1)->place, kept);
+    v = pool_made_view(&f, 0, back + 1000000);
+    assert_true(v.places[1].weight == 2);
+    assert_int_equal(pool_find(&f.pool, 0, SLICE("https://10.0.0.2:9001/v1")), 5);
+    // The next policy has them until its own look-up.
+    struct pool_made g;
+    pool_made_policy_at(&g, models, 1, "https://_vllm._tcp.pool.example/v1");
+    pool_made_endpoint(&g, 0)->discovery = IMAGE_DISCOVER_SRV;
+    pool_made_open(&g);
+    finders_carry_over(&g.pool, &f.pool, 1);
+    pool_inherit(&g.pool, &f.pool, 1);
+    int32_t at = pool_find(&g.pool, 0, SLICE("https://10.0.0.2:9001/v1"));
+    assert_true(at > 0 && pool_site(&g.pool, at)->port == 9001);
+    assert_ptr_equal(pool_site(&g.pool, at)->place, pool_site(&f.pool, 5)->place);
+    pool_made_close(&g);
+    pool_made_close(&f);
+}
+
+static void test_numbers_change_where_they_stand(void **state)
+{
+    static struct resolve_answer a;
+    struct pool_made f;
+    uint32_t models[] = {1};
+    (void)state;
+    pool_made_policy_at(&f, models, 1, "http://_vllm._tcp.pool.example/v1");
+    pool_made_endpoint(&f, 0)->discovery = IMAGE_DISCOVER_SRV;
+    pool_made_open(&f);
+    // A server that gives other weights and priorities each time, for ever: no number, no memory, no cache is lost by it.
+    for (uint32_t n = 0; n < 2 * POOL_SITES_MAX / 8; n++) {
+        a.count = 0;
+        for (uint32_t i = 0; i < 8; i++) {
+            char address[RESOLVE_ADDRESS_BYTES];
+            snprintf(address, sizeof address, "10.0.0.%u", i);
+            add_service(&a, address, 8000, (uint16_t)(i >= n % 8), (uint16_t)(n * i % 100));
+        }
+        apply_services(&f, &a, n ? 0 : 8, 0);
+        assert_int_equal(f.pool.site_count, 8);
+    }
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(f.pool.slots[i].generation, 1);
+    pool_made_close(&f);
+}
+
+// What the words of an SRV endpoint may be.
+static void test_names_of_services(void **state)
+{
+    static const char *const bad[] = {"http://pool.example/v1", "http://_vllm.pool.example/v1",
+                                      "http://_vllm._tcp/v1", "http://._tcp.pool/v1",
+                                      "http://_._tcp.pool/v1"};
+    (void)state;
+    for (size_t i = 0; i < MERIT_COUNT(bad); i++) {
+        struct pool_made f;
+        uint32_t models[] = {1};
+        pool_made_policy_at(&f, models, 1, bad[i]);
+        pool_made_endpoint(&f, 0)->discovery = IMAGE_DISCOVER_SRV;
+        assert_int_equal(pool_open(&f.pool, f.image, 0, &f.arena, f.diag), RESULT_SYNTAX);
+        pool_made_close(&f);
+    }
 }
 
 static void test_a_list_is_applied(void **state)
@@ -494,6 +635,9 @@ int main(void)
         cmocka_unit_test(test_the_next_policy_takes_over),
         cmocka_unit_test(test_rows_say_what_is_not_known),
         cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_names_of_services),
+        cmocka_unit_test(test_numbers_change_where_they_stand),
         cmocka_unit_test(test_a_list_is_applied),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_speeds_are_learned),
