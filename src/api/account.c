@@ -338,8 +338,10 @@ static void bound_of(const struct request *r, struct account_try *t,
         input = m.context_tok;
     most.input_tok = input > UINT32_MAX ? UINT32_MAX : (uint32_t)input;
     m.endpoints.count = 1;
-    for (int u = 0; u < LEDGER_UNITS; u++)
-        t->bound.of[u] = known(estimate_bound(&most, &m, (enum image_unit)u, 0, &step));
+    static const enum image_unit bounded[] = {IMAGE_UNIT_NUSD, IMAGE_UNIT_UJ, IMAGE_UNIT_MS,
+                                              IMAGE_UNIT_TOK};
+    for (size_t i = 0; i < MERIT_COUNT(bounded); i++)
+        t->bound.of[bounded[i]] = known(estimate_bound(&most, &m, bounded[i], 0, &step));
     t->bound.of[IMAGE_UNIT_CALLS] = 1;
     t->bound.of[IMAGE_UNIT_REQUESTS] = r->account.attempts == 0;
     // As it will be settled: by the carbon of now.

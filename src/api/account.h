@@ -37,6 +37,7 @@
 
 #include "api/reckon.h"
 #include "base/arena.h"
+#include "base/compiler.h"
 #include "ledger/ledger.h"
 #include "path/path.h"
 #include "route/after.h"
@@ -140,9 +141,9 @@ void account_output(struct request *r, uint32_t slot, uint64_t content_bytes);
 // The attempt is not made after all.
 void account_drop(struct request *r, uint32_t slot);
 void account_settle(struct request *r, uint32_t slot, const struct path_attempt_end *end);
-void account_refuse(struct request *r, struct api_error *error);
+MERIT_COLD void account_refuse(struct request *r, struct api_error *error);
 // When the decision found nothing because of budgets over time: fills `error`.
-bool account_spent(struct request *r, struct api_error *error);
+MERIT_COLD bool account_spent(struct request *r, struct api_error *error);
 
 // The same for texts that Merit's own encoder reads (POST /v1/embeddings), slot 0: `bytes` of `texts` texts, within
 // `most_ms`. RESULT_LIMIT as above. Settled once with the tokens that were read and the CPU time that took; joules are that time at

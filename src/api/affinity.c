@@ -234,6 +234,10 @@ static void see_session(struct request *r, const struct affinity *a)
     v->session_locked = seen.model >= 0 && in_tool_loop(&r->work);
     if (seen.place < 0 || (uint32_t)seen.place >= a->pool->slot_room)
         return;
+    // Where it drains, or is gone, the session looks for another place, and with its model.
+    uint8_t state = v->places[seen.place].state;
+    if (state == POOL_PLACE_DRAINING || state == POOL_PLACE_GONE)
+        return;
     v->session_place = r->affinity.session_place = seen.place;
     // Not more than is sent again: a conversation that was cut begins anew.
     v->session_tok = seen.tok < r->work.input_tok ? seen.tok : r->work.input_tok;

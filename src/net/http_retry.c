@@ -78,6 +78,12 @@ uint32_t http_retry_after_s(struct slice value, uint64_t wall_us)
     return then - now < HTTP_RETRY_MAX_S ? (uint32_t)(then - now) : HTTP_RETRY_MAX_S;
 }
 
+uint64_t http_peer_clock_us(struct slice date, uint64_t wall_us)
+{
+    uint64_t s;
+    return date_of(date, &s) ? s * 1000000 : wall_us;
+}
+
 uint32_t http_retry_after_ms_s(struct slice value)
 {
     uint32_t s = 0;

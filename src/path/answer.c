@@ -10,7 +10,8 @@ enum {
 }; // a stated length up to this is gathered in the request's arena
 
 // The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
-static void break_off(struct path_try *t, const char *code, const char *message, bool tell)
+MERIT_COLD static void break_off(struct path_try *t, const char *code, const char *message,
+                                 bool tell)
 {
     struct path *p = t->path;
     struct http_exchange *x = p->x;
@@ -78,7 +79,9 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
             t->type = to->value;
         // Of both the finer one, in whichever order they come.
         if (slice_ieq(h->name, SLICE("retry-after")) && !in_ms)
-            t->retry_after_s = http_retry_after_s(to->value, loop_wall_us(t->path->loop));
+            t->retry_after_s = http_retry_after_s(
+                to->value,
+                http_peer_clock_us(http_header_get(head, "date"), loop_wall_us(t->path->loop)));
         if (slice_ieq(h->name, SLICE("retry-after-ms")) && http_retry_after_ms_s(to->value)) {
             t->retry_after_s = http_retry_after_ms_s(to->value);
             in_ms = true;

@@ -104,7 +104,9 @@ bool health_claim(struct health *h, uint64_t now_ms, bool force, struct health_c
 bool health_good(struct health *h, const struct health_claim *c, uint64_t now_ms)
 {
     struct health_seen s = health_look(h);
-    if (s.era != c->era)
+    bool late =
+        c->trial && s.state == HEALTH_TRYING && (uint16_t)(s.era - c->era) <= POOL_TRIALS_HEARD;
+    if (s.era != c->era && !late)
         return false;
     if (s.state == HEALTH_UP) {
         if (atomic_load_explicit(&h->failures, memory_order_relaxed))

@@ -7,7 +7,8 @@
 //
 // Every change begins another *era*. A call remembers the era in which it began, and what it has to tell of another one
 // is not heard: calls that were under way when a place was put out neither bring it back nor put it out again, however
-// late they end. A trial that tells nothing for POOL_TRIAL_MS gives way to another one.
+// late they end. A trial that tells nothing for POOL_TRIAL_MS gives way to another one; when it is good after all, while that
+// one is under way, the place is back: answers that take longer than POOL_TRIAL_MS are no reason to stay out.
 //
 // All functions may be called from any thread; none waits. Time is loop time in milliseconds.
 #ifndef MERIT_POOL_HEALTH_H
@@ -23,6 +24,7 @@ enum {
     POOL_EJECT_MAX_MS = 60000,
     POOL_EJECT_JITTER_PERCENT = 10, // a place comes back up to so much later
     POOL_TRIAL_MS = 30000,
+    POOL_TRIALS_HEARD = 8, // so many changes of state later a trial's good end still counts
     // A place that falls out again so soon after its return goes on where its ejections had been.
     POOL_RELAPSE_MS = 60000,
     // One that refuses Merit's key or does not know the model waits for a person.

@@ -61,7 +61,7 @@ struct keeper {
     struct tls_context *tls;
     struct watch *watches;
     struct finders *finders;
-    uint32_t calls;
+    uint32_t calls, turn;
     uint64_t judge_ms, sweep_ms, carbon_ms;
 };
 
@@ -207,10 +207,26 @@ static void on_head(struct http_call *call, void *user, const struct http_head *
     p->status = head->status;
 }
 
+static void stop_reading(struct watch *w, const struct probe *p)
+{
+    struct telemetry t;
+    if (p->kind != PROBE_METRICS || !w->reading)
+        return;
+    (void)telemetry_end(&w->reader, &t);
+    w->reading = false;
+}
+
 static void finish(struct probe *p, enum telemetry_fault fault, bool well)
 {
+    struct watch *w = p->watch;
+    const struct pool_slot *slot = &w->keeper->pool->slots[w->slot];
     p->call = NULL;
-    p->watch->keeper->calls--;
+    w->keeper->calls--;
+    // Another place stands there since it was asked: this is not its word.
+    if (atomic_load_explicit(&slot->generation, memory_order_relaxed) != w->generation) {
+        stop_reading(w, p);
+        return;
+    }
     if (p->kind == PROBE_METRICS)
         end_metrics(p->watch, fault);
     else
@@ -378,11 +394,7 @@ static void stop_watch(struct watch *w)
 {
     stop_probe(&w->metrics);
     stop_probe(&w->health);
-    if (w->reading) {
-        struct telemetry t;
-        (void)telemetry_end(&w->reader, &t);
-        w->reading = false;
-    }
+    stop_reading(w, &w->metrics);
 }
 
 static void begin_watch(struct watch *w, uint32_t generation)
@@ -502,8 +514,10 @@ static void on_tick(struct loop_timer *t)
     uint64_t now = now_ms(k);
     finders_look(k->finders, now);
     discovery_sweep(k->pool, now);
+    // Each tick begins elsewhere, so that many that hang at the front do not keep the others from being asked.
     for (uint32_t i = 0; i < k->pool->slot_room; i++)
-        look_after(&k->watches[i]);
+        look_after(&k->watches[(k->turn + i) % k->pool->slot_room]);
+    k->turn += KEEPER_CALLS_MAX;
     if (k->judge_ms <= now) {
         k->judge_ms = now + k->o.times.judge_ms;
         for (uint32_t i = 0; i < k->pool->model_count; i++)

@@ -40,11 +40,11 @@ enum {
     POOL_BUSY_IN_ROW = 3,
     POOL_BUSY_MS = 250,
     POOL_BUSY_DOUBLINGS = 5,
-    POOL_RETRY_AFTER_MAX_S = 300, // longer than that no place is left alone at its own word
-    POOL_ROWS_FRESH_US = 200,     // rows may be so old, and a microsecond more per place
-    POOL_SITES_MAX = 65536,       // that a table remembers, removed ones included
-    POOL_LOAD_FRESH_MS = 2000,    // what an answer says of the place's load counts for so long
-    POOL_SITE_KEPT_MS = 3600 * 1000,
+    POOL_RETRY_AFTER_MAX_S = 300,   // longer than that no place is left alone at its own word
+    POOL_ROWS_FRESH_US = 200,       // rows may be so old, and a microsecond more per place
+    POOL_SITES_MAX = 65536,         // that a table remembers, removed ones included
+    POOL_LOAD_FRESH_MS = 2000,      // what an answer says of the place's load counts for so long
+    POOL_SITE_KEPT_MS = 600 * 1000, // a loop holds one for a moment only
     POOL_URL_MAX = 2048,
 };
 
@@ -86,13 +86,13 @@ extern const char *const pool_source_names[];
 // By enum pool_place_state: "up", "trying", "out", "limited", "draining", "gone", "standby".
 extern const char *const pool_place_state_names[];
 
-// What a slot holds: immutable once it stands there.
+// What a slot holds: immutable once it stands there, but for the numbers.
 struct pool_site {
     struct place *place;
     int32_t endpoint; // of the pool: what the policy says of it holds here
     enum pool_source source;
-    uint32_t weight_milli, slots, rate_min, rate_tok_min;
-    uint32_t rank; // 0: asked first; others of its endpoint while no lower one has room
+    _Atomic uint32_t weight_milli, slots, rate_min, rate_tok_min;
+    _Atomic uint32_t rank; // 0: asked first; others of its endpoint while no lower one has room
     struct slice url, host, path;
     struct slice connect; // numeric address to connect to instead of the host's; empty: the host's
     uint16_t port;

@@ -114,12 +114,21 @@ static int32_t free_slot(struct pool *p, const struct pool_model *m, struct slic
     return used < m->slot_room ? (int32_t)(m->slot_first + used) : best;
 }
 
-static bool same_attributes(const struct pool_site *a, const struct pool_site *b)
+static bool same_place(const struct pool_site *a, const struct pool_site *b)
 {
-    return a->endpoint == b->endpoint && a->source == b->source &&
-           a->weight_milli == b->weight_milli && a->slots == b->slots &&
-           a->rate_min == b->rate_min && a->rate_tok_min == b->rate_tok_min && a->rank == b->rank &&
-           a->port == b->port && slice_eq(a->connect, b->connect);
+    return a->endpoint == b->endpoint && a->source == b->source && a->port == b->port &&
+           slice_eq(a->connect, b->connect);
+}
+
+// A list may change its numbers each time that it is read: they change where they stand.
+static void take_numbers(struct pool_site *to, const struct pool_site *from)
+{
+    _Atomic uint32_t *const all[] = {&to->weight_milli, &to->slots, &to->rate_min,
+                                     &to->rate_tok_min, &to->rank};
+    const uint32_t now[] = {from->weight_milli, from->slots, from->rate_min, from->rate_tok_min,
+                            from->rank};
+    for (size_t i = 0; i < MERIT_COUNT(all); i++)
+        atomic_store_explicit(all[i], now[i], memory_order_relaxed);
 }
 
 static void drop_site(struct pool *p, struct pool_site **link)
@@ -156,7 +165,8 @@ enum result pool_add(struct pool *p, const struct pool_add *add, uint64_t now_ms
     *slot = (uint32_t)at;
     if (add->rank)
         atomic_store_explicit(&m->ranked, true, memory_order_release);
-    if (same && same_attributes(old, site)) {
+    if (same && same_place(old, site)) {
+        take_numbers(old, site);
         drop_site(p, &p->sites);
         old->retired_ms = 0;
     } else {

@@ -254,6 +254,26 @@ def test_retry_after_is_kept(start):
         assert time.monotonic() - began > 2.9
 
 
+def http_date(seconds, jump=0):
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + seconds + jump))
+
+
+@pytest.mark.parametrize("jump", [0, 86400, -86400])
+def test_retry_after_as_a_date(start, jump):
+    """By the upstream's own clock, which may be a day off."""
+    def busy(conn, r):
+        return up.error(503, headers={"Retry-After": http_date(3, jump), "Date": http_date(0, jump)})(conn, r)
+    with Mock(busy) as a, Mock() as b:
+        m = start(policy(f'"{a.url}", "{b.url}"'), *QUICK)
+        until(lambda: m.chat(f"{time.monotonic()}")[0] == 200 and a.chats())
+        assert place(m, a.url)["state"] == "limited" and place(m, a.url)["ejections"] == 0
+        n = len(a.chats())
+        for _ in range(10):
+            assert m.chat()[0] == 200
+        assert len(a.chats()) == n
+        until(lambda: place(m, a.url)["state"] == "up", 5)
+
+
 def test_slots_and_rates(start):
     with Mock(up.slow(0.1, up.chat())) as a:
         m = start(policy(f'"{a.url}" slots 2'), *QUICK)

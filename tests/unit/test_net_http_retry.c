@@ -74,9 +74,23 @@ static void dates_are_the_librarys(void **state)
     }
 }
 
+static void test_by_its_own_clock(void **state)
+{
+    struct slice date = SLICE("Sun, 06 Nov 1994 08:49:37 GMT");
+    const uint64_t then_us = UINT64_C(784111777000000);
+    (void)state;
+    assert_int_equal(http_peer_clock_us(date, 5), then_us);
+    assert_int_equal(http_peer_clock_us(SLICE("yesterday"), 5), 5);
+    assert_int_equal(http_peer_clock_us(SLICE_EMPTY, 5), 5);
+    // Ours is a day off, and it is asked for three seconds all the same.
+    struct slice later = SLICE("Sun, 06 Nov 1994 08:49:40 GMT");
+    assert_int_equal(http_retry_after_s(later, http_peer_clock_us(date, then_us - UINT64_C(86400000000))), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_its_own_clock),
         cmocka_unit_test(numbers),
         cmocka_unit_test(dates),
         cmocka_unit_test(dates_are_the_librarys),

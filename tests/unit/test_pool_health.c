@@ -167,6 +167,40 @@ static void test_a_trial_that_tells_nothing_gives_way(void **state)
     pool_made_close(&f);
 }
 
+// Answers that take longer than a trial may: the place comes back with the first that is good, though another trial is under way.
+static void test_a_slow_trial_counts_when_it_is_good(void **state)
+{
+    struct pool_made f;
+    struct pool_call slow[12];
+    (void)state;
+    prepare(&f, 1);
+    for (int i = 0; i < 3; i++)
+        call(&f, 0, 0, &FAILED, 1000);
+    uint64_t now = back_us(&f, 0), trial = (uint64_t)POOL_TRIAL_MS * 1000;
+    for (uint64_t i = 0; i < 3; i++)
+        begin(&f, (int)i, 0, now + i * trial, &slow[i]);
+    pool_end(&f.loops[1], &slow[1], &FAILED, now + 2 * trial + 1000);
+    assert_int_equal(place_state(&f, 3, 0, now + 2 * trial + 1000), POOL_PLACE_TRYING);
+    pool_end(&f.loops[0], &slow[0], &OK, now + 2 * trial + 2000);
+    assert_int_equal(place_state(&f, 3, 0, now + 2 * trial + 2000), POOL_PLACE_UP);
+    // It is out again: what is left of before is not heard, nor is a trial of long ago.
+    for (int i = 0; i < 3; i++)
+        call(&f, 0, 0, &FAILED, now + 2 * trial + 3000);
+    pool_end(&f.loops[2], &slow[2], &OK, now + 2 * trial + 4000);
+    assert_int_equal(place_state(&f, 3, 0, now + 2 * trial + 4000), POOL_PLACE_OUT);
+    uint64_t back = back_us(&f, 0);
+    for (uint64_t i = 0; i < 12; i++)
+        begin(&f, (int)(i % 4), 0, back + i * trial, &slow[i]);
+    pool_end(&f.loops[0], &slow[0], &OK, back + 11 * trial);
+    assert_int_equal(place_state(&f, 3, 0, back + 11 * trial), POOL_PLACE_TRYING);
+    pool_end(&f.loops[0], &slow[8], &OK, back + 11 * trial);
+    assert_int_equal(place_state(&f, 3, 0, back + 11 * trial), POOL_PLACE_UP);
+    for (int i = 1; i < 12; i++)
+        if (i != 8)
+            pool_end(&f.loops[i % 4], &slow[i], &OK, back + 11 * trial);
+    pool_made_close(&f);
+}
+
 static void test_a_relapse_goes_on_where_it_was(void **state)
 {
     struct pool_made f;
@@ -447,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_one_trial_among_all_loops),
         cmocka_unit_test(test_calls_of_before_an_ejection_are_not_heard),
         cmocka_unit_test(test_a_trial_that_tells_nothing_gives_way),
+        cmocka_unit_test(test_a_slow_trial_counts_when_it_is_good),
         cmocka_unit_test(test_a_relapse_goes_on_where_it_was),
         cmocka_unit_test(test_where_it_is_asked_to_wait_it_waits),
         cmocka_unit_test(test_a_model_that_is_refused_everywhere_is_down),

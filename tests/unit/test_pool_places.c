@@ -334,6 +334,31 @@ static void test_services(void **state)
     pool_made_close(&f);
 }
 
+static void test_numbers_change_where_they_stand(void **state)
+{
+    static struct resolve_answer a;
+    struct pool_made f;
+    uint32_t models[] = {1};
+    (void)state;
+    pool_made_policy_at(&f, models, 1, "http://_vllm._tcp.pool.example/v1");
+    pool_made_endpoint(&f, 0)->discovery = IMAGE_DISCOVER_SRV;
+    pool_made_open(&f);
+    // A server that gives other weights and priorities each time, for ever: no number, no memory, no cache is lost by it.
+    for (uint32_t n = 0; n < 2 * POOL_SITES_MAX / 8; n++) {
+        a.count = 0;
+        for (uint32_t i = 0; i < 8; i++) {
+            char address[RESOLVE_ADDRESS_BYTES];
+            snprintf(address, sizeof address, "10.0.0.%u", i);
+            add_service(&a, address, 8000, (uint16_t)(i >= n % 8), (uint16_t)(n * i % 100));
+        }
+        apply_services(&f, &a, n ? 0 : 8, 0);
+        assert_int_equal(f.pool.site_count, 8);
+    }
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(f.pool.slots[i].generation, 1);
+    pool_made_close(&f);
+}
+
 // What the words of an SRV endpoint may be.
 static void test_names_of_services(void **state)
 {
@@ -612,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_services),
         cmocka_unit_test(test_names_of_services),
+        cmocka_unit_test(test_numbers_change_where_they_stand),
         cmocka_unit_test(test_a_list_is_applied),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_speeds_are_learned),
