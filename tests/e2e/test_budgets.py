@@ -16,7 +16,7 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import MERIT, PATIENCE, ROOT, SLOW, until
+from conftest import MERIT, PATIENCE, ROOT, sdk, until
 
 BIG = "price 10 in, 30 out usd/Mtok quality 0.9"
 SMALL = "price 0.1 in, 0.3 out usd/Mtok quality 0.5"
@@ -74,7 +74,7 @@ def usage(prompt, completion, **more):
 
 
 def client(served, key="none", retries=0):
-    return openai.OpenAI(base_url=served.v1, api_key=key, max_retries=retries, timeout=30 * SLOW)
+    return sdk(served, key, retries=retries)
 
 
 def ask(c, **more):
