@@ -161,7 +161,7 @@ backend b
         path.write_text(re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{upstream}", text))
         return path
 
-    def merit(self, policy, *flags, name="merit", logs=True, cache=True, core=PROXY_CORE):
+    def merit(self, policy, *flags, name="merit", logs=True, cache=True, data=True, core=PROXY_CORE):
         port, admin = free_port(), free_port()
         self.made = getattr(self, "made", 0) + 1
         args = [BUILD / "merit", "serve", policy, "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
@@ -171,6 +171,8 @@ backend b
                      "--log-decisions", self.folder / f"{name}-{self.made}-decisions.log"]
         if cache:
             args += ["--cache", self.folder / "cache"]
+        # A folder of its own: one that another process has serves without a ledger.
+        args += ["--data", self.folder / f"{name}-{self.made}-data" if data else "off"]
         p = self.start([*args, *flags], core, port, name)
         proxy = Proxy(name, port, p)
         proxy.admin = admin

@@ -18,6 +18,11 @@
  * thread is started, no signal handler is set, nothing is read or written but the file given to
  * merit_policy_open_file.
  *
+ * Budgets: a decision holds hard budgets per request, by the estimate of its input, and counts nothing. Budgets over time
+ * (`5 usd/day`, `60 requests/minute`, per caller, team, session, loop) are not kept: there is no ledger here, every decision is
+ * made as if nothing were spent, and what an answer took is nowhere told to the library. Limits that must hold are the
+ * caller's to keep, or `merit serve`'s.
+ *
  * Texts are UTF-8. Returned strings are NUL-terminated and live as long as the object they came from.
  */
 #ifndef MERIT_MERIT_H

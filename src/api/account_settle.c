@@ -180,6 +180,12 @@ static void took_of(const struct request *r, const struct account_try *t, bool n
     out->price = priced(r, t->binding.model, &out->used, &t->here, metered_uj,
                         bound_or_none(t->bound.of[IMAGE_UNIT_NUSD]),
                         bound_or_none(t->bound.of[IMAGE_UNIT_UJ]));
+}
+
+static void base_of(const struct request *r, const struct account_try *t, struct took *out)
+{
+    if (out->nothing || out->unread)
+        return;
     // What is only read has no finer model, and is the same everywhere.
     if (t->input_only) {
         out->base = out->price;
@@ -322,6 +328,8 @@ void account_settle(struct request *r, uint32_t slot, const struct path_attempt_
     if (!usage.known && usage.output_tok < t->expect.output_tok && may_be_done(r, end))
         usage.output_tok = t->expect.output_tok;
     took_of(r, t, took_nothing(end), &usage, metered_uj, &k);
+    if (answered)
+        base_of(r, t, &k);
     settle(r, t, &k, end);
     if (end->usage.error_inside) {
         r->account.lies |= 1u << ACCOUNT_ERROR_INSIDE;

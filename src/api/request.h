@@ -8,6 +8,7 @@
 #include "api/decider.h"
 #include "api/gateway.h"
 #include "api/openai_request.h"
+#include "base/compiler.h"
 #include "base/rng.h"
 #include "route/after.h"
 #include "text/json.h"
@@ -129,12 +130,12 @@ struct request {
 void request_close(struct request *r);
 void gateway_epoch_unref(struct gateway_epoch *e);
 // An error before there is an answer, in the protocol's shape; counts it.
-void request_reject(struct http_exchange *x, struct gateway *g, const struct api_error *e,
-                    enum metrics_reject reason);
+MERIT_COLD void request_reject(struct http_exchange *x, struct gateway *g,
+                               const struct api_error *e, enum metrics_reject reason);
 extern const struct api_error request_error_no_memory;
 // reply.c: all places of the model refuse Merit's key.
 extern const struct api_error request_error_denied;
-void request_no_memory(struct http_exchange *x, struct gateway *g);
+MERIT_COLD void request_no_memory(struct http_exchange *x, struct gateway *g);
 // Headers of the client that go on to the upstream, into r->headers.
 void request_forward_headers(struct request *r);
 
@@ -164,9 +165,9 @@ void request_end(struct request *r, enum metrics_end end, const struct path_resu
 void request_headers(struct request *r, const struct usage *usage, struct http_header *headers,
                      size_t *n);
 // Ends a request that came past the doors with an error, when nothing was sent on.
-void request_refuse(struct request *r, const struct api_error *e, enum metrics_end end);
+MERIT_COLD void request_refuse(struct request *r, const struct api_error *e, enum metrics_end end);
 // What was decided is that nothing can serve it, or that the model does not exist.
-void request_infeasible(struct request *r);
-void request_no_model(struct request *r);
+MERIT_COLD void request_infeasible(struct request *r);
+MERIT_COLD void request_no_model(struct request *r);
 
 #endif

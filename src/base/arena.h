@@ -29,7 +29,7 @@ void arena_deinit(struct arena *a);
 // Forgets all allocations; keeps the first chunk when it has the usual size.
 void arena_reset(struct arena *a);
 
-void *arena_alloc_slow(struct arena *a, size_t size, size_t align) MERIT_NODISCARD;
+MERIT_COLD void *arena_alloc_slow(struct arena *a, size_t size, size_t align) MERIT_NODISCARD;
 
 // Aligned to `align` (a power of two up to 64). NULL at the cap or when there is no memory.
 static inline void *arena_alloc_aligned(struct arena *a, size_t size, size_t align)
@@ -67,6 +67,6 @@ void *arena_zeroed(struct arena *a, size_t count, size_t size) MERIT_NODISCARD;
 struct slice arena_copy(struct arena *a, struct slice s) MERIT_NODISCARD;
 char *arena_cstr(struct arena *a, struct slice s) MERIT_NODISCARD;
 // printf into the arena, NUL-terminated; ptr NULL when there is no memory.
-struct slice arena_printf(struct arena *a, const char *fmt, ...) MERIT_PRINTF(2, 3);
+MERIT_COLD struct slice arena_printf(struct arena *a, const char *fmt, ...) MERIT_PRINTF(2, 3);
 
 #endif

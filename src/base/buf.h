@@ -27,7 +27,7 @@ void buf_reset(struct buf *b);
 
 // Room for `more` bytes behind the used ones; NULL (and a sticky RESULT_LIMIT or RESULT_NOMEM) when there is none.
 // Whoever writes there adds to `len`.
-char *buf_reserve_slow(struct buf *b, size_t more);
+MERIT_COLD char *buf_reserve_slow(struct buf *b, size_t more);
 static inline char *buf_reserve(struct buf *b, size_t more)
 {
     if (MERIT_LIKELY(more <= b->room - b->len && !b->err && b->ptr))
@@ -76,7 +76,7 @@ static inline char *buf_put_u64(char *at, uint64_t v)
 void buf_micro(struct buf *b, int64_t v);
 // The same of billionths, with nine places.
 void buf_nano(struct buf *b, int64_t v);
-void buf_printf(struct buf *b, const char *fmt, ...) MERIT_PRINTF(2, 3);
+MERIT_COLD void buf_printf(struct buf *b, const char *fmt, ...) MERIT_PRINTF(2, 3);
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/ledger_view.h"
 #include "text/json.h"
@@ -38,14 +39,14 @@ static const char usage_export[] =
 static const char usage_budgets[] =
     "usage: merit ledger budgets [options]\n"
     "\n"
-    "Shows each budget that was drawn on in its present window: its limit, what is used and left, "
-    "and "
-    "when it renews. What\n"
-    "attempts that are under way have reserved is not in it.\n"
+    "Shows each budget that was drawn on in its present window: its limit, what is used, what "
+    "attempts that are under way have\n"
+    "reserved, what is left, and when it renews. A server may be running: its journal is read, "
+    "too.\n"
     "\n"
     "  --ledger DIR, --conf FILE   as of merit ledger\n"
     "  --json           [{\"name\", \"holder\", \"unit\", \"window\", \"hard\", \"limit\", "
-    "\"used\", \"left\", \"renews_us\", \"lambda\"}]\n";
+    "\"used\", \"reserved\", \"left\", \"renews_us\", \"lambda\"}]\n";
 
 struct rows {
     struct ledger_view view;
@@ -216,7 +217,12 @@ static void put_budget_json(struct buf *out, const struct report_budget *b, int6
         BUF_LIT(out, ", \"limit\": null, \"left\": null");
     else
         buf_printf(out, ", \"limit\": %" PRId64 ", \"left\": %" PRId64, b->limit, left);
-    buf_printf(out, ", \"used\": %" PRId64 ", \"renews_us\": ", b->used);
+    buf_printf(out, ", \"used\": %" PRId64 ", \"reserved\": ", b->used);
+    if (b->reserved < 0)
+        BUF_LIT(out, "null");
+    else
+        buf_printf(out, "%" PRId64, b->reserved);
+    BUF_LIT(out, ", \"renews_us\": ");
     if (b->renews_us)
         buf_u64(out, b->renews_us);
     else
@@ -242,20 +248,22 @@ static bool each_budget(void *context, const struct report_budget *b)
 {
     struct rows *m = context;
     struct buf *out = &m->view.out;
-    int64_t left = b->limit < 0 ? -1 : b->used < b->limit ? b->limit - b->used : 0;
+    int64_t held = b->used + (b->reserved > 0 ? b->reserved : 0);
+    int64_t left = b->limit < 0 ? -1 : held < b->limit ? b->limit - held : 0;
     if (m->json) {
         buf_cstr(out, m->head ? ",\n " : "");
         put_budget_json(out, b, left);
     } else {
         char when[CLOCK_ISO_LEN];
         if (!m->head)
-            buf_printf(out, "%-34s  %-24s  %16s  %16s  %16s  %s\n", "budget", "of", "limit", "used",
-                       "left", "renews");
+            buf_printf(out, "%-34s  %-24s  %16s  %16s  %16s  %16s  %s\n", "budget", "of", "limit",
+                       "used", "reserved", "left", "renews");
         ledger_put_text(out, 34, b->name);
         BUF_LIT(out, "  ");
         ledger_put_text(out, 24, b->holder);
         put_amount(out, b->unit, b->limit);
         put_amount(out, b->unit, b->used);
+        put_amount(out, b->unit, b->reserved);
         put_amount(out, b->unit, left);
         if (b->renews_us)
             clock_iso(b->renews_us, when);
@@ -283,7 +291,17 @@ int cmd_ledger_budgets(int argc, char **argv)
         return code;
     if (m.json)
         buf_byte(&m.view.out, '[');
-    enum result r = report_budgets(m.view.report, m.view.now_us, each_budget, &m);
+    struct flight flight;
+    char room[FILE_ERROR_BYTES];
+    enum result seen = flight_read(&flight, m.view.found);
+    if (seen)
+        fprintf(stderr,
+                "%s: the journal in %s cannot be read (%s): what is reserved is not known\n",
+                a.command, m.view.found, file_problem(seen, room));
+    enum result r =
+        report_budgets(m.view.report, seen ? NULL : &flight, m.view.now_us, each_budget, &m);
+    if (!seen)
+        flight_free(&flight);
     if (m.json)
         BUF_LIT(&m.view.out, "]\n");
     else if (!m.head)

@@ -67,6 +67,7 @@ static int open_at(struct ledger_view *v, const char *command, struct buf *why)
         buf_cstr(why, "the ledger is off (settings `ledger` and `data`); --ledger DIR names one");
         return fail(command, why);
     }
+    v->found = directory;
     return report_open(&v->report, directory, why) ? fail(command, why) : ARGS_GO_ON;
 }
 

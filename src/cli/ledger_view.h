@@ -18,6 +18,7 @@ struct ledger_view {
     // Open from here on.
     struct conf conf;
     struct report *report;
+    const char *found; // the ledger's directory, the given one or that of the settings
     struct report_span span;
     uint64_t now_us;
     struct buf out; // standard output, written by ledger_view_drain

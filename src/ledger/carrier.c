@@ -42,7 +42,8 @@ struct carrier {
     uint64_t retry_at_us, grow_at_us, forget_at_us; // mono
     uint64_t keep_at_us, steady_us, ahead_us;       // mono; the wall's lead before it
     uint64_t summed;                                // rows of this round
-    uint64_t last_id;
+    uint64_t last_id, batch_id; // the largest ticket of the store at the start; of the batch
+    bool behind;                // it was told that rows are missing
     uint32_t slots[CARRIER_BATCH];
     struct sum *sums;
     uint32_t sum_at[SUMS_MAX], sum_count; // places that are taken
@@ -270,6 +271,15 @@ static enum result open_store(struct carrier *c, struct buf *why)
     if (r)
         return r;
     c->last_id = store_last_id(c->store);
+    uint64_t noted = journal_stored_id(c->o.journal);
+    if (noted > c->last_id && !c->behind) {
+        c->behind = true;
+        tell(c, "ledger-store-behind", true,
+             "the ledger's store %s lacks rows that were in it: it knows tickets up to %" PRIu64
+             ", %" PRIu64 " was stored; was it cut, or put back from a copy? Budgets count from "
+             "what it knows",
+             c->path, c->last_id, noted);
+    }
     if (store_converted(c->store))
         tell(c, "ledger-store-converted", false,
              "the ledger's store %s was of an earlier version; rows that were converted: %" PRIu64,
@@ -354,6 +364,8 @@ static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_u
     enum result result = store_put(c->store, &r);
     if (result)
         return result;
+    if (r.id > c->batch_id)
+        c->batch_id = r.id;
     if (r.end_us < *oldest_us)
         *oldest_us = r.end_us;
     for (uint32_t i = 0; i < r.draw_count; i++) {
@@ -399,6 +411,7 @@ static bool carry(struct carrier *c)
         batch_failed(c);
         return false;
     }
+    journal_note_stored(c->o.journal, c->batch_id);
     for (uint32_t i = 0; i < count; i++)
         journal_free(c->o.journal, c->slots[i]);
     uint64_t now = clock_wall_us(&clock_system);

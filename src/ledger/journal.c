@@ -167,6 +167,28 @@ enum result journal_grow(struct journal *j)
     return RESULT_LIMIT;
 }
 
+static struct journal_note *note_of(const struct journal *j)
+{
+    struct journal_file *f = atomic_load_explicit(&j->files[0], memory_order_acquire);
+    return f ? (struct journal_note *)(void *)(f->map + JOURNAL_NOTE_AT) : NULL;
+}
+
+uint64_t journal_stored_id(const struct journal *j)
+{
+    struct journal_note *n = note_of(j);
+    uint64_t id = n ? atomic_load_explicit(&n->stored_id, memory_order_relaxed) : 0;
+    return n && atomic_load_explicit(&n->check, memory_order_relaxed) == ~id ? id : 0;
+}
+
+void journal_note_stored(struct journal *j, uint64_t id)
+{
+    struct journal_note *n = note_of(j);
+    if (!n || id <= journal_stored_id(j))
+        return;
+    atomic_store_explicit(&n->stored_id, id, memory_order_relaxed);
+    atomic_store_explicit(&n->check, ~id, memory_order_relaxed);
+}
+
 // --- writing
 
 // Names share what room the draws leave. When they do not fit the longest are cut, all to the same length.

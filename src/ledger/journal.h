@@ -129,6 +129,11 @@ bool journal_is_low(const struct journal *j);
 // One more file. RESULT_LIMIT at the limit, RESULT_IO (errno), RESULT_NOMEM.
 enum result journal_grow(struct journal *j) MERIT_NODISCARD;
 
+// The largest ticket whose row was ever committed, as the store thread noted it: what a store that was cut or put back
+// does not know any more. 0: nothing was noted.
+uint64_t journal_stored_id(const struct journal *j);
+void journal_note_stored(struct journal *j, uint64_t id);
+
 struct journal_counts {
     uint64_t slots, free, settled;
 };

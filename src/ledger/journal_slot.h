@@ -55,6 +55,12 @@ struct journal_header {
     uint64_t sum; // of what stands before it
 };
 
+// Behind the header in journal.0: a note of the store thread, of which a torn write does no harm.
+enum { JOURNAL_NOTE_AT = 512 };
+struct journal_note {
+    _Atomic uint64_t stored_id, check; // the same, and its complement
+};
+
 uint64_t journal_sum(uint64_t seed, const void *words, size_t bytes);
 
 // One mapped file.

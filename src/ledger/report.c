@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -180,20 +181,26 @@ static bool asks(const enum report_by *by, uint32_t count, enum report_by what)
     return false;
 }
 
+// Where hours or sessions are asked for, rows of one kind are hardly ever in one group: they are not summed beforehand.
 static void rows_sql(struct buf *sql, const enum report_by *by, uint32_t count)
 {
-    BUF_LIT(sql, "SELECT kind, count(*) AS attempts, count(baseline_nusd) AS compared");
+    bool apart = asks(by, count, REPORT_HOUR) || asks(by, count, REPORT_SESSION);
+    const char *sum = apart ? "" : "sum";
+    buf_cstr(sql, apart ? "SELECT kind, 1 AS attempts, baseline_nusd IS NOT NULL AS compared"
+                        : "SELECT kind, count(*) AS attempts, count(baseline_nusd) AS compared");
     for (size_t i = 0; i < MERIT_COUNT(SUMS); i++)
-        buf_printf(sql, ", sum(%s) AS %s", SUMS[i], SUMS[i]);
+        buf_printf(sql, ", %s(%s) AS %s", sum, SUMS[i], SUMS[i]);
     for (size_t i = 0; i < MERIT_COUNT(COMPARED); i++)
-        buf_printf(sql, ", sum(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END) AS compared_%s",
-                   COMPARED[i], COMPARED[i], COMPARED[i]);
+        buf_printf(sql, ", %s(CASE WHEN baseline_%s IS NOT NULL THEN took_%s END) AS compared_%s",
+                   sum, COMPARED[i], COMPARED[i], COMPARED[i]);
     for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
         if (asks(by, count, IN_ROWS[i].by))
             buf_printf(sql, ", %s AS %s", IN_ROWS[i].of_rows, BY[IN_ROWS[i].by].name);
-    BUF_LIT(sql, " FROM attempt WHERE " REPORT_ROWS_OF_SPAN(
-                     "id") " AND at_us >= ?1 AND at_us < ?2 GROUP BY kind");
-    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS); i++)
+    BUF_LIT(sql,
+            " FROM attempt WHERE " REPORT_ROWS_OF_SPAN("id") " AND at_us >= ?1 AND at_us < ?2");
+    if (!apart)
+        BUF_LIT(sql, " GROUP BY kind");
+    for (size_t i = 0; i < MERIT_COUNT(IN_ROWS) && !apart; i++)
         if (asks(by, count, IN_ROWS[i].by))
             buf_printf(sql, ", %s", IN_ROWS[i].of_rows);
     BUF_LIT(sql, " UNION ALL SELECT kind, attempts, compared");
@@ -367,41 +374,159 @@ enum result report_rows(struct report *r, struct report_span span, uint64_t limi
 
 // --- budgets
 
-enum result report_budgets(struct report *r, uint64_t now_us,
-                           bool (*each)(void *context, const struct report_budget *b),
-                           void *context)
+// What is reserved of an account at the moment, and what is settled and not in its row yet.
+struct moment {
+    struct flight_draw key; // of any of its draws
+    int64_t reserved, settled;
+    bool shown;
+};
+
+static int by_account(const void *a, const void *b)
 {
-    sqlite3_stmt *st = NULL;
-    int code = sqlite3_prepare_v2(
-        r->db,
-        "SELECT name, holder, unit, window, number, hard, most, used, lambda FROM account"
-        " WHERE expires_us > ? ORDER BY used * 1.0 / max(1, coalesce(most, used)) DESC, name,"
-        " holder",
-        -1, &st, NULL);
-    if (!code)
-        sqlite3_bind_int64(st, 1, (int64_t)now_us);
-    while (!code && (code = sqlite3_step(st)) == SQLITE_ROW) {
+    const struct flight_draw *x = a, *y = b;
+    if (x->account != y->account)
+        return x->account < y->account ? -1 : 1;
+    if (x->window != y->window)
+        return x->window < y->window ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static int by_ticket(const void *a, const void *b)
+{
+    const struct store_known *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+// Attempts whose rows came into the store since the journal was read are in its sums.
+static enum result find_stored(struct report *r, const struct flight *f, struct store_known *known,
+                               size_t *count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (!i || f->draws[i].ticket != f->draws[i - 1].ticket)
+            known[n++] = (struct store_known){.id = f->draws[i].ticket};
+    if (n)
+        qsort(known, n, sizeof *known, by_ticket);
+    *count = n;
+    return store_find_in(r->db, known, n) ? RESULT_IO : RESULT_OK;
+}
+
+static enum result sum_moments(struct report *r, struct flight *f, struct moment **out,
+                               size_t *out_count)
+{
+    size_t known_count = 0, n = 0;
+    struct moment *m = alloc_zeroed(f->count + 1, sizeof *m);
+    struct store_known *known = alloc_zeroed(f->count + 1, sizeof *known);
+    enum result result = m && known ? find_stored(r, f, known, &known_count) : RESULT_NOMEM;
+    if (!result && f->count)
+        qsort(f->draws, f->count, sizeof *f->draws, by_account);
+    for (size_t i = 0; i < f->count && !result; i++) {
+        const struct flight_draw *d = &f->draws[i];
+        const struct store_known key = {.id = d->ticket};
+        const struct store_known *k = bsearch(&key, known, known_count, sizeof *known, by_ticket);
+        if (k && k->there)
+            continue;
+        if (!n || by_account(&m[n - 1].key, d))
+            m[n++] = (struct moment){.key = *d};
+        *(d->settled ? &m[n - 1].settled : &m[n - 1].reserved) += d->amount;
+    }
+    alloc_free(known);
+    if (result)
+        alloc_free(m);
+    else
+        *out = m;
+    *out_count = n;
+    return result;
+}
+
+static struct moment *moment_of(struct moment *m, size_t count, const struct flight_draw *key)
+{
+    return count ? bsearch(key, m, count, sizeof *m, by_account) : NULL;
+}
+
+// Accounts of which nothing is in the store yet: their names are not known, nor their limits.
+static bool show_others(const struct moment *m, size_t count, uint64_t now_us,
+                        report_each_budget *each, void *context)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct flight_draw *k = &m[i].key;
+        if (m[i].shown ||
+            (k->window != IMAGE_PER_LIFE && window_number(k->window, now_us) != k->number))
+            continue;
+        const struct report_budget b = {.unit = k->unit,
+                                        .window = k->window,
+                                        .hard = k->hard,
+                                        .limit = -1,
+                                        .used = m[i].settled,
+                                        .reserved = m[i].reserved,
+                                        .renews_us = window_end(k->window, now_us)};
+        if (!each(context, &b))
+            return false;
+    }
+    return true;
+}
+
+static int show_accounts(sqlite3_stmt *st, struct moment *m, size_t count, bool known,
+                         uint64_t now_us, report_each_budget *each, void *context)
+{
+    int code;
+    while ((code = sqlite3_step(st)) == SQLITE_ROW) {
         int64_t unit = sqlite3_column_int64(st, 2), window = sqlite3_column_int64(st, 3);
-        code = SQLITE_OK;
         if (unit < 0 || unit >= LEDGER_UNITS || window < 0 || window > IMAGE_PER_LIFE)
             continue;
-        uint64_t number = (uint64_t)sqlite3_column_int64(st, 4);
+        const struct flight_draw key = {.account = (uint64_t)sqlite3_column_int64(st, 9),
+                                        .window = (enum image_window)window,
+                                        .number = (uint64_t)sqlite3_column_int64(st, 4)};
         // One that began in a clock's future is not there yet.
-        if (window_begin((enum image_window)window, number) > now_us)
+        if (window_begin(key.window, key.number) > now_us)
             continue;
+        struct moment *now = moment_of(m, count, &key);
         struct report_budget b = {
             .name = text_of(st, 0),
             .holder = text_of(st, 1),
             .unit = (enum image_unit)unit,
-            .window = (enum image_window)window,
+            .window = key.window,
             .hard = sqlite3_column_int(st, 5),
             .limit = sqlite3_column_type(st, 6) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, 6),
-            .used = sqlite3_column_int64(st, 7),
-            .renews_us = window_end((enum image_window)window, now_us),
+            .used = sqlite3_column_int64(st, 7) + (now ? now->settled : 0),
+            .reserved = !known ? -1
+                        : now  ? now->reserved
+                               : 0,
+            .renews_us = window_end(key.window, now_us),
             .lambda = sqlite3_column_double(st, 8)};
+        if (now)
+            now->shown = true;
         if (!each(context, &b))
-            code = SQLITE_DONE;
+            return SQLITE_ABORT;
+    }
+    return code;
+}
+
+enum result report_budgets(struct report *r, struct flight *f, uint64_t now_us,
+                           report_each_budget *each, void *context)
+{
+    sqlite3_stmt *st = NULL;
+    struct moment *m = NULL;
+    size_t count = 0;
+    // One look at the store for all.
+    int code = sqlite3_exec(r->db, "BEGIN", NULL, NULL, NULL);
+    enum result result = code ? RESULT_IO : f ? sum_moments(r, f, &m, &count) : RESULT_OK;
+    if (!code && !result)
+        code = sqlite3_prepare_v2(
+            r->db,
+            "SELECT name, holder, unit, window, number, hard, most, used, lambda, account"
+            " FROM account WHERE expires_us > ? ORDER BY used * 1.0 / max(1, coalesce(most, used))"
+            " DESC, name, holder",
+            -1, &st, NULL);
+    if (!code && !result) {
+        sqlite3_bind_int64(st, 1, (int64_t)now_us);
+        code = show_accounts(st, m, count, f != NULL, now_us, each, context);
+        if (code == SQLITE_DONE)
+            (void)show_others(m, count, now_us, each, context);
+        code = code == SQLITE_DONE || code == SQLITE_ABORT ? SQLITE_OK : code;
     }
     sqlite3_finalize(st);
-    return code == SQLITE_DONE ? RESULT_OK : RESULT_IO;
+    (void)sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL);
+    alloc_free(m);
+    return result ? result : code ? RESULT_IO : RESULT_OK;
 }

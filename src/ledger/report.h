@@ -1,7 +1,7 @@
 // Reading the store, while a server writes it or after: sums by group, rows, budgets. Read-only; sees what is committed.
 //
-// One thread. Nothing here looks at the journal: what is under way, and what was settled in the last tenth of a second, is
-// not in it yet.
+// One thread. Sums and rows have nothing of the journal: what is under way, and what was settled in the last tenth of a
+// second, is not in them yet.
 #ifndef MERIT_LEDGER_REPORT_H
 #define MERIT_LEDGER_REPORT_H
 
@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/result.h"
 #include "base/slice.h"
+#include "ledger/flight.h"
 #include "ledger/ledger.h"
 
 struct report;
@@ -87,12 +88,14 @@ struct report_budget {
     bool hard;
     int64_t limit;      // of the last ask; negative: not known
     int64_t used;       // settled
+    int64_t reserved;   // of attempts that are under way; negative: not known
     uint64_t renews_us; // 0: never
     double lambda;      // of a paced one (ledger/pacer.h)
 };
-// Budgets whose window holds at `now_us`, the most used share first. RESULT_IO.
-enum result report_budgets(struct report *r, uint64_t now_us,
-                           bool (*each)(void *context, const struct report_budget *b),
-                           void *context) MERIT_NODISCARD;
+typedef bool report_each_budget(void *context, const struct report_budget *b);
+// Budgets whose window holds at `now_us`, the most used share first. `f`, read a moment before, has what the journal holds;
+// it is sorted anew. Accounts that only it knows come last, without a name. NULL: only the store is looked at. RESULT_IO.
+enum result report_budgets(struct report *r, struct flight *f, uint64_t now_us,
+                           report_each_budget *each, void *context) MERIT_NODISCARD;
 
 #endif

@@ -356,13 +356,13 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum result store_find(struct store *s, struct store_known *tickets, size_t count)
+int store_find_in(sqlite3 *db, struct store_known *tickets, size_t count)
 {
     sqlite3_stmt *st = NULL;
     if (!count)
-        return RESULT_OK;
+        return SQLITE_OK;
     int code = sqlite3_prepare_v2(
-        s->db,
+        db,
         "SELECT ticket FROM span CROSS JOIN attempt ON attempt.id >= block * " STORE_BLOCK_TEXT
         " AND attempt.id < (block + 1) * " STORE_BLOCK_TEXT
         " WHERE most_ticket >= ?1 AND least_ticket <= ?2",
@@ -378,9 +378,14 @@ enum result store_find(struct store *s, struct store_known *tickets, size_t coun
             k->there = true;
         code = SQLITE_OK;
     }
-    enum result r = code == SQLITE_DONE ? RESULT_OK : store_failed(s, code);
     sqlite3_finalize(st);
-    return r;
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+enum result store_find(struct store *s, struct store_known *tickets, size_t count)
+{
+    int code = store_find_in(s->db, tickets, count);
+    return code ? store_failed(s, code) : RESULT_OK;
 }
 
 // --- writing

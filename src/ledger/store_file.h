@@ -120,6 +120,8 @@ struct store {
 
 enum result store_failed(struct store *s, int code);
 enum result store_step(struct store *s, enum store_statement i);
+// As store_find, of any connection; SQLite's code.
+int store_find_in(sqlite3 *db, struct store_known *tickets, size_t count);
 int store_bind_text(sqlite3_stmt *st, int at, struct slice text);
 int store_bind_number(sqlite3_stmt *st, int at, int64_t v); // NULL for STORE_UNKNOWN
 

@@ -49,7 +49,7 @@ static void tell_error(struct conn *c, enum result why)
 }
 
 // From inside a call of the owner: the write task tells at the end of the turn.
-static void fail_later(struct conn *c, enum result why)
+MERIT_COLD static void fail_later(struct conn *c, enum result why)
 {
     if (!c->error)
         c->error = (uint8_t)why;

@@ -66,7 +66,7 @@ static void fail(struct http_call *call, enum result why)
     client_call_give(c, call);
 }
 
-static void fail_later(struct http_call *call, enum result why)
+MERIT_COLD static void fail_later(struct http_call *call, enum result why)
 {
     call->failure = why;
     loop_defer(call->origin->client->loop, &call->step);

@@ -26,6 +26,7 @@
 
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "net/http.h"
 #include "net/loop.h"
 
@@ -108,7 +109,7 @@ void http_respond_body(struct http_exchange *x,
 void http_respond_end(struct http_exchange *x);
 // Breaks the connection without a clean end, so that the client cannot take the answer for whole; what was queued is
 // still sent where the kernel takes it at once. No callback follows; the exchange is gone.
-void http_respond_abort(struct http_exchange *x);
+MERIT_COLD void http_respond_abort(struct http_exchange *x);
 // Bytes queued for the client.
 size_t http_backlog(const struct http_exchange *x);
 

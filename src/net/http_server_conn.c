@@ -127,8 +127,8 @@ static void linger(struct server_conn *hc)
     server_conn_set_deadline(hc, LINGER_MS);
 }
 
-static void refuse(struct server_conn *hc, int status, const char *code, const char *message,
-                   enum result why)
+MERIT_COLD static void refuse(struct server_conn *hc, int status, const char *code,
+                              const char *message, enum result why)
 {
     struct exchange *x = hc->x;
     if (x->ended) {
@@ -151,15 +151,15 @@ static void refuse(struct server_conn *hc, int status, const char *code, const c
 }
 
 // A refusal whose sentence names a number.
-static void refuse_over(struct server_conn *hc, int status, const char *code, const char *sentence,
-                        uint64_t limit)
+MERIT_COLD static void refuse_over(struct server_conn *hc, int status, const char *code,
+                                   const char *sentence, uint64_t limit)
 {
     struct slice text =
         arena_printf(hc->x->pub.arena, "%s %llu.", sentence, (unsigned long long)limit);
     refuse(hc, status, code, text.ptr ? text.ptr : sentence, RESULT_LIMIT);
 }
 
-static void refuse_nomem(struct server_conn *hc)
+MERIT_COLD static void refuse_nomem(struct server_conn *hc)
 {
     refuse(hc, 503, "no_memory", "The server has no memory left for this request.", RESULT_NOMEM);
 }

@@ -10,7 +10,8 @@ enum {
 }; // a stated length up to this is gathered in the request's arena
 
 // The stream broke behind its first event: say so in the protocol, then make sure that no client takes it for whole.
-static void break_off(struct path_try *t, const char *code, const char *message, bool tell)
+MERIT_COLD static void break_off(struct path_try *t, const char *code, const char *message,
+                                 bool tell)
 {
     struct path *p = t->path;
     struct http_exchange *x = p->x;

@@ -2,6 +2,7 @@
 #ifndef MERIT_PATH_PATH_INNER_H
 #define MERIT_PATH_PATH_INNER_H
 
+#include "base/compiler.h"
 #include "path/path.h"
 
 enum path_mode { MODE_WAIT, MODE_GATHER, MODE_STREAM, MODE_RELAY, MODE_PASS_ERROR };
@@ -30,7 +31,7 @@ extern const struct path_failure FAILURE_NO_MEMORY, FAILURE_NO_ROOM, FAILURE_NOT
 
 // path.c
 // The attempt came to nothing and the client has seen no byte: a copy goes on, another attempt follows, or an error.
-void path_fail(struct path_try *t, const struct path_failure *f);
+MERIT_COLD void path_fail(struct path_try *t, const struct path_failure *f);
 // Its answer is the one that the client gets: the others are stopped.
 void path_win(struct path_try *t);
 // It is over: tells so, stops its call where it still runs, gives back what it holds but for what was gathered.

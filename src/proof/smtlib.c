@@ -206,6 +206,61 @@ static void head(struct smtlib *s)
             "(set-logic ALL)\n");
 }
 
+static uint32_t efforts_of(const struct policy_image *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->models.count; i++)
+        n += (image_model(p, (int32_t)i)->efforts & ~(1u << IMAGE_EFFORT_DEFAULT)) != 0;
+    return n;
+}
+
+// What the script says nothing about, by name, so that nobody takes an answer for one about it.
+static void left_out(struct smtlib *s)
+{
+    const struct policy_image *p = s->p;
+    const struct image_constraint *c = IMAGE_AT(p, p->constraints, struct image_constraint);
+    const struct image_pass *pass = IMAGE_AT(p, p->passes, struct image_pass);
+    struct buf *out = s->out;
+    BUF_LIT(out, "\n; ---- not modelled\n");
+    for (uint32_t i = 0; i < p->constraints.count; i++) {
+        if (c[i].kind != IMAGE_BUDGET || (c[i].hard && c[i].window == IMAGE_PER_REQUEST))
+            continue;
+        BUF_LIT(out, "; not modelled: \"");
+        smtlib_comment(s, image_text(p, c[i].name));
+        buf_cstr(out,
+                 c[i].window == IMAGE_PER_REQUEST
+                     ? "\": it is paced and takes no path away\n"
+                     : "\": what is left of it is the ledger's, not the request's; a path may be "
+                       "refused that is feasible here\n");
+    }
+    for (uint32_t i = 0; i < p->passes.count; i++) {
+        BUF_LIT(out, "; not modelled: what budgets make of the passed path ");
+        smtlib_comment(s, image_text(p, pass[i].path));
+        BUF_LIT(out, "; it is here as a place that sees bytes of any label\n");
+    }
+    BUF_LIT(out,
+            "; not modelled: prices, energy and carbon of models and zones beyond the constants of "
+            "their "
+            "bounds; what a request takes is no\n"
+            ";   variable here, and curves, the batch and the hour are not known before it runs\n");
+    if (p->endpoints.count)
+        buf_printf(
+            out,
+            "; not modelled: weight, slots, rates, lengths, meters, region, maintenance and health "
+            "of endpoints (%u); whether a place\n"
+            ";   is up or busy is the moment's, and a path counts as feasible without it\n",
+            p->endpoints.count);
+    buf_printf(out, "; not modelled: %s; it orders what is feasible and takes nothing away\n",
+               p->dispatch.line ? "the statement `dispatch`" : "dispatch by its defaults");
+    if (efforts_of(p))
+        buf_printf(
+            out,
+            "; not modelled: how %u models are told their efforts, and efforts that clients ask "
+            "for; bindings with an effort that is\n"
+            ";   forbidden are taken away here, too\n",
+            efforts_of(p));
+}
+
 enum result smtlib_write(const struct policy_image *image, const struct smtlib_options *options,
                          struct buf *out)
 {
@@ -218,6 +273,7 @@ enum result smtlib_write(const struct policy_image *image, const struct smtlib_o
         r = ways_open(image, &s.arena, &s.ways);
     if (!r) {
         head(&s);
+        left_out(&s);
         smtlib_signals(&s);
         define_routes(&s);
         smtlib_paths(&s);

@@ -15,6 +15,9 @@
 // questions. What cannot be said in linear arithmetic (exclusive groups of three and more members between two bounds) is
 // left open and marked `; inexact`: then "unsat" holds of the policy too, and "sat" may not.
 //
+// What it does not speak of (budgets over time, prices beyond bounds, endpoints, dispatch, how efforts are said) it lists by name in
+// comments `; not modelled: ...`, with the reason.
+//
 // Pure. Memory from base/alloc.h, freed before it returns.
 #ifndef MERIT_PROOF_SMTLIB_H
 #define MERIT_PROOF_SMTLIB_H

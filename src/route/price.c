@@ -16,26 +16,31 @@ static bool tokens_priced(const struct image_model *m)
                          m->price_gpu_nusd_h <= 0);
 }
 
-int64_t price_tokens_nusd(const struct image_model *model, const struct price_usage *usage,
-                          bool deferred)
+static inline int64_t tokens_nusd(const struct image_model *m, uint64_t input, uint64_t cached,
+                                  uint64_t written, uint64_t output, bool deferred)
 {
-    if (!tokens_priced(model))
+    if (!tokens_priced(m))
         return -1;
-    uint64_t cached = usage->cached_tok < usage->input_tok ? usage->cached_tok : usage->input_tok;
-    uint64_t rest = usage->input_tok - cached;
-    uint64_t written = usage->written_tok < rest ? usage->written_tok : rest;
-    int64_t written_price =
-        model->price_written_nusd ? model->price_written_nusd : model->price_in_nusd;
-    unsigned __int128 sum = (unsigned __int128)(rest - written) * (uint64_t)model->price_in_nusd +
-                            (unsigned __int128)cached * (uint64_t)model->price_cached_nusd +
+    cached = cached < input ? cached : input;
+    input -= cached;
+    written = written < input ? written : input;
+    int64_t written_price = m->price_written_nusd ? m->price_written_nusd : m->price_in_nusd;
+    unsigned __int128 sum = (unsigned __int128)(input - written) * (uint64_t)m->price_in_nusd +
+                            (unsigned __int128)cached * (uint64_t)m->price_cached_nusd +
                             (unsigned __int128)written * (uint64_t)written_price +
-                            (unsigned __int128)usage->output_tok * (uint64_t)model->price_out_nusd +
-                            (unsigned __int128)(uint64_t)model->price_call_nusd * 1000000;
-    if (deferred && model->batch_percent)
-        sum = sum * model->batch_percent / 100;
+                            (unsigned __int128)output * (uint64_t)m->price_out_nusd +
+                            (unsigned __int128)(uint64_t)m->price_call_nusd * 1000000;
+    if (deferred && m->batch_percent)
+        sum = sum * m->batch_percent / 100;
     // Division of 128 bits is a call, and no sum that is meant needs them.
     return MERIT_LIKELY(sum <= UINT64_MAX) ? (int64_t)((uint64_t)sum / 1000000)
                                            : saturate(sum / 1000000);
+}
+
+int64_t price_tokens_nusd(const struct image_model *model, const struct price_usage *u,
+                          bool deferred)
+{
+    return tokens_nusd(model, u->input_tok, u->cached_tok, u->written_tok, u->output_tok, deferred);
 }
 
 int64_t price_share_nusd(const struct image_model *model, uint64_t computed_tok,
@@ -70,25 +75,27 @@ struct ends {
     int64_t nusd, uj;
 };
 
-static struct ends at(const struct image_model *m, const struct image_zone *zone,
-                      const struct price_length *l, uint64_t output_tok,
-                      const struct price_here *here)
+static inline struct ends at(const struct image_model *m, const struct image_zone *zone,
+                             const struct price_length *l, uint64_t output_tok,
+                             const struct price_here *here)
 {
-    struct price_usage u = {
-        .input_tok = l->input_tok, .cached_tok = l->cached_tok, .output_tok = output_tok};
+    struct ends out = {
+        .nusd = tokens_nusd(m, l->input_tok, l->cached_tok, 0, output_tok, here->deferred),
+        .uj = -1,
+    };
+    uint64_t computed = l->cached_tok < l->input_tok ? l->input_tok - l->cached_tok : 0;
+    if (m->price_gpu_nusd_h > 0)
+        out.nusd = greater(out.nusd, price_share_nusd(m, computed, output_tok, here));
+    if (!energy_known(m))
+        return out;
     struct energy_ask ask = {.input_tok = l->input_tok,
                              .cached_tok = l->cached_tok,
                              .output_tok = output_tok,
                              .batch = here->batch,
                              .pue_milli = zone ? zone->pue_milli : 0};
-    uint64_t computed = l->cached_tok < l->input_tok ? l->input_tok - l->cached_tok : 0;
-    struct ends out = {
-        .nusd = greater(price_tokens_nusd(m, &u, here->deferred),
-                        price_share_nusd(m, computed, output_tok, here)),
-        .uj = energy_average_uj(m, &ask),
-    };
     int64_t router = here->router_uj > 0 ? here->router_uj : 0;
-    if (out.uj >= 0 && __builtin_add_overflow(out.uj, router, &out.uj))
+    out.uj = energy_average_uj(m, &ask);
+    if (__builtin_add_overflow(out.uj, router, &out.uj))
         out.uj = INT64_MAX;
     return out;
 }

@@ -126,6 +126,14 @@ static size_t copy_tail(char *out, const unsigned char *p, size_t n, size_t at, 
             break;
         memcpy(out + at, p + at, 8);
     }
+    // The last eight overlap what is copied already.
+    if (n - at < 8 && n >= 8) {
+        uint64_t w = word_load(p + n - 8);
+        if (!word_special(w) && !(stop_high && w & HIGH_BITS)) {
+            memcpy(out + n - 8, p + n - 8, 8);
+            return n;
+        }
+    }
     for (; at < n; at++) {
         unsigned char c = p[at];
         if (c == '"' || c == '\\' || c < 0x20 || (stop_high && c >= 0x80))

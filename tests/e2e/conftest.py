@@ -13,11 +13,13 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 
+import openai
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -77,6 +79,15 @@ def policy_text(models, routes="", more="", name="e2e"):
                    "    price 0.5 in, 1.5 out usd/Mtok")
     first = next(iter(models))
     return "\n".join(out) + f"\n\n{more}\n{routes}\notherwise -> answer({first})\n"
+
+
+ROOTS = ssl.create_default_context()
+
+
+def sdk(m, key="none", seconds=60, retries=0):
+    """The official package's client of this server. The root certificates, which take most of its making, are read once."""
+    return openai.OpenAI(base_url=m.v1, api_key=key, max_retries=retries, timeout=seconds * SLOW,
+                         http_client=openai.DefaultHttpxClient(verify=ROOTS))
 
 
 class Merit:

@@ -16,7 +16,7 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import MERIT, PATIENCE, ROOT, SLOW, until
+from conftest import MERIT, PATIENCE, ROOT, sdk, until
 
 BIG = "price 10 in, 30 out usd/Mtok quality 0.9"
 SMALL = "price 0.1 in, 0.3 out usd/Mtok quality 0.5"
@@ -74,7 +74,7 @@ def usage(prompt, completion, **more):
 
 
 def client(served, key="none", retries=0):
-    return openai.OpenAI(base_url=served.v1, api_key=key, max_retries=retries, timeout=30 * SLOW)
+    return sdk(served, key, retries=retries)
 
 
 def ask(c, **more):
@@ -516,6 +516,23 @@ def test_observed_budgets_count_and_refuse_nothing(start, mock):
     assert served.metric(r'merit_budget_refusals_total\{budget="rate"\}') == 3
     # Two were borne; of the rest the money was not there, and nothing bounds the path that is passed on.
     assert served.metric(r'merit_budget_refusals_total\{budget="day"\}') == 5
+
+
+def test_strict_holds_whatever_the_input_comes_to(start, mock):
+    """`hard` goes by the estimate of the input, `hard strict` by the most that it can be; what it does not bear goes elsewhere."""
+    text = "word " * 400  # some 400 tokens in 2,000 bytes
+    limit = (len(text) + 600) * 10_000 // 2 + 1000 * 30_000
+    loose = start(policy(mock, f"budget {limit / 1e9} usd/request hard"))
+    assert loose.chat(text)[0] == 200
+    strict = start(policy(mock, f'budget {limit / 1e9} usd/request hard strict as "narrow"'))
+    status, headers, body = strict.chat(text)
+    e = json.loads(body)["error"]
+    assert status == 402 and e["budget"]["name"] == "narrow" and e["budget"]["window"] == "request", body
+    assert e["budget"]["needed"] > e["budget"]["left"] == pytest.approx(limit / 1e9)
+    assert strict.chat("short")[0] == 200 and mock.chats()[-1].json()["max_tokens"] == 1000
+    other = start(policy(mock, f"budget {limit / 1e9} usd/request hard strict", answer="big, small"))
+    status, headers, _ = other.chat(text)
+    assert status == 200 and headers["x-merit-model"] == "small"
 
 
 def test_joules_and_grams(start, mock):

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import ROOT, SLOW, policy_text, until
+from conftest import ROOT, SLOW, policy_text, sdk, until
 from test_budgets import rows
 from test_models import HIDDEN, folder, merit
 
@@ -27,10 +27,6 @@ INTENT = """signal topic = intent(label "pay", like "I want my money back", "the
 
 def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def sdk(m):
-    return openai.OpenAI(base_url=m.v1, api_key="sk-client", max_retries=0, timeout=60 * SLOW)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import openai
 import pytest
 
-from conftest import MERIT, PATIENCE, ROOT, SLOW
+from conftest import MERIT, PATIENCE, ROOT, sdk
 
 MODELS = os.environ.get("MERIT_MODELS", str(ROOT / "build" / "models"))  # fetched by the unit tests
 CACHE = os.environ.get("XDG_CACHE_HOME", str(ROOT / "build" / "cache"))
@@ -48,7 +48,7 @@ def ask(served, text, caller=None, model="auto", pictures=0, **more):
     if pictures:
         content = [{"type": "text", "text": text}] + pictures * [{"type": "image_url", "image_url": {"url": PICTURE}}]
     key = served.secrets.get(caller, "none")
-    with openai.OpenAI(base_url=served.v1, api_key=key, max_retries=0, timeout=60 * SLOW) as client:
+    with sdk(served, key) as client:
         try:
             r = client.chat.completions.with_raw_response.create(
                 model=model, messages=[{"role": "user", "content": content}], **more)

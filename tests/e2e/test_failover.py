@@ -14,7 +14,7 @@ import openai
 import pytest
 
 import mock_upstream as up
-from conftest import SLOW, free_port, policy_text, until
+from conftest import SLOW, free_port, policy_text, sdk, until
 from mock_upstream import Mock
 from test_operation import make_key
 
@@ -118,7 +118,7 @@ def ask(m, i, way, kind):
     """(what came, headers)"""
     model = f"m{i}a" if way == "named" else "auto"
     body = {"model": model, "messages": [{"role": "user", "content": f"please do case{i}x"}], **KINDS[kind]}
-    with openai.OpenAI(base_url=m.v1, api_key="sk-x", max_retries=0, timeout=15 * SLOW) as client:
+    with sdk(m, "sk-x") as client:
         try:
             raw = client.chat.completions.with_raw_response.create(**body)
             got = raw.parse()
@@ -258,7 +258,7 @@ otherwise -> answer(a) else answer(b)
         second.wait(1)
         s.close()
         assert second.requests[0].gone.wait(20 * SLOW)
-        until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
+        until(lambda: m.metric(r"merit_in_flight") == 0, 3)
 
 
 def hammer(m, times, text, gap):
@@ -355,7 +355,7 @@ def test_a_copy_of_a_slow_stream(start, mock, slow):
                     break
         assert mock.requests and all(r.gone.wait(20 * SLOW) for r in mock.requests), "the loser is stopped"
         # What was stopped is no failure of its place.
-        until(lambda: m.metric(r"merit_requests_in_flight") == 0, 3)
+        until(lambda: m.metric(r"merit_in_flight") == 0, 3)
 
 
 def test_what_is_not_hedged(start, mock):

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 
 import pytest
 
-from conftest import MERIT, PATIENCE, ROOT
+import mock_upstream as up
+from conftest import MERIT, PATIENCE, ROOT, until
 
 DOCUMENT = ROOT / "docs" / "ledger.md"
 FILL = MERIT.parent / "tests" / "ledger_fill"
@@ -139,6 +141,50 @@ def test_budgets_show_what_is_left(tmp_path):
     assert len(budgets) == 1
     assert budgets[0].pop("renews_us") in (day * 86400 * 10**6 for day in (now // 86400 + 1, now // 86400 + 2))
     assert budgets[0] == {"name": "1 usd/day hard", "holder": "acme", "unit": "nusd", "window": "day", "hard": True,
-                          "limit": 10**9, "used": 250001000, "left": 749999000, "lambda": 0}
+                          "limit": 10**9, "used": 250001000, "reserved": 0, "left": 749999000, "lambda": 0}
     table = shell("merit ledger budgets --ledger l", tmp_path)[1]
     assert "1 usd/day hard" in table and "0.7500 usd" in table and "T00:00" in table
+
+
+def test_budgets_show_what_is_under_way(start, mock, scratch):
+    """Beside a running server: what is reserved while an answer is awaited is free again afterwards."""
+    def fast(conn, r):
+        return up.chat()(conn, r)
+    policy = f"""policy "flight" version 1
+model big endpoint "{mock.url}" context 32k tok output 1k tok price 10 in, 30 out usd/Mtok quality 0.9
+budget 1 usd/day hard
+budget 1000 requests/day hard
+otherwise -> answer(big)
+"""
+    mock.default = fast
+    served = start(policy, "--data", scratch / "data")
+
+    def budgets():
+        code, out = shell(f"merit ledger budgets --ledger {scratch / 'data' / 'ledger'} --json", scratch)
+        assert code == 0, out
+        return {b["unit"]: b for b in json.loads(out)}
+
+    assert served.chat("hello")[0] == 200
+    until(lambda: budgets().get("requests", {}).get("used") == 1, 10)
+    assert budgets()["nusd"]["reserved"] == 0
+    gate = threading.Event()
+
+    def held(conn, r):
+        gate.wait(20)
+        return fast(conn, r)
+    mock.default = held
+    thread = threading.Thread(target=lambda: served.chat("hello"))
+    thread.start()
+    try:
+        until(lambda: budgets()["requests"]["reserved"] == 1, 10)
+        now = budgets()
+        assert now["requests"] | {"lambda": 0, "renews_us": 0} == {
+            "name": now["requests"]["name"], "holder": "all", "unit": "requests", "window": "day", "hard": True,
+            "limit": 1000, "used": 1, "reserved": 1, "left": 998, "lambda": 0, "renews_us": 0}
+        assert now["nusd"]["reserved"] > 0
+        assert now["nusd"]["left"] == 10**9 - now["nusd"]["used"] - now["nusd"]["reserved"]
+    finally:
+        gate.set()
+        thread.join()
+    until(lambda: budgets()["requests"]["used"] == 2 and budgets()["requests"]["reserved"] == 0, 10)
+    assert budgets()["nusd"]["reserved"] == 0

@@ -9,7 +9,7 @@ from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 from pygls.workspace import TextDocument
 
-from conftest import MERIT, ROOT
+from conftest import MERIT, ROOT, SLOW
 from lsp_client import ALL, Client, apply, offset, place
 
 URI = "file:///home.merit"
@@ -353,7 +353,7 @@ def test_every_name_of_the_examples_can_be_renamed(client, scratch):
             if modifiers:
                 defined.append((line, at, text.split("\n")[line][at:at + length]))
         assert len(defined) >= 9
-        for line, at, name in random.Random(3).sample(defined, 6):
+        for line, at, name in random.Random(3).sample(defined, 6 if SLOW == 1 else 2):
             try:
                 edits = c.at(uri, "text_document_rename", (line, at + 1 if name[0] == '"' else at), new_name="q-0.z").changes[uri]
             except JsonRpcException as e:

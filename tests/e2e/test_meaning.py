@@ -6,7 +6,7 @@ import pathlib
 
 import openai
 import pytest
-from conftest import SLOW
+from conftest import sdk
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 POLICY = (ROOT / "examples/meaning.merit").read_text()
@@ -35,7 +35,7 @@ def served_by(request, start, tmp_path):
 
 
 def test_routed_by_meaning(served_by):
-    with openai.OpenAI(base_url=served_by.v1, api_key="none", max_retries=0, timeout=30 * SLOW) as client:
+    with sdk(served_by) as client:
         for text, route, model in SAID:
             try:
                 r = client.chat.completions.with_raw_response.create(
@@ -51,7 +51,7 @@ def test_routed_by_meaning(served_by):
 
 
 def test_the_record_tells_why(served_by):
-    with openai.OpenAI(base_url=served_by.v1, api_key="none", max_retries=0, timeout=30 * SLOW) as client:
+    with sdk(served_by) as client:
         r = client.chat.completions.with_raw_response.create(
             model="auto", messages=[{"role": "user", "content": "My SSN is 219-09-9999, fill in the form for me."}])
     status, _, body = served_by.admin("/merit/v1/decisions/" + r.headers["x-merit-decision"])

@@ -181,7 +181,9 @@ def test_export_graph():
     ids = {n["id"] for n in graph["nodes"]}
     assert len(ids) == len(graph["nodes"])
     assert all(e["from"] in ids and e["to"] in ids for e in graph["edges"])
-    assert {e["kind"] for e in graph["edges"]} == {"next", "else", "touches"}
+    assert {e["kind"] for e in graph["edges"]} == {"next", "else", "touches", "in", "at"} | (
+        {"bears"} if any(n["kind"] == "budget" for n in graph["nodes"]) else set())
+    assert {"zone", "endpoint", "dispatch"} <= {n["kind"] for n in graph["nodes"]}
     dot = merit("policy", "export", DESK, "--dot").stdout
     assert dot.startswith('digraph "desk" {') and dot.rstrip().endswith("}") and dot.count("->") >= len(graph["edges"])
 

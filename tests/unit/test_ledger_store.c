@@ -8,8 +8,10 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/file.h"
 #include "ledger/report.h"
 #include "ledger/store.h"
 #include "support/ledger_rig.h"
@@ -396,6 +398,334 @@ static void test_sums_are_those_of_the_rows(void **state)
     rig_close(&r);
 }
 
+// --- what is under way
+
+struct budgets {
+    char text[2000];
+};
+
+static bool each_account(void *context, const struct report_budget *b)
+{
+    struct budgets *out = context;
+    size_t n = strlen(out->text);
+    snprintf(out->text + n, sizeof out->text - n, "%.*s: %lld used, %lld reserved of %lld\n",
+             SLICE_FMT(b->holder), (long long)b->used, (long long)b->reserved, (long long)b->limit);
+    return true;
+}
+
+static const char *budgets_of(const struct rig *r, struct budgets *out)
+{
+    struct report *report = NULL;
+    struct flight f;
+    struct buf why;
+    *out = (struct budgets){0};
+    buf_init(&why, 1000);
+    assert_int_equal(flight_read(&f, r->folder), RESULT_OK);
+    assert_int_equal(report_open(&report, r->folder, &why), RESULT_OK);
+    assert_int_equal(report_budgets(report, &f, RIG_NOW, each_account, out), RESULT_OK);
+    flight_free(&f);
+    report_close(report);
+    buf_deinit(&why);
+    return out->text;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    struct buf b;
+    buf_init(&b, 64 << 20);
+    assert_int_equal(file_read(from, &b), RESULT_OK);
+    assert_int_equal(file_replace(to, buf_slice(&b), 0600), RESULT_OK);
+    buf_deinit(&b);
+}
+
+static sqlite3 *lock_store(const struct rig *r)
+{
+    char path[PATH_MAX];
+    sqlite3 *db = NULL;
+    rig_path(r, "ledger.db", path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+// Beside a ledger that is at work, and when it is gone: every attempt counts once, wherever it is.
+static void test_budgets_show_what_is_under_way(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct budgets b;
+    struct ledger_ticket t[2];
+    struct ledger_refusal no;
+    char journal[PATH_MAX], kept[PATH_MAX];
+    rig_open(&r);
+    rig_path(&r, "journal.0", journal);
+    rig_path(&r, "kept", kept);
+    struct ledger *l = rig_ledger(&r, NULL);
+    struct ledger_budget mine = rig_budget(1, 1000), theirs = rig_budget(2, 500);
+    theirs.holder = SLICE("tenant pro");
+    assert_true(rig_one(l, &mine, 50, 30));
+    assert_true(ledger_flush(l, 5000));
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 30 used, 0 reserved of 1000\n");
+    struct ledger_ask ask = rig_ask(70, &mine, 1, RIG_NOW);
+    assert_int_equal(ledger_reserve(l, &ask, &t[0], &no), RESULT_OK);
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 30 used, 70 reserved of 1000\n");
+    // Of one that nothing is stored of the amounts are known, not whose they are.
+    ask = rig_ask(90, &theirs, 1, RIG_NOW);
+    assert_int_equal(ledger_reserve(l, &ask, &t[1], &no), RESULT_OK);
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 30 used, 70 reserved of 1000\n"
+                                            ": 0 used, 90 reserved of -1\n");
+    // Settled, and not in the store.
+    sqlite3 *db = lock_store(&r);
+    struct ledger_settled s = rig_took(60, RIG_NOW);
+    ledger_settle(l, &t[0], &s);
+    assert_false(ledger_flush(l, 100));
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 90 used, 0 reserved of 1000\n"
+                                            ": 0 used, 90 reserved of -1\n");
+    copy_file(journal, kept);
+    sqlite3_close(db);
+    for (int i = 0; i < 500 && !ledger_flush(l, 20); i++)
+        ;
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 90 used, 0 reserved of 1000\n"
+                                            ": 0 used, 90 reserved of -1\n");
+    ledger_close(l);
+    // The process died between its commit and the freeing of the slot.
+    copy_file(kept, journal);
+    assert_string_equal(budgets_of(&r, &b), "tenant free: 90 used, 0 reserved of 1000\n"
+                                            ": 0 used, 90 reserved of -1\n");
+    l = rig_ledger(&r, NULL); // settles the open one at its bound
+    ledger_close(l);
+    assert_string_equal(budgets_of(&r, &b), ": 90 used, 0 reserved of -1\n"
+                                            "tenant free: 90 used, 0 reserved of 1000\n");
+    rig_close(&r);
+}
+
+// --- faults
+
+static bool wait_for(struct rig *r, const char *text)
+{
+    for (int i = 0; i < 3000; i++) {
+        if (rig_told(r, text))
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+// Another process has the store for a while, wholly. MERIT_LEDGER_LOCKED_S sets how long (1).
+static void test_a_store_that_another_process_locks(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct ledger_stats stats;
+    struct ledger_budget b = rig_budget(1, INT64_C(1) << 50);
+    char path[PATH_MAX];
+    const char *asked = getenv("MERIT_LEDGER_LOCKED_S");
+    unsigned seconds = asked ? (unsigned)atoi(asked) : 1;
+    int ready[2], go[2];
+    char byte;
+    rig_open(&r);
+    rig_path(&r, "ledger.db", path);
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
+    // It is there before the store is opened: what SQLite knows of its own locks is not to be inherited.
+    pid_t child = fork();
+    if (child == 0) {
+        sqlite3 *db = NULL;
+        if (read(go[0], &byte, 1) != 1 || sqlite3_open(path, &db) ||
+            sqlite3_busy_timeout(db, 5000) ||
+            sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        usleep(seconds * 1000000);
+        _exit(0); // as if it had been killed
+    }
+    struct ledger *l = rig_ledger(&r, NULL);
+    assert_true(rig_one(l, &b, 50, 30));
+    assert_true(ledger_flush(l, 5000));
+    assert_int_equal(write(go[1], "x", 1), 1);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    uint64_t until = clock_mono_us(&clock_system) + seconds * RIG_SECOND, count = 1;
+    while (clock_mono_us(&clock_system) < until) {
+        for (int i = 0; i < 5; i++)
+            count += rig_one_soon(l, &b, 50, 30);
+        usleep(10000);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    if (!rig_told(&r, "ledger-store-failed"))
+        fail_msg("told: %s", r.events);
+    assert_true(rig_told(&r, "(locked: "));
+    assert_true(wait_for(&r, "ledger-store-works"));
+    for (int i = 0; i < 500 && !ledger_flush(l, 20); i++)
+        ;
+    ledger_stats(l, &stats);
+    assert_int_equal(stats.stored, count);
+    assert_int_equal(stats.refused[LEDGER_BACKLOG], 0);
+    assert_int_equal(ledger_used(l, &b, RIG_NOW), (int64_t)count * 30);
+    ledger_close(l);
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), count);
+    assert_int_equal(rig_number(&r, "SELECT used FROM account"), count * 30);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(go[i]);
+    }
+    rig_close(&r);
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static void fill_many(struct rig *r, int count)
+{
+    struct ledger_budget b = rig_budget(1, INT64_C(1) << 50);
+    struct ledger *l = rig_ledger(r, NULL);
+    for (int i = 0; i < count; i++)
+        assert_true(rig_one_soon(l, &b, 50, 30));
+    ledger_close(l);
+}
+
+// Cut anywhere: it is served, what comes is in the journal, and it is said. Once the file is put away, all that the journal
+// has is in a new one.
+static void test_a_store_that_was_cut(void **state)
+{
+    (void)state;
+    for (int tenth = 1; tenth < 10; tenth += 2) {
+        struct rig r;
+        char path[PATH_MAX];
+        struct ledger_budget b = rig_budget(1, INT64_C(1) << 50);
+        rig_open(&r);
+        fill_many(&r, 3000);
+        rig_path(&r, "ledger.db", path);
+        assert_int_equal(truncate(path, size_of(path) * tenth / 10), 0);
+        struct ledger *l = rig_ledger(&r, NULL);
+        assert_non_null(l);
+        for (int i = 0; i < 10; i++)
+            assert_true(rig_one_soon(l, &b, 50, 30));
+        (void)ledger_flush(l, 300);
+        assert_true(wait_for(&r, "ledger-store-failed"));
+        assert_true(rig_told(&r, "(damaged: "));
+        ledger_close(l);
+        unlink(path);
+        l = rig_ledger(&r, NULL);
+        assert_int_equal(ledger_used(l, &b, RIG_NOW), 300);
+        assert_true(ledger_flush(l, 5000));
+        assert_true(rig_told(&r, "ledger-store-behind"));
+        ledger_close(l);
+        assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 10);
+        assert_int_equal(rig_number(&r, "SELECT used FROM account"), 300);
+        rig_close(&r);
+    }
+}
+
+static int die_with_a_log(struct rig *r)
+{
+    struct ledger_budget b = rig_budget(1, INT64_C(1) << 50);
+    struct ledger *l = rig_ledger(r, NULL);
+    if (!l)
+        return 1;
+    for (int i = 0; i < 40; i++)
+        if (!rig_one_soon(l, &b, 50, 30) || !ledger_flush(l, 5000))
+            return 2;
+    return 0; // without closing
+}
+
+// The log of transactions is cut: what is left of it is whole, and that rows are missing is said.
+static void test_a_log_that_was_cut(void **state)
+{
+    (void)state;
+    for (int part = 0; part < 4; part++) {
+        struct rig r;
+        char path[PATH_MAX];
+        struct ledger_budget b = rig_budget(1, INT64_C(1) << 50);
+        rig_open(&r);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(die_with_a_log(&r));
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        rig_path(&r, "ledger.db-wal", path);
+        off_t size = size_of(path);
+        // Its end is cut, its middle, its head; or nothing is.
+        assert_int_equal(truncate(path, part ? size * (4 - part) / 4 - 1 : size), 0);
+        struct ledger *l = rig_ledger(&r, NULL);
+        assert_non_null(l);
+        assert_int_equal(rig_told(&r, "ledger-store-behind"), part != 0);
+        int64_t used = ledger_used(l, &b, RIG_NOW), rows = -1;
+        assert_true(part ? used < 40 * 30 : used == 40 * 30);
+        assert_true(rig_one(l, &b, 50, 30));
+        ledger_close(l);
+        rows = rig_number(&r, "SELECT count(*) FROM attempt");
+        assert_int_equal(used + 30, rows * 30);
+        assert_int_equal(rig_number(&r, "SELECT used FROM account"), rows * 30);
+        assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), rows);
+        rig_close(&r);
+    }
+}
+
+// Reserved before the clock leaps, settled after: counted in the window that it was reserved in, and nowhere else.
+static void test_clocks_that_leap_while_attempts_fly(void **state)
+{
+    (void)state;
+    enum { FLY = 100 };
+    static const int64_t leaps_days[] = {-1, 0, 31, -31, 400, 0};
+    struct rig r;
+    struct ledger_ticket t[MERIT_COUNT(leaps_days)][FLY];
+    struct ledger_refusal no;
+    struct ledger_budget b = rig_budget(1, 100 * 50 * FLY);
+    rig_open(&r);
+    b.window = IMAGE_PER_DAY;
+    struct ledger *l = rig_ledger(&r, NULL);
+    for (size_t k = 0; k < MERIT_COUNT(leaps_days); k++) {
+        const uint64_t now = RIG_NOW + (uint64_t)leaps_days[k] * DAY_US;
+        struct ledger_ask ask = rig_ask(50, &b, 1, now);
+        for (int i = 0; i < FLY; i++)
+            assert_int_equal(ledger_reserve(l, &ask, &t[k][i], &no), RESULT_OK);
+        // Those of the last leap end now, by whatever the clock shows.
+        for (int i = 0; k && i < FLY; i++) {
+            struct ledger_settled s = rig_took(30, now);
+            ledger_settle(l, &t[k - 1][i], &s);
+        }
+        assert_true(ledger_flush(l, 5000));
+        if (k == 3) { // and a start in between, which settles at their bound those that fly
+            r.options.now_us = now;
+            ledger_close(l);
+            l = rig_ledger(&r, NULL);
+            assert_non_null(l);
+            memset(t[k], 0, sizeof t[k]);
+        }
+    }
+    ledger_close(l);
+    r.options.now_us = RIG_NOW;
+    l = rig_ledger(&r, NULL); // settles the last ones at their bound
+    assert_non_null(l);
+    ledger_close(l);
+    static const struct {
+        int64_t days, each;
+    } is[] = {{-1, 30}, {0, 30 + 50}, {31, 30}, {-31, 50}, {400, 30}};
+    for (size_t i = 0; i < MERIT_COUNT(is); i++) {
+        char sql[100];
+        snprintf(sql, sizeof sql, "SELECT used FROM account WHERE number = %llu",
+                 (unsigned long long)(RIG_NOW / DAY_US + (uint64_t)is[i].days));
+        assert_int_equal(rig_number(&r, sql), is[i].each * FLY);
+    }
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), FLY * 6);
+    assert_int_equal(rig_number(&r, "SELECT sum(took_nusd) FROM attempt"), FLY * (4 * 30 + 2 * 50));
+    assert_int_equal(rig_number(&r, "SELECT sum(used) FROM account"), FLY * (4 * 30 + 2 * 50));
+    // Each instant is found, though they are in no order.
+    struct lines after;
+    for (size_t i = 0; i < MERIT_COUNT(is); i++) {
+        uint64_t day = (RIG_NOW + (uint64_t)is[i].days * DAY_US) / DAY_US * DAY_US;
+        report_lines(&r, (struct report_span){day, day + DAY_US}, NULL, 0, &after);
+        assert_int_equal(after.attempts, is[i].days ? FLY : 2 * FLY);
+    }
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +733,11 @@ int main(void)
         cmocka_unit_test(test_a_conversion_that_breaks_off),
         cmocka_unit_test(test_old_rows_become_sums_that_say_the_same),
         cmocka_unit_test(test_sums_are_those_of_the_rows),
+        cmocka_unit_test(test_budgets_show_what_is_under_way),
+        cmocka_unit_test(test_a_store_that_another_process_locks),
+        cmocka_unit_test(test_a_store_that_was_cut),
+        cmocka_unit_test(test_a_log_that_was_cut),
+        cmocka_unit_test(test_clocks_that_leap_while_attempts_fly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

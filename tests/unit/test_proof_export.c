@@ -133,6 +133,9 @@ static void test_script(void **state)
     assert_true(slice_find(buf_slice(&out), SLICE("(define-fun |takes two| ")) >= 0);
     assert_true(slice_find(buf_slice(&out), SLICE("%7c")) >= 0);
     assert_true(slice_find(buf_slice(&out), SLICE("; question claim")) >= 0);
+    assert_true(slice_find(buf_slice(&out), SLICE("; not modelled: dispatch by its defaults")) >=
+                0);
+    assert_true(slice_find(buf_slice(&out), SLICE("; whether a place")) >= 0);
     buf_deinit(&out);
     buf_init(&out, 2000);
     assert_int_equal(smtlib_write(l.image, NULL, &out), RESULT_LIMIT);
@@ -163,8 +166,15 @@ static void test_graph(void **state)
     uint32_t nodes = json_get(&j, 0, SLICE("nodes"), NULL), at = 0, value, n = 0;
     while (json_element(&j, nodes, &at, &value))
         n++;
-    // The request, three routes, six steps, two models, a sink, two ends.
-    assert_int_equal(n, 1 + 3 + 6 + 2 + 1 + 2);
+    uint32_t budgets = 0;
+    for (uint32_t i = 0; i < l.image->constraints.count; i++)
+        budgets += IMAGE_AT(l.image, l.image->constraints, struct image_constraint)[i].kind ==
+                   IMAGE_BUDGET;
+    // The request, three routes, six steps, two models, a sink, two ends, and what stands around them.
+    assert_int_equal(n, 1 + 3 + 6 + 2 + 1 + 2 + l.image->zones.count + l.image->endpoints.count +
+                            l.image->passes.count + budgets + 1);
+    assert_true(budgets > 0 && l.image->zones.count > 0 && l.image->endpoints.count > 0);
+    assert_true(slice_find(buf_slice(&out), SLICE("budget 0.02 usd/request hard when hot")) > 0);
     buf_reset(&out);
     graph_dot(l.image, &out);
     assert_true(slice_find(buf_slice(&out), SLICE("style=dashed, label=\"else\"")) > 0);
