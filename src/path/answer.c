@@ -79,9 +79,9 @@ static bool keep_headers(struct path_try *t, const struct http_head *head)
             t->type = to->value;
         // Of both the finer one, in whichever order they come.
         if (slice_ieq(h->name, SLICE("retry-after")) && !in_ms)
-            t->retry_after_s = http_retry_after_s(
-                to->value,
-                http_peer_clock_us(http_header_get(head, "date"), loop_wall_us(t->path->loop)));
+            t->retry_after_s =
+                http_retry_after_s(to->value, http_peer_clock_us(http_header_get(head, "date"),
+                                                                 loop_wall_us(t->path->loop)));
         if (slice_ieq(h->name, SLICE("retry-after-ms")) && http_retry_after_ms_s(to->value)) {
             t->retry_after_s = http_retry_after_ms_s(to->value);
             in_ms = true;

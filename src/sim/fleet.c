@@ -295,11 +295,6 @@ const struct engine *fleet_engine(const struct fleet *f, uint32_t replica)
     return f->replicas[replica].engine;
 }
 
-const struct constants *fleet_constants(const struct fleet *f)
-{
-    return &f->constants;
-}
-
 struct rng *fleet_rng(struct fleet *f)
 {
     return &f->rng;

@@ -99,7 +99,6 @@ bool fleet_run(struct fleet *f, uint64_t until_us);
 uint64_t fleet_now_us(const struct fleet *f);
 uint32_t fleet_replicas(const struct fleet *f);
 const struct engine *fleet_engine(const struct fleet *f, uint32_t replica);
-const struct constants *fleet_constants(const struct fleet *f);
 struct rng *fleet_rng(struct fleet *f);
 uint32_t fleet_scrape_ms(const struct fleet *f);
 uint32_t fleet_in_flight(const struct fleet *f, uint32_t replica);

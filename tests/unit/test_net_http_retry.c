@@ -84,7 +84,8 @@ static void test_by_its_own_clock(void **state)
     assert_int_equal(http_peer_clock_us(SLICE_EMPTY, 5), 5);
     // Ours is a day off, and it is asked for three seconds all the same.
     struct slice later = SLICE("Sun, 06 Nov 1994 08:49:40 GMT");
-    assert_int_equal(http_retry_after_s(later, http_peer_clock_us(date, then_us - UINT64_C(86400000000))), 3);
+    assert_int_equal(
+        http_retry_after_s(later, http_peer_clock_us(date, then_us - UINT64_C(86400000000))), 3);
 }
 
 int main(void)
