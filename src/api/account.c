@@ -87,6 +87,7 @@ enum result account_rules_open(const struct policy_image *image, struct arena *a
         return RESULT_NOMEM;
     for (uint32_t i = 0; i < image->constraints.count; i++) {
         const struct image_constraint *c = constraint_of(image, (int32_t)i);
+        out->strict |= c->kind == IMAGE_BUDGET && c->strict;
         if (c->kind != IMAGE_BUDGET || c->window == IMAGE_PER_REQUEST)
             continue;
         kinds[out->count] = identity_of(image, c);
@@ -427,6 +428,8 @@ static void expect_of(const struct request *r, struct account_try *t,
 static bool needs_cap(const struct request *r)
 {
     const struct account *a = &r->account;
+    if (r->epoch->serving->rules.strict)
+        return true;
     for (uint32_t i = 0; i < a->bearing_count; i++) {
         const struct ledger_budget *b = &a->budgets[a->bearing[i]];
         if (b->hard && (b->unit == IMAGE_UNIT_NUSD || b->unit == IMAGE_UNIT_UJ ||
@@ -539,10 +542,54 @@ static enum result draw(struct request *r, struct account_try *t)
     return ledger_reserve(r->g->shared->ledger, &ask, &t->ticket, &a->refusal);
 }
 
+// What earlier attempts of the request took or may take; negative: not known.
+static int64_t spent_of(const struct account *a, enum image_unit unit)
+{
+    const int64_t settled[] = {[IMAGE_UNIT_NUSD] = a->settled.cost_nusd,
+                               [IMAGE_UNIT_UJ] = a->settled.energy_uj,
+                               [IMAGE_UNIT_UG] = a->settled.carbon_ug,
+                               [IMAGE_UNIT_TOK] = a->settled.tok};
+    int64_t sum = settled[unit];
+    for (size_t i = 0; i < MERIT_COUNT(a->tries) && sum >= 0; i++) {
+        if (!a->tries[i])
+            continue;
+        int64_t most = a->tries[i]->bound.of[unit];
+        if (most < 0 || __builtin_add_overflow(sum, most, &sum))
+            sum = -1;
+    }
+    return sum;
+}
+
+// Whether the strict budgets per request bear the try. A guard that the decision did not need counts as if it held.
+static bool strict_bears(struct request *r, const struct account_try *t)
+{
+    const struct policy_image *p = image_of(r);
+    for (uint32_t i = 0; i < p->constraints.count; i++) {
+        const struct image_constraint *c = constraint_of(p, (int32_t)i);
+        if (c->kind != IMAGE_BUDGET || !c->strict ||
+            (r->decision && fit_constraint(&r->deciding.run, i) == TRI_FALSE))
+            continue;
+        int64_t need = t->bound.of[c->unit], spent = spent_of(&r->account, c->unit);
+        int64_t left = spent < 0 || spent > c->limit ? 0 : c->limit - spent;
+        if (need >= 0 && need <= left)
+            continue;
+        r->account.refusal =
+            (struct ledger_refusal){.kind = need < 0 ? LEDGER_UNBOUNDED : LEDGER_SPENT,
+                                    .constraint = (int32_t)i,
+                                    .limit = c->limit,
+                                    .left = left,
+                                    .need = need};
+        return false;
+    }
+    return true;
+}
+
 static enum result reserve(struct request *r, uint32_t slot, struct account_try *t)
 {
     struct account *a = &r->account;
-    enum result res = draw(r, t);
+    bool strict = r->epoch->serving->rules.strict && r->kind == REQUEST_CHAT &&
+                  r->epoch->serving->observe_model == IMAGE_NONE;
+    enum result res = strict && !strict_bears(r, t) ? RESULT_LIMIT : draw(r, t);
     a->refused = res != RESULT_OK;
     if (res)
         return res;
@@ -633,6 +680,9 @@ bool account_may_go_on(const struct request *r)
         return true;
     if (f->kind != LEDGER_SPENT && f->kind != LEDGER_UNBOUNDED)
         return false;
-    return f->constraint != IMAGE_NONE &&
-           constraint_of(image_of(r), f->constraint)->exhausted == IMAGE_EXHAUSTED_CHEAPER;
+    if (f->constraint == IMAGE_NONE)
+        return false;
+    // A budget per request leaves what it bears.
+    const struct image_constraint *c = constraint_of(image_of(r), f->constraint);
+    return c->exhausted == IMAGE_EXHAUSTED_CHEAPER || c->window == IMAGE_PER_REQUEST;
 }

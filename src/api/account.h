@@ -11,6 +11,9 @@
 // A budget over time bears on a request when its scope is known of it (a caller without a team has no team's budget) and
 // its guard holds; a guard that the decision did not need counts as if it held.
 //
+// A budget per request that is `strict` is held to the same bound as budgets over time, less what the request's earlier attempts
+// took or may take; the others are held to by the decision, which reckons with the estimated input (route/fit.h).
+//
 // The bound of an attempt is what it cannot exceed: one input token per byte of the body (and what pictures can come to),
 // at most the model's window, and that where tools run on the upstream's side; output up to the cap that the upstream is told. What an upstream reports beyond that is no
 // usage but an error: it is cut to the bound, marked as estimated and counted (`enum account_lie`). So no report can take
@@ -71,6 +74,7 @@ struct account_rule {
 struct account_rules {
     const struct account_rule *rules;
     uint32_t count;
+    bool strict; // some budget per request is `strict`
 };
 enum result account_rules_open(const struct policy_image *image, struct arena *arena,
                                struct account_rules *out) MERIT_NODISCARD;

@@ -153,7 +153,9 @@ static void refuse(struct request *r, const struct ledger_refusal *f, struct api
         return;
     }
     const struct image_constraint *c = constraint_of(r, f->constraint);
-    metric_add(&r->g->metrics->budget_refusals[r->epoch->serving->budget_slots[f->constraint]], 1);
+    if (c->window != IMAGE_PER_REQUEST)
+        metric_add(&r->g->metrics->budget_refusals[r->epoch->serving->budget_slots[f->constraint]],
+                   1);
     bool rate = is_rate(c) && f->kind == LEDGER_SPENT && f->need <= f->limit;
     int spent = r->g->shared->budget_status ? r->g->shared->budget_status : 402;
     int status = rate ? 429 : spent;

@@ -37,36 +37,36 @@ enum role { ROLE_NONE, ROLE_KNOB, ROLE_HOLDS };
 
 // Names without case, `_` and `-`. What stands in `reasoning` counts there only.
 static const struct {
-    const char *name;
+    struct slice name;
     enum role role;
     bool in_reasoning;
 } NAMES[] = {
-    {"reasoningeffort", ROLE_KNOB, false},
-    {"reasoning", ROLE_HOLDS, false},
-    {"effort", ROLE_KNOB, true},
-    {"maxtokens", ROLE_KNOB, true},
-    {"budgettokens", ROLE_KNOB, true},
-    {"enabled", ROLE_KNOB, true},
-    {"reasoningbudget", ROLE_KNOB, false},
-    {"enablereasoning", ROLE_KNOB, false},
-    {"think", ROLE_KNOB, false},
-    {"thinking", ROLE_KNOB, false},
-    {"enablethinking", ROLE_KNOB, false},
-    {"thinkingbudget", ROLE_KNOB, false},
-    {"thinkingbudgettokens", ROLE_KNOB, false},
-    {"thinkingconfig", ROLE_KNOB, false},
-    {"thinkinglevel", ROLE_KNOB, false},
-    {"thinkingmode", ROLE_KNOB, false},
-    {"thinkingtokens", ROLE_KNOB, false},
-    {"maxthinkingtokens", ROLE_KNOB, false},
-    {"chattemplatekwargs", ROLE_HOLDS, false},
-    {"chattemplateargs", ROLE_HOLDS, false},
-    {"extrabody", ROLE_HOLDS, false},
-    {"google", ROLE_HOLDS, false},
-    {"generationconfig", ROLE_HOLDS, false},
-    {"outputconfig", ROLE_HOLDS, false},
-    {"provideroptions", ROLE_HOLDS, false},
-    {"vllmxargs", ROLE_HOLDS, false},
+    {{"reasoningeffort", 15}, ROLE_KNOB, false},
+    {{"reasoning", 9}, ROLE_HOLDS, false},
+    {{"effort", 6}, ROLE_KNOB, true},
+    {{"maxtokens", 9}, ROLE_KNOB, true},
+    {{"budgettokens", 12}, ROLE_KNOB, true},
+    {{"enabled", 7}, ROLE_KNOB, true},
+    {{"reasoningbudget", 15}, ROLE_KNOB, false},
+    {{"enablereasoning", 15}, ROLE_KNOB, false},
+    {{"think", 5}, ROLE_KNOB, false},
+    {{"thinking", 8}, ROLE_KNOB, false},
+    {{"enablethinking", 14}, ROLE_KNOB, false},
+    {{"thinkingbudget", 14}, ROLE_KNOB, false},
+    {{"thinkingbudgettokens", 20}, ROLE_KNOB, false},
+    {{"thinkingconfig", 14}, ROLE_KNOB, false},
+    {{"thinkinglevel", 13}, ROLE_KNOB, false},
+    {{"thinkingmode", 12}, ROLE_KNOB, false},
+    {{"thinkingtokens", 14}, ROLE_KNOB, false},
+    {{"maxthinkingtokens", 17}, ROLE_KNOB, false},
+    {{"chattemplatekwargs", 18}, ROLE_HOLDS, false},
+    {{"chattemplateargs", 16}, ROLE_HOLDS, false},
+    {{"extrabody", 9}, ROLE_HOLDS, false},
+    {{"google", 6}, ROLE_HOLDS, false},
+    {{"generationconfig", 16}, ROLE_HOLDS, false},
+    {{"outputconfig", 12}, ROLE_HOLDS, false},
+    {{"provideroptions", 15}, ROLE_HOLDS, false},
+    {{"vllmxargs", 9}, ROLE_HOLDS, false},
 };
 
 // Without case, `_` and `-`; 0: too long to be one of the names.
@@ -143,10 +143,9 @@ static enum role role_of(const struct walk *w, uint32_t key, bool in_reasoning)
         w->out->err = RESULT_NOMEM;
         return ROLE_NONE;
     }
-    size_t n = fold(name, folded);
-    for (size_t i = 0; n && i < MERIT_COUNT(NAMES); i++)
-        if ((in_reasoning || !NAMES[i].in_reasoning) && strlen(NAMES[i].name) == n &&
-            memcmp(NAMES[i].name, folded, n) == 0)
+    const struct slice plain = {folded, fold(name, folded)};
+    for (size_t i = 0; plain.len && i < MERIT_COUNT(NAMES); i++)
+        if (slice_eq(NAMES[i].name, plain) && (in_reasoning || !NAMES[i].in_reasoning))
             return NAMES[i].role;
     return w->own && is_policys(w->p, name) ? ROLE_KNOB : ROLE_NONE;
 }

@@ -152,20 +152,35 @@ static void put_cell(struct buf *out, int width, enum image_unit unit, int64_t a
     buf_deinit(&b);
 }
 
+// Where the first `n` columns of the groups end. A table by one of them is 119 columns wide.
+static size_t group_end(const struct summary *m, uint32_t n)
+{
+    size_t end = n ? 2 * (n - 1) : 0;
+    for (uint32_t i = 0; i < n; i++)
+        end += m->by[i] == REPORT_DAY || m->by[i] == REPORT_MONTH ? 10 : 20;
+    return n == m->by_count && end < 20 ? 20 : end;
+}
+
+// A text that is longer than its column pushes the others on.
+static void pad(struct buf *out, size_t begin, size_t width)
+{
+    while (!buf_result(out) && out->len - begin < width)
+        buf_byte(out, ' ');
+}
+
 static void put_table(struct summary *m, const struct report_sum *s, const char *instead)
 {
     struct buf *out = &m->view.out;
-    enum { GROUP_WIDTH = 28 };
     size_t begin = out->len;
     if (instead)
         buf_cstr(out, instead);
     for (uint32_t i = 0; i < m->by_count && !instead; i++) {
+        pad(out, begin, group_end(m, i));
         buf_cstr(out, i ? "  " : "");
         ledger_put_text(out, 0, s->of[i]);
     }
-    while (!buf_result(out) && out->len - begin < GROUP_WIDTH)
-        buf_byte(out, ' ');
-    buf_printf(out, "  %9" PRId64 "  %12" PRId64 "  %11" PRId64, s->attempts, s->input_tok,
+    pad(out, begin, group_end(m, m->by_count));
+    buf_printf(out, "  %8" PRId64 "  %11" PRId64 "  %10" PRId64, s->attempts, s->input_tok,
                s->output_tok);
     put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->took.of[IMAGE_UNIT_NUSD]));
     put_cell(out, 12, IMAGE_UNIT_NUSD, known(s->baseline.of[IMAGE_UNIT_NUSD]));
@@ -207,13 +222,15 @@ static void put_head(struct summary *m)
             buf_printf(out, "%s%s", i ? "," : "", NUMBERS[i]);
         buf_byte(out, '\n');
     } else {
-        char group[80] = "";
-        size_t n = 0;
-        for (uint32_t i = 0; i < m->by_count; i++)
-            n += (size_t)snprintf(group + n, sizeof group - n, "%s%s", i ? "  " : "",
-                                  report_by_name(m->by[i]));
-        buf_printf(out, "%-28s  %9s  %12s  %11s  %12s  %12s  %12s  %9s  %9s\n", group, "attempts",
-                   "input tok", "output tok", "usd", "frontier usd", "saved usd", "energy", "CO2e");
+        size_t begin = out->len;
+        for (uint32_t i = 0; i < m->by_count; i++) {
+            pad(out, begin, group_end(m, i));
+            buf_cstr(out, i ? "  " : "");
+            buf_cstr(out, report_by_name(m->by[i]));
+        }
+        pad(out, begin, group_end(m, m->by_count));
+        buf_printf(out, "  %8s  %11s  %10s  %12s  %12s  %12s  %9s  %9s\n", "attempts", "input tok",
+                   "output tok", "usd", "frontier usd", "saved usd", "energy", "CO2e");
     }
 }
 

@@ -321,6 +321,8 @@ int cmd_pool(int argc, char **argv)
         v++;
     if (v == MERIT_COUNT(verbs)) {
         bool help = strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0;
+        if (!help)
+            fprintf(stderr, "merit pool: there is no \"%s\"\n\n", verb);
         fputs(usage_all, help && argc > 1 ? stdout : stderr);
         return help && argc > 1 ? EXIT_DONE : EXIT_USAGE;
     }

@@ -456,14 +456,14 @@ static void put_request(struct buf *out, const struct policy_image *p, int32_t i
         json_write_string(out, image_text(p, m->name));
     }
     amount(out, json, "tokens_usd", "price of the tokens", price_tokens_nusd(m, &u, q->deferred),
-           true, "USD");
+           true, "usd");
     amount(out, json, "share_usd", "share of the machines",
-           price_share_nusd(m, computed, l.output_tok, &here), true, "USD");
-    amount(out, json, "cost_usd", "cost", e.cost_nusd, true, "USD");
-    amount(out, json, "cost_low_usd", "  80 % of requests from", e.cost_low_nusd, true, "USD");
-    amount(out, json, "cost_high_usd", "  to", e.cost_high_nusd, true, "USD");
+           price_share_nusd(m, computed, l.output_tok, &here), true, "usd");
+    amount(out, json, "cost_usd", "cost", e.cost_nusd, true, "usd");
+    amount(out, json, "cost_low_usd", "  80 % of requests from", e.cost_low_nusd, true, "usd");
+    amount(out, json, "cost_high_usd", "  to", e.cost_high_nusd, true, "usd");
     amount(out, json, "cost_bound_usd", "  at most",
-           estimate_bound(&w, &one, IMAGE_UNIT_NUSD, 0, &step), true, "USD");
+           estimate_bound(&w, &one, IMAGE_UNIT_NUSD, 0, &step), true, "usd");
     amount(out, json, "energy_j", "energy, average", e.energy_uj, false, "J");
     amount(out, json, "energy_low_j", "  80 % of requests from", e.energy_low_uj, false, "J");
     amount(out, json, "energy_high_j", "  to", e.energy_high_uj, false, "J");

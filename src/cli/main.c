@@ -49,6 +49,20 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+// The only name that begins so, as `pol` does `policy`; -1 when there are none or several.
+static int beginning(struct slice given, const struct slice *names, size_t n)
+{
+    int found = -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!given.len || !slice_starts_with(names[i], given))
+            continue;
+        if (found >= 0)
+            return -1;
+        found = (int)i;
+    }
+    return found;
+}
+
 static int unknown(const char *name)
 {
     struct slice names[MERIT_COUNT(commands) + 2];
@@ -58,7 +72,9 @@ static int unknown(const char *name)
     names[n++] = SLICE("version");
     names[n++] = SLICE("help");
     fprintf(stderr, "merit: there is no command \"%s\"", name);
-    int near = diag_nearest(slice_cstr(name), names, n);
+    int near = beginning(slice_cstr(name), names, n);
+    if (near < 0)
+        near = diag_nearest(slice_cstr(name), names, n);
     if (near >= 0)
         fprintf(stderr, "; did you mean \"%.*s\"?", SLICE_FMT(names[near]));
     fputs("\n`merit --help` lists them.\n", stderr);

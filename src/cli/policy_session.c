@@ -105,16 +105,6 @@ void policy_session_close(struct policy_session *s)
     arena_deinit(&s->arena);
 }
 
-void policy_session_place(const struct policy_session *s, uint32_t begin, struct buf *out)
-{
-    uint32_t line, column;
-    bool added = begin >= s->own_len;
-    struct slice all = buf_slice(&s->text);
-    diag_position(added ? slice_from(all, s->own_len) : all,
-                  added ? begin - (uint32_t)s->own_len : begin, &line, &column);
-    buf_printf(out, added ? "--claim %u" : "line %u", line);
-}
-
 void policy_session_quote(const struct policy_session *s, uint32_t begin, uint32_t end,
                           struct buf *out)
 {

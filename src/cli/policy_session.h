@@ -30,9 +30,7 @@ void policy_session_close(struct policy_session *s);
 // Tells the findings on standard error, as policy_session_open does when there is an error.
 void policy_session_report(struct policy_session *s);
 
-// Where a span stands: "line 12", or "--claim 1" for the first line of what was added.
-void policy_session_place(const struct policy_session *s, uint32_t begin, struct buf *out);
-// Its text on one line: runs of white space are one space, comments are left out.
+// The text of a span on one line: runs of white space are one space, comments are left out.
 void policy_session_quote(const struct policy_session *s, uint32_t begin, uint32_t end,
                           struct buf *out);
 

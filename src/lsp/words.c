@@ -154,6 +154,8 @@ const struct lsp_word lsp_words[] = {
      "Never exceeded: what may cost more is not feasible, or refused when it is spent."},
     {"cheaper", "N usd/day hard cheaper",
      "When it is spent, the next choice that it bears; a refusal only where there is none."},
+    {"strict", "N usd/request hard strict",
+     "The input counts as the most that it can come to, a token per byte, not as it is estimated."},
     {"paced", "N usd/day paced",
      "Spread over its span by a price that rises as it is spent; nothing is refused."},
     // Dispatch.

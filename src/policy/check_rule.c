@@ -254,6 +254,14 @@ static void nonsense(struct checker *c, const struct node *at, const struct imag
         d = check_error(c, at, "budget", "a budget of one request leaves what it bears anyway");
         diag_help(c->diags, d, "leave `cheaper` out");
     }
+    bool counts = r->unit == IMAGE_UNIT_NUSD || r->unit == IMAGE_UNIT_UJ ||
+                  r->unit == IMAGE_UNIT_UG || r->unit == IMAGE_UNIT_TOK;
+    if (r->strict && (!request || !counts)) {
+        d = check_error(c, at, "budget",
+                        request ? "nothing of this is estimated by the input"
+                                : "a budget over time reserves the most that the input can be");
+        diag_help(c->diags, d, "leave `strict` out");
+    }
     if (request && r->scope != IMAGE_SCOPE_ALL) {
         d = check_error(c, at, "budget", "a budget of one request is everybody's");
         diag_help(c->diags, d, "leave `per %s` out; `when` says for whom it holds",
@@ -283,7 +291,8 @@ static void limit(struct checker *c, const struct node *n, const struct node *at
     }
     r->window = life ? IMAGE_PER_LIFE : (enum image_window)window;
     r->hard = at->count == 1 || tree_is(c->tree, at->first->next, "hard");
-    r->exhausted = at->count == 3 ? IMAGE_EXHAUSTED_CHEAPER : IMAGE_EXHAUSTED_REFUSE;
+    r->strict = at->count == 3 && tree_is(c->tree, at->last, "strict");
+    r->exhausted = at->count == 3 && !r->strict ? IMAGE_EXHAUSTED_CHEAPER : IMAGE_EXHAUSTED_REFUSE;
     if (r->limit == 0) {
         struct diag *d = check_error(c, quantity, "budget", "a budget of nothing leaves nothing");
         diag_help(c->diags, d, "refuse by a route, or forbid what is not to be used");

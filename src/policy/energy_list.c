@@ -167,12 +167,6 @@ const struct energy_row *energy_list_rows(size_t *count)
     return rows;
 }
 
-const struct energy_power *energy_list_powers(size_t *count)
-{
-    *count = MERIT_COUNT(powers);
-    return powers;
-}
-
 const struct energy_power *energy_list_power(struct slice hardware)
 {
     for (size_t i = 0; i < MERIT_COUNT(powers); i++)

@@ -83,7 +83,6 @@ enum result energy_list_bounds(const struct energy_fit *fit, uint32_t pue_milli,
                                int64_t *out_uj);
 
 const struct energy_row *energy_list_rows(size_t *count);
-const struct energy_power *energy_list_powers(size_t *count);
 // NULL: none is known.
 const struct energy_power *energy_list_power(struct slice hardware);
 

@@ -49,7 +49,8 @@ bool parse_budget(struct parser *p, struct node *n)
         bool hard = parse_at_word(p, "hard");
         if ((hard || parse_at_word(p, "paced")) && !parse_add_leaf(p, limit, NODE_WORD))
             return false;
-        if (hard && parse_at_word(p, "cheaper") && !parse_add_leaf(p, limit, NODE_WORD))
+        bool word = parse_at_word(p, "cheaper") || parse_at_word(p, "strict");
+        if (hard && word && !parse_add_leaf(p, limit, NODE_WORD))
             return false;
         parse_add(n, parse_close(p, limit));
     } while (parse_take(p, TOKEN_COMMA));

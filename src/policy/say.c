@@ -375,6 +375,8 @@ static void budget(const struct image_constraint *c, struct buf *out)
     if (c->scope != IMAGE_SCOPE_ALL)
         buf_printf(out, life ? " per %s" : " and %s", scopes[c->scope]);
     buf_cstr(out, c->hard ? "" : ", paced");
+    if (c->strict)
+        BUF_LIT(out, ", whatever its input comes to");
     if (c->exhausted == IMAGE_EXHAUSTED_CHEAPER)
         BUF_LIT(out, ", then the next cheaper choice");
 }

@@ -1,5 +1,6 @@
 // One loop's view of the pool, and its calls.
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "pool/others.h"
@@ -168,6 +169,56 @@ static float ratio_of(const struct pool_loop *l, uint32_t first, uint32_t end, u
     return others_ratio(scraped, own);
 }
 
+// What was learned of a place that nobody has called for a while is less and less certain. So that one that was slow and no
+// longer is gets to show it, the rows of idle places move toward the best of the model's others: not for HOPE_AFTER_MS, wholly at
+// HOPE_ALL_MS. With the next call there hope is over until it has ended and HOPE_AFTER_MS have passed again, so a place that stays
+// slow gets one call in that time at most for it. Rows say what was reckoned with, so a record's replay has it, too.
+enum { HOPE_AFTER_MS = 10000, HOPE_ALL_MS = 30000 };
+
+static float hope_of(const struct place *p, const struct pool_place *row, uint64_t now_ms)
+{
+    uint64_t last = atomic_load_explicit(&p->last_call_ms, memory_order_relaxed);
+    uint64_t sign = atomic_load_explicit(&p->last_sign_ms, memory_order_relaxed);
+    last = sign > last ? sign : last;
+    if (row->in_flight || !last || now_ms <= last + HOPE_AFTER_MS)
+        return 0;
+    uint64_t idle = now_ms - last - HOPE_AFTER_MS, all = HOPE_ALL_MS - HOPE_AFTER_MS;
+    return idle < all ? (float)idle / (float)all : 1;
+}
+
+static float toward(float own, float best, float hope)
+{
+    return own >= 0 && best < own ? own + hope * (best - own) : own;
+}
+
+static void hope(struct pool_loop *l, uint32_t first, uint32_t end, uint64_t now_us)
+{
+    float best_tok = INFINITY, best_first = INFINITY, best_each = INFINITY, h;
+    bool any = false;
+    for (uint32_t i = first; i < end; i++) {
+        const struct pool_place *row = &l->rows[i];
+        bool idle = hope_of(pool_site(l->pool, (int32_t)i)->place, row, ms(now_us)) > 0;
+        any |= idle;
+        if (idle || row->state != POOL_PLACE_UP)
+            continue;
+        if (row->prefill_tok_s > 0 && 1 / row->prefill_tok_s < best_tok)
+            best_tok = 1 / row->prefill_tok_s;
+        if (row->first_ms >= 0 && row->first_ms < best_first)
+            best_first = row->first_ms;
+        if (row->each_ms >= 0 && row->each_ms < best_each)
+            best_each = row->each_ms;
+    }
+    for (uint32_t i = first; any && i < end; i++) {
+        struct pool_place *row = &l->rows[i];
+        if ((h = hope_of(pool_site(l->pool, (int32_t)i)->place, row, ms(now_us))) <= 0)
+            continue;
+        row->first_ms = toward(row->first_ms, best_first, h);
+        row->each_ms = toward(row->each_ms, best_each, h);
+        if (row->prefill_tok_s > 0)
+            row->prefill_tok_s = 1 / toward(1 / row->prefill_tok_s, best_tok, h);
+    }
+}
+
 // Places of an endpoint wait while one of a lower rank has room.
 static void stand_by(struct pool_loop *l, uint32_t first, uint32_t end)
 {
@@ -201,6 +252,8 @@ static uint8_t fill_model(struct pool_loop *l, uint32_t m, uint64_t now_us)
     }
     if (atomic_load_explicit(&model->ranked, memory_order_acquire))
         stand_by(l, first, end);
+    if (end - first > 1)
+        hope(l, first, end, now_us);
     l->place_count += end - first;
     struct health_seen h = health_look(&model->breaker);
     bool open = h.state != HEALTH_UP && h.until_ms > ms(now_us);
@@ -516,6 +569,7 @@ static void learn(struct pool_call *c, const struct pool_report *r, uint64_t now
         .total_ms = (double)(now_us - c->began_us) / 1000,
         .streamed = streamed,
         .waited = c->waited,
+        .at_ms = ms(now_us),
     };
     place_learn(c->place, &call);
 }
@@ -599,7 +653,7 @@ void pool_end(struct pool_loop *l, struct pool_call *c, const struct pool_report
     if (outcome != POOL_DROPPED)
         atomic_store_explicit(&p->last_sign_ms, ms(now_us), memory_order_relaxed);
     give_slot(p);
-    stop_waiting(c, outcome == POOL_OK, now_us);
+    stop_waiting(c, outcome == POOL_OK && r->known, now_us);
     if (c->tok)
         atomic_fetch_sub_explicit(&p->in_flight_tok, c->tok, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->ends, 1, memory_order_relaxed);

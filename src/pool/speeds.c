@@ -1,11 +1,16 @@
 #include "pool/speeds.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 // Grade guessed, 2026-11: 50 calls tell of the last seconds to minutes of a busy place.
 static const double MEMORY = 50;
 static const double SURPRISE = 3;                 // spreads that a call may be off
 static const double SPREAD_MIN_MS = 1;            // below it a clock tells nothing
 static const double BASE_MS = 20;                 // of a call without a prompt
 static const double LENGTHS_APART_TOK2 = 64 * 64; // variance of prompts that shows a slope
+
+enum { ROW_MAX = 10 }; // surprises on one side that are counted
 
 static double clip(double v, double low, double high)
 {
@@ -48,7 +53,30 @@ static double toward(double spread, double off, uint32_t seen)
     return spread + w * ((off < 0 ? -off : off) - spread);
 }
 
-static void learn_first(struct speeds *s, double tokens, double ms)
+// What is left of what was learned, before a call that ended then.
+static double left_of(const struct speeds *s, uint64_t at_ms)
+{
+    uint64_t since = s->at_ms + SPEEDS_FADE_AFTER_MS;
+    return s->at_ms && at_ms > since ? exp(-(double)(at_ms - since) / SPEEDS_FADE_MS) : 1;
+}
+
+// A surprise is cut to what is usual, as far as what is usual is still known. One teaches next to nothing; several in a row on
+// the same side are no accident, and each may move four times as much as the one before it.
+static double surprise(double off, double room, double left, int8_t *row)
+{
+    bool same = off > 0 ? *row > 0 : *row < 0;
+    room = ldexp(room, 2 * (same ? abs(*row) : 0));
+    double cut = clip(off, -room, room);
+    if (cut == off)
+        *row = 0;
+    else if (!same)
+        *row = off > 0 ? 1 : -1;
+    else if (abs(*row) < ROW_MAX)
+        *row = (int8_t)(*row + (off > 0 ? 1 : -1));
+    return off + left * (cut - off);
+}
+
+static void learn_first(struct speeds *s, double tokens, double ms, double left)
 {
     double y = ms;
     if (s->firsts >= SPEEDS_FIRSTS_MIN) {
@@ -56,11 +84,11 @@ static void learn_first(struct speeds *s, double tokens, double ms)
         double room =
             SURPRISE * (s->first_spread_ms > SPREAD_MIN_MS ? s->first_spread_ms : SPREAD_MIN_MS);
         // A surprise moves the spread as far as it may move the rest, so that a lasting change is followed.
-        double off = clip(ms - expected, -room, room);
+        double off = surprise(ms - expected, room, left, &s->first_row);
         y = expected + off;
         s->first_spread_ms = toward(s->first_spread_ms, off, s->firsts - SPEEDS_FIRSTS_MIN);
     }
-    double keep = 1 - 1 / MEMORY;
+    double keep = (1 - 1 / MEMORY) * left;
     s->n = s->n * keep + 1;
     s->x = s->x * keep + tokens;
     s->y = s->y * keep + y;
@@ -69,7 +97,7 @@ static void learn_first(struct speeds *s, double tokens, double ms)
     s->firsts++;
 }
 
-static void learn_each(struct speeds *s, double ms, bool guessed)
+static void learn_each(struct speeds *s, double ms, bool guessed, double left)
 {
     if (s->each_guessed && !guessed) {
         s->eaches = 0;
@@ -83,9 +111,9 @@ static void learn_each(struct speeds *s, double ms, bool guessed)
         s->each_spread_ms = ms / 4;
     } else {
         double room = SURPRISE * (s->each_spread_ms > 0.01 ? s->each_spread_ms : 0.01);
-        double off = clip(ms - s->each_ms, -room, room);
+        double off = surprise(ms - s->each_ms, room, left, &s->each_row);
         double w = s->eaches < MEMORY / 2 ? 1.0 / (s->eaches + 1) : 2 / MEMORY;
-        s->each_ms += w * off;
+        s->each_ms += (1 - left * (1 - w)) * off;
         s->each_spread_ms = toward(s->each_spread_ms, off, s->eaches);
     }
     s->eaches++;
@@ -104,19 +132,21 @@ static void learn_slow(struct speeds *s, double ms)
 
 void speeds_learn(struct speeds *s, const struct speeds_call *c)
 {
+    double left = left_of(s, c->at_ms);
+    s->at_ms = c->at_ms > s->at_ms ? c->at_ms : s->at_ms;
     bool split = c->streamed && c->first_ms >= 0 && c->total_ms >= c->first_ms;
     if (split)
         learn_slow(s, c->first_ms);
     if (split && !c->waited)
-        learn_first(s, c->computed_tok, c->first_ms);
+        learn_first(s, c->computed_tok, c->first_ms, left);
     if (c->output_tok < SPEEDS_OUTPUT_MIN)
         return;
     if (split) {
-        learn_each(s, (c->total_ms - c->first_ms) / (c->output_tok - 1), false);
+        learn_each(s, (c->total_ms - c->first_ms) / (c->output_tok - 1), false, left);
     } else if (!c->streamed && !c->waited && c->total_ms > 0) {
         double first = s->firsts ? base_ms(s) + slope(s) * c->computed_tok : 0;
         double rest = c->total_ms > first ? c->total_ms - first : 0;
-        learn_each(s, rest / c->output_tok, true);
+        learn_each(s, rest / c->output_tok, true, left);
     }
 }
 

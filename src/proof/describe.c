@@ -178,7 +178,9 @@ static void budget(const struct image_constraint *c, struct buf *out)
         buf_printf(out, "per %s", scopes[c->scope]);
     describe_amount(c->unit, c->limit, out);
     buf_printf(out, "%s %s%s", windows[c->window], c->hard ? "hard" : "paced",
-               c->exhausted == IMAGE_EXHAUSTED_CHEAPER ? " cheaper" : "");
+               c->exhausted == IMAGE_EXHAUSTED_CHEAPER ? " cheaper"
+               : c->strict                             ? " strict"
+                                                       : "");
 }
 
 void describe_constraint(const struct policy_image *p, uint32_t i, struct buf *out)

@@ -580,15 +580,6 @@ uint32_t feasible_used(struct feasible *f, const struct way *way, uint32_t c, ui
                 binding_in_chain(f, way, chain, step, binding, budgets ? &rest : NULL));
 }
 
-uint32_t feasible_nothing(struct feasible *f, const struct way *way)
-{
-    struct terms all = {0};
-    push(f, &all, feasible_enters(f, way));
-    for (uint32_t c = 0; c < way->count; c++)
-        push(f, &all, space_not(feasible_chain(f, way, c)));
-    return all_of(f, &all);
-}
-
 // --- what budgets keep
 
 uint32_t feasible_unkept(struct feasible *f, enum image_unit unit, int64_t limit)

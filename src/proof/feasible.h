@@ -49,8 +49,6 @@ uint32_t feasible_tried(struct feasible *f, const struct way *way, uint32_t c);
 // ... and a step of it may use the binding.
 uint32_t feasible_used(struct feasible *f, const struct way *way, uint32_t c, uint32_t step,
                        uint32_t binding);
-// The request comes this way and nothing of it is feasible.
-uint32_t feasible_nothing(struct feasible *f, const struct way *way);
 // The request's label of this lattice is at least `level`: a label signal is.
 uint32_t feasible_label(struct feasible *f, int32_t lattice, uint32_t level);
 // `label` of it is above what is cleared, in some lattice.

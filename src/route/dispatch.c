@@ -67,7 +67,7 @@ struct seen {
     bool joules;               // those two are filled
 };
 
-static void see_load(struct score_places *p, uint32_t i, const struct pool_place *row)
+static inline void see_load(struct score_places *p, uint32_t i, const struct pool_place *row)
 {
     bool scraped = !row->stale && row->queue >= 0 && row->running >= 0;
     float calls = (float)row->in_flight, queue = scraped ? row->queue : 0;
@@ -79,32 +79,39 @@ static void see_load(struct score_places *p, uint32_t i, const struct pool_place
     p->waiting[i] = waiting;
     p->running[i] = load - waiting;
     p->wait_tok[i] = (float)row->wait_tok;
-    p->others[i] = queue * (1 - score_min(calls / score_max(load, 1), 1));
+    p->others[i] = queue;
+    p->calls[i] = calls;
     p->slot_nusd_s[i] = score_max(row->slot_nusd_s, 0);
     p->weight[i] = row->weight > 0 ? row->weight : 1;
 }
 
-static void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row)
+// What can make a difference at one of the places.
+struct any {
+    bool kv, lora, context;
+};
+
+static inline void see_cache(struct score_places *p, uint32_t i, const struct pool_place *row,
+                             struct any *any)
 {
     float kv_tok = (float)row->kv_tok, use = row->stale ? -1 : row->kv_use;
     p->kv_tok[i] = kv_tok;
     p->kv_use[i] = use >= 0     ? use
                    : kv_tok > 0 ? score_min((float)row->in_flight_tok / kv_tok, 1)
                                 : 0;
-    p->any_kv |= use > 0 || kv_tok > 0;
+    any->kv |= (use > 0) | (kv_tok > 0);
     p->adapter_s[i] = row->lora_loaded ? 0
                       : row->lora_room ? SCORE_ADAPTER_LOAD_S
                                        : SCORE_ADAPTER_WAIT_S;
-    p->any_lora |= row->lora_loaded | row->lora_room;
+    any->lora |= row->lora_loaded | row->lora_room;
 }
 
-static void see_endpoint(struct score_places *p, uint32_t i, const struct image_endpoint *e,
-                         const struct pool_view *pool, const struct policy_image *image,
-                         bool first_known)
+static inline void see_endpoint(struct score_places *p, uint32_t i, const struct image_endpoint *e,
+                                const struct pool_view *pool, const struct policy_image *image,
+                                bool first_known, struct any *any)
 {
     p->from_tok[i] = e ? (float)e->serves_from_tok : 0;
     p->to_tok[i] = e && e->serves_to_tok ? (float)e->serves_to_tok : INFINITY;
-    p->any_context |= e && (e->serves_from_tok | e->serves_to_tok);
+    any->context |= e && (e->serves_from_tok | e->serves_to_tok);
     // What is learned of a place has the way in it.
     bool far = !first_known && e && e->region.len && pool->region.len &&
                !slice_ieq(image_text(image, e->region), pool->region);
@@ -112,17 +119,21 @@ static void see_endpoint(struct score_places *p, uint32_t i, const struct image_
 }
 
 // In the place of what is not known: the mean of what is, of the model's places; else a guess.
-static void fill_unknown(float *column, uint32_t count, float guess)
+static void fill_unknown(const struct score_places *p, float *restrict column, float guess)
 {
-    float sum = 0, has = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    const uint32_t lanes = score_lanes(p);
+    float least = 0, sum = 0, has = 0;
+#pragma omp simd reduction(min : least)
+    for (uint32_t i = 0; i < lanes; i++) // those behind the last place are 0
+        least = score_min(least, column[i]);
+    if (least >= 0)
+        return;
+    for (uint32_t i = 0; i < p->count; i++) {
         sum += column[i] >= 0 ? column[i] : 0;
         has += column[i] >= 0 ? 1 : 0;
     }
-    if (has == (float)count)
-        return;
     float mean = has > 0 ? sum / has : guess;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < p->count; i++)
         column[i] = column[i] >= 0 ? column[i] : mean;
 }
 
@@ -130,28 +141,36 @@ static void fill_unknown(float *column, uint32_t count, float guess)
 static void pad(struct score_places *p)
 {
     uint32_t last = p->lanes - SCORE_LANES;
-    float *const zero[] = {p->load,   p->waiting,   p->running,  p->wait_tok,
-                           p->others, p->hit_tok,   p->drain_s,  p->prefill_s,
-                           p->each_s, p->first_s,   p->far_s,    p->kv_use,
-                           p->kv_tok, p->adapter_s, p->from_tok, p->slot_nusd_s};
+    float *const zero[] = {p->load,        p->waiting, p->running,   p->wait_tok,  p->others,
+                           p->hit_tok,     p->drain_s, p->prefill_s, p->each_s,    p->first_s,
+                           p->far_s,       p->kv_use,  p->kv_tok,    p->adapter_s, p->from_tok,
+                           p->slot_nusd_s, p->calls};
     for (unsigned k = 0; k < MERIT_COUNT(zero); k++)
         memset(zero[k] + last, 0, SCORE_LANES * sizeof(float));
     for (uint32_t i = last; i < p->lanes; i++) {
-        p->slots[i] = p->weight[i] = 1;
-        p->to_tok[i] = INFINITY;
+        p->slots[i] = p->weight[i] = p->prefill_s[i] = 1;
+        p->to_tok[i] = p->shut[i] = INFINITY;
     }
 }
 
-// Division is dear, and several scorers and actions divide by the same.
+// Division is dear: for several places at once, and for all scorers and actions that divide by the same.
 static void invert(struct score_places *p)
 {
     const uint32_t lanes = score_lanes(p);
     SCORE_SIMD
     for (uint32_t i = 0; i < lanes; i++) {
+        float prefill_s = 1 / p->prefill_s[i], drain_s = 1 / p->drain_s[i];
+        p->prefill_s[i] = p->prefill_s[i] > 0 ? prefill_s : -1;
+        p->drain_s[i] = p->drain_s[i] > 0 ? drain_s : 0;
+        // Of what waits, in proportion to what is there beyond Merit's own calls.
+        p->others[i] *= 1 - score_min(p->calls[i] / score_max(p->load[i], 1), 1);
         p->per_slot[i] = 1 / p->slots[i];
         p->per_running[i] = 1 / score_max(p->running[i], 1);
         p->per_weight[i] = 1 / p->weight[i];
-        p->kv_share[i] = p->kv_tok[i] > 0 ? 1 / p->kv_tok[i] : 0;
+        float share = 1 / p->kv_tok[i];
+        p->kv_share[i] = p->kv_tok[i] > 0 ? share : 0;
+        p->per_to[i] = 1 / p->to_tok[i];
+        p->per_from[i] = 1 / score_max(p->from_tok[i], 1);
     }
 }
 
@@ -159,20 +178,30 @@ static void see_rows(const struct dispatch_ask *ask, struct score_places *p,
                      const struct pool_place *rows)
 {
     const struct pool_view *pool = ask->pool;
+    const int32_t session = p->session;
+    const uint32_t count = p->count;
+    struct any any = {.kv = false};
+    uint64_t can = 0;
     const uint32_t *prefix_tok = pool->prefix_tok ? pool->prefix_tok + p->first : NULL;
-    for (uint32_t i = 0; i < p->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct pool_place *row = &rows[i];
         const struct image_endpoint *e = endpoint_of(ask->image, row);
-        p->open |= (uint64_t)is_open(row, e, (int32_t)i == p->session) << i;
+        bool open = is_open(row, e, (int32_t)i == session);
+        can |= (uint64_t)open << i;
+        p->shut[i] = open ? 0 : INFINITY;
         see_load(p, i, row);
-        see_cache(p, i, row);
-        see_endpoint(p, i, e, pool, ask->image, row->first_ms >= 0);
+        see_cache(p, i, row, &any);
+        see_endpoint(p, i, e, pool, ask->image, row->first_ms >= 0, &any);
         p->hit_tok[i] = (float)(prefix_tok ? prefix_tok[i] : row->prefix_tok);
-        p->prefill_s[i] = row->prefill_tok_s > 0 ? 1 / row->prefill_tok_s : -1;
-        p->drain_s[i] = row->drain_tok_s > 0 ? 1 / row->drain_tok_s : 0;
+        p->prefill_s[i] = row->prefill_tok_s;
+        p->drain_s[i] = row->drain_tok_s;
         p->each_s[i] = row->each_ms * 0.001F;
         p->first_s[i] = row->first_ms * 0.001F;
     }
+    p->open = can;
+    p->any_kv = any.kv;
+    p->any_lora = any.lora;
+    p->any_context = any.context;
 }
 
 static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
@@ -199,10 +228,10 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
     see_rows(ask, p, rows);
     if (p->session >= 0)
         p->hit_tok[p->session] = score_max(p->hit_tok[p->session], (float)pool->session_tok);
-    fill_unknown(p->prefill_s, p->count, SCORE_PREFILL_S);
-    fill_unknown(p->each_s, p->count, SCORE_EACH_S);
-    fill_unknown(p->first_s, p->count, 0);
     invert(p);
+    fill_unknown(p, p->prefill_s, SCORE_PREFILL_S);
+    fill_unknown(p, p->each_s, SCORE_EACH_S);
+    fill_unknown(p, p->first_s, 0);
 }
 
 // ---- what an action takes
@@ -257,24 +286,36 @@ static double pue_of(const struct policy_image *p, const struct image_model *m)
     return z && z->pue_milli ? z->pue_milli / 1000.0 : 1;
 }
 
+// energy_marginal_j (route/energy.h) for a whole batch of at least 1, in float and without branches.
+static inline float marginal_j(const struct image_energy *e, float most, float batch)
+{
+    float b = batch < most ? batch : most, a = (float)e->a, c = (float)e->c;
+    bool power = e->curve == IMAGE_CURVE_POWER;
+    float average = power ? a * exp2f(-c * log2f(b)) : a + c / b;
+    float grows = (float)e->step_growth, m = a - c * grows;
+    if (power)
+        m = grows < 1 ? average * (1 - c / (1 - grows)) : 0;
+    return score_max(score_min(m, average), 0);
+}
+
 // Marginal joules per output token by the batch that runs at each place, this request included; and the carbon of its zone.
-// Places with the same batch are common, and the curve's power is the dear part.
 static void see_joules(const struct dispatch_ask *ask, struct seen *s, const struct image_model *m)
 {
     const struct score_places *p = &s->places;
-    float batch = -1, joule = 0;
-    double pue = pue_of(ask->image, m);
+    const float pue = (float)pue_of(ask->image, m);
+    const float most = m->energy.batch_max >= 1 ? (float)m->energy.batch_max : INFINITY;
     if (s->joules)
         return;
     s->joules = true;
-    for (uint32_t i = 0; i < p->lanes; i++) {
-        float b =
-            i < p->count && m->energy.curve != IMAGE_CURVE_NONE ? floorf(p->running[i]) + 1 : batch;
-        if (b != batch)
-            joule = (float)(pue * energy_marginal_j(&m->energy, b));
-        batch = b;
-        s->joule[i] = joule;
-        s->g_kwh[i] = i < p->count ? ask->pool->places[p->first + i].carbon_g_kwh : -1;
+    for (uint32_t i = 0; i < p->count; i++) {
+        s->joule[i] = m->energy.curve != IMAGE_CURVE_NONE
+                          ? pue * marginal_j(&m->energy, most, floorf(p->running[i]) + 1)
+                          : 0;
+        s->g_kwh[i] = ask->pool->places[p->first + i].carbon_g_kwh;
+    }
+    for (uint32_t i = p->count; i < p->lanes; i++) {
+        s->joule[i] = 0;
+        s->g_kwh[i] = -1;
     }
 }
 
@@ -282,9 +323,9 @@ static void see_joules(const struct dispatch_ask *ask, struct seen *s, const str
 // nano-USD of it. Marginal; what the policy states per token, or was expected, where there is no curve.
 struct joules {
     float fixed_uj, computed_uj, output_tok, input_tok;
-    float nusd_uj, nusd_g;     // nano-USD per microjoule; per gram
-    float carbon_g, carbon_uj; // expected, and of how many microjoule; 0: of none
-    bool known;
+    float nusd_uj, nusd_g; // nano-USD per microjoule; per gram
+    float flat_g, uj_g;    // grams that were expected, in all or per microjoule
+    float least_kwh; // a zone's figure is used from here on: 0, or never where joules are not known
 };
 
 static struct joules joules_of(const struct dispatch_ask *ask, const struct rates *r,
@@ -293,7 +334,8 @@ static struct joules joules_of(const struct dispatch_ask *ask, const struct rate
     const struct estimate *e = &a->expect;
     int64_t uj = e->marginal_uj >= 0 ? e->marginal_uj : e->energy_uj;
     bool curve = m->energy.curve != IMAGE_CURVE_NONE && known(ask->pool, a->binding.model);
-    double pue = curve ? pue_of(ask->image, m) : 1;
+    double pue = curve ? pue_of(ask->image, m) : 1, carbon_g = or_none(e->carbon_ug) / 1e6;
+    bool known_uj = curve || uj >= 0, share = known_uj && e->energy_uj > 0;
     return (struct joules){
         .fixed_uj = curve ? 0 : (float)or_none(uj),
         .computed_uj = curve ? (float)(1e6 * pue * m->energy.prefill_j_tok) : 0,
@@ -301,9 +343,9 @@ static struct joules joules_of(const struct dispatch_ask *ask, const struct rate
         .input_tok = (float)e->input_tok,
         .nusd_uj = (float)r->uj_nusd,
         .nusd_g = (float)(r->ug_nusd * 1e6),
-        .carbon_g = (float)(or_none(e->carbon_ug) / 1e6),
-        .carbon_uj = e->energy_uj > 0 ? (float)e->energy_uj : 0,
-        .known = curve || uj >= 0,
+        .flat_g = share ? 0 : (float)carbon_g,
+        .uj_g = share ? (float)(carbon_g / (double)e->energy_uj) : 0,
+        .least_kwh = known_uj ? 0 : INFINITY,
     };
 }
 
@@ -316,8 +358,8 @@ static inline float uj_at(const struct joules *j, float hit_tok, float joule)
 // By the zone's own figure where it is known, else in proportion to what was expected of it.
 static inline float grams_at(const struct joules *j, float uj, float g_kwh)
 {
-    float share = j->known && j->carbon_uj > 0 ? uj / j->carbon_uj : 1;
-    return g_kwh >= 0 && j->known ? uj * (1 / 3.6e12F) * g_kwh : j->carbon_g * share;
+    float zone_g = uj * (1 / 3.6e12F) * g_kwh, expected_g = j->flat_g + uj * j->uj_g;
+    return g_kwh >= j->least_kwh ? zone_g : expected_g;
 }
 
 // Amounts of the budgets, which are settled by averages.
@@ -339,9 +381,10 @@ struct scored {
     float slack; // prices so far apart are equal
     bool ran[IMAGE_SCORE_COUNT_];
     struct score_ask ask;
+    struct joules joules; // of energy and carbon, where they have a price
 };
 
-typedef void (*scorer)(struct score_ask *, float *restrict);
+typedef void (*scorer)(struct score_ask *, float *restrict, float *restrict);
 // Queue and prefix first: the others read their seconds.
 static const struct {
     enum image_scorer as;
@@ -395,14 +438,9 @@ static void score(const struct dispatch_ask *ask, const struct seen *s,
         bool seconds = as == IMAGE_SCORE_QUEUE || as == IMAGE_SCORE_PREFIX;
         if (!out->ran[as] && !seconds)
             continue;
-        float *restrict nusd = out->nusd[as], *restrict total = out->total;
         out->ask.weight = d->weights[as];
         out->ask.second_nusd = (float)d->second_nusd * d->weights[as];
-        SCORERS[k].run(&out->ask, nusd);
-        const uint32_t lanes = score_lanes(p);
-        SCORE_SIMD
-        for (uint32_t i = 0; i < lanes; i++)
-            total[i] += nusd[i];
+        SCORERS[k].run(&out->ask, out->nusd[as], out->total);
     }
 }
 
@@ -430,12 +468,27 @@ static uint32_t drawn_of(uint64_t bits, uint64_t random)
 
 static float least_of(const struct scored *s, uint64_t open)
 {
+    const struct score_places *p = s->ask.places;
     float least = INFINITY;
-    for (uint64_t bits = open; bits; bits &= bits - 1) {
-        float v = s->total[__builtin_ctzll(bits)];
-        least = v < least ? v : least;
+    if (p->open == open) {
+        const uint32_t lanes = score_lanes(p);
+#pragma omp simd reduction(min : least)
+        for (uint32_t i = 0; i < lanes; i++)
+            least = score_min(least, s->total[i] + p->shut[i]);
+        return least;
     }
+    for (uint64_t bits = open; bits; bits &= bits - 1)
+        least = score_min(s->total[__builtin_ctzll(bits)], least);
     return least;
+}
+
+// Bit per open place whose price is at most that.
+static uint64_t within(const struct scored *s, uint64_t open, float most)
+{
+    uint64_t near = 0;
+    for (uint32_t i = 0; i < s->ask.places->count; i++)
+        near |= (uint64_t)(s->total[i] <= most) << i;
+    return near & open;
 }
 
 static float calls_per_weight(const struct pool_place *rows, const struct score_places *p,
@@ -476,10 +529,7 @@ static uint32_t cheapest(const struct scored *s, const struct pool_place *rows, 
                          uint64_t seed)
 {
     float most = least_of(s, open) + s->slack;
-    uint64_t near = 0;
-    for (uint64_t bits = open; bits; bits &= bits - 1)
-        if (s->total[__builtin_ctzll(bits)] <= most)
-            near |= bits & -bits;
+    uint64_t near = within(s, open, most);
     if (!near) // prices beyond what a float holds
         near = open;
     int32_t session = s->ask.places->session;
@@ -554,9 +604,7 @@ static void fill(const struct dispatch_ask *ask, const struct rates *r, struct s
     memset(o->terms_nusd, 0, sizeof o->terms_nusd);
     terms[PRICE_MONEY] = r->money ? money : 0;
     if (r->uj_nusd > 0 || r->ug_nusd > 0) {
-        const struct joules j = joules_of(ask, r, m, a);
-        if (there)
-            see_joules(ask, s, m);
+        const struct joules j = scored->joules;
         float hit = there ? s->places.hit_tok[column] : 0;
         float uj = uj_at(&j, hit, there ? s->joule[column] : 0);
         terms[PRICE_ENERGY] = (double)uj * r->uj_nusd;
@@ -576,6 +624,18 @@ static void fill(const struct dispatch_ask *ask, const struct rates *r, struct s
         o->price_nusd += terms[k];
 }
 
+// saved_nusd of all places, in float.
+static void less_saved(const struct image_model *m, const struct dispatch_action *a,
+                       const struct score_places *p, float *restrict total)
+{
+    const float each = (float)(m->price_in_nusd - m->price_cached_nusd) * 1e-6F;
+    const float input = (float)a->expect.input_tok, most = (float)or_none(a->expect.cost_nusd);
+    const uint32_t lanes = score_lanes(p);
+    SCORE_SIMD
+    for (uint32_t i = 0; i < lanes; i++)
+        total[i] -= score_min(each * score_min(p->hit_tok[i], input), most);
+}
+
 // What differs between places of an action beside the scorers: cached tokens and joules.
 static void add_places(const struct dispatch_ask *ask, const struct rates *r, struct seen *s,
                        const struct dispatch_action *a, struct scored *scored)
@@ -584,12 +644,10 @@ static void add_places(const struct dispatch_ask *ask, const struct rates *r, st
     const struct score_places *p = &s->places;
     float *restrict total = scored->total;
     if (r->money && m->priced && m->price_cached_nusd < m->price_in_nusd)
-        for (uint32_t i = 0; i < p->count; i++)
-            total[i] -= (float)saved_nusd(m, a, p->hit_tok[i]);
+        less_saved(m, a, p, total);
     if (!(r->uj_nusd > 0 || r->ug_nusd > 0))
         return;
-    const struct joules j = joules_of(ask, r, m, a);
-    see_joules(ask, s, m);
+    const struct joules j = scored->joules;
     const uint32_t lanes = score_lanes(p);
     SCORE_SIMD
     for (uint32_t i = 0; i < lanes; i++) {
@@ -643,6 +701,12 @@ uint32_t dispatch_choose(const struct dispatch_ask *ask, struct decision_option 
         uint64_t open = seen.places.open & ~a->closed;
         if (seen.places.count && !open)
             continue;
+        if (rates.uj_nusd > 0 || rates.ug_nusd > 0) {
+            const struct image_model *m = image_model(ask->image, a->binding.model);
+            scored.joules = joules_of(ask, &rates, m, a);
+            if (seen.places.count)
+                see_joules(ask, &seen, m);
+        }
         if (seen.places.count) {
             score(ask, &seen, a, &scored);
             scored.slack = NEAR * least_of(&scored, open);

@@ -43,6 +43,7 @@ struct score_places {
     float slots[SCORE_PLACES];          // most in the batch
     float wait_tok
         [SCORE_PLACES]; // tokens of prompts that are to be prefilled first, of Merit's own calls
+    float calls[SCORE_PLACES];     // of Merit's own there
     float others[SCORE_PLACES];    // requests that wait there beyond Merit's own
     float hit_tok[SCORE_PLACES];   // of this prompt, held by its prefix cache
     float prefill_s[SCORE_PLACES]; // per token
@@ -55,6 +56,8 @@ struct score_places {
     float adapter_s[SCORE_PLACES]; // until the adapter is there
     float far_s[SCORE_PLACES];     // on the way to another region and back
     float from_tok[SCORE_PLACES], to_tok[SCORE_PLACES]; // lengths that it serves
+    float per_to[SCORE_PLACES], per_from[SCORE_PLACES]; // 1 / to_tok, from_tok (or 1)
+    float shut[SCORE_PLACES];                           // 0, or infinite: may not be chosen
     float slot_nusd_s[SCORE_PLACES];
     float weight[SCORE_PLACES]; // of the endpoint, 1 unless stated
     float per_slot[SCORE_PLACES], per_running[SCORE_PLACES],
@@ -76,15 +79,15 @@ struct score_ask {
     float turn_s[SCORE_PLACES], own_s[SCORE_PLACES];
 };
 
-// In this order. Each fills places->lanes of `nusd`, its weight included.
-void score_queue(struct score_ask *ask, float *restrict nusd);
-void score_prefix(struct score_ask *ask, float *restrict nusd);
-void score_running(struct score_ask *ask, float *restrict nusd);
-void score_kv(struct score_ask *ask, float *restrict nusd);
-void score_lora(struct score_ask *ask, float *restrict nusd);
-void score_session(struct score_ask *ask, float *restrict nusd);
-void score_latency(struct score_ask *ask, float *restrict nusd);
-void score_context(struct score_ask *ask, float *restrict nusd);
+// In this order. Each fills places->lanes of `nusd`, its weight included, and adds them to `total`.
+void score_queue(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_prefix(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_running(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_kv(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_lora(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_session(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_latency(struct score_ask *ask, float *restrict nusd, float *restrict total);
+void score_context(struct score_ask *ask, float *restrict nusd, float *restrict total);
 
 // Seconds until an adapter is there, for the column: 0 when it is loaded. Grade: guessed, 2026-11: a load from host memory
 // or disk takes a few hundred ms; without room another adapter has to run out of requests first. The order loaded, room,

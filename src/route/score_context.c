@@ -10,7 +10,7 @@
 
 #define ABOVE_S 60.0F
 
-void score_context(struct score_ask *ask, float *restrict nusd)
+void score_context(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
@@ -18,9 +18,11 @@ void score_context(struct score_ask *ask, float *restrict nusd)
     SCORE_SIMD
     for (uint32_t i = 0; i < lanes; i++) {
         float over = most - p->to_tok[i], under = p->from_tok[i] - most;
-        float over_s = over > 0 ? ABOVE_S * (1 + over / p->to_tok[i]) : 0;
+        float beyond_s = ABOVE_S + ABOVE_S * (over * p->per_to[i]);
+        float over_s = over > 0 ? beyond_s : 0;
         float stay_s = ask->own_s[i] + output * p->each_s[i];
-        float under_s = under > 0 ? under / score_max(p->from_tok[i], 1) * stay_s : 0;
+        float under_s = score_max(under, 0) * p->per_from[i] * stay_s;
         nusd[i] = (over_s + under_s) * second;
+        total[i] += nusd[i];
     }
 }

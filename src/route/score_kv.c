@@ -9,7 +9,7 @@
 // full. The 0.9 and the square are guessed, 2026-11.
 #include "route/score.h"
 
-void score_kv(struct score_ask *ask, float *restrict nusd)
+void score_kv(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
@@ -23,5 +23,6 @@ void score_kv(struct score_ask *ask, float *restrict nusd)
         float none = score_max(over - 0.1F, 0) * p->kv_tok[i];
         float free_s = none * p->each_s[i] * p->per_running[i];
         nusd[i] = (likely * likely * again_s + free_s) * second;
+        total[i] += nusd[i];
     }
 }

@@ -9,21 +9,19 @@
 
 #define LATE 10.0F
 
-void score_latency(struct score_ask *ask, float *restrict nusd)
+void score_latency(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
     const float second = ask->second_nusd, output = ask->output_tok, deadline = ask->deadline_s,
                 reading = ask->reading;
+    // Without a deadline nothing is late.
+    const float late = deadline > 0 ? LATE : 0;
     SCORE_SIMD
     for (uint32_t i = 0; i < lanes; i++) {
-        nusd[i] = (p->first_s[i] + p->far_s[i] + reading * output * p->each_s[i]) * second;
-    }
-    if (deadline <= 0)
-        return;
-    SCORE_SIMD
-    for (uint32_t i = 0; i < lanes; i++) {
-        float first_s = ask->turn_s[i] + ask->own_s[i] + p->first_s[i] + p->far_s[i];
-        nusd[i] += LATE * score_max(first_s - deadline, 0) * second;
+        float first_s = p->first_s[i] + p->far_s[i];
+        float late_s = score_max(ask->turn_s[i] + ask->own_s[i] + first_s - deadline, 0);
+        nusd[i] = (first_s + reading * output * p->each_s[i] + late * late_s) * second;
+        total[i] += nusd[i];
     }
 }

@@ -7,7 +7,7 @@
 // prefix-cache-preble estimates (missed tokens times the cost of prefill).
 #include "route/score.h"
 
-void score_prefix(struct score_ask *ask, float *restrict nusd)
+void score_prefix(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
@@ -17,5 +17,6 @@ void score_prefix(struct score_ask *ask, float *restrict nusd)
         float own_s = score_max(input - p->hit_tok[i], 0) * p->prefill_s[i];
         ask->own_s[i] = own_s;
         nusd[i] = own_s * second;
+        total[i] += nusd[i];
     }
 }

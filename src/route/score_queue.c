@@ -24,20 +24,23 @@
 
 #define LONG 0.2F
 
-void score_queue(struct score_ask *ask, float *restrict nusd)
+void score_queue(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
     const float second = ask->second_nusd, output = ask->output_tok, input = ask->input_tok;
     SCORE_SIMD
     for (uint32_t i = 0; i < lanes; i++) {
-        bool full = (p->load[i] >= p->slots[i]) | (p->kv_use[i] > SCORE_KV_FULL);
-        float ahead = full ? p->waiting[i] + 1 : 0;
+        // Values first and choices behind them: so the compiler takes several places at once.
+        float next = p->waiting[i] + 1;
+        float ahead = p->load[i] >= p->slots[i] ? next : 0;
+        ahead = p->kv_use[i] > SCORE_KV_FULL ? next : ahead;
         float slot_s = ahead * output * p->each_s[i] * p->per_running[i];
         float line_tok = p->wait_tok[i] + p->others[i] * input, drain_s = p->drain_s[i];
-        float turn_s =
-            drain_s > 0 ? line_tok * drain_s : score_max(slot_s, line_tok * p->prefill_s[i]);
+        float seen_s = line_tok * drain_s, unseen_s = score_max(slot_s, line_tok * p->prefill_s[i]);
+        float turn_s = drain_s > 0 ? seen_s : unseen_s;
         ask->turn_s[i] = turn_s;
         nusd[i] = turn_s * (1 + LONG * turn_s) * second;
+        total[i] += nusd[i];
     }
 }

@@ -17,7 +17,7 @@
 #define SLOPE 0.5F
 #define STALL 0.1F
 
-void score_running(struct score_ask *ask, float *restrict nusd)
+void score_running(struct score_ask *ask, float *restrict nusd, float *restrict total)
 {
     const struct score_places *p = ask->places;
     const uint32_t lanes = score_lanes(p);
@@ -28,5 +28,6 @@ void score_running(struct score_ask *ask, float *restrict nusd)
         float felt_s = STALL * ask->own_s[i] + stay_s * SLOPE * p->per_slot[i];
         nusd[i] = p->running[i] * felt_s * second * p->per_weight[i] +
                   weight * p->slot_nusd_s[i] * (ask->own_s[i] + stay_s);
+        total[i] += nusd[i];
     }
 }

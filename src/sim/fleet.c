@@ -118,7 +118,7 @@ static void place(struct fleet *f, struct fleet_job *job)
     job->replica = to;
     if (to < 0) {
         // All that are up were tried: begin anew a little later.
-        job->tried = 0;
+        job->tried = job->small;
         again(f, job, f->now_us + FLEET_RETRY_US);
         return;
     }
@@ -133,11 +133,21 @@ static void place(struct fleet *f, struct fleet_job *job)
     account(f, (uint32_t)to);
     enum result res = engine_submit(r->engine, &ask, f->now_us, &job->request);
     if (p->began)
-        p->began(f->placement, job, res == RESULT_OK, f->now_us);
+        p->began(f->placement, job,
+                 res == RESULT_OK      ? FLEET_SENT
+                 : res == RESULT_RANGE ? FLEET_TOO_LONG
+                                       : FLEET_REFUSED,
+                 f->now_us);
     if (res) {
+        if (res == RESULT_RANGE)
+            job->small |= UINT64_C(1) << to;
         job->request = NULL;
         job->tried |= UINT64_C(1) << to;
-        again(f, job, f->now_us);
+        // It fits nowhere: no waiting changes that.
+        if ((uint32_t)__builtin_popcountll(job->small) == f->count)
+            done(f, job, true);
+        else
+            again(f, job, f->now_us);
         return;
     }
     r->in_flight++;
@@ -255,7 +265,7 @@ enum result fleet_push(struct fleet *f, struct fleet_job *job)
 {
     job->replica = -1;
     job->attempts = job->cached_tok = 0;
-    job->first_us = job->end_us = job->tried = 0;
+    job->first_us = job->end_us = job->tried = job->small = 0;
     job->failed = false;
     job->request = NULL;
     job->placed = NULL;
@@ -283,11 +293,6 @@ uint32_t fleet_replicas(const struct fleet *f)
 const struct engine *fleet_engine(const struct fleet *f, uint32_t replica)
 {
     return f->replicas[replica].engine;
-}
-
-const struct constants *fleet_constants(const struct fleet *f)
-{
-    return &f->constants;
 }
 
 struct rng *fleet_rng(struct fleet *f)

@@ -46,7 +46,14 @@ struct fleet_job {
     // Private
     struct engine_request *request;
     uint64_t event_us, event_serial, tried;
-    void *placed; // the placement's own, of alloc.h; freed when the job is done
+    uint64_t small; // bit per replica that cannot hold it
+    void *placed;   // the placement's own, of alloc.h; freed when the job is done
+};
+
+enum fleet_began {
+    FLEET_SENT,
+    FLEET_REFUSED, // the connection, or it is full
+    FLEET_TOO_LONG // answered with an error of the request's own: it does not fit there
 };
 
 struct fleet_placement {
@@ -55,8 +62,8 @@ struct fleet_placement {
     void (*close)(void *self);
     // A replica that is not in job->tried, or -1: none now.
     int32_t (*choose)(void *self, struct fleet_job *job, uint64_t now_us);
-    // Any of these may be NULL. `sent` is false when the replica refused the connection.
-    void (*began)(void *self, struct fleet_job *job, bool sent, uint64_t now_us);
+    // Any of these may be NULL.
+    void (*began)(void *self, struct fleet_job *job, enum fleet_began how, uint64_t now_us);
     void (*first)(void *self, struct fleet_job *job, uint64_t now_us);
     void (*ended)(void *self, struct fleet_job *job, bool well, uint64_t now_us);
     // Every scrape_ms, for each replica that answers.
@@ -92,7 +99,6 @@ bool fleet_run(struct fleet *f, uint64_t until_us);
 uint64_t fleet_now_us(const struct fleet *f);
 uint32_t fleet_replicas(const struct fleet *f);
 const struct engine *fleet_engine(const struct fleet *f, uint32_t replica);
-const struct constants *fleet_constants(const struct fleet *f);
 struct rng *fleet_rng(struct fleet *f);
 uint32_t fleet_scrape_ms(const struct fleet *f);
 uint32_t fleet_in_flight(const struct fleet *f, uint32_t replica);

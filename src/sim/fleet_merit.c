@@ -222,12 +222,13 @@ static int32_t merit_choose(void *self, struct fleet_job *job, uint64_t now_us)
     }
 }
 
-static void merit_began(void *self, struct fleet_job *job, bool sent, uint64_t now_us)
+static void merit_began(void *self, struct fleet_job *job, enum fleet_began how, uint64_t now_us)
 {
     struct merit *m = self;
     struct call *c = job->placed;
-    if (!sent) {
-        struct pool_report failed = {.outcome = POOL_FAILED};
+    if (how != FLEET_SENT) {
+        // A client's error says nothing against the place.
+        struct pool_report failed = {.outcome = how == FLEET_TOO_LONG ? POOL_OK : POOL_FAILED};
         pool_end(&m->loop, &c->pool, &failed, now_us);
         return;
     }

@@ -107,7 +107,7 @@ const struct image_layout image_layouts[IMAGE_SECTIONS] = {
                                   ENUM(image_constraint, window, IMAGE_PER_LIFE + 1),
                                   ENUM(image_constraint, scope, IMAGE_SCOPE_LOOP + 1),
                                   ENUM(image_constraint, exhausted, IMAGE_EXHAUSTED_CHEAPER + 1),
-                                  BOOL(image_constraint, hard))},
+                                  BOOL(image_constraint, hard), BOOL(image_constraint, strict))},
     [IMAGE_INDEXES] = {sizeof(struct image_index), no_fields},
     [IMAGE_CLAIMS] = {sizeof(struct image_claim),
                       FIELDS(ENUM(image_claim, kind, IMAGE_CLAIM_REACHES + 1),
@@ -398,6 +398,8 @@ static bool budget_ok(const struct image_constraint *c)
         ((life || request) && !c->hard))
         return false;
     if (c->exhausted == IMAGE_EXHAUSTED_CHEAPER && (!c->hard || request))
+        return false;
+    if (c->strict && (!request || c->unit == IMAGE_UNIT_MS || c->unit == IMAGE_UNIT_CALLS))
         return false;
     return c->unit != IMAGE_UNIT_REQUESTS || (!request && c->hard);
 }

@@ -19,7 +19,7 @@
 #include "work/fact.h"
 
 enum {
-    IMAGE_VERSION = 5,
+    IMAGE_VERSION = 6,
     IMAGE_BYTES_MAX = 64 * 1024 * 1024,
     IMAGE_DIGEST_BYTES = 32,
     IMAGE_NONE = -1,
@@ -510,6 +510,8 @@ struct image_constraint {
     enum image_window window;
     enum image_scope scope;
     bool hard; // else paced
+    bool
+        strict; // of a hard budget per request: the input is reckoned as the most it can be, not as it is estimated
     uint32_t line;
     enum image_exhausted exhausted; // of a hard budget over time
 };

@@ -525,6 +525,23 @@ def test_observed_budgets_count_and_refuse_nothing(start, mock):
     assert served.metric(r'merit_budget_refusals_total\{budget="day"\}') == 5
 
 
+def test_strict_holds_whatever_the_input_comes_to(start, mock):
+    """`hard` goes by the estimate of the input, `hard strict` by the most that it can be; what it does not bear goes elsewhere."""
+    text = "word " * 400  # some 400 tokens in 2,000 bytes
+    limit = (len(text) + 600) * 10_000 // 2 + 1000 * 30_000
+    loose = start(policy(mock, f"budget {limit / 1e9} usd/request hard"))
+    assert loose.chat(text)[0] == 200
+    strict = start(policy(mock, f'budget {limit / 1e9} usd/request hard strict as "narrow"'))
+    status, headers, body = strict.chat(text)
+    e = json.loads(body)["error"]
+    assert status == 402 and e["budget"]["name"] == "narrow" and e["budget"]["window"] == "request", body
+    assert e["budget"]["needed"] > e["budget"]["left"] == pytest.approx(limit / 1e9)
+    assert strict.chat("short")[0] == 200 and mock.chats()[-1].json()["max_tokens"] == 1000
+    other = start(policy(mock, f"budget {limit / 1e9} usd/request hard strict", answer="big, small"))
+    status, headers, _ = other.chat(text)
+    assert status == 200 and headers["x-merit-model"] == "small"
+
+
 def test_joules_and_grams(start, mock):
     served = start(policy(mock, "budget 2 kJ/day hard\nbudget 1 g/day hard"))
     mock.default = told(usage(100, 200))

@@ -79,7 +79,8 @@ static void a_place_knows_its_line(void **state)
     struct pool_call calls[40];
     uint32_t models[] = {2};
     const struct pool_ask ask = {.compute_tok = 1000, .output_tok = 10};
-    const struct pool_report ok = {.outcome = POOL_OK}, failed = {.outcome = POOL_DROPPED};
+    const struct pool_report ok = {.outcome = POOL_OK, .known = true},
+                             failed = {.outcome = POOL_DROPPED};
     (void)state;
     pool_made_policy(&f, models, 1);
     pool_made_open(&f);
