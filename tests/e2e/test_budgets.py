@@ -429,16 +429,18 @@ def test_failed_attempts_are_paid_for_once(start, mock):
     """The first place fails before its first byte, the second answers: one request, one price."""
     with up.Mock() as broken:
         broken.default = up.error(500)
-        served = start(policy(mock, "budget 1 usd/day hard\nbudget 10 requests/minute hard").replace(
+        served = start(policy(mock, "budget 1 usd/day hard\nbudget 100 requests/minute hard").replace(
             f'endpoint "{mock.url}" context 32k tok output 1k tok {BIG}',
             f'endpoint "{broken.url}", "{mock.url}" context 32k tok output 1k tok {BIG}'))
         mock.default = told(usage(20, 10))
+        costs = []
         with client(served) as c:
             until(lambda: time.time() % 60 < 50, 15)
-            costs = [nano(ask(c).headers["x-merit-cost-usd"]) for _ in range(6)]
+            while len(costs) < 6 or (not broken.requests and len(costs) < 60):  # the draw is chance
+                costs.append(nano(ask(c).headers["x-merit-cost-usd"]))
             assert set(costs) == {20 * 10_000 + 10 * 30_000}
             assert len(broken.requests) >= 1
-        assert served.metric(r'merit_budget_left\{.*unit="requests"') == 4
+        assert served.metric(r'merit_budget_left\{.*unit="requests"') == 100 - len(costs)
         assert served.metric(r'merit_budget_left\{.*unit="usd"') == pytest.approx(1 - sum(costs) / 1e9)
 
 
