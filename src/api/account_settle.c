@@ -64,6 +64,9 @@ static struct used used_of(const struct request *r, const struct account_try *t,
     } else if (u->input_tok > t->input_most_tok || u->output_tok > t->output_most_tok ||
                u->cached_tok > u->input_tok) {
         out.lie = ACCOUNT_ABSURD;
+        // A cache that cannot have been makes nothing cheaper.
+        if (u->input_tok > t->input_most_tok || u->cached_tok > u->input_tok)
+            out.cached_tok = 0;
     } else if (!u->input_tok || (uint64_t)u->output_tok * TOKEN_BYTES_MAX < passed) {
         out.lie = ACCOUNT_TOO_LITTLE;
         if (!u->input_tok)

@@ -214,12 +214,12 @@ static void budgets(struct buf *out, const struct sum *s, const struct metrics_n
     head(out, "merit_budget_left", "gauge",
          "What is left of budgets that all share, in their units.");
     for (uint32_t i = 0; i < p->budget_count; i++)
-        buf_printf(out, "merit_budget_left{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.9g\n",
+        buf_printf(out, "merit_budget_left{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.15g\n",
                    n->family[METRICS_BUDGETS].names[p->budgets[i].slot], p->budgets[i].unit,
                    p->budgets[i].window, p->budgets[i].left);
     head(out, "merit_budget_limit", "gauge", "Their limits.");
     for (uint32_t i = 0; i < p->budget_count; i++)
-        buf_printf(out, "merit_budget_limit{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.9g\n",
+        buf_printf(out, "merit_budget_limit{budget=\"%s\",unit=\"%s\",window=\"%s\"} %.15g\n",
                    n->family[METRICS_BUDGETS].names[p->budgets[i].slot], p->budgets[i].unit,
                    p->budgets[i].window, p->budgets[i].limit);
 }

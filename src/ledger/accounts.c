@@ -29,6 +29,7 @@ struct about {
     uint32_t before; // attempts of the window before
     uint8_t window, unit;
     bool hard;
+    _Atomic bool invented;
     uint8_t name_len, holder_len;
     char name[LEDGER_LABEL_MAX], holder[LEDGER_LABEL_MAX];
 };
@@ -195,20 +196,29 @@ static bool take_over(struct accounts *a, uint32_t i, uint64_t now_us)
     return true;
 }
 
-// Of the accounts for the life of a session or loop the one that was drawn on longest ago.
+// Of the accounts for the life of a session or loop the one that was drawn on longest ago; without any, of those that they
+// have in a window the one that took least.
 static uint32_t push_out(struct accounts *a, uint32_t base)
 {
-    uint32_t idlest = ACCOUNTS_NONE;
+    uint32_t idlest = ACCOUNTS_NONE, smallest = ACCOUNTS_NONE;
     uint64_t least = UINT64_MAX;
+    int64_t least_sum = INT64_MAX;
     for (uint32_t i = base; i < base + ACCOUNTS_REGION; i++) {
         uint64_t expires = atomic_load_explicit(&a->hot[i].expires_us, memory_order_relaxed);
-        if (a->about[i].window != IMAGE_PER_LIFE || expires >= least ||
-            atomic_load_explicit(&a->hot[i].pins, memory_order_relaxed) != 0)
+        int64_t sum = atomic_load_explicit(&a->hot[i].sum, memory_order_relaxed);
+        if (atomic_load_explicit(&a->hot[i].pins, memory_order_relaxed) != 0)
             continue;
-        least = expires;
-        idlest = i;
+        if (a->about[i].window == IMAGE_PER_LIFE && expires < least) {
+            least = expires;
+            idlest = i;
+        } else if (sum < least_sum && a->about[i].window != IMAGE_PER_LIFE &&
+                   atomic_load_explicit(&a->about[i].invented, memory_order_relaxed)) {
+            least_sum = sum;
+            smallest = i;
+        }
     }
-    return idlest != ACCOUNTS_NONE && take_over(a, idlest, UINT64_MAX) ? idlest : ACCOUNTS_NONE;
+    uint32_t at = idlest != ACCOUNTS_NONE ? idlest : smallest;
+    return at != ACCOUNTS_NONE && take_over(a, at, UINT64_MAX) ? at : ACCOUNTS_NONE;
 }
 
 // An entry that is nobody's, or ACCOUNTS_NONE. Fresh ones near the key's place are preferred, then expired ones, then
@@ -294,6 +304,7 @@ static void fill(struct accounts *a, uint32_t i, const struct ledger_budget *b, 
     about->window = (uint8_t)b->window;
     about->unit = (uint8_t)b->unit;
     about->hard = b->hard;
+    atomic_store_explicit(&about->invented, b->invented, memory_order_relaxed);
     atomic_store_explicit(&about->labelled, 0, memory_order_relaxed);
     label(about, b);
     atomic_store_explicit(&e->sum, 0, memory_order_relaxed);
@@ -425,10 +436,14 @@ double accounts_price(const struct accounts *a, uint32_t at)
     return pacer_price(pacer_of(&a->hot[at]));
 }
 
-void accounts_set_limit(struct accounts *a, uint32_t at, int64_t limit)
+void accounts_set(struct accounts *a, uint32_t at, const struct ledger_budget *b)
 {
-    if (atomic_load_explicit(&a->hot[at].limit, memory_order_relaxed) != limit)
-        atomic_store_explicit(&a->hot[at].limit, limit, memory_order_relaxed);
+    _Atomic int64_t *limit = &a->hot[at].limit;
+    _Atomic bool *invented = &a->about[at].invented;
+    if (atomic_load_explicit(limit, memory_order_relaxed) != b->limit)
+        atomic_store_explicit(limit, b->limit, memory_order_relaxed);
+    if (atomic_load_explicit(invented, memory_order_relaxed) != b->invented)
+        atomic_store_explicit(invented, b->invented, memory_order_relaxed);
 }
 
 void accounts_about(const struct accounts *a, uint32_t at, struct accounts_about *out)
@@ -440,6 +455,7 @@ void accounts_about(const struct accounts *a, uint32_t at, struct accounts_about
         .window = (enum image_window)b->window,
         .unit = (enum image_unit)b->unit,
         .hard = b->hard,
+        .invented = atomic_load_explicit(&b->invented, memory_order_relaxed),
         .limit = atomic_load_explicit(&a->hot[at].limit, memory_order_relaxed),
         .count = atomic_load_explicit(&a->hot[at].count, memory_order_relaxed),
         .pacer = pacer_of(&a->hot[at])};

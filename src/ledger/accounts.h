@@ -71,7 +71,7 @@ struct accounts_about {
     uint64_t account, number;
     enum image_window window;
     enum image_unit unit;
-    bool hard;
+    bool hard, invented;
     int64_t limit; // of the last ask
     uint32_t count;
     struct pacer pacer;
@@ -80,6 +80,7 @@ struct accounts_about {
 };
 // A pinned entry's.
 void accounts_about(const struct accounts *a, uint32_t at, struct accounts_about *out);
-void accounts_set_limit(struct accounts *a, uint32_t at, int64_t limit);
+// What the ask says of it now.
+void accounts_set(struct accounts *a, uint32_t at, const struct ledger_budget *b);
 
 #endif

@@ -155,6 +155,7 @@ static void load_one(void *context, const struct store_account *a)
                               .unit = a->unit,
                               .window = a->window,
                               .hard = a->hard,
+                              .invented = a->invented,
                               .limit = a->limit,
                               .name = a->name,
                               .holder = a->holder};
@@ -332,6 +333,7 @@ static enum result write_sums(struct carrier *c)
         if (at != ACCOUNTS_NONE) {
             accounts_about(c->o.accounts, at, &about);
             s->a.limit = about.limit;
+            s->a.invented = about.invented;
             s->a.name = slice_make(about.name, about.name_len);
             s->a.holder = slice_make(about.holder, about.holder_len);
             s->a.count = about.count;

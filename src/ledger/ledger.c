@@ -266,7 +266,7 @@ static enum result look(struct ledger *l, const struct ledger_ask *ask, struct l
         }
         int64_t used = accounts_sum(l->accounts, at);
         t->limits[i] = limit_of(l, b, number, used);
-        accounts_set_limit(l->accounts, at, b->limit);
+        accounts_set(l->accounts, at, b);
         accounts_touch(l->accounts, at, ask->now_us);
         if (b->hard && need && (used > t->limits[i] || need > t->limits[i] - used))
             return refuse(l, ask, i, LEDGER_SPENT, t->limits[i], used, need, refusal);

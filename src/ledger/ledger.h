@@ -68,6 +68,8 @@ struct ledger_budget {
     enum image_unit unit;
     enum image_window window;
     bool hard;
+    bool
+        invented; // clients make up whose it is (sessions, loops): when accounts run out, such a one gives way
     int64_t limit;
     int32_t constraint; // of the image, for whoever explains
     // For people ("5 usd/day hard", "tenant free"); copied when the account is first drawn on, cut to LEDGER_LABEL_MAX.

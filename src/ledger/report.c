@@ -486,7 +486,7 @@ static int show_accounts(sqlite3_stmt *st, struct moment *m, size_t count, bool 
             .holder = text_of(st, 1),
             .unit = (enum image_unit)unit,
             .window = key.window,
-            .hard = sqlite3_column_int(st, 5),
+            .hard = sqlite3_column_int(st, 5) & 1,
             .limit = sqlite3_column_type(st, 6) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, 6),
             .used = sqlite3_column_int64(st, 7) + (now ? now->settled : 0),
             .reserved = !known ? -1

@@ -86,7 +86,7 @@ static const char *const SQL[STATEMENTS] = {
     [LAST_ROW] = "SELECT max(id) FROM attempt",
     [ADD] = "INSERT INTO account VALUES (?1,?2,?3,?4,?5,?6,max(0,?7),?8,?9,?10,?11,?12,?13,?14,?15)"
             " ON CONFLICT DO UPDATE SET used = min(max(0, used + ?7), 4611686018427387904),"
-            " hard = ?5, most = coalesce(?6, most), expires_us = max(expires_us, ?8),"
+            " hard = (hard & 2) | ?5, most = coalesce(?6, most), expires_us = max(expires_us, ?8),"
             " name = coalesce(?9, name), holder = coalesce(?10, holder), count = max(count, ?11),"
             " lambda = iif(?11, ?12, lambda), ema = iif(?11, ?13, ema),"
             " ema_nusd = iif(?11, ?14, ema_nusd), share = iif(?11, ?15, share)",
@@ -323,7 +323,8 @@ enum result store_load(struct store *s, uint64_t now_us,
             .window = (enum image_window)window,
             .number = (uint64_t)sqlite3_column_int64(st, 2),
             .unit = (enum image_unit)unit,
-            .hard = sqlite3_column_int(st, 4),
+            .hard = sqlite3_column_int(st, 4) & 1,
+            .invented = sqlite3_column_int(st, 4) & 2,
             .limit = sqlite3_column_type(st, 5) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, 5),
             .used = used,
             .expires_us = (uint64_t)sqlite3_column_int64(st, 7),
@@ -450,7 +451,8 @@ int store_bind_number(sqlite3_stmt *st, int at, int64_t v)
 enum result store_add(struct store *s, const struct store_account *a)
 {
     sqlite3_stmt *st = s->statements[ADD];
-    const int64_t first[] = {(int64_t)a->account, a->window, (int64_t)a->number, a->unit, a->hard};
+    const int64_t first[] = {(int64_t)a->account, a->window, (int64_t)a->number, a->unit,
+                             a->hard | a->invented << 1};
     for (int i = 0; i < 5; i++)
         sqlite3_bind_int64(st, i + 1, first[i]);
     a->limit < 0 ? sqlite3_bind_null(st, 6) : sqlite3_bind_int64(st, 6, a->limit);

@@ -33,7 +33,7 @@ struct store_account {
     uint64_t account, number;
     enum image_window window;
     enum image_unit unit;
-    bool hard;
+    bool hard, invented;
     int64_t limit, used;       // limit is negative when not known
     uint64_t expires_us;       // 0 when not known
     struct slice name, holder; // empty when not known

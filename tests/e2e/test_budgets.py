@@ -322,6 +322,13 @@ def test_a_key_that_is_revoked_while_it_streams(start, mock, scratch):
         assert left(ask(c).headers)[0] == pytest.approx(0.5 - cost)
 
 
+def test_what_is_left_of_a_large_budget_is_told_to_the_end(start, mock):
+    served = start(policy(mock, "budget 123456 usd/day hard"))
+    mock.default = told(usage(21, 7))
+    assert served.chat()[0] == 200
+    assert re.search(r"^merit_budget_left\{.*\} 123455\.99958$", served.metrics(), re.M)
+
+
 def test_what_was_spent_while_it_was_paced(start, mock):
     """... is spent when the budget becomes hard, whatever stands beside it."""
     served = start(policy(mock, "budget 1 usd/day paced"))

@@ -88,6 +88,15 @@ def test_what_tools_of_the_upstream_find_is_input(start, mock):
     assert served.metric(r'merit_usage_wrong_total\{model="big"') == 0
 
 
+def test_a_cache_that_cannot_have_been_makes_nothing_cheaper(start, mock):
+    served = start(policy(mock, "budget 1 usd/day hard").replace("price 10 in, 30 out", "price 10 in, 1 cached, 30 out"))
+    with client(served) as c:
+        for cached, cost in ((15, 5 * IN + 15 * 1000), (21, 20 * IN), (10**9, 20 * IN)):
+            mock.default = told(usage(20, 9, prompt_tokens_details={"cached_tokens": cached}))
+            assert nano(ask(c).headers["x-merit-cost-usd"]) == cost + 9 * OUT
+    assert served.metric(r'merit_usage_wrong_total\{model="big",how="absurd"\}') == 2
+
+
 def test_nobody_knows_how_long_a_document_is(start, mock):
     """A file or a film may fill the window, and then is paid for in full: a picture does not."""
     served = start(policy(mock, "budget 5 usd/day hard").replace(

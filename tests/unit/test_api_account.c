@@ -61,6 +61,8 @@ static void only_budgets_over_time(void **state)
         struct ledger_budget b = account_budget(l.image, &l.rules.rules[i], SLICE("x"));
         assert_int_not_equal(b.window, IMAGE_PER_REQUEST);
         assert_true(b.hard && b.limit > 0 && b.name.len > 0);
+        // Of the three only the loop's name is the client's.
+        assert_true(b.invented == (i == 2));
         assert_int_equal(b.constraint, l.rules.rules[i].constraint);
         for (uint32_t k = 0; k < i; k++)
             assert_true(l.rules.rules[k].identity != l.rules.rules[i].identity);

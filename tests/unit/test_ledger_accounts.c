@@ -351,6 +351,61 @@ static void test_invented_sessions_shut_nobody_out(void **state)
     ledger_close(l);
 }
 
+// ... nor do those whose accounts are of a day: the one that took least makes room, and never what a key or a team has.
+static void test_invented_sessions_of_a_day_shut_nobody_out(void **state)
+{
+    (void)state;
+    struct ledger *l = open_memory(ACCOUNTS_REGION);
+    struct ledger_refusal no = {0};
+    struct ledger_settled s = took(1, NOW);
+    struct ledger_ticket t, held;
+    struct ledger_budget team = hard(7, IMAGE_UNIT_NUSD, IMAGE_PER_DAY, 100);
+    struct ledger_budget b = hard(1, IMAGE_UNIT_NUSD, IMAGE_PER_DAY, 100);
+    struct ledger_ask ask = ask_for(10, &team, 1, NOW);
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+    s = took(0, NOW);
+    ledger_settle(l, &t, &s);
+    ask.budgets = &b;
+    assert_int_equal(ledger_reserve(l, &ask, &held, &no), RESULT_OK); // not told of it before
+    b.invented = true;
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+    s = took(9, NOW);
+    ledger_settle(l, &t, &s);
+    b.account = 2; // an agent that has spent
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+    ledger_settle(l, &t, &s);
+    s = took(1, NOW);
+    for (uint64_t i = 0; i < 3 * ACCOUNTS_REGION; i++) {
+        b.account = 1000 + i;
+        assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+        ledger_settle(l, &t, &s);
+    }
+    b.account = 2;
+    assert_int_equal(ledger_used(l, &b, NOW), 9);
+    b.account = 1;
+    assert_int_equal(ledger_used(l, &b, NOW), 19);
+    ledger_settle(l, &held, &s);
+    assert_int_equal(ledger_used(l, &b, NOW), 10);
+    // Another team's window begins; those that nobody invented stay.
+    struct ledger_stats stats;
+    ask.budgets = &team;
+    for (uint64_t i = 8; i < 8 + ACCOUNTS_REGION - 1; i++) {
+        team.account = i;
+        assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+        ledger_settle(l, &t, &s);
+    }
+    team.account = 99;
+    ask.budgets = &b;
+    b.account = 5;
+    assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_LIMIT);
+    assert_int_equal(no.kind, LEDGER_FULL);
+    team.account = 8;
+    assert_int_equal(ledger_used(l, &team, NOW), 1);
+    ledger_stats(l, &stats);
+    assert_int_equal(stats.accounts_used, ACCOUNTS_REGION);
+    ledger_close(l);
+}
+
 // A session that is drawn on lives on, one that is left alone is forgotten.
 static void test_a_life_ends_when_it_is_idle(void **state)
 {
@@ -590,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_clock_jumps),
         cmocka_unit_test(test_a_full_table_says_so_and_expired_accounts_make_room),
         cmocka_unit_test(test_invented_sessions_shut_nobody_out),
+        cmocka_unit_test(test_invented_sessions_of_a_day_shut_nobody_out),
         cmocka_unit_test(test_a_life_ends_when_it_is_idle),
         cmocka_unit_test(test_paced_budgets_get_dearer_and_cheaper_again),
         cmocka_unit_test(test_replicas_lease_slices),
