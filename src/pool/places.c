@@ -76,6 +76,7 @@ void place_learn(struct place *p, const struct speeds_call *call)
 
 void place_join(struct place *p, uint32_t tok, uint64_t now_us)
 {
+    atomic_fetch_add_explicit(&p->wait_calls, 1, memory_order_relaxed);
     if (!atomic_fetch_add_explicit(&p->wait_tok, tok, memory_order_relaxed))
         atomic_store_explicit(&p->line_us, now_us, memory_order_relaxed);
 }
@@ -83,15 +84,19 @@ void place_join(struct place *p, uint32_t tok, uint64_t now_us)
 void place_leave(struct place *p, uint32_t tok, bool served, uint64_t now_us)
 {
     uint64_t line_us = atomic_load_explicit(&p->line_us, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&p->wait_calls, 1, memory_order_relaxed);
     if (atomic_fetch_sub_explicit(&p->wait_tok, tok, memory_order_relaxed) == tok)
         atomic_store_explicit(&p->line_us, 0, memory_order_relaxed);
     if (!served)
         return;
     atomic_fetch_add_explicit(&p->drained_tok, tok, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->drained_calls, 1, memory_order_relaxed);
     if (atomic_flag_test_and_set_explicit(&p->learning, memory_order_acquire))
         return;
     uint32_t all = atomic_exchange_explicit(&p->drained_tok, 0, memory_order_relaxed);
-    drain_learn(&p->drain, all, line_us, now_us);
+    uint32_t calls = atomic_exchange_explicit(&p->drained_calls, 0, memory_order_relaxed);
+    drain_learn(&p->drain, all, calls, line_us, now_us);
+    atomic_store_explicit(&p->drain_calls, (float)p->drain.calls, memory_order_relaxed);
     atomic_store_explicit(&p->drain_tok, (float)p->drain.tok, memory_order_relaxed);
     atomic_store_explicit(&p->drain_s, (float)p->drain.s, memory_order_relaxed);
     atomic_store_explicit(&p->drain_at_us, p->drain.at_us, memory_order_relaxed);
@@ -101,9 +106,13 @@ void place_leave(struct place *p, uint32_t tok, bool served, uint64_t now_us)
 float place_drain_tok_s(const struct place *p, uint64_t now_us)
 {
     struct drain d = {.tok = (double)atomic_load_explicit(&p->drain_tok, memory_order_relaxed),
+                      .calls = (double)atomic_load_explicit(&p->drain_calls, memory_order_relaxed),
                       .s = (double)atomic_load_explicit(&p->drain_s, memory_order_relaxed),
                       .at_us = atomic_load_explicit(&p->drain_at_us, memory_order_relaxed)};
-    return (float)drain_tok_s(&d, atomic_load_explicit(&p->line_us, memory_order_relaxed), now_us);
+    uint32_t calls = atomic_load_explicit(&p->wait_calls, memory_order_relaxed);
+    uint32_t tok = atomic_load_explicit(&p->wait_tok, memory_order_relaxed);
+    uint64_t line_us = atomic_load_explicit(&p->line_us, memory_order_relaxed);
+    return (float)drain_tok_s(&d, calls ? (double)tok / calls : 0, line_us, now_us);
 }
 
 void place_limit(struct place *p, uint64_t until_ms)

@@ -64,13 +64,14 @@ struct place {
     // Since when calls without a first byte wait there without a pause, 0: none do; and what has left that line since the
     // learner looked last.
     _Atomic uint64_t line_us;
-    _Atomic uint32_t drained_tok;
+    _Atomic uint32_t drained_tok, drained_calls;
+    _Atomic uint32_t wait_calls; // those whose tokens wait_tok are
     // The learner. Who finds the lock taken lets its call teach nothing.
     atomic_flag learning;
     struct speeds speeds;
     struct drain drain;
     // What the line moved by (pool/drain.h), as decisions read it.
-    _Atomic float drain_tok, drain_s;
+    _Atomic float drain_tok, drain_calls, drain_s;
     _Atomic uint64_t drain_at_us;
 
     _Atomic uint32_t refs;

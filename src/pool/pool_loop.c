@@ -115,6 +115,14 @@ static void fill_load(struct pool_place *row, const struct place *p, float ratio
     others_move(row, queue, running, began < UINT32_MAX / 2 ? began : 0, ended, ratio);
 }
 
+// Where nobody waits by the engine's own word calls without a first byte are being computed: what that takes is no line.
+static void fill_drain(struct pool_place *row, const struct place *p, float ratio, uint64_t now_us)
+{
+    bool waits = row->queue >= 0 ? row->queue >= 1 : row->wait_tok > 0;
+    float own = waits ? place_drain_tok_s(p, now_us) : -1;
+    row->drain_tok_s = own > 0 ? own * ratio : -1;
+}
+
 static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t now_us)
 {
     struct pool_place *row = &l->rows[number];
@@ -136,21 +144,18 @@ static void fill_row(struct pool_loop *l, int32_t number, float ratio, uint64_t 
     row->carbon_stale = atomic_load_explicit(&p->carbon_stale, memory_order_relaxed);
     row->stale = atomic_load_explicit(&g->fresh_ms, memory_order_relaxed) <= ms(now_us);
     row->prefix_tok = 0;
-    row->drain_tok_s = -1;
-    if (row->wait_tok || (!row->stale && loadf(&g->queue) > 0)) {
-        float own = place_drain_tok_s(p, now_us);
-        row->drain_tok_s = own > 0 ? own * ratio : -1;
-    }
     if (row->stale) {
         row->queue = row->running = row->kv_use = -1;
         row->kv_tok = 0;
         row->lora_loaded = row->lora_room = false;
+        fill_drain(row, p, ratio, now_us);
         return;
     }
     row->kv_tok = load32(&g->block_tok) * load32(&g->blocks);
     row->lora_loaded = atomic_load_explicit(&g->lora_loaded, memory_order_relaxed);
     row->lora_room = atomic_load_explicit(&g->lora_room, memory_order_relaxed);
     fill_load(row, p, ratio);
+    fill_drain(row, p, ratio, now_us);
 }
 
 // How much of a model's load is not Merit's own, by the scrapes that count.

@@ -3,7 +3,7 @@
 //
 //   turn * (1 + LONG * turn)
 //   turn = max(line, (wait_tok + others * input) * prefill_s)
-//   line = wait_tok / drain_tok_s                              how fast the line there moves, as it is seen to
+//   line = (wait_tok + others * input) / drain_tok_s           how fast the line there moves, as it is seen to
 //        = (waiting + 1) * output * each / running             where nothing is seen yet and its slots or KV cache are full
 //
 // Prompts are prefilled one behind the other, and may besides wait for slots or KV blocks. The scarcer is what makes wait, so the
@@ -37,8 +37,8 @@ void score_queue(struct score_ask *ask, float *restrict nusd, float *restrict to
         ahead = p->kv_use[i] > SCORE_KV_FULL ? next : ahead;
         float slot_s = ahead * output * p->each_s[i] * p->per_running[i];
         float line_tok = p->wait_tok[i] + p->others[i] * input, drain_s = p->drain_s[i];
-        float seen_s = line_tok * drain_s, unseen_s = score_max(slot_s, line_tok * p->prefill_s[i]);
-        float turn_s = drain_s > 0 ? seen_s : unseen_s;
+        float line_s = drain_s > 0 ? line_tok * drain_s : slot_s;
+        float turn_s = score_max(line_s, line_tok * p->prefill_s[i]);
         ask->turn_s[i] = turn_s;
         nusd[i] = turn_s * (1 + LONG * turn_s) * second;
         total[i] += nusd[i];

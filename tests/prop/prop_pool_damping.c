@@ -85,7 +85,7 @@ static void join(struct place *p, double now, uint32_t replica)
 // A call that waited gets its slot, and with it, but for an instant, its first byte.
 static void leave(struct place *p, double now, uint32_t replica)
 {
-    drain_learn(&p->drain[replica], PROMPT_TOK, p->line_us[replica], (uint64_t)(now * 1e6) + 1);
+    drain_learn(&p->drain[replica], PROMPT_TOK, 1, p->line_us[replica], (uint64_t)(now * 1e6) + 1);
     p->wait_tok[replica] -= PROMPT_TOK;
     if (!p->wait_tok[replica])
         p->line_us[replica] = 0;
@@ -122,8 +122,8 @@ static struct pool_place row_of(const struct place *p, uint32_t replica, double 
                              .carbon_g_kwh = -1,
                              .slot_nusd_s = p->nu[replica]};
     float scraped = 0, own = 0;
-    float moved =
-        (float)drain_tok_s(&p->drain[replica], p->line_us[replica], (uint64_t)(now * 1e6) + 1);
+    float moved = (float)drain_tok_s(&p->drain[replica], PROMPT_TOK, p->line_us[replica],
+                                     (uint64_t)(now * 1e6) + 1);
     for (uint32_t i = 0; i < PLACES; i++) {
         const struct place *q = &places[i];
         scraped += (float)(q->scraped_queue + q->scraped_running);

@@ -104,9 +104,9 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
             scraped ? (double)r->queue * (1 - fmin(r->in_flight / fmax(load, 1), 1)) : 0;
         double ahead = load >= slots || use > (double)0.9F ? waiting + 1 : 0;
         double line = r->wait_tok + others * in;
-        double turn = r->drain_tok_s > 0
-                          ? line / (double)r->drain_tok_s
-                          : fmax(ahead * tok * s.each_s / fmax(running, 1), line * s.prefill_s);
+        double turn = fmax(r->drain_tok_s > 0 ? line / (double)r->drain_tok_s
+                                              : ahead * tok * s.each_s / fmax(running, 1),
+                           line * s.prefill_s);
         double own_s = miss * s.prefill_s, answer = tok * s.each_s;
         double far = e->region.len && v->region.len && r->first_ms < 0 &&
                              !slice_ieq(image_text(p, e->region), v->region)
