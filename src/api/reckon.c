@@ -134,8 +134,55 @@ uint32_t reckon_every_ms(const struct reckon *k)
     return meter_sampler_each(k->meters, 0, &v) ? METER_EVERY_MS : CARBON_EVERY_MS;
 }
 
-void reckon_places(const struct reckon *k, const struct pool *pool)
+static const struct pool_site *on_meter(const struct pool *p, uint32_t slot,
+                                        const struct meter_view *v)
 {
+    const struct pool_site *site = pool_site(p, (int32_t)slot);
+    const struct image_endpoint *e = site ? p->endpoints[site->endpoint].def : NULL;
+    return e && e->meter == v->kind && e->meter_index == v->index ? site : NULL;
+}
+
+// Calls of ours under way at an engine's last scrape, of all models that it serves; -1 when an earlier slot is the same engine.
+static double own_at(const struct pool *p, uint32_t slot, const struct meter_view *v)
+{
+    const struct slice url = pool_site(p, (int32_t)slot)->url;
+    double own = 0;
+    for (uint32_t i = 0; i < p->slot_room; i++) {
+        const struct pool_site *site = on_meter(p, i, v);
+        if (!site || !slice_eq(site->url, url))
+            continue;
+        if (i < slot)
+            return -1;
+        own += atomic_load_explicit(&site->place->gauges.in_flight, memory_order_relaxed);
+    }
+    return own;
+}
+
+// Tells meters of the requests that engines there say they run beyond Merit's own. What was read too long ago says nothing.
+static void tell_others(struct reckon *k, const struct pool *p, uint64_t now_us)
+{
+    struct meter_view v;
+    for (uint32_t i = 0; meter_sampler_each(k->meters, i, &v); i++) {
+        double others = 0;
+        for (uint32_t slot = 0; slot < p->slot_room; slot++) {
+            const struct pool_site *site = on_meter(p, slot, &v);
+            if (!site || atomic_load_explicit(&site->place->gauges.fresh_ms,
+                                              memory_order_relaxed) <= now_us / 1000)
+                continue;
+            double running =
+                (double)atomic_load_explicit(&site->place->gauges.running, memory_order_relaxed);
+            double own = own_at(p, slot, &v);
+            if (own >= 0 && running > own)
+                others += running - own;
+        }
+        meter_sampler_others(k->meters, v.kind, v.index,
+                             others < METER_SLOTS ? (uint32_t)others : METER_SLOTS);
+    }
+}
+
+void reckon_places(struct reckon *k, const struct pool *pool, uint64_t now_us)
+{
+    tell_others(k, pool, now_us);
     for (uint32_t m = 0; m < pool->model_count; m++) {
         struct carbon_now now =
             carbon_now(k->carbon, pool->image, image_model(pool->image, (int32_t)m)->zone);

@@ -44,8 +44,9 @@ void reckon_tick(struct reckon *k, const struct metrics_names *names, uint64_t m
 struct carbon *reckon_carbon(struct reckon *k);
 // METER_EVERY_MS while there is a meter, else seldom.
 uint32_t reckon_every_ms(const struct reckon *k);
-// Tells the places of a pool what carbon their zones have now: at once when it is taken up, and after each tick.
-void reckon_places(const struct reckon *k, const struct pool *pool);
+// Tells the places of a pool what carbon their zones have now, and meters what of others runs beside them: at once when it is
+// taken up, and after each tick.
+void reckon_places(struct reckon *k, const struct pool *pool, uint64_t now_us);
 void reckon_metrics(const struct reckon *k, const struct metrics_names *names, struct buf *out);
 
 // --- loops

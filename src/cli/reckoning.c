@@ -16,7 +16,7 @@ static void on_due(struct loop_timer *t)
     reckon_tick(r->reckon, r->names, clock_mono_us(&clock_system), clock_wall_us(&clock_system),
                 say, NULL);
     if (r->pool)
-        reckon_places(r->reckon, r->pool);
+        reckon_places(r->reckon, r->pool, clock_mono_us(&clock_system));
     loop_timer_set(r->loop, t, reckon_every_ms(r->reckon));
 }
 
@@ -58,7 +58,7 @@ void reckoning_use(struct reckoning *r, const struct pool *pool, struct tls_cont
     r->tls = tls;
     if (r->feeds)
         carbon_feeds_use(r->feeds, tls);
-    reckon_places(r->reckon, pool);
+    reckon_places(r->reckon, pool, clock_mono_us(&clock_system));
     if (r->loop)
         loop_timer_set(r->loop, &r->timer, reckon_every_ms(r->reckon));
 }

@@ -99,10 +99,12 @@ static inline void see_cache(struct score_places *p, uint32_t i, const struct po
                    : kv_tok > 0 ? score_min((float)row->in_flight_tok / kv_tok, 1)
                                 : 0;
     any->kv |= (use > 0) | (kv_tok > 0);
+    // That there is room for adapters does not make an adapter of the model; that one is loaded somewhere under its name does.
     p->adapter_s[i] = row->lora_loaded ? 0
                       : row->lora_room ? SCORE_ADAPTER_LOAD_S
+                      : row->stale     ? -1
                                        : SCORE_ADAPTER_WAIT_S;
-    any->lora |= row->lora_loaded | row->lora_room;
+    any->lora |= row->lora_loaded;
 }
 
 static inline void see_endpoint(struct score_places *p, uint32_t i, const struct image_endpoint *e,
@@ -232,6 +234,8 @@ static void see(const struct dispatch_ask *ask, int32_t model, struct seen *s)
     fill_unknown(p, p->prefill_s, SCORE_PREFILL_S);
     fill_unknown(p, p->each_s, SCORE_EACH_S);
     fill_unknown(p, p->first_s, 0);
+    if (p->any_lora)
+        fill_unknown(p, p->adapter_s, 0);
 }
 
 // ---- what an action takes

@@ -126,3 +126,30 @@ def test_carbon_and_ratio(reckoned, scratch):
     assert until(lambda: 'merit_estimate_ratio{model="small",unit="token"}' in m.metrics(), seconds=20)
     assert m.metric(r'merit_estimate_ratio\{model="small",unit="usd"\}') > 0
     assert 'merit_estimate_alarm{model="small",unit="usd"} 0' in m.metrics()
+
+
+def test_others_on_the_machine_bear_their_share(start, mock, scratch):
+    """Three of somebody else's run beside one of Merit's: most of the joules are theirs."""
+    page = b"vllm:num_requests_running 4\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.1\n"
+    chat = up.chat(text=" ".join(["word"] * 30), delay=0.1)
+
+    def behave(conn, r):
+        if r.target == "/metrics":
+            up.answer(conn, page, headers={"Content-Type": "text/plain"})
+            return True
+        return chat(conn, r)
+
+    mock.default = behave
+    counter = Counter(scratch / "powercap")
+    put(scratch / "grid.csv", f"hour,g_kwh\n{time.strftime('%Y-%m-%dT%H:00Z', time.gmtime())},312.5\n")
+    m = start(policy(mock.url, scratch).replace("meter rapl 0", "engine vllm meter rapl 0"),
+              "--meter-powercap", str(scratch / "powercap"), "--pool-scrape", "100ms")
+    assert until(lambda: m.metric(r'merit_meter_up\{meter="rapl 0"\}') == 1)
+    until(lambda: b'"running":4' in m.admin("/merit/v1/pool")[2])
+    runner = threading.Thread(target=counter.run)
+    runner.start()
+    assert m.chat("Say thirty words.", stream=True)[0] == 200
+    counter.stop.set()
+    runner.join()
+    parts = {name: m.metric(rf'merit_meter_joules_total\{{meter="rapl 0",part="{name}"\}}') for name in ("requests", "others")}
+    assert 2 < parts["others"] / parts["requests"] < 5, parts

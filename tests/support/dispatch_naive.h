@@ -72,8 +72,15 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
                  v->first[a->binding.model];
     double in = a->expect.input_tok, tok = a->expect.output_tok, second = (double)d->second_nusd;
     bool adapter = false;
+    double adapter_s[64], told_s = 0, told = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        adapter |= rows[i].lora_loaded;
+        adapter_s[i] = rows[i].lora_loaded ? 0 : rows[i].lora_room ? 0.4 : rows[i].stale ? -1 : 2;
+        told_s += fmax(adapter_s[i], 0);
+        told += adapter_s[i] >= 0;
+    }
     for (uint32_t i = 0; i < n; i++)
-        adapter |= rows[i].lora_loaded || rows[i].lora_room;
+        adapter_s[i] = adapter_s[i] >= 0 ? adapter_s[i] : told_s / fmax(told, 1);
     for (uint32_t i = 0; i < n; i++) {
         const struct pool_place *r = &rows[i];
         const struct image_endpoint *e = naive_endpoint(ask, r);
@@ -141,11 +148,7 @@ static inline uint32_t naive_action(const struct dispatch_ask *ask, const struct
             [IMAGE_SCORE_LATENCY] =
                 (s.first_s + far + (ask->work->stream ? answer / 4 : answer) + 10 * late) * second,
             [IMAGE_SCORE_KV] = kv * second,
-            [IMAGE_SCORE_LORA] = adapter ? (r->lora_loaded ? 0
-                                            : r->lora_room ? 0.4
-                                                           : 2.0) *
-                                               second
-                                         : 0,
+            [IMAGE_SCORE_LORA] = adapter ? adapter_s[i] * second : 0,
             [IMAGE_SCORE_SESSION] = own ? 0 : 0.5 * fmax(held - hit, 0) * s.prefill_s * second,
             [IMAGE_SCORE_CONTEXT] = context * second,
         };
