@@ -22,6 +22,7 @@
 #include "ledger/window.h"
 
 enum { IDLE, GATHERING, HURRIED };
+enum { CARRIER_MEASURE_US = 250000 };
 // Sums of one transaction: open addressing, at most 3/4 full.
 enum { SUMS = 16384, SUMS_MAX = SUMS / 4 * 3 };
 
@@ -36,11 +37,14 @@ struct carrier {
     struct carrier_options o;
     char path[PATH_MAX];
     struct store *store;
+    struct store *orphan; // open, but its file has lost its name; nothing is written to it any more
+    char saved[PATH_MAX + 32]; // what was in it; empty: not yet
     pthread_t thread;
     bool started, loaded, failing, growth_failed;
     uint32_t retry_ms;
     uint64_t retry_at_us, grow_at_us, forget_at_us; // mono
     uint64_t keep_at_us, steady_us, ahead_us;       // mono; the wall's lead before it
+    uint64_t claims, claims_at_us, rate;            // of the journal, seen at; a second
     uint64_t summed;                                // rows of this round
     uint64_t last_id, batch_id; // the largest ticket of the store at the start; of the batch
     bool behind;                // it was told that rows are missing
@@ -266,8 +270,71 @@ static enum result load(struct carrier *c)
     return r;
 }
 
+// --- a store that lost its name
+
+// Looks whether the store's file is where it was opened. False: it is to be put back first.
+static bool in_place(struct carrier *c)
+{
+    if (!c->store)
+        return !c->orphan;
+    enum store_place place = store_place(c->store);
+    if (place == STORE_IN_PLACE)
+        return true;
+    tell(c, "ledger-store-gone", true,
+         "the ledger's store %s %s while it was open; attempts are kept in the journal until what "
+         "was in it is written again",
+         c->path, place == STORE_DELETED ? "was deleted or moved" : "was replaced by another file");
+    c->orphan = c->store;
+    c->store = NULL;
+    c->saved[0] = 0;
+    c->retry_at_us = 0;
+    return false;
+}
+
+static enum result save_orphan(struct carrier *c, struct buf *why)
+{
+    snprintf(c->saved, sizeof c->saved, "%s.saved-%" PRIu64, c->path,
+             clock_wall_us(&clock_system) / 1000);
+    if (!store_save(c->orphan, c->saved))
+        return RESULT_OK;
+    struct buf words;
+    buf_init(&words, 256);
+    const char *kind = store_problem(c->orphan, &words);
+    buf_printf(why, "%s: what was in it cannot be written again: %.*s", kind,
+               SLICE_FMT(buf_slice(&words)));
+    buf_deinit(&words);
+    c->saved[0] = 0;
+    return RESULT_IO;
+}
+
+static enum result put_back(struct carrier *c, struct buf *why)
+{
+    char room[FILE_ERROR_BYTES];
+    bool there = store_place(c->orphan) == STORE_IN_PLACE; // given its name back
+    enum result r = there || c->saved[0] ? RESULT_OK : save_orphan(c, why);
+    if (r)
+        return r;
+    r = there ? RESULT_OK : store_put_back(c->orphan, c->saved);
+    if (r) {
+        buf_printf(why, "%s; what was in the store is in %s",
+                   r == RESULT_EXISTS ? "another file stands in its place"
+                                      : file_error(errno, room),
+                   c->saved);
+        return RESULT_IO;
+    }
+    if (there && c->saved[0])
+        unlink(c->saved);
+    store_close(c->orphan);
+    c->orphan = NULL;
+    tell(c, "ledger-store-put-back", false, "what was in the ledger's store is in %s again",
+         c->path);
+    return RESULT_OK;
+}
+
 static enum result open_store(struct carrier *c, struct buf *why)
 {
+    if (c->orphan && put_back(c, why))
+        return RESULT_IO;
     enum result r = store_open(&c->store, c->path, why);
     if (r)
         return r;
@@ -474,33 +541,30 @@ static void keep_less(struct carrier *c)
     c->keep_at_us = mono + CARRIER_STEADY_US;
 }
 
-// Everything that is settled now. False when the store does not work.
-static bool carry_all(struct carrier *c)
+// Slots that are taken in a second: up at once, down slowly.
+static void measure(struct carrier *c, uint64_t mono)
+{
+    uint64_t claims = journal_claims(c->o.journal), past = mono - c->claims_at_us;
+    if (past < CARRIER_MEASURE_US)
+        return;
+    uint64_t taken = claims > c->claims && c->claims_at_us ? claims - c->claims : 0;
+    uint64_t rate = taken * 1000000 / past;
+    c->rate = rate > c->rate ? rate : c->rate - (c->rate - rate) / 16;
+    c->claims = claims;
+    c->claims_at_us = mono;
+}
+
+// This thread may stand still for a while, and those who reserve do not wait for it. That there is no room for so many
+// is nobody's trouble yet.
+static void grow_ahead(struct carrier *c, uint64_t mono)
 {
     struct journal_counts counts;
-    uint64_t mono = clock_mono_us(&clock_system);
-    bool closing = atomic_load(&c->closing);
+    measure(c, mono);
     journal_count(c->o.journal, &counts);
-    if (!counts.settled)
-        return true;
-    if (!c->store) {
-        if (mono < c->retry_at_us && !closing)
-            return false;
-        struct buf why;
-        buf_init(&why, 512);
-        if (open_store(c, &why)) {
-            char text[512];
-            snprintf(text, sizeof text, "%.*s", SLICE_FMT(buf_slice(&why)));
-            store_failed(c, text);
-            buf_deinit(&why);
-            return false;
-        }
-        buf_deinit(&why);
-    }
-    while (carry(c))
-        ;
-    forget(c, mono);
-    return c->store != NULL;
+    if (counts.free >= c->rate * CARRIER_STALL_US / 1000000 || mono < c->grow_at_us)
+        return;
+    if (journal_grow(c->o.journal))
+        c->grow_at_us = mono + CARRIER_RETRY_MS * UINT64_C(1000);
 }
 
 static void grow_if_low(struct carrier *c)
@@ -509,6 +573,7 @@ static void grow_if_low(struct carrier *c)
     char room[FILE_ERROR_BYTES];
     if (!journal_is_low(c->o.journal)) {
         atomic_store(&c->low, false);
+        grow_ahead(c, mono);
         return;
     }
     if (mono < c->grow_at_us)
@@ -534,12 +599,42 @@ static void grow_if_low(struct carrier *c)
                            : "no memory");
 }
 
+// Everything that is settled now. False when the store does not work.
+static bool carry_all(struct carrier *c)
+{
+    bool whole = in_place(c);
+    struct journal_counts counts;
+    uint64_t mono = clock_mono_us(&clock_system);
+    bool closing = atomic_load(&c->closing);
+    journal_count(c->o.journal, &counts);
+    if (!counts.settled && whole)
+        return true;
+    if (!c->store) {
+        if (mono < c->retry_at_us && !closing)
+            return false;
+        struct buf why;
+        buf_init(&why, 512);
+        if (open_store(c, &why)) {
+            char text[512];
+            snprintf(text, sizeof text, "%.*s", SLICE_FMT(buf_slice(&why)));
+            store_failed(c, text);
+            buf_deinit(&why);
+            return false;
+        }
+        buf_deinit(&why);
+    }
+    while (in_place(c) && carry(c))
+        grow_if_low(c);
+    forget(c, mono);
+    return c->store != NULL;
+}
+
 static void *run(void *arg)
 {
     struct carrier *c = arg;
     const struct timespec gather = {(time_t)(c->o.commit_ms / 1000),
                                     (long)(c->o.commit_ms % 1000) * 1000000};
-    const struct timespec minute = {.tv_sec = 60};
+    const struct timespec second = {.tv_sec = 1};
     struct journal_counts counts;
     for (;;) {
         bool closing = atomic_load(&c->closing);
@@ -556,7 +651,7 @@ static void *run(void *arg)
             journal_count(c->o.journal, &counts);
             bool summing = c->summed && c->store;
             if (!counts.settled && !atomic_load(&c->closing))
-                futex_wait(&c->state, IDLE, summing ? &gather : c->o.keep_days ? &minute : NULL);
+                futex_wait(&c->state, IDLE, summing ? &gather : &second);
             uint32_t idle = IDLE;
             atomic_compare_exchange_strong(&c->state, &idle, GATHERING);
         } else {
@@ -641,6 +736,7 @@ void carrier_close(struct carrier *c)
         pthread_join(c->thread, NULL);
     }
     store_close(c->store);
+    store_close(c->orphan);
     alloc_free(c->sums);
     alloc_free(c);
 }

@@ -1,9 +1,10 @@
 // The store thread: carries settled slots of the journal into the store, many in a transaction, and frees them.
 //
-// It sleeps without a timer while nothing is settled. The first settlement wakes it; it commits commit_ms later what has
-// come together. When the store cannot be written (locked, full, read-only, damaged) the slots stay in the journal, an
+// While nothing is settled it looks once a second whether the store's file is still there. The first settlement wakes it;
+// it commits commit_ms later what has come together. A store whose file was deleted is written anew from what is open of
+// it; where another file stands in its place, that is left alone. When the store cannot be written (locked, full, read-only, damaged) the slots stay in the journal, an
 // event says so once, and it tries again, ever less often up to CARRIER_RETRY_MAX_MS, with the store opened anew. It
-// also adds journal files when few slots are free, and turns rows that are old enough into sums, a block at a time.
+// also adds journal files when the free slots do not last for CARRIER_STALL_US, and turns rows that are old enough into sums, a block at a time.
 #ifndef MERIT_LEDGER_CARRIER_H
 #define MERIT_LEDGER_CARRIER_H
 
@@ -22,6 +23,8 @@ enum {
     CARRIER_RETRY_MS = 200,
     CARRIER_RETRY_MAX_MS = 10000,
 };
+// A checkpoint of the store on a busy disk may take so long, and nobody else adds journal files. Grade guessed, 2026-11.
+#define CARRIER_STALL_US (UINT64_C(3) * 1000000)
 // Accounts that were over for so long leave the store; it is looked at so often. Grade guessed, 2026-11.
 #define CARRIER_KEEP_US (UINT64_C(32) * 86400 * 1000000)
 #define CARRIER_FORGET_US (UINT64_C(3600) * 1000000)

@@ -98,6 +98,7 @@ void journal_free(struct journal *j, uint32_t slot)
     // Low slots first: the pages in use stay few.
     if (w < atomic_load_explicit(&f->hint, memory_order_relaxed))
         atomic_store_explicit(&f->hint, w, memory_order_relaxed);
+    atomic_fetch_add_explicit(&j->freed, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&j->free, 1, memory_order_release);
 }
 
@@ -146,6 +147,13 @@ void journal_count(const struct journal *j, struct journal_counts *out)
         (struct journal_counts){.slots = atomic_load_explicit(&j->total, memory_order_relaxed),
                                 .free = free > 0 ? (uint64_t)free : 0,
                                 .settled = atomic_load_explicit(&j->settled, memory_order_relaxed)};
+}
+
+uint64_t journal_claims(const struct journal *j)
+{
+    int64_t free = atomic_load_explicit(&j->free, memory_order_relaxed);
+    return atomic_load_explicit(&j->freed, memory_order_relaxed) +
+           atomic_load_explicit(&j->total, memory_order_relaxed) - (uint64_t)(free > 0 ? free : 0);
 }
 
 uint64_t journal_damaged(const struct journal *j)

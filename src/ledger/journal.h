@@ -6,7 +6,7 @@
 // files that were cut, damaged or lost pages with the machine.
 //
 // Files are DIRECTORY/journal.0 to journal.N, preallocated, so that writing to a mapped page never needs the disk. The store
-// thread adds one when few slots are free, up to the limit; those that are wholly carried go away at the next start. A lock
+// thread adds one when few slots are free for the rate at which they are taken, up to the limit; those that are wholly carried go away at the next start. A lock
 // file keeps a second process out.
 //
 // claim, reserve, settle: any thread, no lock, no system call. The rest: one thread, as said.
@@ -126,6 +126,9 @@ bool journal_read(const struct journal *j, uint32_t slot, struct journal_record 
 void journal_free(struct journal *j, uint32_t slot);
 // Fewer than a quarter of the slots are free.
 bool journal_is_low(const struct journal *j);
+// Slots that were ever taken, those included that were live at the start. It may go back by what is claimed or freed while
+// it is read.
+uint64_t journal_claims(const struct journal *j);
 // One more file. RESULT_LIMIT at the limit, RESULT_IO (errno), RESULT_NOMEM.
 enum result journal_grow(struct journal *j) MERIT_NODISCARD;
 

@@ -87,6 +87,7 @@ struct journal {
     _Atomic uint32_t file_count; // one past the highest
     _Atomic int64_t free;
     _Atomic uint64_t total, settled;
+    _Atomic uint64_t freed; // since the start
     uint64_t damaged, last_id;
     uint64_t run_id; // the first ticket of the run before
 };

@@ -264,6 +264,7 @@ enum result store_open(struct store **out, const char *path, struct buf *why)
     store_forget_rows(s);
     enum result r = prepare(s, path, why);
     if (!r) {
+        store_note_place(s);
         *out = s;
         return RESULT_OK;
     }

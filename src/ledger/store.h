@@ -74,6 +74,16 @@ void store_rollback(struct store *s);
 // and takes them away, at most STORE_BLOCK of them. `*gone`: how many; 0 at the end. RESULT_IO: roll back.
 enum result store_keep(struct store *s, uint64_t before_us, uint64_t *gone) MERIT_NODISCARD;
 
+// Where its file is. A file that was deleted or replaced while it is open takes rows all the same, and is gone when it is
+// closed.
+enum store_place { STORE_IN_PLACE, STORE_DELETED, STORE_REPLACED };
+enum store_place store_place(struct store *s);
+// Writes all that is in it to a new file, which is synced; nothing is left of it on an error. RESULT_IO.
+enum result store_save(struct store *s, const char *path) MERIT_NODISCARD;
+// Gives what store_save wrote the store's own name, where nobody has it, and takes away the log of the file that had it.
+// Only closing is good after it. RESULT_EXISTS: another file is there; RESULT_IO (errno), RESULT_LIMIT.
+enum result store_put_back(struct store *s, const char *saved) MERIT_NODISCARD;
+
 // What went wrong last: "locked", "full", "read-only", "damaged" or "failed", and SQLite's words.
 const char *store_problem(const struct store *s, struct buf *words);
 

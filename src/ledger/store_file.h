@@ -11,6 +11,7 @@
 #define MERIT_LEDGER_STORE_FILE_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/map.h"
@@ -20,6 +21,7 @@ enum {
     STORE_BLOCK = 4096, // rows of a span
     STORE_ROWS = 32,    // of one INSERT
     STORE_RECENT = 512, // kinds
+    STORE_BESIDE = 2,   // SQLite's log and its index
 };
 #define STORE_BLOCK_TEXT "4096"
 #define STORE_UNKNOWN INT64_MIN // bound as NULL
@@ -114,6 +116,7 @@ struct store {
     struct store_span span; // of rows that this transaction appended, when `spanned`
     bool spanned;
     uint64_t converted;
+    ino_t beside[STORE_BESIDE]; // 0: none
     int code; // of the last failure
     char words[200];
 };
@@ -130,6 +133,9 @@ enum result store_flush(struct store *s); // writes the rows that wait
 enum result store_write_span(struct store *s);
 void store_forget_rows(struct store *s);
 void store_close_rows(struct store *s);
+
+// store_place.c
+void store_note_place(struct store *s); // once it is open
 
 // store_old.c
 // Within a transaction: makes rows of this version of those in `attempt_1`.
