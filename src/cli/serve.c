@@ -191,19 +191,16 @@ static void reload(struct serve *s)
 {
     struct key_set *keys;
     struct buf text;
+    // One at a time, because its thread reads the policy's name: files are looked at again when it is done.
+    if (s->loading.running) {
+        loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
+        return;
+    }
     if (read_policy(s, &text)) {
         take_policy(s, NULL);
-    } else {
-        enum result r = loading_begin(&s->loading, &text);
-        if (r)
-            buf_deinit(&text);
-        // One at a time: the file is looked at again when this one is done.
-        if (r == RESULT_AGAIN) {
-            loop_timer_set(s->loop, &s->reload_timer, RELOAD_SETTLE_MS);
-            return;
-        }
-        if (r)
-            take_policy(s, NULL);
+    } else if (loading_begin(&s->loading, &text)) {
+        buf_deinit(&text);
+        take_policy(s, NULL);
     }
     if (open_keys(s, s->keys, &keys) == RESULT_OK && keys) {
         for (uint32_t i = 0; i < s->count; i++) {

@@ -320,7 +320,7 @@ static void say(struct made *m, const uint8_t *q, unsigned flags, unsigned port)
 
 static void serve_udp(struct server *s)
 {
-    static struct made m;
+    static _Thread_local struct made m; // two servers at once
     uint8_t q[512];
     struct sockaddr_in from;
     socklen_t len = sizeof from;
@@ -346,7 +346,7 @@ static void serve_udp(struct server *s)
 
 static void serve_tcp(struct server *s)
 {
-    static struct made m;
+    static _Thread_local struct made m;
     uint8_t q[512], size[2];
     int fd = accept(s->tcp, NULL, NULL);
     if (fd < 0)
