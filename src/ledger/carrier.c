@@ -327,18 +327,20 @@ static enum result put_back(struct carrier *c, struct buf *why)
         unlink(c->saved);
     store_close(c->orphan);
     c->orphan = NULL;
-    tell(c, "ledger-store-put-back", false, "what was in the ledger's store is in %s again",
-         c->path);
     return RESULT_OK;
 }
 
 static enum result open_store(struct carrier *c, struct buf *why)
 {
-    if (c->orphan && put_back(c, why))
+    bool lost = c->orphan != NULL;
+    if (lost && put_back(c, why))
         return RESULT_IO;
     enum result r = store_open(&c->store, c->path, why);
     if (r)
         return r;
+    if (lost)
+        tell(c, "ledger-store-put-back", false, "what was in the ledger's store is in %s again",
+             c->path);
     c->last_id = store_last_id(c->store);
     uint64_t noted = journal_stored_id(c->o.journal);
     if (noted > c->last_id && !c->behind) {

@@ -2,9 +2,11 @@
 
 MERIT_GOLDEN=write writes outputs that are not as shown. Then the bad ends of the commands.
 """
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import threading
 import time
@@ -209,11 +211,12 @@ otherwise -> answer(big)
     assert served.chat("hello")[0] == 200
     until(lambda: used() == 1, 10)
     (ledger / "ledger.db").unlink()
-    until(lambda: "ledger-store-put-back" in served.errors, 10)
-    assert "ledger-store-gone" in served.errors
+    until(lambda: "ledger-store-put-back" in served.errors(), 10)
+    assert "ledger-store-gone" in served.errors()
     os.truncate(ledger / "journal.0", 100)
     assert served.chat("hello")[0] == 200
-    until(lambda: "ledger-journal-cut" in served.errors, 10)
+    until(lambda: "ledger-journal-cut" in served.errors(), 10)
     until(lambda: used() == 2, 10)
     served.stop()
-    assert len(json.loads(shell(f"merit ledger rows --ledger {ledger} --json", scratch)[1])) == 2
+    with contextlib.closing(sqlite3.connect(ledger / "ledger.db")) as db:
+        assert db.execute("SELECT count(*) FROM attempts").fetchone() == (2,)

@@ -18,7 +18,7 @@
 
 static bool told_soon(struct rig *r, const char *text)
 {
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 20000; i++) {
         if (rig_told(r, text))
             return true;
         usleep(1000);
@@ -97,14 +97,20 @@ static void test_a_store_that_is_deleted_again_and_again(void **state)
     rig_path(&r, "ledger.db", path);
     for (int i = 0; i < 400; i++) {
         assert_true(rig_one_soon(l, &b, 50, 10));
-        if (i % 20 == 0)
-            (void)unlink(path);
-        usleep(500);
+        if (i % 40)
+            continue;
+        pthread_mutex_lock(&r.lock);
+        r.events[0] = 0;
+        pthread_mutex_unlock(&r.lock);
+        assert_int_equal(unlink(path), 0);
+        for (int k = 0; k < 3; k++)
+            assert_true(rig_one_soon(l, &b, 50, 10));
+        assert_true(told_soon(&r, "ledger-store-put-back: "));
     }
     ledger_close(l);
-    assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), 400);
-    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 400);
-    assert_int_equal(rig_number(&r, "SELECT used FROM account"), 4000);
+    assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), 430);
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 430);
+    assert_int_equal(rig_number(&r, "SELECT used FROM account"), 4300);
     rig_close(&r);
 }
 
