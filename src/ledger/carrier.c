@@ -47,6 +47,7 @@ struct carrier {
     uint64_t claims, claims_at_us, rate;            // of the journal, seen at; a second
     uint64_t summed;                                // rows of this round
     uint64_t last_id, batch_id; // the largest ticket of the store at the start; of the batch
+    uint32_t lost;              // slots of the batch that hold nothing
     bool behind;                // it was told that rows are missing
     uint32_t slots[CARRIER_BATCH];
     struct sum *sums;
@@ -326,18 +327,20 @@ static enum result put_back(struct carrier *c, struct buf *why)
         unlink(c->saved);
     store_close(c->orphan);
     c->orphan = NULL;
-    tell(c, "ledger-store-put-back", false, "what was in the ledger's store is in %s again",
-         c->path);
     return RESULT_OK;
 }
 
 static enum result open_store(struct carrier *c, struct buf *why)
 {
-    if (c->orphan && put_back(c, why))
+    bool lost = c->orphan != NULL;
+    if (lost && put_back(c, why))
         return RESULT_IO;
     enum result r = store_open(&c->store, c->path, why);
     if (r)
         return r;
+    if (lost)
+        tell(c, "ledger-store-put-back", false, "what was in the ledger's store is in %s again",
+             c->path);
     c->last_id = store_last_id(c->store);
     uint64_t noted = journal_stored_id(c->o.journal);
     if (noted > c->last_id && !c->behind) {
@@ -424,10 +427,7 @@ static enum result put_slot(struct carrier *c, uint32_t slot, uint64_t *oldest_u
 {
     struct journal_record r;
     if (!journal_read(c->o.journal, slot, &r) || !r.settled) {
-        tell(c, "ledger-journal-damaged", true,
-             "slot %u of the ledger's journal was overwritten by something else; its attempt is "
-             "lost",
-             slot);
+        c->lost++;
         return RESULT_OK;
     }
     enum result result = store_put(c->store, &r);
@@ -471,6 +471,12 @@ static bool carry(struct carrier *c)
     }
     if (!began)
         return false;
+    if (c->lost)
+        tell(c, "ledger-journal-damaged", true,
+             "slots of the ledger's journal were cut away or overwritten by something else; "
+             "attempts that are lost: %u",
+             c->lost);
+    c->lost = 0;
     if (!r)
         r = write_sums(c);
     drop_sums(c);
@@ -602,6 +608,7 @@ static void grow_if_low(struct carrier *c)
 // Everything that is settled now. False when the store does not work.
 static bool carry_all(struct carrier *c)
 {
+    journal_mend(c->o.journal);
     bool whole = in_place(c);
     struct journal_counts counts;
     uint64_t mono = clock_mono_us(&clock_system);
@@ -666,6 +673,7 @@ static enum result start(struct carrier *c)
 {
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); // blocked, it would end the process: see journal_guard.c
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int error = pthread_create(&c->thread, NULL, run, c);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -102,6 +102,7 @@ uint32_t journal_claim(struct journal *j);
 // Writes the ask into a claimed slot; `t` has its id and what was reserved, `numbers` the windows.
 void journal_reserve(struct journal *j, uint32_t slot, const struct ledger_ask *ask,
                      const struct ledger_ticket *t, const uint64_t *numbers);
+// One whose first half was cut away in the meantime will have no row.
 void journal_settle(struct journal *j, uint32_t slot, uint64_t id, const struct ledger_settled *s);
 
 // --- recovery, before anyone else has the journal
@@ -131,6 +132,9 @@ bool journal_is_low(const struct journal *j);
 uint64_t journal_claims(const struct journal *j);
 // One more file. RESULT_LIMIT at the limit, RESULT_IO (errno), RESULT_NOMEM.
 enum result journal_grow(struct journal *j) MERIT_NODISCARD;
+
+// Makes files whole that were cut while they were in use, and tells it. What was cut off reads as zeros from then on.
+void journal_mend(struct journal *j);
 
 // The largest ticket whose row was ever committed, as the store thread noted it: what a store that was cut or put back
 // does not know any more. 0: nothing was noted.

@@ -66,6 +66,7 @@ static void file_free(struct journal_file *f)
 {
     if (!f)
         return;
+    journal_guard_remove(f);
     if (f->map)
         munmap(f->map, f->bytes);
     if (f->fd >= 0)
@@ -104,6 +105,7 @@ static enum result map(struct journal_file *f, uint32_t slots)
     if (at == MAP_FAILED)
         return RESULT_IO;
     f->map = at;
+    journal_guard_add(f);
     f->free = alloc_zeroed(slots / 64, sizeof *f->free);
     f->done = alloc_zeroed(slots / 64, sizeof *f->done);
     return f->free && f->done ? RESULT_OK : RESULT_NOMEM;
@@ -297,6 +299,44 @@ static enum result take_file(struct journal *j, uint32_t number, struct buf *why
 out:
     file_free(f);
     return r;
+}
+
+// Records that attempts under way, or settled ones, should have and do not. One that is being written may be among them.
+static uint64_t count_lost(const struct journal_file *f)
+{
+    struct journal_record r;
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < f->slots; i++) {
+        uint64_t free = atomic_load_explicit(&f->free[i / 64], memory_order_acquire);
+        lost += !(free >> i % 64 & 1) &&
+                !journal_decode(f->map + JOURNAL_HEADER_BYTES + (size_t)i * JOURNAL_SLOT_BYTES, &r);
+    }
+    return lost;
+}
+
+void journal_mend(struct journal *j)
+{
+    char room[FILE_ERROR_BYTES];
+    uint32_t count = atomic_load_explicit(&j->file_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        struct journal_file *f = atomic_load_explicit(&j->files[i], memory_order_acquire);
+        int64_t left = f && !f->hopeless ? journal_guard_cut(f) : -1;
+        if (left < 0)
+            continue;
+        struct journal_header h = header_of(f->slots, i, j->now_us);
+        enum result r = preallocate(f->fd, f->bytes);
+        if (!r)
+            r = write_header(f->fd, &h);
+        int error = errno;
+        f->hopeless = r && ftruncate(f->fd, (off_t)f->bytes);
+        uint64_t lost = count_lost(f);
+        journal_tell(j, "ledger-journal-cut", true,
+                     "journal.%u was cut to %" PRId64 " bytes, or its disk failed, while it was in "
+                     "use: %" PRIu64 " attempts have lost their records and will have no rows; "
+                     "budgets count them until the process ends%s%s",
+                     i, left, lost, r ? "; it cannot be made whole: " : "",
+                     r ? file_error(error, room) : "");
+    }
 }
 
 static enum result lock(struct journal *j, struct buf *why)

@@ -66,6 +66,8 @@ uint64_t journal_sum(uint64_t seed, const void *words, size_t bytes);
 // One mapped file.
 struct journal_file {
     int fd;
+    int guard;     // 0: none
+    bool hopeless; // it was cut and cannot be made whole
     uint32_t slots;
     char *map;
     size_t bytes;
@@ -97,6 +99,13 @@ struct journal {
 enum result journal_file_add(struct journal *j, uint32_t number) MERIT_NODISCARD;
 void journal_tell(struct journal *j, const char *code, bool trouble, const char *fmt, ...)
     MERIT_PRINTF(4, 5);
+
+// journal_guard.c
+// From then on a touch of the map does not end the process when the file is cut, or the disk fails.
+void journal_guard_add(struct journal_file *f);
+void journal_guard_remove(struct journal_file *f);
+// What was left of a file that was cut since the last look; -1: it is whole.
+int64_t journal_guard_cut(struct journal_file *f);
 
 static inline struct journal_slot *journal_slot_at(const struct journal *j, uint32_t slot)
 {

@@ -2,9 +2,11 @@
 
 MERIT_GOLDEN=write writes outputs that are not as shown. Then the bad ends of the commands.
 """
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import threading
 import time
@@ -190,3 +192,31 @@ otherwise -> answer(big)
         thread.join()
     until(lambda: budgets()["requests"]["used"] == 2 and budgets()["requests"]["reserved"] == 0, 10)
     assert budgets()["nusd"]["reserved"] == 0
+
+
+def test_files_that_are_taken_away_while_it_serves(start, mock, scratch):
+    mock.default = up.chat()
+    policy = f"""policy "gone" version 1
+model big endpoint "{mock.url}" context 32k tok output 1k tok price 10 in, 30 out usd/Mtok quality 0.9
+budget 1000 requests/day hard
+otherwise -> answer(big)
+"""
+    ledger = scratch / "data" / "ledger"
+    served = start(policy, "--data", scratch / "data")
+
+    def used():
+        code, out = shell(f"merit ledger budgets --ledger {ledger} --json", scratch)
+        return json.loads(out)[0]["used"] if code == 0 else -1
+
+    assert served.chat("hello")[0] == 200
+    until(lambda: used() == 1, 10)
+    (ledger / "ledger.db").unlink()
+    until(lambda: "ledger-store-put-back" in served.errors(), 10)
+    assert "ledger-store-gone" in served.errors()
+    os.truncate(ledger / "journal.0", 100)
+    assert served.chat("hello")[0] == 200
+    until(lambda: "ledger-journal-cut" in served.errors(), 10)
+    until(lambda: used() == 2, 10)
+    served.stop()
+    with contextlib.closing(sqlite3.connect(ledger / "ledger.db")) as db:
+        assert db.execute("SELECT count(*) FROM attempts").fetchone() == (2,)

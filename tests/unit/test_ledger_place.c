@@ -6,14 +6,19 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
+#include "ledger/journal_slot.h"
 #include "support/ledger_rig.h"
 
 static bool told_soon(struct rig *r, const char *text)
 {
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 20000; i++) {
         if (rig_told(r, text))
             return true;
         usleep(1000);
@@ -92,14 +97,20 @@ static void test_a_store_that_is_deleted_again_and_again(void **state)
     rig_path(&r, "ledger.db", path);
     for (int i = 0; i < 400; i++) {
         assert_true(rig_one_soon(l, &b, 50, 10));
-        if (i % 20 == 0)
-            (void)unlink(path);
-        usleep(500);
+        if (i % 40)
+            continue;
+        pthread_mutex_lock(&r.lock);
+        r.events[0] = 0;
+        pthread_mutex_unlock(&r.lock);
+        assert_int_equal(unlink(path), 0);
+        for (int k = 0; k < 3; k++)
+            assert_true(rig_one_soon(l, &b, 50, 10));
+        assert_true(told_soon(&r, "ledger-store-put-back: "));
     }
     ledger_close(l);
-    assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), 400);
-    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 400);
-    assert_int_equal(rig_number(&r, "SELECT used FROM account"), 4000);
+    assert_int_equal(rig_number(&r, "SELECT count(DISTINCT ticket) FROM attempt"), 430);
+    assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 430);
+    assert_int_equal(rig_number(&r, "SELECT used FROM account"), 4300);
     rig_close(&r);
 }
 
@@ -166,6 +177,145 @@ static void test_a_store_that_is_moved_and_comes_back(void **state)
     rig_close(&r);
 }
 
+// --- a journal that is cut
+
+static void cut_journal(const struct rig *r, off_t bytes)
+{
+    char path[PATH_MAX];
+    rig_path(r, "journal.0", path);
+    assert_int_equal(truncate(path, bytes), 0);
+}
+
+static off_t journal_bytes(const struct rig *r)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    rig_path(r, "journal.0", path);
+    return stat(path, &st) ? -1 : st.st_size;
+}
+
+// Without a store thread, so that it is the touch itself that finds out.
+static void test_a_touch_of_a_cut_journal(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct journal *j = NULL;
+    struct buf why;
+    rig_open(&r);
+    buf_init(&why, 500);
+    struct journal_options o = {.directory = r.folder,
+                                .file_slots = 256,
+                                .limit_bytes = 1 << 20,
+                                .now_us = RIG_NOW,
+                                .event = rig_event,
+                                .context = &r};
+    assert_int_equal(journal_open(&j, &o, &why), RESULT_OK);
+    off_t whole = journal_bytes(&r);
+    struct ledger_ask ask = rig_ask(100, NULL, 0, RIG_NOW);
+    struct ledger_ticket t = {.id = 1};
+    struct ledger_settled s = rig_took(50, RIG_NOW);
+    uint32_t slots[9];
+    for (int i = 0; i < 9; i++, t.id++) {
+        slots[i] = journal_claim(j);
+        journal_reserve(j, slots[i], &ask, &t, NULL);
+    }
+    // Four slots stay.
+    cut_journal(&r, JOURNAL_HEADER_BYTES + 4 * JOURNAL_SLOT_BYTES);
+    struct journal_record record;
+    for (uint32_t i = 0; i < 9; i++) {
+        journal_settle(j, slots[i], i + 1, &s);
+        assert_true(journal_read(j, slots[i], &record) == (i < 4));
+    }
+    assert_int_equal(journal_bytes(&r), whole);
+    uint32_t slot = journal_claim(j);
+    journal_reserve(j, slot, &ask, &t, NULL);
+    journal_settle(j, slot, t.id, &s);
+    assert_true(journal_read(j, slot, &record) && record.settled && record.id == 10);
+    journal_mend(j);
+    assert_true(rig_told(&r, "ledger-journal-cut: journal.0 was cut to 8192 bytes"));
+    assert_true(rig_told(&r, ": 5 attempts have lost their records"));
+    r.events[0] = 0;
+    journal_mend(j);
+    assert_string_equal(r.events, "");
+    journal_close(j);
+    // The next start finds the others.
+    assert_int_equal(journal_open(&j, &o, &why), RESULT_OK);
+    struct journal_counts counts;
+    journal_count(j, &counts);
+    assert_int_equal(counts.settled, 5);
+    assert_string_equal(r.events, "");
+    journal_close(j);
+    buf_deinit(&why);
+    rig_close(&r);
+}
+
+static void test_a_ledger_whose_journal_is_cut(void **state)
+{
+    (void)state;
+    for (off_t left = 0; left < 3; left++) {
+        struct rig r;
+        rig_open(&r);
+        struct ledger *l = rig_ledger(&r, NULL);
+        struct ledger_budget b = rig_budget(1, 100000);
+        struct ledger_ask ask = rig_ask(100, &b, 1, RIG_NOW);
+        struct ledger_settled s = rig_took(50, RIG_NOW);
+        struct ledger_ticket t;
+        struct ledger_refusal no;
+        off_t whole = journal_bytes(&r);
+        for (int i = 0; i < 20; i++)
+            assert_true(rig_one(l, &b, 50, 10));
+        assert_int_equal(ledger_reserve(l, &ask, &t, &no), RESULT_OK);
+        assert_true(ledger_flush(l, 5000));
+        cut_journal(&r, left * 2000);
+        if (left == 2) // the thread finds it by itself
+            assert_true(told_soon(&r, "ledger-journal-cut: "));
+        for (int i = 0; i < 20; i++)
+            assert_true(rig_one(l, &b, 50, 10));
+        ledger_settle(l, &t, &s);
+        assert_true(told_soon(&r, "ledger-journal-cut: journal.0 was cut to "));
+        assert_true(ledger_flush(l, 5000));
+        assert_true(rig_told(&r, "attempts that are lost: 1"));
+        assert_int_equal(ledger_used(l, &b, RIG_NOW), 450);
+        ledger_close(l);
+        assert_int_equal(journal_bytes(&r), whole);
+        assert_int_equal(rig_number(&r, "SELECT count(*) FROM attempt"), 40);
+        assert_int_equal(rig_number(&r, "SELECT used FROM account"), 400);
+        rig_close(&r);
+    }
+}
+
+// What is not the journal's ends the process as ever.
+static void test_another_file_that_is_cut(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r);
+    signal(SIGBUS, SIG_DFL); // not cmocka's
+    struct ledger *l = rig_ledger(&r, NULL);
+    char path[PATH_MAX];
+    rig_path(&r, "other", path);
+    pid_t child = fork();
+    if (!child) {
+        int fd = open(path, O_RDWR | O_CREAT, 0600);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        if (fd < 0 || ftruncate(fd, 4096))
+            _exit(0);
+        volatile char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        at[0] = 1;
+        if (ftruncate(fd, 0))
+            _exit(0);
+        at[0] = 2;
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    struct ledger_budget b = rig_budget(1, 100000);
+    assert_true(rig_one(l, &b, 50, 10));
+    ledger_close(l);
+    rig_close(&r);
+}
+
 // --- a store thread that stands still
 
 struct stall {
@@ -225,6 +375,9 @@ int main(void)
         cmocka_unit_test(test_a_store_that_is_deleted_again_and_again),
         cmocka_unit_test(test_a_file_in_its_place_is_left_alone),
         cmocka_unit_test(test_a_store_that_is_moved_and_comes_back),
+        cmocka_unit_test(test_a_touch_of_a_cut_journal),
+        cmocka_unit_test(test_a_ledger_whose_journal_is_cut),
+        cmocka_unit_test(test_another_file_that_is_cut),
         cmocka_unit_test(test_a_store_thread_that_stands_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
