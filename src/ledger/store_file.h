@@ -117,7 +117,7 @@ struct store {
     bool spanned;
     uint64_t converted;
     ino_t beside[STORE_BESIDE]; // 0: none
-    int code; // of the last failure
+    int code;                   // of the last failure
     char words[200];
 };
 
