@@ -301,15 +301,17 @@ out:
     return r;
 }
 
-// Records that attempts under way, or settled ones, should have and do not. One that is being written may be among them.
+// Records that attempts under way, or settled ones, should have and do not. Others write meanwhile, so that only the state is
+// looked at; one that is being reserved may be among them.
 static uint64_t count_lost(const struct journal_file *f)
 {
-    struct journal_record r;
     uint64_t lost = 0;
     for (uint32_t i = 0; i < f->slots; i++) {
         uint64_t free = atomic_load_explicit(&f->free[i / 64], memory_order_acquire);
+        struct journal_slot *s = (struct journal_slot *)(void *)(f->map + JOURNAL_HEADER_BYTES +
+                                                                 (size_t)i * JOURNAL_SLOT_BYTES);
         lost += !(free >> i % 64 & 1) &&
-                !journal_decode(f->map + JOURNAL_HEADER_BYTES + (size_t)i * JOURNAL_SLOT_BYTES, &r);
+                atomic_load_explicit(&s->state, memory_order_relaxed) == SLOT_FREE;
     }
     return lost;
 }
