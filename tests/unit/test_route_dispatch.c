@@ -188,6 +188,7 @@ static void what_is_not_read_is_no_worse(void **state)
             assert_int_equal(chosen(), !busy);
         }
     }
+    ib_deinit(&made.builder);
     // Where the adapter is loaded elsewhere, one of which nothing is read counts like the others.
     alike(1, 3);
     made.places[0].stale = true;
